@@ -1,0 +1,58 @@
+"""The 3x3 grid: how an image is split into cells (paper, section 3.2; design, section 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GRID = 3
+"""Rows and columns of the grid."""
+
+TOP = 3
+"""How many cells a map points at."""
+
+Cell = tuple[int, int]
+"""A cell as (row, column), both counted from 0."""
+
+CELLS: tuple[Cell, ...] = tuple((row, column) for row in range(GRID) for column in range(GRID))
+"""All nine cells in reading order."""
+
+
+def cell_edges(length: int) -> tuple[int, ...]:
+    """The GRID + 1 edges that split `length` pixels: `round(i * length / 3)`.
+
+    Raises:
+        ValueError: fewer than 3 pixels, so that a cell would be empty.
+    """
+    if length < GRID:
+        raise ValueError(f"{length} pixels cannot be split into {GRID} cells")
+    return tuple(round(i * length / GRID) for i in range(GRID + 1))
+
+
+def cell_slices(height: int, width: int) -> dict[Cell, tuple[slice, slice]]:
+    """For every cell the row and column slices of an array of shape (height, width)."""
+    rows, columns = cell_edges(height), cell_edges(width)
+    return {(r, c): (slice(rows[r], rows[r + 1]), slice(columns[c], columns[c + 1])) for r, c in CELLS}
+
+
+def cell_weights(length: int) -> NDArray[np.float32]:
+    """(GRID, length): the averaging weights of each third of an axis; a cell's mean is `rows @ image @ columns.T`."""
+    edges = cell_edges(length)
+    weights = np.zeros((GRID, length), dtype=np.float32)
+    for i in range(GRID):
+        weights[i, edges[i] : edges[i + 1]] = 1.0 / (edges[i + 1] - edges[i])
+    return weights
+
+
+def rank_cells(means: NDArray[np.floating]) -> tuple[Cell, ...]:
+    """The nine cells by falling mean; ties go to the lower row, then the lower column.
+
+    Args:
+        means: (3, 3) cell means.
+    """
+    order = np.argsort(-np.asarray(means, dtype=np.float64).ravel(), kind="stable")
+    return tuple(CELLS[i] for i in order)

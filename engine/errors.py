@@ -1,0 +1,73 @@
+"""Everything the engine may raise on purpose.
+
+Each error says what happened, to which file or thing, and what to do next. Only the front ends turn errors into text,
+by `str(error)` or `error.message`; a program fault (TypeError, ...) is never wrapped in one of these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.text import safe_text
+
+
+class XAIMedError(Exception):
+    """A failure that a person can understand and act on.
+
+    Args:
+        cause: what happened, as a clause without a full stop: `the file is truncated`.
+        subject: the file, task, model or option it happened to; shown first.
+        remedy: what to do about it, as an imperative without a full stop.
+    """
+
+    def __init__(self, cause: str, *, subject: str | Path | None = None, remedy: str | None = None) -> None:
+        self.cause = cause
+        self.subject = None if subject is None else str(subject)
+        self.remedy = remedy
+        super().__init__(cause)
+
+    @property
+    def message(self) -> str:
+        """The whole error in one line, safe to print: `subject: cause; remedy.`"""
+        parts = f"{self.subject}: {self.cause}" if self.subject else self.cause
+        if self.remedy:
+            parts = f"{parts}; {self.remedy}"
+        return safe_text(parts)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ImageError(XAIMedError):
+    """An image file that cannot be read, or is not allowed to be (format, limits, truncation)."""
+
+
+class NotCompliantError(XAIMedError):
+    """An image that was read but cannot be fed to this model without inventing content."""
+
+
+class TaskError(XAIMedError):
+    """A task or task folder that does not exist or cannot be listed."""
+
+
+class BundleError(XAIMedError):
+    """A model folder that cannot be used: files missing, `model.toml` wrong, weights not fitting the architecture."""
+
+
+class DeviceError(XAIMedError):
+    """A device or precision that was asked for and is not there, or that ran out of memory."""
+
+
+class ExplanationError(XAIMedError):
+    """A map that could not be made: unknown class, method or layer, a parameter out of range, a NaN output."""
+
+
+class ExportError(XAIMedError):
+    """Results that could not be written; nothing was left under a final name."""
+
+
+class Stopped(XAIMedError):
+    """The user stopped the work before there was anything worth keeping."""
+
+    def __init__(self, subject: str | None = None) -> None:
+        super().__init__("stopped before a first result", subject=subject)

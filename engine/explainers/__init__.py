@@ -1,0 +1,1 @@
+"""The explanation methods, one file each, over one masked-forward loop."""

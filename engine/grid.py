@@ -1,0 +1,41 @@
+"""Statistics of a saliency map over the 3x3 grid, and the three cells it points at (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.cells import CELLS, GRID, TOP, Cell, cell_slices, rank_cells
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.explainers.saliency import CellEstimate, SaliencyMap
+
+CONFIDENCE = 0.99
+"""How sure the choice of the three cells must be to be called certain."""
+
+
+@dataclass(frozen=True, slots=True)
+class GridStatistics:
+    """Descriptive statistics of a map per cell.
+
+    Attributes:
+        mean, median, min, max, std: (3, 3) float64 over the pixels of each cell, in [0, 1]; `std` divides by n.
+        top: the three cells with the highest mean, the highest first; empty for a constant map.
+        certain: True if no other cell could take the place of one of the three: for sampled methods at 99 %, for the
+            others unless the third and the fourth cell are equal. False for a constant map.
+        ties: the cells whose place among the three is not settled; empty if `certain`. Contains cells of `top` and
+            cells outside it.
+    """
+
+    mean: NDArray[np.float64]
+    median: NDArray[np.float64]
+    min: NDArray[np.float64]
+    max: NDArray[np.float64]
+    std: NDArray[np.float64]
+    top: tuple[Cell, ...]
+    certain: bool
+    ties: tuple[Cell, ...] = ()

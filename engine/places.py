@@ -1,0 +1,42 @@
+"""Where things lie on this machine: the bundled tasks, the user's own tasks, the cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def bundled_tasks() -> Path:
+    """The tasks that come with the package: inside it when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "bundled_tasks"
+    return installed if installed.is_dir() else package.parent / "tasks"
+
+
+def user_tasks() -> Path:
+    """The user's own tasks; need not exist."""
+    return Path(platformdirs.user_data_dir("xaimed", appauthor=False)) / "tasks"
+
+
+def cache() -> Path:
+    """What can be worked out again; need not exist."""
+    return Path(platformdirs.user_cache_dir("xaimed", appauthor=False))
+
+
+def state() -> Path:
+    """Logs and what the app remembers; need not exist."""
+    return Path(platformdirs.user_state_dir("xaimed", appauthor=False))
+
+
+def task_folders(chosen: Path | None = None) -> tuple[Path, ...]:
+    """The folders in which tasks are looked for, the first wins where names are equal.
+
+    `chosen` (the `--tasks` option) or else `$XAIMED_TASKS` stand alone; otherwise the user's tasks and the bundled ones.
+    """
+    if chosen is not None:
+        return (chosen,)
+    if environment := os.environ.get("XAIMED_TASKS"):
+        return (Path(environment).expanduser(),)
+    return (user_tasks(), bundled_tasks())
