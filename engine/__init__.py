@@ -21,7 +21,7 @@ _HOME = {
     "MedicalImage": "engine.images.raster",
     "METHODS": "engine.explanation",
     "ModelBundle": "engine.bundle",
-    "SaliencyMap": "engine.explainers.saliency",
+    "SaliencyMap": "engine.saliency",
     "Settings": "engine.explanation",
     "Task": "engine.tasks",
     "XAIMedError": "engine.errors",
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from engine.consensus import Consensus
     from engine.diagnosis import Confidence, Diagnosis
     from engine.errors import XAIMedError
-    from engine.explainers.saliency import SaliencyMap
+    from engine.saliency import SaliencyMap
     from engine.explanation import METHODS, Explanation, Settings, explain
     from engine.export.folder import save_explanation
     from engine.grid import GridStatistics

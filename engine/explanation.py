@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.consensus import Consensus
     from engine.diagnosis import Diagnosis
-    from engine.explainers.saliency import SaliencyMap
+    from engine.saliency import SaliencyMap
     from engine.grid import GridStatistics
     from engine.images.raster import MedicalImage
 

@@ -12,7 +12,7 @@ from engine.cells import CELLS, GRID, TOP, Cell, cell_slices, rank_cells
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.explainers.saliency import CellEstimate, SaliencyMap
+    from engine.saliency import CellEstimate, SaliencyMap
 
 CONFIDENCE = 0.99
 """How sure the choice of the three cells must be to be called certain."""
