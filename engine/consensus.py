@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from engine.cells import GRID
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+    from engine.grid import GridStatistics
+    from engine.saliency import SaliencyMap
 
 DEPENDENCE_NOTE = (
     "Grad-CAM and Grad-CAM++ use the same activations and gradients: where both mark a cell, that is not two "
@@ -31,3 +39,35 @@ class Consensus:
     counts: NDArray[np.int64]
     methods: tuple[str, ...]
     correlation: Mapping[tuple[str, str], float]
+
+
+def consensus(maps: Mapping[str, SaliencyMap], statistics: Mapping[str, GridStatistics]) -> Consensus:
+    """Count, for every cell, the maps that have it among their three, and correlate the maps in pairs.
+
+    Args:
+        maps: maps of one image and one class by method key, all of one shape.
+        statistics: their grid statistics by the same keys.
+
+    Raises:
+        ValueError: the maps differ in shape or explain different classes.
+    """
+    if len({saliency.values.shape for saliency in maps.values()}) > 1:
+        raise ValueError("maps of different shapes cannot be compared")
+    if len({saliency.target for saliency in maps.values()}) > 1:
+        raise ValueError("maps of different classes cannot be compared")
+    counts = np.zeros((GRID, GRID), dtype=np.int64)
+    for method in maps:
+        for cell in statistics[method].top:
+            counts[cell] += 1
+    counts.setflags(write=False)
+    pairs = {(a, b): spearman(maps[a], maps[b]) for a, b in combinations(maps, 2)}
+    return Consensus(counts, tuple(maps), MappingProxyType(pairs))
+
+
+def spearman(first: SaliencyMap, second: SaliencyMap) -> float:
+    """Spearman's rank correlation of two maps over their pixels, ties by mean rank; NaN if one is constant."""
+    if first.constant or second.constant:
+        return float("nan")
+    from scipy.stats import spearmanr  # late: half a second of import
+
+    return float(spearmanr(first.values.ravel(), second.values.ravel()).statistic)

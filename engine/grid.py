@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.cells import CELLS, GRID, TOP, Cell, cell_slices, rank_cells
+from engine.cells import GRID, TOP, Cell, cell_slices, rank_cells
+from engine.certainty import equal_at_the_border, unsettled_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.saliency import CellEstimate, SaliencyMap
-
-CONFIDENCE = 0.99
-"""How sure the choice of the three cells must be to be called certain."""
+    from engine.saliency import SaliencyMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +37,32 @@ class GridStatistics:
     top: tuple[Cell, ...]
     certain: bool
     ties: tuple[Cell, ...] = ()
+
+
+def grid_statistics(saliency: SaliencyMap) -> GridStatistics:
+    """The statistics of a map's nine cells and its three top cells.
+
+    All numbers are computed in float64 from `saliency.values`.
+
+    Raises:
+        ValueError: the map is smaller than 3x3.
+    """
+    values = np.asarray(saliency.values, dtype=np.float64)
+    summaries = np.zeros((5, GRID, GRID))
+    for cell, (rows, columns) in cell_slices(*values.shape).items():
+        pixels = values[rows, columns]
+        summaries[(slice(None), *cell)] = (
+            pixels.mean(),
+            np.median(pixels),
+            pixels.min(),
+            pixels.max(),
+            pixels.std(),
+        )
+    summaries.setflags(write=False)
+    mean, median, low, high, std = summaries
+    top: tuple[Cell, ...] = ()
+    ties: tuple[Cell, ...] = ()
+    if not saliency.constant:
+        top = rank_cells(mean)[:TOP]
+        ties = unsettled_cells(saliency.cells) if saliency.cells is not None else equal_at_the_border(mean)
+    return GridStatistics(mean, median, low, high, std, top, certain=bool(top) and not ties, ties=ties)
