@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from engine.consensus import Consensus
     from engine.diagnosis import Confidence, Diagnosis
     from engine.errors import XAIMedError
-    from engine.saliency import SaliencyMap
     from engine.explanation import METHODS, Explanation, Settings, explain
     from engine.export.folder import save_explanation
     from engine.grid import GridStatistics
     from engine.images.raster import MedicalImage, read_image
+    from engine.saliency import SaliencyMap
     from engine.tasks import Task, find_model, list_tasks
 
 

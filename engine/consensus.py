@@ -32,8 +32,8 @@ class Consensus:
         counts: (3, 3) int; how many methods have the cell among their three. They sum to three per map that is not
             constant: 12 for a full set.
         methods: keys of the methods counted, in order.
-        correlation: Spearman's rank correlation of every pair of maps over their pixels, in [-1, 1]; NaN where one of the
-            two is constant. Keys are (method, method) in the order of `methods`.
+        correlation: Spearman's rank correlation of every pair of maps over their pixels, in [-1, 1]; NaN where one of
+            the two is constant. Keys are (method, method) in the order of `methods`.
     """
 
     counts: NDArray[np.int64]

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.consensus import Consensus
     from engine.diagnosis import Diagnosis
-    from engine.saliency import SaliencyMap
     from engine.grid import GridStatistics
     from engine.images.raster import MedicalImage
+    from engine.saliency import SaliencyMap
 
 METHODS: tuple[str, ...] = ("lime", "rise", "gradcam", "gradcam++")
 """The four methods, in the order in which they are shown."""

@@ -33,7 +33,7 @@ def state() -> Path:
 def task_folders(chosen: Path | None = None) -> tuple[Path, ...]:
     """The folders in which tasks are looked for, the first wins where names are equal.
 
-    `chosen` (the `--tasks` option) or else `$XAIMED_TASKS` stand alone; otherwise the user's tasks and the bundled ones.
+    `chosen` (`--tasks`) or else `$XAIMED_TASKS` stands alone; otherwise the user's tasks and the bundled ones.
     """
     if chosen is not None:
         return (chosen,)
