@@ -1,0 +1,84 @@
+"""Colours in which luminance says it all: a heat map must still read in grey, and to eyes that see no red and green."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RGB = tuple[int, int, int]
+"""A colour, each part in 0..255 (sRGB)."""
+
+COLORMAPS: tuple[str, ...] = ("viridis", "cividis", "magma", "grey")
+"""The colormaps to choose from; in each, luminance rises from 0 to 1 (but for the rounding to 8 bits)."""
+
+DEFAULT_COLORMAP = "viridis"
+
+BLACK: RGB = (0, 0, 0)
+WHITE: RGB = (255, 255, 255)
+
+_COUNT_RANGE = (40, 250)
+"""Part of the table that the counts use: its ends are too dark and too pale to carry a digit and a tissue below it."""
+
+
+@lru_cache(maxsize=len(COLORMAPS))
+def colormap(name: str) -> NDArray[np.uint8]:
+    """(256, 3) uint8, read-only: the colours of 0 to 1, as matplotlib defines them; `grey` is black to white.
+
+    Raises:
+        ValueError: not one of `COLORMAPS`.
+    """
+    if name not in COLORMAPS:
+        raise ValueError(f"{name!r} is not one of the colormaps {', '.join(COLORMAPS)}")
+    table: NDArray[np.uint8]
+    if name == "grey":
+        table = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    else:
+        import matplotlib  # late: a quarter of a second
+
+        table = np.asarray(matplotlib.colormaps[name](np.arange(256), bytes=True), dtype=np.uint8)[:, :3].copy()
+    table.setflags(write=False)
+    return table
+
+
+def colour_values(values: NDArray[np.floating], name: str = DEFAULT_COLORMAP) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8: the colours of (H, W) values in [0, 1]; what lies outside is clipped."""
+    steps = np.clip(np.rint(np.asarray(values, dtype=np.float64) * 255.0), 0, 255).astype(np.uint8)
+    return np.asarray(colormap(name)[steps])
+
+
+def count_colours(methods: int = 4, name: str = "cividis") -> tuple[RGB, ...]:
+    """Colours of the counts 0 to `methods`, dark to bright; luminance rises with every step."""
+    table = colormap(name)
+    places = np.rint(np.linspace(*_COUNT_RANGE, methods + 1)).astype(int)
+    return tuple((int(r), int(g), int(b)) for r, g, b in table[places])
+
+
+def luminance(colour: RGB) -> float:
+    """Relative luminance in [0, 1] (WCAG 2, sRGB)."""
+    parts = [part / 255.0 for part in colour]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: RGB, second: RGB) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2)."""
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def text_on(background: RGB) -> RGB:
+    """Black or white: whichever can be read better on a background (at least 4.5 to 1 on every colour)."""
+    return BLACK if contrast(BLACK, background) >= contrast(WHITE, background) else WHITE
+
+
+def to_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 without hue: Rec. 601 luma of (h, w, 1) or (h, w, 3) pixels."""
+    if pixels.shape[2] == 1:
+        return np.repeat(pixels, 3, axis=2)
+    luma = np.rint(pixels[:, :, :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32))
+    return np.repeat(luma.astype(np.uint8)[:, :, None], 3, axis=2)
