@@ -1,0 +1,138 @@
+"""The characters drawn over a picture: cells and counts that can be told apart without any colour.
+
+A settled cell has a solid heavy outline and its rank (`1`); one whose place is not settled a dashed one and a question
+mark (`3?`, or `?` outside of the three); the cell pointed out has a double outline. Counts stand in the middle of
+their cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from engine.cells import CELLS, Cell
+
+if TYPE_CHECKING:
+    from xaimed_tui.render.placement import Placement
+    from xaimed_tui.render.spec import PictureSpec
+
+Kind = Literal["line", "open line", "pointer", "badge", "open badge", "count"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One character that takes the place of a half block."""
+
+    character: str
+    kind: Kind
+
+
+Marks = dict[tuple[int, int], Mark]
+"""Marks by (row, column) of characters within the picture."""
+
+SOLID = "┏━┓┃┗┛"
+DASHED = "┏╍┓╏┗┛"
+DOUBLE = "╔═╗║╚╝"
+
+_WHOLE_OUTLINE = (12, 6)
+"""Columns and rows from which on a cell has room for a whole outline; smaller ones get their corners marked."""
+_CORNERS = (5, 3)
+
+
+def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
+    """All marks of a picture; none where the picture is too small to have cells."""
+    marks: Marks = {}
+    if not placement.has_cells:
+        return marks
+    if spec.style == "agreement" and spec.counts is not None:
+        for cell in CELLS:
+            _count(marks, placement.box(cell), str(int(spec.counts[cell])))
+    elif spec.style != "image":
+        for cell in spec.ties:
+            if cell not in spec.top:
+                _outline(marks, placement.box(cell), DASHED, "open line")
+                _badge(marks, placement.box(cell), "?", "open badge")
+        for rank, cell in enumerate(spec.top, start=1):
+            unsettled = cell in spec.ties
+            _outline(marks, placement.box(cell), DASHED if unsettled else SOLID, "open line" if unsettled else "line")
+            _badge(
+                marks,
+                placement.box(cell),
+                f"{rank}?" if unsettled else str(rank),
+                "open badge" if unsettled else "badge",
+            )
+    if spec.highlight is not None:
+        _outline(marks, placement.box(spec.highlight), DOUBLE, "pointer")
+    return marks
+
+
+def letters(spec: PictureSpec) -> str:
+    """A picture's marks in one line, for boxes too small to draw them: `1bc 2br 3mm`, `100 020 243`."""
+    if spec.style == "agreement" and spec.counts is not None:
+        return " ".join("".join(str(int(count)) for count in row) for row in spec.counts)
+    if spec.style == "image":
+        return ""
+    return " ".join(
+        f"{rank}{'?' if cell in spec.ties else ''}{_letters_of(cell)}" for rank, cell in enumerate(spec.top, start=1)
+    )
+
+
+def _letters_of(cell: Cell) -> str:
+    return "tmb"[cell[0]] + "lcr"[cell[1]]
+
+
+def _outline(marks: Marks, box: tuple[int, int, int, int], shape: str, kind: Kind) -> None:
+    top, left, bottom, right = box
+    columns, rows = right - left, bottom - top
+    if columns < _CORNERS[0] or rows < _CORNERS[1]:
+        return
+    corner_tl, across, corner_tr, down, corner_bl, corner_br = tuple(shape)
+    low, far = bottom - 1, right - 1
+    if columns >= _WHOLE_OUTLINE[0] and rows >= _WHOLE_OUTLINE[1]:
+        horizontal, vertical = [*range(left + 1, far)], [*range(top + 1, low)]
+    else:
+        arm = max((columns - 2) // 3, 1) if columns > 5 else 0
+        horizontal = [*range(left + 1, left + 1 + arm), *range(far - arm, far)]
+        vertical = []
+    for x in horizontal:
+        _put(marks, (top, x), across, kind)
+        _put(marks, (low, x), across, kind)
+    for y in vertical:
+        _put(marks, (y, left), down, kind)
+        _put(marks, (y, far), down, kind)
+    for place, corner in (
+        ((top, left), corner_tl),
+        ((top, far), corner_tr),
+        ((low, left), corner_bl),
+        ((low, far), corner_br),
+    ):
+        _put(marks, place, corner, kind)
+
+
+def _put(marks: Marks, place: tuple[int, int], character: str, kind: Kind) -> None:
+    """Draw a line, but not through a rank that stands there."""
+    if place not in marks or not marks[place].kind.endswith("badge"):
+        marks[place] = Mark(character, kind)
+
+
+def _badge(marks: Marks, box: tuple[int, int, int, int], text: str, kind: Kind) -> None:
+    """A rank on the cell's upper outline, beside its corner; in the middle of a cell without outline."""
+    top, left, bottom, right = box
+    columns, rows = right - left, bottom - top
+    if columns >= _CORNERS[0] and rows >= _CORNERS[1]:
+        x, y = left + 1, top
+        if columns >= len(text) + 4:
+            text = f" {text} "
+    else:
+        text = text[:columns]
+        x, y = left + (columns - len(text)) // 2, top + (rows - 1) // 2
+    for i, character in enumerate(text):
+        marks[y, x + i] = Mark(character, kind)
+
+
+def _count(marks: Marks, box: tuple[int, int, int, int], text: str) -> None:
+    top, left, bottom, right = box
+    text = f" {text} " if right - left >= len(text) + 4 else text
+    x, y = left + (right - left - len(text)) // 2, top + (bottom - top - 1) // 2
+    for i, character in enumerate(text):
+        marks[y, x + i] = Mark(character, "count")

@@ -1,0 +1,216 @@
+"""Draws a `PictureSpec` as lines of half blocks, or of glyphs where there is no colour. Runs in any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from rich_pixels import HalfcellRenderer
+from textual.strip import Strip
+
+from engine.export.colors import RGB, colour_values, count_colours, text_on, to_grey
+from xaimed_tui.render.marks import Mark, Marks, letters, marks_of
+from xaimed_tui.render.placement import Placement, place
+from xaimed_tui.render.scaling import scale_pixels, scale_values
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xaimed_tui.render.spec import PictureSpec
+
+_RAMP = " .:-=+*#%@"
+_SHADES = " ░▒▓█"
+_BAND = 0.35
+"""How much of the picture stays behind an outline: dark enough for a white line on any tissue."""
+_LINE = Style(color=Color.from_rgb(255, 255, 255), bold=True)
+_POINTER = Style(color=Color.from_rgb(255, 225, 60), bold=True)
+_BADGE = Style(color=Color.from_rgb(0, 0, 0), bgcolor=Color.from_rgb(255, 255, 255), bold=True)
+_OPEN_BADGE = Style(color=Color.from_rgb(255, 255, 255), bgcolor=Color.from_rgb(0, 0, 0), bold=True)
+_PLAIN_STYLES = {
+    "line": Style(bold=True),
+    "open line": Style(),
+    "pointer": Style(bold=True),
+    "badge": Style(reverse=True, bold=True),
+    "open badge": Style(bold=True),
+    "count": Style(reverse=True, bold=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A drawn picture.
+
+    Attributes:
+        lines: one strip of `placement.columns` characters for each of `placement.rows` rows.
+        columns, rows: the box it was drawn for, in characters.
+        placement: where in that box the lines belong.
+        colour: whether the lines bring their own colours.
+    """
+
+    lines: tuple[Strip, ...]
+    columns: int
+    rows: int
+    placement: Placement
+    colour: bool
+
+    def strip(self, y: int, base: Style | None = None) -> Strip:
+        """Row `y` of the box, exactly `columns` characters wide; what the picture leaves free has the style `base`."""
+        row = y - self.placement.top
+        if not 0 <= row < len(self.lines):
+            return Strip.blank(self.columns, base)
+        line = self.lines[row]
+        if base is not None and not self.colour:
+            line = line.apply_style(base)
+        right = self.columns - self.placement.left - self.placement.columns
+        return Strip.join([Strip.blank(self.placement.left, base), line, Strip.blank(right, base)])
+
+    @property
+    def strips(self) -> tuple[Strip, ...]:
+        """All rows of the box."""
+        return tuple(self.strip(y) for y in range(self.rows))
+
+    @property
+    def text(self) -> str:
+        """The characters alone, row by row."""
+        return "\n".join(strip.text for strip in self.strips)
+
+
+def render(spec: PictureSpec, columns: int, rows: int, *, colour: bool = True, dark: bool = True) -> Rendered:
+    """Draw a picture into a box, centred, with its aspect ratio kept.
+
+    Args:
+        spec: what to draw.
+        columns, rows: the box in characters, at least 1 x 1.
+        colour: False draws glyphs of rising weight instead of half blocks.
+        dark: whether the background is dark; decides what a heavy glyph means for an image without colour.
+    """
+    placement = place(spec.pixels.shape[0], spec.pixels.shape[1], columns, rows)
+    if not placement.has_cells and (text := letters(spec)):
+        placement = Placement(0, (rows - 1) // 2, columns, 1)
+        line = Strip([Segment(text[:columns].ljust(columns))], columns)
+        return Rendered((line,), columns, rows, placement, colour=False)
+    marks = marks_of(spec, placement)
+    lines = _half_blocks(spec, placement, marks) if colour else _glyphs(spec, placement, marks, dark=dark)
+    return Rendered(tuple(lines), columns, rows, placement, colour)
+
+
+def compose(spec: PictureSpec, height: int, width: int) -> NDArray[np.uint8]:
+    """(height, width, 3) uint8: the picture without its marks."""
+    pixels = scale_pixels(spec.pixels, height, width)
+    if spec.style == "map" and spec.values is not None:
+        return colour_values(scale_values(spec.values, height, width), spec.colormap)
+    if spec.style == "overlay" and spec.values is not None:
+        heat = colour_values(scale_values(spec.values, height, width), spec.colormap)
+        return _blend(to_grey(pixels), heat, spec.opacity)
+    if spec.style == "agreement" and spec.counts is not None:
+        return _blend(to_grey(pixels), _count_planes(spec.counts, spec.methods, height, width), spec.opacity)
+    return pixels
+
+
+def _blend(below: NDArray[np.uint8], above: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
+    mixed = below.astype(np.float32) * (1.0 - opacity) + above.astype(np.float32) * opacity
+    return np.rint(mixed).astype(np.uint8)
+
+
+def _thirds(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For every pixel row and column the row and column of its cell, split where the characters are split."""
+    rows, columns = Placement(0, 0, width, height // 2).edges()
+    y = np.searchsorted(rows[1:-1], np.arange(height) // 2, side="right")
+    x = np.searchsorted(columns[1:-1], np.arange(width), side="right")
+    return y, x
+
+
+def _count_planes(counts: NDArray[np.int64], methods: int, height: int, width: int) -> NDArray[np.uint8]:
+    y, x = _thirds(height, width)
+    table = np.array(count_colours(methods), dtype=np.uint8)
+    return np.asarray(table[counts[np.ix_(y, x)]])
+
+
+def _draw_grid(pixels: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
+    """Thin lines between the cells, lighter on dark pixels and darker on light ones."""
+    rows, columns = placement.edges()
+    out = pixels.copy()
+    for edge in rows[1:-1]:
+        out[2 * edge] = _against(pixels[2 * edge])
+    for edge in columns[1:-1]:
+        out[:, edge] = _against(pixels[:, edge])
+    return out
+
+
+def _against(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    target = np.where(pixels.mean(axis=1, keepdims=True) > 110, 0.0, 255.0)
+    return np.rint(0.55 * pixels + 0.45 * target).astype(np.uint8)
+
+
+def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks) -> list[Strip]:
+    pixels = compose(spec, 2 * placement.rows, placement.columns)
+    if placement.has_cells and (spec.show_grid or spec.style == "agreement"):
+        pixels = _draw_grid(pixels, placement)
+    flat = HalfcellRenderer().render(Image.fromarray(pixels), None)
+    step = placement.columns + 1  # rich-pixels ends every row with a line feed
+    lines = []
+    for row in range(placement.rows):
+        segments = [_thrifty(segment) for segment in flat[row * step : row * step + placement.columns]]
+        for (y, x), mark in marks.items():
+            if y == row:
+                segments[x] = _marked(mark, pixels[2 * y : 2 * y + 2, x])
+        lines.append(Strip(Segment.simplify(segments), placement.columns))
+    return lines
+
+
+def _thrifty(segment: Segment) -> Segment:
+    """A half block whose halves are equal needs one colour only: half the bytes on the wire."""
+    style = segment.style
+    if style is not None and style.color == style.bgcolor:
+        return Segment(" ", Style.from_color(bgcolor=style.bgcolor))
+    return segment
+
+
+def _marked(mark: Mark, below: NDArray[np.uint8]) -> Segment:
+    if mark.kind == "badge":
+        return Segment(mark.character, _BADGE)
+    if mark.kind == "open badge":
+        return Segment(mark.character, _OPEN_BADGE)
+    red, green, blue = (int(part) for part in below.mean(axis=0))
+    if mark.kind == "count":
+        ink = text_on((red, green, blue))
+        return Segment(mark.character, Style(color=_rich(ink), bgcolor=_rich((red, green, blue)), bold=True))
+    band = Style(bgcolor=_rich((int(red * _BAND), int(green * _BAND), int(blue * _BAND))))
+    return Segment(mark.character, band + (_POINTER if mark.kind == "pointer" else _LINE))
+
+
+def _rich(colour: RGB) -> Color:
+    return Color.from_rgb(*colour)
+
+
+def _glyphs(spec: PictureSpec, placement: Placement, marks: Marks, *, dark: bool) -> list[Strip]:
+    """Characters of rising weight: of the saliency for maps and overlays, of the light for images."""
+    rows, columns = placement.rows, placement.columns
+    steps: NDArray[np.floating]
+    if spec.style in ("map", "overlay") and spec.values is not None:
+        steps, ramp = scale_values(spec.values, rows, columns), _RAMP
+    elif spec.style == "agreement" and spec.counts is not None:
+        down, across = _thirds(2 * rows, columns)
+        steps, ramp = spec.counts[np.ix_(down[::2], across)] / max(spec.methods, 1), _SHADES
+    else:
+        steps, ramp = to_grey(scale_pixels(spec.pixels, rows, columns))[:, :, 0] / 255.0, _RAMP
+        steps = steps if dark else 1.0 - steps
+    places = np.clip(np.rint(steps * (len(ramp) - 1)), 0, len(ramp) - 1).astype(int)
+    grid = placement.edges() if placement.has_cells and (spec.show_grid or spec.style == "agreement") else ((), ())
+    lines = []
+    for row in range(rows):
+        segments = [Segment(ramp[places[row, column]]) for column in range(columns)]
+        if row in grid[0][1:-1]:
+            segments = [Segment("─")] * columns
+        for column in grid[1][1:-1]:
+            segments[column] = Segment("┼" if row in grid[0][1:-1] else "│")
+        for (y, x), mark in marks.items():
+            if y == row:
+                segments[x] = Segment(mark.character, _PLAIN_STYLES[mark.kind])
+        lines.append(Strip(Segment.simplify(segments), columns))
+    return lines

@@ -1,0 +1,109 @@
+"""What a picture shows. Light to import: the drawing itself is in `picture.py`, which is imported late."""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from engine.cells import GRID, Cell
+from engine.export.colors import COLORMAPS, DEFAULT_COLORMAP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Style = Literal["image", "overlay", "map", "cells", "agreement"]
+
+_DIGESTS: dict[int, tuple[weakref.ref[NDArray[np.generic]], str]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class PictureSpec:
+    """One picture: the image, what lies on it, and how it is to be shown. Never mutated, nor are its arrays.
+
+    Two specs are equal if they show the same; that is decided by content, whichever arrays hold it.
+
+    Attributes:
+        pixels: (h, w, C) uint8, C 1 or 3: the view that the network saw.
+        values: (H, W) float32 in [0, 1], a saliency map whose edges are the view's edges; for `overlay` and `map`.
+        style: `image` the view alone; `overlay` the map over the view in grey; `map` the map alone; `cells` the
+            view in its own colours with the cells marked; `agreement` the counts on the view's cells.
+        top: cells to mark, in the order of their ranks; drawn in every style but `image` and `agreement`.
+        ties: cells whose place among the three is not settled, inside and outside of `top`.
+        counts: (3, 3) how many methods marked each cell; for `agreement`.
+        methods: the most that a count can be.
+        colormap: one of `engine.export.colors.COLORMAPS`.
+        opacity: how much of the map or the counts covers the view, 0 to 1.
+        show_grid: thin lines between the cells; always there for `agreement`.
+        highlight: a cell to point out, e.g. the one of a table's cursor.
+
+    Raises:
+        ValueError: something is missing, or has the wrong shape or range.
+    """
+
+    pixels: NDArray[np.uint8]
+    values: NDArray[np.float32] | None = None
+    style: Style = "image"
+    top: tuple[Cell, ...] = ()
+    ties: tuple[Cell, ...] = ()
+    counts: NDArray[np.int64] | None = None
+    methods: int = 4
+    colormap: str = DEFAULT_COLORMAP
+    opacity: float = 0.6
+    show_grid: bool = False
+    highlight: Cell | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or not self.pixels.size:
+            raise ValueError(f"pixels must be (h, w, 1) or (h, w, 3), not {self.pixels.shape}")
+        if self.pixels.dtype != np.uint8:
+            raise ValueError(f"pixels must be uint8, not {self.pixels.dtype}")
+        if self.style in ("overlay", "map") and (self.values is None or self.values.ndim != 2):
+            raise ValueError(f"the style {self.style} needs a map of shape (H, W)")
+        if self.style == "agreement" and (self.counts is None or self.counts.shape != (GRID, GRID)):
+            raise ValueError("the style agreement needs (3, 3) counts")
+        if self.colormap not in COLORMAPS:
+            raise ValueError(f"{self.colormap!r} is not a colormap")
+        if not 0.0 <= self.opacity <= 1.0:
+            raise ValueError(f"an opacity of {self.opacity} is not in [0, 1]")
+
+    @cached_property
+    def image_key(self) -> str:
+        """Digest of the view: the same for two specs that show the same image."""
+        return _digest(self.pixels)
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of everything that changes what is drawn. The first call reads all arrays: 1 ms per megabyte."""
+        parts = (
+            self.image_key,
+            None if self.values is None else _digest(self.values),
+            None if self.counts is None else _digest(self.counts),
+            *(self.style, self.top, self.ties, self.methods, self.colormap, self.opacity, self.show_grid),
+            self.highlight,
+        )
+        return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PictureSpec) and (self is other or self.key == other.key)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def _digest(array: NDArray[np.generic]) -> str:
+    """Digest of shape, type and content; worked out once for an array that nobody can write to."""
+    kept = _DIGESTS.get(id(array))
+    if kept is not None and kept[0]() is array:
+        return kept[1]
+    data = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16)
+    data.update(repr((array.shape, array.dtype.str)).encode())
+    digest = data.hexdigest()
+    if not array.flags.writeable:
+        place = id(array)
+        _DIGESTS[place] = (weakref.ref(array, lambda _: _DIGESTS.pop(place, None)), digest)
+    return digest
