@@ -1,0 +1,131 @@
+"""Reading files from outside without being trapped by them: pipes that block, devices, files without end."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_CHUNK = 1 << 20
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+class UnusableFileError(Exception):
+    """A file that cannot be read. Callers turn it into an error of their own family, with the file's role.
+
+    Args:
+        cause: what is wrong, as a clause: `the file is empty`.
+        remedy: what to do about it, or None.
+    """
+
+    def __init__(self, cause: str, remedy: str | None = None) -> None:
+        self.cause = cause
+        self.remedy = remedy
+        super().__init__(cause)
+
+
+def check_regular(path: Path) -> os.stat_result:
+    """The file's state, links followed; nothing is opened, so that a pipe or a device cannot block.
+
+    Raises:
+        UnusableFileError: it is not there, not reachable, or not a regular file.
+    """
+    try:
+        state = path.stat()
+    except (OSError, ValueError) as error:
+        raise UnusableFileError(*_explained(error)) from error
+    if not stat.S_ISREG(state.st_mode):
+        raise UnusableFileError(*_kind(state.st_mode))
+    return state
+
+
+def open_regular(path: Path) -> int:
+    """A file descriptor for reading a regular file; it is checked before and, against a swap, after opening.
+
+    Raises:
+        UnusableFileError: it is not there, not readable, or not a regular file.
+    """
+    check_regular(path)
+    try:
+        # Without O_NONBLOCK, opening a pipe that took the file's place would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:
+        raise UnusableFileError(*_explained(error)) from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise UnusableFileError(*_kind(mode))
+    return descriptor
+
+
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """The content of a regular file, piece by piece.
+
+    Raises:
+        UnusableFileError: it is not there, not readable, or not a regular file.
+    """
+    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
+        while True:
+            try:
+                piece = file.read(_CHUNK)
+            except OSError as error:
+                raise UnusableFileError(*_explained(error)) from error
+            if not piece:
+                return
+            yield piece
+
+
+def read_limited(path: Path, limit: int, *, cut: bool = False) -> bytes:
+    """The content of a regular file, read once.
+
+    Args:
+        path: the file; links are followed.
+        limit: the most bytes it may have.
+        cut: return the first `limit` bytes of a longer file instead of refusing it.
+
+    Raises:
+        UnusableFileError: it is not there, not readable, not a regular file, or longer than `limit`.
+    """
+    size = check_regular(path).st_size
+    if size > limit and not cut:
+        raise UnusableFileError(f"the file has {size:,} bytes; at most {limit:,} are read")
+    pieces: list[bytes] = []
+    length = 0
+    for piece in chunks_of(path):
+        pieces.append(piece)
+        length += len(piece)
+        if length > limit:  # it grew after it was looked at, or is to be cut
+            if not cut:
+                raise UnusableFileError(f"the file has more than {limit:,} bytes")
+            break
+    return b"".join(pieces)[:limit]
+
+
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """A sort key in which `image2` comes before `image10`, and case does not matter unless nothing else differs."""
+    parts = _DIGITS.split(name.casefold())
+    return [(0, int(part), "") if i % 2 else (1, 0, part) for i, part in enumerate(parts)], name
+
+
+def _explained(error: OSError | ValueError) -> tuple[str, str | None]:
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return "there is no such file", "check the path"
+        case PermissionError():
+            return "it may not be read", "ask for permission to read it"
+        case ValueError():
+            return "this is not a valid path", "check the path"
+        case _:
+            return f"it cannot be read: {(error.strerror or str(error)).lower()}", None
+
+
+def _kind(mode: int) -> tuple[str, str]:
+    if stat.S_ISDIR(mode):
+        return "this is a folder, not a file", "name a file in it"
+    kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    return f"this is {kind}, not a regular file", "name a regular file"

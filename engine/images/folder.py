@@ -1,0 +1,99 @@
+"""Which images a folder holds, by name only."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import ImageError
+from engine.files import natural_key
+from engine.text import safe_text
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+"""Suffixes of the formats that are read, in lower case."""
+
+DICOM_SUFFIXES = (".dcm", ".dicom")
+
+_PROBES = 10_000
+_LISTED = SUFFIXES + DICOM_SUFFIXES
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file that is listed as an image; whether it is one, and compliant, is another question.
+
+    Attributes:
+        path: the file; names that are not UTF-8 survive in it (`os.fsencode` gives the bytes).
+        name: its name, safe to show.
+    """
+
+    path: Path
+    name: str
+
+
+def list_images(folder: Path) -> tuple[ImageFile, ...]:
+    """The images in a folder, in natural order: regular files with an image's suffix, and DICOM files.
+
+    DICOM files cannot be read yet; they are listed so that `why_not_compliant` can say so. Files without a suffix are
+    listed if they carry DICOM's mark at byte 128; after 10,000 such looks the others are listed unseen. Hidden files,
+    sub-folders, pipes, devices and links that lead nowhere are left out.
+
+    Raises:
+        ImageError: the folder is not there, is not a folder, or cannot be read.
+    """
+    names: list[str] = []
+    probes = 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith("."):
+                    continue
+                suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - three times as fast as Path.suffix
+                if suffix and suffix not in _LISTED:
+                    continue
+                try:
+                    if not entry.is_file():
+                        continue
+                except OSError:  # a link that cannot be followed
+                    continue
+                if not suffix:
+                    probes += 1
+                    if probes <= _PROBES and not _is_dicom(entry.path):
+                        continue
+                names.append(name)
+    except FileNotFoundError as error:
+        raise ImageError("there is no such folder", subject=folder, remedy="choose another folder") from error
+    except NotADirectoryError as error:
+        raise ImageError("this is not a folder", subject=folder, remedy="choose the folder it lies in") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ImageError(
+            f"the folder cannot be read: {(reason or str(error)).lower()}",
+            subject=folder,
+            remedy="ask for permission to read it, or choose another folder",
+        ) from error
+    names.sort(key=natural_key)
+    return tuple(ImageFile(folder / name, _shown(name)) for name in names)
+
+
+def _shown(name: str) -> str:
+    # Most names need nothing; this keeps 100,000 of them quick.
+    return name if name.isascii() and name.isprintable() else safe_text(name)
+
+
+def _is_dicom(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        return os.read(descriptor, 132)[128:] == b"DICM"
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
