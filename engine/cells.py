@@ -39,11 +39,19 @@ def cell_slices(height: int, width: int) -> dict[Cell, tuple[slice, slice]]:
     return {(r, c): (slice(rows[r], rows[r + 1]), slice(columns[c], columns[c + 1])) for r, c in CELLS}
 
 
-def cell_weights(length: int) -> NDArray[np.float32]:
-    """(GRID, length): the averaging weights of each third of an axis; a cell's mean is `rows @ image @ columns.T`."""
-    edges = cell_edges(length)
-    weights = np.zeros((GRID, length), dtype=np.float32)
-    for i in range(GRID):
+def part_weights(parts: int, length: int) -> NDArray[np.float64]:
+    """(parts, length): averaging weights of equal parts of an axis, split as cells are.
+
+    The mean of every part of an (H, W) image is `part_weights(n, H) @ image @ part_weights(n, W).T`.
+
+    Raises:
+        ValueError: fewer pixels than parts.
+    """
+    if length < parts:
+        raise ValueError(f"{length} pixels cannot be split into {parts} parts")
+    edges = [round(i * length / parts) for i in range(parts + 1)]
+    weights = np.zeros((parts, length))
+    for i in range(parts):
         weights[i, edges[i] : edges[i + 1]] = 1.0 / (edges[i + 1] - edges[i])
     return weights
 

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import platform
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
+
+import engine
+from engine.consensus import Consensus, consensus
+from engine.errors import ExplanationError, Stopped
+from engine.explainers.base import Explainer, Request
+from engine.grid import GridStatistics, grid_statistics
+from engine.images.view import picture_view
+from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
+from engine.text import safe_text
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from engine.bundle import ModelBundle
-    from engine.consensus import Consensus
+    from engine.classifier import Classifier
     from engine.diagnosis import Diagnosis
-    from engine.grid import GridStatistics
     from engine.images.raster import MedicalImage
     from engine.saliency import SaliencyMap
+
+NEVER_STOP = NeverStop()
 
 METHODS: tuple[str, ...] = ("lime", "rise", "gradcam", "gradcam++")
 """The four methods, in the order in which they are shown."""
 
 METHOD_NAMES: Mapping[str, str] = {"lime": "LIME", "rise": "RISE", "gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++"}
 """Their names for people."""
+
+FEWEST: Mapping[str, int] = {"rise": 16, "lime": 100}
+"""The fewest samples that a sampled method takes."""
+
+MOST_SAMPLES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +53,7 @@ class Settings:
         samples: number of samples by method key (`rise`, `lime`); what is not given comes from the bundle, else 4,000
             and 1,000.
         until: `samples` uses all of them; `certain` stops as soon as the three top cells are settled.
-        estimator: RISE's estimator, see `engine.explainers.rise`.
+        estimator: RISE's, see `engine.explainers.rise`; None for the bundle's, else `centred`.
         layer: the CAMs' target layer; None for the bundle's, else the last convolution.
         seed: of all random numbers; None derives one from image, model and method.
     """
@@ -43,7 +62,7 @@ class Settings:
     target: str | None = None
     samples: Mapping[str, int] = field(default_factory=dict)
     until: Literal["samples", "certain"] = "samples"
-    estimator: Literal["centred", "paper"] = "centred"
+    estimator: Literal["centred", "paper"] | None = None
     layer: str | None = None
     seed: int | None = None
 
@@ -80,3 +99,193 @@ class Explanation:
     settings: Settings
     bundle: ModelBundle
     environment: Mapping[str, str]
+
+
+def derive_seed(image_sha256: str, bundle_digest: str, method: str) -> int:
+    """The seed of a method's random numbers, below 2**32: the same input gives the same map."""
+    material = f"{image_sha256}:{bundle_digest}:{method}".encode()
+    return int.from_bytes(hashlib.sha256(material).digest()[:4], "big")
+
+
+def explain_method(
+    classifier: Classifier,
+    image: MedicalImage,
+    method: str,
+    settings: Settings,
+    *,
+    target: str | None = None,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = NEVER_STOP,
+) -> SaliencyMap:
+    """One method's map for one image.
+
+    Args:
+        classifier: the network; its lock is taken.
+        image: an image compliant with the model.
+        method: a key of `METHODS`.
+        settings: parameters; `settings.methods` is not looked at.
+        target: class to explain; None for `settings.target`, else the predicted class.
+        progress: called from this thread.
+        stop: asked before every pass.
+
+    Raises:
+        Stopped: stopped before there was a map worth showing.
+        ExplanationError: unknown method, class or layer, a parameter out of range, or the network gave NaN.
+        NotCompliantError: the image cannot be fed to this model.
+    """
+    explainer = make_explainer(method, classifier.bundle, settings)
+    with classifier.lock:
+        name = target or settings.target or classifier.diagnose(image).predicted
+        digest = classifier.bundle.digest
+        request = Request(
+            classifier=classifier,
+            tensor=classifier.tensor(image),
+            target=classifier.class_index(name),
+            seed=settings.seed if settings.seed is not None else derive_seed(image.sha256, digest, method),
+            progress=progress,
+            stop=stop,
+        )
+        return explainer.explain(request)
+
+
+def explain(
+    classifier: Classifier,
+    image: MedicalImage,
+    settings: Settings | None = None,
+    *,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = NEVER_STOP,
+    on_map: Callable[[SaliencyMap], None] | None = None,
+) -> Explanation:
+    """The whole answer for one image.
+
+    The CAMs are run first, since they are ready at once; a method that cannot work on this network is recorded in
+    `failures` and does not keep the others from their work. When stopped, the maps so far are kept.
+
+    Args:
+        classifier: the network.
+        image: an image compliant with the model.
+        settings: what to compute; None for all four methods of the predicted class.
+        progress: told how far each method is.
+        stop: asked before every pass.
+        on_map: called with each map as it is finished.
+
+    Raises:
+        ExplanationError: unknown method or class, a parameter out of range, or not one method gave a map.
+        NotCompliantError: the image cannot be fed to this model.
+        Stopped: stopped before there was any map.
+    """
+    settings = settings or Settings()
+    for method in settings.methods:
+        make_explainer(method, classifier.bundle, settings)  # wrong parameters are found before the first pass
+    diagnosis = classifier.diagnose(image)
+    target = settings.target or diagnosis.predicted
+    classifier.class_index(target)
+    maps: dict[str, SaliencyMap] = {}
+    failures: dict[str, str] = {}
+    for method in sorted(settings.methods, key=lambda method: not method.startswith("gradcam")):
+        try:
+            saliency = explain_method(classifier, image, method, settings, target=target, progress=progress, stop=stop)
+        except (ExplanationError, Stopped) as error:
+            failures[method] = error.message
+            continue
+        maps[method] = saliency
+        if on_map is not None:
+            on_map(saliency)
+    if not maps:
+        if stop.is_set():
+            raise Stopped(safe_text(image.path.name))
+        raise ExplanationError("; ".join(failures.values()), subject=image.path)
+    return assemble(classifier, image, diagnosis, maps, failures=failures, settings=settings)
+
+
+def assemble(
+    classifier: Classifier,
+    image: MedicalImage,
+    diagnosis: Diagnosis,
+    maps: Mapping[str, SaliencyMap],
+    *,
+    failures: Mapping[str, str] = MappingProxyType({}),
+    settings: Settings | None = None,
+) -> Explanation:
+    """Put maps of one image and one class together with their statistics and agreement.
+
+    Raises:
+        ValueError: no maps, or maps of different classes or sizes.
+    """
+    if not maps:
+        raise ValueError("an explanation needs at least one map")
+    ordered = {method: maps[method] for method in sorted(maps, key=_place)}
+    statistics = {method: grid_statistics(saliency) for method, saliency in ordered.items()}
+    return Explanation(
+        image=image,
+        view=picture_view(image, classifier.bundle.input),
+        diagnosis=diagnosis,
+        target=next(iter(ordered.values())).target,
+        maps=MappingProxyType(ordered),
+        statistics=MappingProxyType(statistics),
+        consensus=consensus(ordered, statistics),
+        failures=MappingProxyType(dict(failures)),
+        settings=settings or Settings(),
+        bundle=classifier.bundle,
+        environment=MappingProxyType(_environment(classifier)),
+    )
+
+
+def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Explainer:
+    """A method with its parameters: the settings', else the bundle's, else the defaults.
+
+    Raises:
+        ExplanationError: no such method, or a parameter out of range.
+    """
+    if method not in METHODS:
+        raise ExplanationError(f"no such method: {method}", remedy=f"choose among {', '.join(METHODS)}")
+    for key, number in settings.samples.items():
+        if key not in FEWEST:
+            raise ExplanationError(f"{key} draws no samples", remedy="give --samples for rise and lime only")
+        if not FEWEST[key] <= number <= MOST_SAMPLES:
+            raise ExplanationError(
+                f"{number} samples are not possible for {key}",
+                remedy=f"give a number from {FEWEST[key]} to {MOST_SAMPLES}",
+            )
+    if settings.seed is not None and not 0 <= settings.seed < 2**32:
+        raise ExplanationError(f"{settings.seed} is no seed", remedy="give a number from 0 to 4294967295")
+    if method == "rise":
+        from engine.explainers.rise import Rise
+
+        options = _chosen(bundle.explain.rise, settings, "rise")
+        if settings.estimator is not None:
+            options["estimator"] = settings.estimator
+        return Rise(until=settings.until, **options)  # type: ignore[arg-type]
+    if method == "lime":
+        from engine.explainers.lime import Lime
+
+        return Lime(until=settings.until, **_chosen(bundle.explain.lime, settings, "lime"))  # type: ignore[arg-type]
+    from engine.explainers.gradcam import GradCam
+
+    return GradCam("gradcam" if method == "gradcam" else "gradcam++", settings.layer)
+
+
+def _chosen(defaults: Mapping[str, int | float | str], settings: Settings, method: str) -> dict[str, int | float | str]:
+    options = dict(defaults)
+    if method in settings.samples:
+        options["samples"] = settings.samples[method]
+    return options
+
+
+def _place(method: str) -> int:
+    return METHODS.index(method) if method in METHODS else len(METHODS)
+
+
+def _environment(classifier: Classifier) -> dict[str, str]:
+    import torch
+
+    versions = {name: metadata.version(name) for name in ("torch", "numpy", "lime", "grad-cam", "scikit-image")}
+    return {
+        "xaimed": engine.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **versions,
+        "device": classifier.device,
+        "threads": str(torch.get_num_threads()),
+    }

@@ -1,0 +1,166 @@
+"""What one probing pass reveals of a network: its layers with their sizes, its outputs, its final activation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from engine.errors import BundleError, ExplanationError
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_SIGMOIDS = (nn.Sigmoid,)
+_SOFTMAXES = (nn.Softmax,)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """A convolution that the CAMs may look at: its name in `named_modules()` and the size of its output."""
+
+    name: str
+    channels: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """What is known of a network after one pass.
+
+    Attributes:
+        outputs: number of output units.
+        head: name of the `nn.Sigmoid` or `nn.Softmax` module whose output is the network's output, or None.
+        head_kind: `sigmoid`, `softmax` or `none`, by that module.
+        layers: the convolutions in order of execution whose output is a map larger than one pixel.
+        shapes: output shape (C, H, W) of every module that ran once and gave a map.
+        repeated: names of modules that ran more than once in the pass.
+    """
+
+    outputs: int
+    head: str | None
+    head_kind: str
+    layers: tuple[LayerInfo, ...]
+    shapes: dict[str, tuple[int, int, int]]
+    repeated: frozenset[str]
+
+    def check_layer(self, name: str) -> None:
+        """See that a layer can serve as the CAMs' target layer.
+
+        Raises:
+            ExplanationError: there is no such layer, or its output is no map, or it ran more than once.
+        """
+        if name in self.repeated:
+            raise ExplanationError(
+                "runs more than once in a pass, so its maps cannot be told apart",
+                subject=f"layer {name}",
+                remedy="choose another layer",
+            )
+        if name not in self.shapes:
+            names = ", ".join(layer.name for layer in self.layers[-4:])
+            raise ExplanationError(
+                "no layer of this network that gives a map",
+                subject=f"layer {name}",
+                remedy=f"choose one such as {names}",
+            )
+
+
+def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> Anatomy:
+    """Run one grey picture of `shape` (C, H, W) through the network and note what every module does.
+
+    Raises:
+        BundleError: the network does not take such an input, or gives no (1, K) output of finite numbers.
+    """
+    seen: dict[str, list[torch.Size]] = {}
+    order: list[str] = []
+    last: dict[str, torch.Tensor] = {}
+    modules = dict(network.named_modules())
+    handles = []
+
+    def note(name: str, module: nn.Module) -> None:
+        def hook(_: nn.Module, __: object, output: object) -> None:
+            if isinstance(output, torch.Tensor):
+                seen.setdefault(name, []).append(output.shape)
+                order.append(name)
+                if isinstance(module, _SIGMOIDS + _SOFTMAXES):
+                    last[name] = output
+
+        handles.append(module.register_forward_hook(hook))
+
+    try:
+        for name, module in modules.items():
+            if name:
+                note(name, module)
+        with torch.inference_mode():
+            output = network(torch.zeros(1, *shape))
+    # A network may fail on a wrong input size in any way; the reason is torch's own text.
+    except Exception as error:
+        channels, height, width = shape
+        raise BundleError(
+            f"the network does not take a {height}x{width} input of {channels} channels "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            subject=subject,
+            remedy="correct [input] size and channels in model.toml",
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    outputs = flat_output(output, 1, subject).shape[1]
+    head = next((name for name, value in last.items() if value is output or _same(value, output)), None)
+    kind = "none" if head is None else ("sigmoid" if isinstance(modules[head], _SIGMOIDS) else "softmax")
+    shapes = {
+        name: (sizes[0][1], sizes[0][2], sizes[0][3])
+        for name, sizes in seen.items()
+        if len(sizes) == 1 and len(sizes[0]) == 4 and sizes[0][2] * sizes[0][3] > 1
+    }
+    convolutions = [name for name in order if isinstance(modules[name], _CONVOLUTIONS) and name in shapes]
+    return Anatomy(
+        outputs=outputs,
+        head=head,
+        head_kind=kind,
+        layers=tuple(LayerInfo(name, *shapes[name]) for name in convolutions),
+        shapes=shapes,
+        repeated=frozenset(name for name, sizes in seen.items() if len(sizes) > 1),
+    )
+
+
+@contextmanager
+def before_head(network: nn.Module, head: str | None) -> Iterator[list[torch.Tensor]]:
+    """While it is open, every pass appends the input of the final activation module to the list."""
+    taken: list[torch.Tensor] = []
+    if head is None:
+        yield taken
+        return
+
+    def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        taken.append(inputs[0])
+
+    handle = network.get_submodule(head).register_forward_pre_hook(hook)
+    try:
+        yield taken
+    finally:
+        handle.remove()
+
+
+def _same(value: torch.Tensor, output: object) -> bool:
+    return (
+        isinstance(output, torch.Tensor)
+        and value.numel() == output.numel()
+        and torch.equal(value.ravel(), output.ravel())
+    )
+
+
+def flat_output(output: object, batch: int, subject: str) -> torch.Tensor:
+    """The output as (B, K); (B,) and (B, K, 1, 1) are taken too."""
+    if isinstance(output, torch.Tensor) and output.shape[:1] == (batch,) and output.numel() > 0:
+        flat = output.reshape(batch, -1)
+        if output.ndim <= 2 or flat.shape[1] == output.shape[1]:
+            return flat
+    given = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    raise BundleError(
+        f"the network gives {given} for {batch} image(s), not one number a class",
+        subject=subject,
+        remedy="let architecture.py return a (batch, classes) tensor",
+    )

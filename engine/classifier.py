@@ -1,0 +1,326 @@
+"""A loaded network: images in, diagnoses out, and the passes that the explanation methods need."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.anatomy import Anatomy, LayerInfo, before_head, examine, flat_output
+from engine.bundle import ModelBundle
+from engine.diagnosis import Diagnosis
+from engine.errors import BundleError, DeviceError, ExplanationError
+from engine.images.compliance import check_compliance
+from engine.images.raster import MedicalImage
+from engine.images.view import network_input
+from engine.network import build_network
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_NEARLY_ONE = 1.0 - 2.0**-24
+"""float32's last value below 1: a probability that the network itself has rounded to 1 has lost its logit."""
+
+
+class Classifier:
+    """A network on a device, with all that its bundle says about feeding and reading it.
+
+    One classifier runs one job at a time: `diagnose` and the explanation methods take `lock`. The network stays in
+    evaluation mode and its parameters' gradients stay as they are.
+
+    Attributes:
+        bundle: the model folder it came from.
+        network: the torch module, float32, channels_last.
+        device: `cpu` or `cuda:<n>`.
+        precision: as asked for; `auto` is settled by the methods that sample.
+        classes: K class names; for a one-logit network (negative, positive).
+        layers: convolutions that the CAMs may look at, in order of execution.
+        default_layer: name of the layer they look at unless one is named.
+        assumed: the bundle's assumptions and those that only the loaded network could settle.
+        lock: held by whoever uses the network.
+    """
+
+    def __init__(
+        self, bundle: ModelBundle, network: nn.Module, *, device: str = "cpu", precision: Precision = "auto"
+    ) -> None:
+        """Take a network that is already built; `Classifier.load` is the usual way.
+
+        Raises:
+            BundleError: the network does not fit the bundle's declarations.
+            DeviceError: no such device or precision.
+        """
+        if precision not in ("auto", "fp32", *_AUTOCAST):
+            raise DeviceError(
+                f"no such precision: {precision}", subject="--precision", remedy="use auto, fp32, bf16 or fp16"
+            )
+        self.bundle = bundle
+        self.precision: Precision = precision
+        self.device = choose_device(device)
+        self.lock = threading.RLock()
+        self._subject = f"{bundle.task}/{bundle.name}"
+        height, width = bundle.input.size
+        network = network.eval()
+        self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
+        self.activation, assumed = _settle_activation(bundle, network, self.anatomy, self._subject)
+        self.classes, more = _settle_classes(bundle, self.anatomy.outputs, self._subject)
+        self.assumed: tuple[str, ...] = (*bundle.assumed, *assumed, *more)
+        self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def load(cls, bundle: ModelBundle, *, device: str = "auto", precision: Precision = "auto") -> Classifier:
+        """Build the bundle's network and put it on a device.
+
+        Args:
+            bundle: a model folder that was read.
+            device: `auto` (CUDA if there is one), `cpu`, `cuda` or `cuda:<n>`.
+            precision: of the many passes of LIME and RISE; diagnoses and CAMs are always computed in float32.
+
+        Raises:
+            BundleError: the bundle's code, weights or declarations do not fit together.
+            DeviceError: no such device or precision.
+        """
+        chosen = choose_device(device)  # before the slow part
+        return cls(bundle, build_network(bundle), device=chosen, precision=precision)
+
+    @property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """Convolutions with a map larger than one pixel, in order of execution."""
+        return self.anatomy.layers
+
+    @property
+    def default_layer(self) -> str:
+        """The bundle's target layer, else the last convolution.
+
+        Raises:
+            ExplanationError: the network has no convolution with a map, or not the layer that the bundle names.
+        """
+        named = self.bundle.explain.target_layer
+        if named is not None:
+            self.anatomy.check_layer(named)
+            return named
+        if not self.layers:
+            raise ExplanationError(
+                "no convolution gives a map, so the CAMs have nothing to look at", subject=self._subject
+            )
+        return self.layers[-1].name
+
+    @property
+    def one_logit(self) -> bool:
+        """Whether one output unit stands for two classes."""
+        return self.anatomy.outputs == 1
+
+    def class_index(self, name: str) -> int:
+        """Index of a class.
+
+        Raises:
+            ExplanationError: the model has no such class; the message names those it has.
+        """
+        try:
+            return self.classes.index(name)
+        except ValueError:
+            raise ExplanationError(
+                f"{self._subject} has no class {name!r}", remedy=f"choose one of {', '.join(self.classes)}"
+            ) from None
+
+    def tensor(self, image: MedicalImage) -> torch.Tensor:
+        """The image as the network takes it: (1, C, H, W) float32 on the device.
+
+        Raises:
+            NotCompliantError: the image cannot be fed to this model.
+        """
+        check_compliance(image, self.bundle.input)
+        array = network_input(image, self.bundle.input)
+        return torch.from_numpy(np.array(array[None], dtype=np.float32)).to(
+            self.device, memory_format=torch.channels_last
+        )
+
+    def diagnose(self, image: MedicalImage) -> Diagnosis:
+        """What the network says about an image, computed in float32.
+
+        Raises:
+            NotCompliantError: the image cannot be fed to this model.
+            ExplanationError: the network gave NaN or infinity.
+        """
+        tensor = self.tensor(image)
+        with self.lock:
+            started = time.perf_counter()
+            with torch.inference_mode():
+                logits = self.logits(tensor)
+            seconds = time.perf_counter() - started
+        scores = logits[0].double().cpu()
+        if not bool(torch.isfinite(scores).all()):
+            raise ExplanationError(
+                "no valid result: the network gave NaN or infinity",
+                subject=image.path,
+                remedy="check the model with another image",
+            )
+        probabilities = self.probabilities(scores[None])[0].numpy()
+        if self.one_logit:
+            scores = torch.stack([-scores[0], scores[0]])
+        values = scores.numpy()
+        for array in (values, probabilities):
+            array.setflags(write=False)
+        warnings: tuple[str, ...] = ()
+        if self._own_activation() and float(probabilities.max()) >= _NEARLY_ONE:
+            warnings = ("The network rounds its own probability to 1: how sure it is beyond that cannot be told.",)
+        return Diagnosis(
+            self.classes,
+            probabilities,
+            values,
+            multilabel=self.bundle.output.multilabel,
+            seconds=seconds,
+            warnings=warnings,
+        )
+
+    def logits(self, tensor: torch.Tensor) -> torch.Tensor:
+        """(B, outputs): the network's scores before its final sigmoid or softmax, with gradients where enabled.
+
+        A final `nn.Sigmoid` or `nn.Softmax` module is left out by taking its input. An activation inside the network's
+        own code cannot be left out: its inverse is taken, which loses what the activation has already rounded away.
+        """
+        batch = tensor.shape[0]
+        with before_head(self.network, self.anatomy.head) as taken:
+            output = self.network(tensor)
+        if self.anatomy.head is not None:
+            return flat_output(taken[-1], batch, self._subject)
+        output = flat_output(output, batch, self._subject)
+        if self.activation == "sigmoid":
+            return torch.logit(output.double(), eps=2.0**-25)
+        if self.activation == "softmax":
+            return torch.log(output.double().clamp_min(2.0**-126))
+        return output
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """(B, K) float64 class probabilities of (B, outputs) logits.
+
+        float64, because of a probability close to 1 the differences are the explanation and float32 has few there.
+        """
+        scores = logits.double()
+        if self.one_logit:
+            return torch.sigmoid(torch.cat([-scores, scores], dim=1))
+        return torch.sigmoid(scores) if self.bundle.output.multilabel else torch.softmax(scores, dim=1)
+
+    def target_logit(self, logits: torch.Tensor, target: int) -> torch.Tensor:
+        """The score whose gradient explains class `target`; the negated logit for the negative of a one-logit network.
+
+        Args:
+            logits: (outputs,) or (B, outputs).
+            target: class index.
+        """
+        if self.one_logit:
+            return logits[..., 0] if target == 1 else -logits[..., 0]
+        return logits[..., target]
+
+    @contextmanager
+    def many_passes(self, precision: str) -> Iterator[None]:
+        """Inference mode and the given precision, for a loop over `logits`."""
+        reduced = _AUTOCAST.get(precision)
+        kind = torch.device(self.device).type
+        with torch.inference_mode(), torch.autocast(kind, dtype=reduced) if reduced else nullcontext():
+            yield
+
+    def _own_activation(self) -> bool:
+        return self.anatomy.head is None and self.activation != "none"
+
+
+def choose_device(name: str) -> str:
+    """`cpu` or `cuda:<n>` for `auto`, `cpu`, `cuda` or `cuda:<n>`.
+
+    Raises:
+        DeviceError: there is no such device here.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda:0" if count else "cpu"
+    if name == "cpu":
+        return name
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and (number or "0").isdigit():
+        index = int(number or 0)
+        if index < count:
+            return f"cuda:{index}"
+        raise DeviceError(
+            f"this machine has {count or 'no'} CUDA device{'s' if count > 1 else ''}",
+            subject=f"device {name}",
+            remedy="use --device cpu",
+        )
+    raise DeviceError("no such device", subject=f"device {name}", remedy="use auto, cpu or cuda:<number>")
+
+
+def _settle_activation(
+    bundle: ModelBundle, network: nn.Module, anatomy: Anatomy, subject: str
+) -> tuple[str, tuple[str, ...]]:
+    """What the network applies at its end, and what had to be assumed for it."""
+    declared = bundle.output.activation
+    if anatomy.head is not None:
+        if declared is not None and declared != anatomy.head_kind:
+            raise BundleError(
+                f"the network ends in {anatomy.head} ({anatomy.head_kind}), but the bundle declares {declared!r}",
+                subject=subject,
+                remedy=f'set activation = "{anatomy.head_kind}" under [output] in model.toml',
+            )
+        _check_head(anatomy.head_kind, anatomy.outputs, bundle.output.multilabel, subject)
+        return anatomy.head_kind, ()
+    seen = _looks_like(network, bundle)
+    if declared is not None:
+        if declared != "none":
+            if seen == "none":
+                raise BundleError(
+                    f"the bundle declares {declared!r} at the network's end, but its outputs are no probabilities",
+                    subject=subject,
+                    remedy='set activation = "none" under [output] in model.toml',
+                )
+            _check_head(declared, anatomy.outputs, bundle.output.multilabel, subject)
+        return declared, ()
+    if seen == "none":
+        return seen, ()
+    _check_head(seen, anatomy.outputs, bundle.output.multilabel, subject)
+    return seen, (f"The network's outputs look like those of a {seen}; they are taken as probabilities.",)
+
+
+def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None:
+    if kind == "softmax" and (outputs == 1 or multilabel):
+        why = "one output unit" if outputs == 1 else "multilabel = true"
+        raise BundleError(f"a softmax does not go with {why}", subject=subject, remedy="correct [output] in model.toml")
+    if kind == "sigmoid" and outputs > 1 and not multilabel:
+        raise BundleError(
+            f"the network applies a sigmoid to each of its {outputs} outputs, so every class is judged on its own",
+            subject=subject,
+            remedy="set multilabel = true under [output] in model.toml",
+        )
+
+
+def _looks_like(network: nn.Module, bundle: ModelBundle) -> str:
+    """`softmax`, `sigmoid` or `none`, from the outputs for noise of very different strengths."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(6, bundle.input.channels, *bundle.input.size, generator=generator)
+    strengths = torch.tensor([0.0, 0.3, 1.0, 3.0, 30.0, 300.0]).reshape(-1, 1, 1, 1)
+    with torch.inference_mode():
+        output = flat_output(network(noise * strengths), 6, bundle.name)
+    if bool((output < 0).any()) or bool((output > 1).any()) or not bool(torch.isfinite(output).all()):
+        return "none"
+    if output.shape[1] > 1 and torch.allclose(output.sum(dim=1), torch.ones(6), atol=1e-3):
+        return "softmax"
+    return "sigmoid"
+
+
+def _settle_classes(bundle: ModelBundle, outputs: int, subject: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    expected = 2 if outputs == 1 else outputs
+    classes = bundle.output.classes
+    if classes is None:
+        made_up = ("negative", "positive") if outputs == 1 else tuple(f"class {i}" for i in range(outputs))
+        return made_up, ("The classes have no names: " + ", ".join(made_up[:4]) + " stand for them.",)
+    if len(classes) != expected:
+        what = "one output unit, which stands for two classes" if outputs == 1 else f"{outputs} outputs"
+        raise BundleError(
+            f"{len(classes)} classes are named, but the network has {what}",
+            subject=subject,
+            remedy="correct [output] classes in model.toml",
+        )
+    return classes, ()

@@ -1,0 +1,149 @@
+"""What every method is given, and what turns raw numbers into a saliency map."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from engine.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
+from engine.saliency import CellEstimate, Parameter, SaliencyMap
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from engine.classifier import Classifier
+
+PREVIEW_EVERY = 0.25
+"""Seconds between two previews of a running method, at least."""
+
+FEWEST_SAMPLES = 16
+"""A method stopped before this many samples has no map worth showing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One map that is asked for.
+
+    Attributes:
+        classifier: the network; its lock is held by the caller.
+        tensor: (1, C, H, W) normalised input on the classifier's device.
+        target: index of the class to explain.
+        seed: of the method's random numbers, below 2**32.
+        progress: told how far the method is.
+        stop: asked before every pass.
+    """
+
+    classifier: Classifier
+    tensor: torch.Tensor
+    target: int
+    seed: int
+    progress: ProgressCallback = no_progress
+    stop: StopSignal = field(default_factory=NeverStop)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the network's input, and so of the map."""
+        return int(self.tensor.shape[-2]), int(self.tensor.shape[-1])
+
+
+class Explainer(Protocol):
+    """An explanation method with its parameters set."""
+
+    @property
+    def key(self) -> str:
+        """The method's key, e.g. `rise`."""
+
+    def explain(self, request: Request) -> SaliencyMap:
+        """The map for one image and one class.
+
+        When stopped, the best map so far with `stopped=True`.
+
+        Raises:
+            Stopped: stopped before there was a map worth showing.
+            ExplanationError: the network gave NaN, or the method cannot work on this network.
+        """
+
+
+def scaled_map(
+    raw: NDArray[np.float64],
+    request: Request,
+    *,
+    method: str,
+    parameters: Mapping[str, Parameter],
+    started: float,
+    samples: int = 0,
+    seed: int | None = None,
+    cells: CellEstimate | None = None,
+    raw_range: tuple[float, float] | None = None,
+    constant: bool = False,
+    stopped: bool = False,
+    warnings: tuple[str, ...] = (),
+) -> SaliencyMap:
+    """A raw (H, W) map brought to [0, 1] by its own minimum and maximum.
+
+    Args:
+        raw: in the method's own units.
+        raw_range: the range to record where `raw` was scaled already.
+        constant: the differences in `raw` are known to be rounding; the map is then all zeros.
+        started: `time.perf_counter()` when the method began.
+        (others): as in `SaliencyMap`.
+    """
+    low, high = float(raw.min()), float(raw.max())
+    recorded = raw_range if raw_range is not None else (low, high)
+    if constant or not high > low:
+        recorded = (recorded[0], recorded[0])
+        values = np.zeros(raw.shape, dtype=np.float32)
+        warnings = (*warnings, "This map is constant: it says nothing about where the network looked.")
+    else:
+        values = ((raw - low) / (high - low)).astype(np.float32)
+    if stopped:
+        warnings = (*warnings, f"Stopped after {samples} samples: the map is less certain than a complete one.")
+    values.setflags(write=False)
+    return SaliencyMap(
+        method=method,
+        target=request.classifier.classes[request.target],
+        values=values,
+        raw_min=recorded[0],
+        raw_max=recorded[1],
+        samples=samples,
+        seed=seed,
+        seconds=time.perf_counter() - started,
+        parameters=MappingProxyType(dict(parameters)),
+        stopped=stopped,
+        cells=cells,
+        warnings=warnings,
+    )
+
+
+class Reporter:
+    """Sends a running method's progress, with a preview now and then."""
+
+    def __init__(self, method: str, total: int, progress: ProgressCallback) -> None:
+        self._method, self._total, self._progress = method, total, progress
+        self._next_preview = time.perf_counter() + PREVIEW_EVERY / 2
+
+    def wants_preview(self) -> bool:
+        """Whether it is time for another preview."""
+        return self._progress is not no_progress and time.perf_counter() >= self._next_preview
+
+    def report(self, done: int, preview: SaliencyMap | None = None) -> None:
+        """Send one report; previews come at growing intervals, since a map changes less and less."""
+        self._progress(Progress(self._method, done, self._total, preview))
+        if preview is not None:
+            pause = max(PREVIEW_EVERY, 0.1 * preview.seconds)
+            self._next_preview = time.perf_counter() + pause
+
+
+def looks_until(total: int, first: int = 250) -> tuple[int, ...]:
+    """The sample counts at which `until="certain"` looks at its result: doubling from `first`, and the last one."""
+    looks = []
+    while first < total:
+        looks.append(first)
+        first *= 2
+    return (*looks, total)

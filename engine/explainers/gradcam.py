@@ -1,0 +1,153 @@
+"""Grad-CAM (Selvaraju et al. 2016) and Grad-CAM++ (Chattopadhyay et al. 2018), by the `pytorch_grad_cam` package.
+
+Of the published denominators of Grad-CAM++ the package takes sum(A) * g^3. Gradients are those of the logit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.errors import ExplanationError, Stopped
+from engine.explainers.base import Reporter, Request, scaled_map
+from engine.saliency import Parameter, SaliencyMap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.classifier import Classifier
+
+
+@dataclass(frozen=True, slots=True)
+class GradCam:
+    """Grad-CAM or Grad-CAM++.
+
+    Attributes:
+        key: which of the two.
+        layer: name of the target layer in `named_modules()`; None for the classifier's default.
+    """
+
+    key: Literal["gradcam", "gradcam++"] = "gradcam"
+    layer: str | None = None
+
+    def explain(self, request: Request) -> SaliencyMap:
+        """See `Explainer.explain`; the map is the package's, enlarged bilinearly to the input's size."""
+        if request.stop.is_set():
+            raise Stopped(self.key)
+        classifier = request.classifier
+        layer = self.layer if self.layer is not None else classifier.default_layer
+        classifier.anatomy.check_layer(layer)
+        module = classifier.network.get_submodule(layer)
+        kind = _recording(self.key)
+        started = time.perf_counter()
+        tensor = request.tensor.detach().clone().requires_grad_(True)
+        with as_it_was(classifier.network), torch.enable_grad(), kind(_Logits(classifier), [module]) as cam:
+            # The package keeps the activation itself; an in-place ReLU behind the layer would change it under its
+            # hands. This hook comes after the package's, so what is handed on is a copy.
+            handle = module.register_forward_hook(lambda _, __, output: output.clone())
+            try:
+                values = cam(tensor, [lambda logits: classifier.target_logit(logits, request.target)])[0]
+            finally:
+                handle.remove()
+            weights, raw = cam.weights, np.maximum(cam.weighted_sum, 0.0)
+        if not np.isfinite(values).all() or not np.isfinite(raw).all():
+            raise ExplanationError(
+                "no valid map: a gradient or an activation is NaN or infinite",
+                subject=f"{self.key} at {layer}",
+                remedy="check the model's weights, or choose another layer",
+            )
+        positive = float(raw.max()) > 0.0
+        Reporter(self.key, 1, request.progress).report(1)
+        return scaled_map(
+            np.asarray(values, dtype=np.float64),
+            request,
+            method=self.key,
+            parameters=self._parameters(classifier, layer),
+            started=started,
+            raw_range=(float(raw.min()), float(raw.max())),
+            constant=not positive,
+            warnings=tuple(_doubts(self.key, weights, positive)),
+        )
+
+    def _parameters(self, classifier: Classifier, layer: str) -> dict[str, Parameter]:
+        channels, height, width = classifier.anatomy.shapes[layer]
+        return {
+            "layer": layer,
+            "layer_channels": channels,
+            "layer_size": f"{height}x{width}",
+            "gradient_of": "logit",
+            "device": classifier.device,
+            "precision": "fp32",
+        }
+
+
+def _recording(key: str) -> Any:
+    """The package's class, made to keep its channel weights and the weighted sum before scaling."""
+    from pytorch_grad_cam import GradCAM, GradCAMPlusPlus  # late: seconds of import
+
+    kind: Any = GradCAM if key == "gradcam" else GradCAMPlusPlus
+
+    class Recording(kind):  # type: ignore[misc]  # the package has no types
+        weights: NDArray[np.float32]
+        weighted_sum: NDArray[np.float32]
+
+        def get_cam_weights(self, tensor: Any, layer: Any, targets: Any, activations: Any, gradients: Any) -> Any:
+            if gradients is None:
+                raise ExplanationError(
+                    "the class's score does not depend on this layer", subject=key, remedy="choose another layer"
+                )
+            self.weights = super().get_cam_weights(tensor, layer, targets, activations, gradients)
+            return self.weights
+
+        def get_cam_image(self, *arguments: Any) -> Any:
+            self.weighted_sum = super().get_cam_image(*arguments)
+            return self.weighted_sum
+
+    return Recording
+
+
+def _doubts(key: str, weights: NDArray[np.float32], positive: bool) -> Iterator[str]:
+    if not positive:
+        yield "No part of this layer speaks for this class: the whole weighted sum is zero or below."
+    if key == "gradcam++" and bool((weights < 0).any()):
+        # The weights are sums of max(g, 0) * alpha and cannot be negative unless a denominator is: sum(A) < 0.
+        yield (
+            "Grad-CAM++'s formula does not hold at this layer, whose activations sum to less than zero in some "
+            "channels; a layer behind a ReLU suits it better."
+        )
+
+
+class _Logits(nn.Module):
+    """The classifier's network up to its logits, as the package wants it."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.network = classifier.network
+        self._logits = classifier.logits
+
+    def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self._logits(tensor)
+
+
+@contextmanager
+def as_it_was(network: nn.Module) -> Iterator[None]:
+    """Leave modes, gradients and `requires_grad` of a network as they were; within, no parameter takes a gradient."""
+    modes = [(module, module.training) for module in network.modules()]
+    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in network.parameters()]
+    for parameter, _, _ in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, required, gradient in parameters:
+            parameter.requires_grad_(required)
+            parameter.grad = gradient

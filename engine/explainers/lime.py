@@ -1,0 +1,222 @@
+"""LIME: a linear model of the output over superpixels that are shown or hidden (Ribeiro, Singh, Guestrin 2016).
+
+The surrogate is fitted by the `lime` package itself (`LimeBase`); only its slow way of hiding superpixels is replaced
+by a gather on the device. Samples, distances, weights and coefficients are those of `lime.lime_image`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from engine.cells import CELLS, GRID, cell_slices
+from engine.certainty import unsettled_cells
+from engine.errors import ExplanationError, Stopped
+from engine.explainers.base import Reporter, Request, looks_until, scaled_map
+from engine.explainers.perturbation import MaskedForward, prepared_tuning
+from engine.explainers.superpixels import Superpixels, superpixels
+from engine.saliency import CellEstimate, Parameter, SaliencyMap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_RIDGE = 1.0
+_FEWEST_A_SUPERPIXEL = 2
+_CONSTANT = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Surrogate:
+    """The fitted linear model.
+
+    Attributes:
+        coefficients: (S,) one per superpixel, in units of probability.
+        covariance: (S, S) of the coefficients: the sandwich estimator for weighted least squares (HC1).
+        score: weighted R squared of the fit, at most 1.
+    """
+
+    coefficients: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lime:
+    """LIME with its parameters.
+
+    Attributes:
+        samples: perturbed images, the original included.
+        superpixels: number of superpixels to aim at.
+        kernel_width: of the exponential kernel on the cosine distance.
+        until: `certain` stops at one of a few fixed sample counts once the three top cells are settled.
+    """
+
+    samples: int = 1000
+    superpixels: int = 50
+    kernel_width: float = 0.25
+    until: Literal["samples", "certain"] = "samples"
+    key: str = field(default="lime", init=False)
+
+    def explain(self, request: Request) -> SaliencyMap:
+        """See `Explainer.explain`. A hidden superpixel shows its mean colour; the map keeps the coefficients' signs."""
+        tuning = prepared_tuning(request.classifier, request.tensor)
+        started = time.perf_counter()
+        segments = self._segments(request)
+        shown = neighbourhood(self.samples, segments.count, request.seed)
+        labels = torch.from_numpy(segments.labels).to(request.tensor.device)
+
+        def draw(start: int, stop: int) -> torch.Tensor:
+            rows = torch.from_numpy(shown[start:stop] != 0).to(labels.device)
+            return rows[:, labels][:, None]
+
+        hidden = mean_colours(request.tensor, labels, segments.count)
+        loop = MaskedForward.prepare(request.classifier, request.tensor, hidden, draw, tuning)
+        enough = min(self.samples, _FEWEST_A_SUPERPIXEL * segments.count)
+        looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
+        shares = cell_shares(segments)
+        reporter = Reporter(self.key, self.samples, request.progress)
+        outputs: list[NDArray[np.float64]] = []
+        done = 0
+
+        def result(stopped: bool = False) -> SaliencyMap:
+            column = np.concatenate(outputs)[:, request.target]
+            fit = fit_surrogate(shown[:done], column, self.kernel_width)
+            cells = CellEstimate(shares @ fit.coefficients, shares @ fit.covariance @ shares.T, len(looks))
+            return scaled_map(
+                fit.coefficients[segments.labels],
+                request,
+                method=self.key,
+                parameters=self._parameters(loop, segments, fit),
+                started=started,
+                samples=done,
+                seed=request.seed,
+                cells=cells,
+                constant=float(np.ptp(fit.coefficients)) <= _CONSTANT,
+                stopped=stopped,
+                warnings=(*loop.warnings, *_doubts(segments, fit)),
+            )
+
+        for batch in loop.run(self.samples, request.stop, looks):
+            outputs.append(batch.probabilities.cpu().numpy())
+            done = batch.stop
+            if self.until == "certain" and done in looks and done >= enough:
+                settled = result()
+                if settled.cells is not None and not settled.constant and not unsettled_cells(settled.cells):
+                    break
+            ready = enough <= done < self.samples and reporter.wants_preview()
+            reporter.report(done, result() if ready else None)
+        stopped = done < self.samples and request.stop.is_set()
+        if done < enough:
+            raise Stopped("LIME")
+        return result(stopped)
+
+    def _segments(self, request: Request) -> Superpixels:
+        spec = request.classifier.bundle.input
+        picture = request.tensor[0].permute(1, 2, 0).cpu().numpy() * np.array(spec.std) + np.array(spec.mean)
+        segments = superpixels(np.clip(picture, 0.0, 1.0).astype(np.float32), self.superpixels)
+        if segments.count < 2:
+            raise ExplanationError(
+                "the image cannot be split into superpixels", subject="LIME", remedy="use a larger input size"
+            )
+        return segments
+
+    def _parameters(self, loop: MaskedForward, segments: Superpixels, fit: Surrogate) -> dict[str, Parameter]:
+        return {
+            "samples": self.samples,
+            "until": self.until,
+            "segmentation": segments.how,
+            "superpixels": segments.count,
+            "superpixels_wanted": self.superpixels,
+            "kernel_width": self.kernel_width,
+            "distance": "cosine",
+            "surrogate": f"Ridge({_RIDGE:g})",
+            "surrogate_r2": round(fit.score, 6),
+            "hidden": "mean colour of the superpixel",
+            "device": loop.classifier.device,
+            "precision": loop.precision,
+            "batch": loop.batch,
+        }
+
+
+def neighbourhood(samples: int, count: int, seed: int) -> NDArray[np.int_]:
+    """(samples, count) of 0 and 1, which superpixels are shown; drawn as `lime.lime_image` does, row 0 all shown."""
+    shown = np.random.RandomState(seed).randint(0, 2, samples * count).reshape(samples, count)
+    shown[0, :] = 1
+    return shown
+
+
+def mean_colours(tensor: torch.Tensor, labels: torch.Tensor, count: int) -> torch.Tensor:
+    """(1, C, H, W): the image with every superpixel in its mean colour.
+
+    Args:
+        tensor: (1, C, H, W).
+        labels: (H, W) of 0..count-1.
+        count: number of superpixels.
+    """
+    flat, pixels = labels.flatten(), tensor[0].flatten(1).double()
+    sums = torch.zeros(pixels.shape[0], count, dtype=torch.float64, device=tensor.device).index_add_(1, flat, pixels)
+    means = sums / torch.bincount(flat, minlength=count)
+    return means[:, flat].reshape(tensor.shape).to(tensor.dtype)
+
+
+def fit_surrogate(shown: NDArray[np.int_], outputs: NDArray[np.float64], kernel_width: float) -> Surrogate:
+    """Fit lime's surrogate to what was seen, and estimate how sure its coefficients are.
+
+    Args:
+        shown: (N, S) of 0 and 1, row 0 all ones.
+        outputs: (N,) probabilities of the target class.
+        kernel_width: of lime's exponential kernel.
+    """
+    from lime.lime_base import LimeBase
+    from sklearn.metrics import pairwise_distances
+
+    distances = pairwise_distances(shown, shown[:1], metric="cosine").ravel()
+    base = LimeBase(partial(_kernel, kernel_width=kernel_width), random_state=np.random.RandomState(0))
+    intercept, pairs, score, _ = base.explain_instance_with_data(
+        shown, outputs[:, None], distances, 0, num_features=shown.shape[1], feature_selection="none"
+    )
+    coefficients = np.zeros(shown.shape[1])
+    for superpixel, weight in pairs:
+        coefficients[superpixel] = weight
+    residuals = outputs - intercept - shown @ coefficients
+    covariance = _sandwich(shown.astype(np.float64), _kernel(distances, kernel_width), residuals)
+    return Surrogate(coefficients, covariance, float(score))
+
+
+def cell_shares(segments: Superpixels) -> NDArray[np.float64]:
+    """(9, S): which share of each cell each superpixel covers, so that `shares @ coefficients` are the cell means."""
+    shares = np.zeros((GRID * GRID, segments.count))
+    slices = cell_slices(*segments.labels.shape)
+    for row, cell in enumerate(CELLS):
+        labels = segments.labels[slices[cell]].ravel()
+        shares[row] = np.bincount(labels, minlength=segments.count) / labels.size
+    return shares
+
+
+def _kernel(distances: NDArray[np.float64], kernel_width: float) -> NDArray[np.float64]:
+    return np.asarray(np.sqrt(np.exp(-(distances**2) / kernel_width**2)))
+
+
+def _sandwich(
+    shown: NDArray[np.float64], weights: NDArray[np.float64], residuals: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    samples, count = shown.shape
+    centred = shown - np.average(shown, axis=0, weights=weights)
+    bread = np.linalg.inv(centred.T @ (weights[:, None] * centred) + _RIDGE * np.eye(count))
+    pull = (weights * residuals)[:, None] * centred
+    freedom = max(samples - count - 1, 1)
+    return np.asarray(bread @ (pull.T @ pull) @ bread * (samples / freedom))
+
+
+def _doubts(segments: Superpixels, fit: Surrogate) -> tuple[str, ...]:
+    doubts = []
+    if segments.count < 15:
+        doubts.append(f"Only {segments.count} superpixels could be found: the map is coarse.")
+    if fit.score < 0.3:
+        doubts.append(f"The linear surrogate explains little of the network here (R2 {fit.score:.2f}).")
+    return tuple(doubts)

@@ -1,0 +1,98 @@
+"""RISE's random masks (Petsiuk et al. 2018, section 3.2; reference code `eclique/RISE`), drawn batch by batch."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def upsampling(grid: int, side: int) -> NDArray[np.float64]:
+    """(cell, side, grid): for every shift below one cell, the matrix that enlarges a grid axis to `side` pixels.
+
+    A grid of `grid` cells is enlarged bilinearly to (grid + 1) * cell pixels with cell = ceil(side / grid), reflected
+    at its ends about the centre of the outer cells as in the reference, and cropped to `side` at the shift. Each row
+    sums to 1.
+    """
+    cell = math.ceil(side / grid)
+    length = (grid + 1) * cell
+    position = (np.arange(length) + 0.5) * grid / length - 0.5
+    lower = np.floor(position).astype(int)
+    share = position - lower
+    matrix = np.zeros((length, grid))
+    for offset, weight in ((0, 1.0 - share), (1, share)):
+        np.add.at(matrix, (np.arange(length), _reflect(lower + offset, grid)), weight)
+    return np.stack([matrix[shift : shift + side] for shift in range(cell)])
+
+
+def _reflect(index: NDArray[np.int_], length: int) -> NDArray[np.int_]:
+    """Indices outside 0..length-1 mirrored about the first and last element."""
+    if length == 1:
+        return np.zeros_like(index)
+    period = 2 * (length - 1)
+    folded = np.abs(index) % period
+    return np.where(folded >= length, period - folded, folded)
+
+
+class RiseMasks:
+    """A stream of masks: the same seed gives the same masks however they are batched."""
+
+    def __init__(self, size: tuple[int, int], grid: int, probability: float, seed: int, device: str = "cpu") -> None:
+        """Start a stream.
+
+        Args:
+            size: (H, W) in pixels.
+            grid: cells a side of the coarse grid, s in the paper.
+            probability: that a grid cell shows the image, p in the paper.
+            seed: of the random numbers.
+            device: where the masks are made.
+        """
+        self.size, self.grid, self.probability, self.device = size, grid, probability, device
+        self._rows, self._columns = (
+            torch.tensor(upsampling(grid, side), dtype=torch.float32, device=device) for side in size
+        )
+        bits, shifts = np.random.SeedSequence(seed).spawn(2)
+        self._bits, self._shifts = np.random.default_rng(bits), np.random.default_rng(shifts)
+        self._drawn: list[tuple[NDArray[np.bool_], NDArray[np.int_]]] = []
+
+    def __call__(self, start: int, stop: int) -> torch.Tensor:
+        """(stop - start, 1, H, W) float32 masks of the samples start..stop-1, in [0, 1]."""
+        return self.enlarge(*self.coarse(start, stop))
+
+    def coarse(self, start: int, stop: int) -> tuple[NDArray[np.bool_], NDArray[np.int_]]:
+        """The drawn grids (n, s, s) and shifts (n, 2) of some samples; drawn in order, kept for a second look."""
+        block = _BLOCK
+        first, last = start // block, (stop - 1) // block + 1
+        while len(self._drawn) < last:
+            bits = self._bits.random((block, self.grid, self.grid)) < self.probability
+            shifts = self._shifts.integers(0, (len(self._rows), len(self._columns)), size=(block, 2))
+            self._drawn.append((bits, shifts))
+        bits = np.concatenate([drawn[0] for drawn in self._drawn[first:last]])
+        shifts = np.concatenate([drawn[1] for drawn in self._drawn[first:last]])
+        return bits[start - first * block : stop - first * block], shifts[start - first * block : stop - first * block]
+
+    def enlarge(self, bits: NDArray[np.bool_], shifts: NDArray[np.int_]) -> torch.Tensor:
+        """(n, 1, H, W) float32: grids enlarged and cropped at their shifts."""
+        grids = torch.from_numpy(bits.astype(np.float32)).to(self.device)
+        places = torch.from_numpy(shifts).to(self.device)
+        rows, columns = self._rows[places[:, 0]], self._columns[places[:, 1]]
+        return torch.bmm(torch.bmm(rows, grids), columns.transpose(1, 2)).clamp_(0.0, 1.0)[:, None]
+
+    def covariance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Kernels (H, H) and (W, W) of the masks' exact covariance.
+
+        Cov(M(y, x), M(y', x')) = p (1 - p) * rows[y, y'] * columns[x, x'], over both the grids and the shifts.
+        """
+        rows, columns = (
+            np.mean([matrix @ matrix.T for matrix in upsampling(self.grid, side)], axis=0) for side in self.size
+        )
+        return rows, columns
+
+
+_BLOCK = 256
+"""Samples drawn at once, whatever the batch size, so that a seed always means the same masks."""

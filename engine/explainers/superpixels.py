@@ -1,0 +1,70 @@
+"""Superpixels that suit the image's size: 40 to 60 of them, counted (not asked for and hoped for)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SLACK = 0.2
+"""How far the count may be from the number wanted, as a share of it: 50 becomes 40 to 60."""
+
+_ASK_FOR = (1.0, 1.2, 1.4, 1.7)
+_COLOUR_COMPACTNESS = (10.0, 20.0)
+_GREY_COMPACTNESS = (0.1, 0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Superpixels:
+    """A segmentation.
+
+    Attributes:
+        labels: (H, W) int64, 0..count-1, every one of them used.
+        count: number of superpixels, S.
+        how: the algorithm and its parameters, for the record.
+    """
+
+    labels: NDArray[np.int64]
+    count: int
+    how: str
+
+
+def superpixels(picture: NDArray[np.float32], wanted: int = 50) -> Superpixels:
+    """SLIC superpixels, about `wanted` of them.
+
+    SLIC gives fewer than it is asked for on pictures of few colours (24 to 29 for 50 on 50x50 patches of tissue), so
+    it is asked for more, and more compact ones, until the count is within 20 %. Where nothing is, SLIC without a
+    parameter (SLICO), whose superpixels are more regular, stands in. A picture of fewer pixels than `wanted` gives a
+    superpixel a pixel.
+
+    Args:
+        picture: (H, W, C) in [0, 1], C 1 or 3.
+        wanted: number of superpixels to aim at.
+    """
+    from skimage.segmentation import slic
+
+    colour = picture.shape[2] == 3
+    data = picture.astype(np.float64) if colour else picture[..., 0].astype(np.float64)
+    axis = -1 if colour else None
+    found: list[Superpixels] = []
+    for compactness in _COLOUR_COMPACTNESS if colour else _GREY_COMPACTNESS:
+        for factor in _ASK_FOR:
+            ask = round(wanted * factor)
+            labels = slic(data, n_segments=ask, compactness=compactness, start_label=0, channel_axis=axis)
+            result = _counted(labels, f"slic(n_segments={ask}, compactness={compactness:g})")
+            if abs(result.count - wanted) <= SLACK * wanted:
+                return result
+            found.append(result)
+    labels = slic(data, n_segments=wanted, slic_zero=True, start_label=0, channel_axis=axis)
+    found.append(_counted(labels, f"slic(n_segments={wanted}, slic_zero)"))
+    return min(found, key=lambda result: abs(result.count - wanted))
+
+
+def _counted(labels: NDArray[np.int_], how: str) -> Superpixels:
+    """Number the superpixels 0..S-1 without gaps: one whose number has a gap before it would never be hidden."""
+    used, dense = np.unique(labels, return_inverse=True)
+    return Superpixels(dense.reshape(labels.shape).astype(np.int64), len(used), how)

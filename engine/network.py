@@ -1,0 +1,129 @@
+"""From a bundle's files to a torch network: the one place that runs a bundle's code and loads weights."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from engine.bundle import ModelBundle
+from engine.errors import BundleError
+
+
+def build_network(bundle: ModelBundle) -> nn.Module:
+    """The bundle's network with its weights, on the CPU, in float32 and evaluation mode.
+
+    Raises:
+        BundleError: the code does not run or defines no network, or the weights do not fit it or hold NaN.
+    """
+    network = _architecture(bundle)
+    _load_weights(network, _read_weights(bundle.weights), bundle.weights)
+    return network.float().eval()
+
+
+def _architecture(bundle: ModelBundle) -> nn.Module:
+    path = bundle.architecture
+    module = ModuleType("xaimed_architecture")
+    module.__file__ = str(path)
+    try:
+        code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+        exec(code, module.__dict__)  # the purpose of the file: a bundle is a program
+        network = _builder(module, path)()
+    except BundleError:
+        raise
+    except OSError as error:
+        raise BundleError(f"cannot be read ({error.strerror})", subject=path) from error
+    # A bundle's code may raise anything, sys.exit() included; whatever it is, this model cannot be used.
+    except (Exception, SystemExit) as error:
+        raise BundleError(
+            f"does not run: {type(error).__name__}: {error}",
+            subject=path,
+            remedy="mend the file or ask who made the model",
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise BundleError(
+            f"build_model() gave a {type(network).__name__}", subject=path, remedy="let it return a torch.nn.Module"
+        )
+    return network
+
+
+def _builder(module: ModuleType, path: Path) -> type[nn.Module]:
+    builder = getattr(module, "build_model", None)
+    if callable(builder):
+        return builder  # type: ignore[no-any-return]  # a function of the bundle; what it gives is checked by the caller
+    own = [
+        value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        found = ", ".join(kind.__name__ for kind in own) or "none"
+        raise BundleError(
+            f"needs build_model() or exactly one nn.Module class (found: {found})",
+            subject=path,
+            remedy="define build_model() -> nn.Module",
+        )
+    return own[0]
+
+
+def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load
+
+            content: object = load(data)
+        else:
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise BundleError(f"cannot be read ({error.strerror})", subject=path) from error
+    except pickle.UnpicklingError as error:
+        raise BundleError(
+            "holds more than weights, or is damaged; it was not loaded",
+            subject=path,
+            remedy="save it anew with torch.save(network.state_dict(), ...) or as safetensors",
+        ) from error
+    # torch and safetensors raise RuntimeError, ValueError, EOFError, KeyError, SafetensorError, ... for damaged files.
+    except Exception as error:
+        raise BundleError(
+            f"is not a weights file ({type(error).__name__})", subject=path, remedy="copy the file again"
+        ) from error
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise BundleError(
+            "holds something other than a state_dict of tensors",
+            subject=path,
+            remedy="save it anew with torch.save(network.state_dict(), ...)",
+        )
+    return content
+
+
+def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    expected = network.state_dict()
+    missing = [key for key in expected if key not in weights]
+    surplus = [key for key in weights if key not in expected]
+    if missing or surplus:
+        parts = [f"lacks {_some(missing)}"] if missing else []
+        parts += [f"has {_some(surplus)} that the architecture does not have"] if surplus else []
+        raise BundleError(" and ".join(parts), subject=path, remedy="use the weights made with this architecture.py")
+    for key, value in weights.items():
+        if value.shape != expected[key].shape:
+            raise BundleError(
+                f"{key} has the shape {tuple(value.shape)}, the architecture wants {tuple(expected[key].shape)}",
+                subject=path,
+                remedy="use the weights made with this architecture.py",
+            )
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise BundleError(
+                f"{key} holds NaN or infinite values", subject=path, remedy="train or copy the model again"
+            )
+    network.load_state_dict(dict(weights))
+
+
+def _some(keys: list[str]) -> str:
+    shown = ", ".join(keys[:3])
+    return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more"

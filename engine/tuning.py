@@ -1,0 +1,165 @@
+"""Batch size and precision of the many passes, measured once per model and device and then kept.
+
+Maps are to be the same bit for bit from run to run, so what is chosen by measuring is stored in the user's cache and
+used again; where it cannot be stored nothing is measured and fixed values are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from engine import places
+
+Probe = Callable[[torch.Tensor, str], None]
+"""Passes a batch of images (n, C, H, W) through the network in the given precision and waits for the result."""
+
+_BATCHES = (4, 8, 16, 32, 64, 128, 256)
+_LONGEST_PASS = 0.4
+"""Seconds: a stop waits for one pass, so a batch may not take longer than this (unless it is the smallest)."""
+_WORTH_IT = 1.05
+"""A bigger batch must be this much faster to be taken."""
+_REDUCED_WORTH_IT = 1.2
+_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How the many passes are run.
+
+    Attributes:
+        batch: images a pass.
+        precision: `fp32`, `bf16` or `fp16`.
+    """
+
+    batch: int
+    precision: str
+
+
+def tune(probe: Probe, image: torch.Tensor, *, model: str, device: str, asked: str) -> Tuning:
+    """The stored tuning of this model on this device, or a newly measured and stored one.
+
+    Args:
+        probe: runs a batch.
+        image: (1, C, H, W): what the batches are made of.
+        model: digest of the bundle.
+        device: `cpu` or `cuda:<n>`.
+        asked: `auto` or the precision to use.
+    """
+    path = places.cache() / "tuning" / f"{_key(image, model, device, asked)}.json"
+    stored = _read(path)
+    if stored is not None:
+        return stored
+    if not _writable(path):
+        return _fixed(image, asked)
+    measured = _measure(probe, image, device, asked)
+    _write(path, measured)
+    return _read(path) or measured  # another process may have been first: then its choice counts
+
+
+def native_precision(device: str) -> str | None:
+    """The reduced precision that the hardware has natively: `bf16`, `fp16` or None."""
+    if device.startswith("cuda"):
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16"
+        return "fp16" if torch.cuda.get_device_capability(torch.device(device)) >= (7, 0) else None
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else None
+
+
+def _fixed(image: torch.Tensor, asked: str) -> Tuning:
+    pixels = image.shape[-1] * image.shape[-2]
+    return Tuning(batch=64 if pixels <= 64 * 64 else 16, precision="fp32" if asked == "auto" else asked)
+
+
+def _measure(probe: Probe, image: torch.Tensor, device: str, asked: str) -> Tuning:
+    if asked != "auto":
+        batch, _ = _best_batch(probe, image, asked)
+        return Tuning(batch, asked)
+    batch, speed = _best_batch(probe, image, "fp32")
+    native = native_precision(device)
+    if native is not None:
+        reduced_batch, reduced_speed = _best_batch(probe, image, native)
+        if reduced_speed > speed * _REDUCED_WORTH_IT:
+            return Tuning(reduced_batch, native)
+    return Tuning(batch, "fp32")
+
+
+def _best_batch(probe: Probe, image: torch.Tensor, precision: str) -> tuple[int, float]:
+    """The smallest batch that is nearly as fast as any, and its images a second."""
+    best, best_speed = _BATCHES[0], 0.0
+    for batch in _BATCHES:
+        images = image.repeat(batch, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+        try:
+            seconds = _seconds(lambda images=images: probe(images, precision))  # type: ignore[misc]
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            break
+        speed = batch / seconds
+        if speed > best_speed * _WORTH_IT:
+            best, best_speed = batch, speed
+        elif batch >= 4 * best:
+            break  # two doublings brought nothing
+        if seconds * 2 > _LONGEST_PASS:
+            break
+    return best, best_speed
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    """The shortest of a few runs, after one to warm up."""
+    started = time.perf_counter()
+    call()
+    first = time.perf_counter() - started
+    times = []
+    for _ in range(1 if first > 1.0 else 4):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _key(image: torch.Tensor, model: str, device: str, asked: str) -> str:
+    hardware = (
+        torch.cuda.get_device_name(device) if device.startswith("cuda") else torch.backends.cpu.get_cpu_capability()
+    )
+    facts = [_VERSION, model, tuple(image.shape), device, asked, hardware, torch.__version__, torch.get_num_threads()]
+    return hashlib.sha256(json.dumps([str(fact) for fact in facts]).encode()).hexdigest()[:32]
+
+
+def _read(path: Path) -> Tuning | None:
+    try:
+        content = json.loads(path.read_text(encoding="ascii"))
+        tuning = Tuning(batch=int(content["batch"]), precision=str(content["precision"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not there yet, or damaged: it is measured again and replaced
+    valid = 1 <= tuning.batch <= _BATCHES[-1] and tuning.precision in ("fp32", "bf16", "fp16")
+    return tuning if valid else None
+
+
+def _writable(path: Path) -> bool:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(path.parent, os.W_OK)
+
+
+def _write(path: Path, tuning: Tuning) -> None:
+    """Put the file there whole, unless another process has done so; a full disk only means measuring again."""
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="ascii") as file:
+            json.dump(asdict(tuning), file)
+        try:
+            if _read(path) is None:
+                Path(file.name).replace(path)
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+    except OSError:
+        return
