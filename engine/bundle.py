@@ -2,66 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Resize = Literal["stretch", "fit", "crop"]
-Activation = Literal["none", "sigmoid", "softmax"]
+from engine.declared import Declared, assemble
+from engine.errors import BundleError
+from engine.files import UnusableFileError, check_regular, read_limited
+from engine.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize
 
+__all__ = [
+    "Activation",
+    "ExplainSpec",
+    "InputSpec",
+    "ModelBundle",
+    "OutputSpec",
+    "Resize",
+    "read_bundle",
+    "read_description",
+]
 
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """How an image is fed to the network: `[input]` of `model.toml`.
+WEIGHTS = ("weights.pt", "weights.safetensors")
+ARCHITECTURE = "architecture.py"
+SETTINGS = "model.toml"
+DESCRIPTION = "description.txt"
+PICTURE = "description.png"
+SAMPLES = "samples"
 
-    Attributes:
-        size: (height, width) of the network's input in pixels.
-        channels: 1 (grey) or 3 (RGB).
-        exact_size: True if an image of another size is not compliant.
-        minimum_size: (height, width) below which an image is not compliant, or None.
-        resize: `stretch`, `fit` (padded with the mean colour) or `crop` (centre).
-        mean, std: per channel, on values in [0, 1].
-    """
-
-    size: tuple[int, int] = (224, 224)
-    channels: int = 3
-    exact_size: bool = False
-    minimum_size: tuple[int, int] | None = None
-    resize: Resize = "stretch"
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class OutputSpec:
-    """How the network's output is read: `[output]` of `model.toml`.
-
-    Attributes:
-        classes: class names; for one logit (negative, positive). None if nothing names them: they are then made up
-            from the number of outputs once the network is loaded.
-        activation: what the network already applies at its end; None if nothing says so (it is then looked up in
-            the network).
-        multilabel: whether every class is judged on its own.
-    """
-
-    classes: tuple[str, ...] | None = None
-    activation: Activation | None = None
-    multilabel: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainSpec:
-    """Defaults of the methods: `[explain]` of `model.toml`.
-
-    Attributes:
-        target_layer: the CAMs' layer as in `named_modules()`; None for the last convolution.
-        rise, lime: defaults of the methods' parameters, by name.
-    """
-
-    target_layer: str | None = None
-    rise: Mapping[str, int | float | str] = field(default_factory=dict)
-    lime: Mapping[str, int | float | str] = field(default_factory=dict)
+_SETTINGS_LIMIT = 1_000_000
+_ARCHITECTURE_LIMIT = 1_000_000
+_DESCRIPTION_LIMIT = 64_000
+_PICTURE_LIMIT = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +68,110 @@ class ModelBundle:
     samples: Path | None
     notes: Mapping[str, str]
     digest: str
+
+
+def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
+    """Read a model folder. Nothing in it is run or evaluated; the weights are hashed, not loaded.
+
+    Without `model.toml` the values come from literal constants at the top level of `architecture.py` (`INPUT_SIZE`,
+    `CHANNELS`, `EXACT_SIZE`, `MINIMUM_SIZE`, `RESIZE`, `MEAN`, `STD`, `CLASSES`, `ACTIVATION`, `MULTILABEL`,
+    `TARGET_LAYER`). With it the constants are not looked at. What neither gives has the defaults of `InputSpec`,
+    `OutputSpec` and `ExplainSpec`, and where that matters a sentence in `assumed`.
+
+    Args:
+        path: the model folder.
+        task: name of the task; the name of the folder above unless given.
+
+    Raises:
+        BundleError: a file is missing, too long or not a regular file; `model.toml` or a constant is wrong (names the
+            file and the key); `architecture.py` is not Python; a link leads out of the folder.
+    """
+    from engine.architecture import read_constants
+    from engine.digest import folder_digest
+
+    folder = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would rename a model folder that is a link
+    if not folder.is_dir():
+        raise BundleError("there is no such model folder", subject=path, remedy="check the task and model names")
+    weights = _the_weights(folder)
+    architecture = folder / ARCHITECTURE
+    source = _read(architecture, _ARCHITECTURE_LIMIT, "the code that builds the network")
+    constants = read_constants(source, architecture)  # also finds out whether it is Python at all
+    settings = folder / SETTINGS
+    declared = Declared()
+    if os.path.lexists(settings):
+        from engine.model_toml import parse_model_toml
+
+        declared = parse_model_toml(_read(settings, _SETTINGS_LIMIT, "the model's settings"), settings)
+    else:
+        from engine.architecture import declare
+
+        declared = declare(constants, architecture)
+    input_spec, output_spec, explain_spec, assumed = assemble(declared)
+    samples = folder / SAMPLES
+    return ModelBundle(
+        task=task if task is not None else folder.parent.name,
+        name=folder.name,
+        path=folder,
+        weights=weights,
+        architecture=architecture,
+        input=input_spec,
+        output=output_spec,
+        explain=explain_spec,
+        assumed=assumed,
+        description=read_description(folder / DESCRIPTION),
+        picture=find_picture(folder),
+        samples=samples if samples.is_dir() else None,
+        notes=declared.notes,
+        digest=folder_digest(folder),
+    )
+
+
+def read_description(path: Path) -> str:
+    """A description file's text (not made safe for a terminal), or empty if there is none.
+
+    At most 64,000 bytes are read; of a longer file the text ends with a note. Bytes that are not UTF-8 are replaced.
+    """
+    try:
+        size = check_regular(path).st_size
+        data = read_limited(path, _DESCRIPTION_LIMIT, cut=True)
+    except UnusableFileError as error:
+        return f"({path.name} cannot be shown: {error.cause}.)" if os.path.lexists(path) else ""
+    text = data.decode("utf-8-sig", errors="replace")
+    if size > _DESCRIPTION_LIMIT:
+        text += f"\n(Cut here: {path.name} has {size:,} bytes, of which {_DESCRIPTION_LIMIT:,} are shown.)"
+    return text
+
+
+def find_picture(folder: Path) -> Path | None:
+    """The model folder's `description.png`, if it is a regular file of at most 16 MB. It is not opened."""
+    picture = folder / PICTURE
+    try:
+        return picture if check_regular(picture).st_size <= _PICTURE_LIMIT else None
+    except UnusableFileError:
+        return None
+
+
+def _the_weights(folder: Path) -> Path:
+    found = [folder / name for name in WEIGHTS if os.path.lexists(folder / name)]
+    if not found:
+        raise BundleError(f"there is neither {WEIGHTS[0]} nor {WEIGHTS[1]}", subject=folder, remedy="add the weights")
+    if len(found) > 1:
+        raise BundleError(
+            f"there are both {WEIGHTS[0]} and {WEIGHTS[1]}", subject=folder, remedy="keep the one that is meant"
+        )
+    try:
+        size = check_regular(found[0]).st_size
+    except UnusableFileError as error:
+        raise BundleError(error.cause, subject=found[0], remedy=error.remedy) from error
+    if size == 0:
+        raise BundleError("the weights are empty", subject=found[0], remedy="copy them again")
+    return found[0]
+
+
+def _read(path: Path, limit: int, role: str) -> bytes:
+    if not os.path.lexists(path):
+        raise BundleError(f"there is no {path.name}, {role}", subject=path.parent, remedy=f"add {path.name}")
+    try:
+        return read_limited(path, limit)
+    except UnusableFileError as error:
+        raise BundleError(error.cause, subject=path, remedy=error.remedy) from error

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.bundle import ModelBundle
+from engine.bundle import DESCRIPTION, ModelBundle, find_picture, read_bundle, read_description
+from engine.declared import closest
+from engine.errors import BundleError, TaskError
+from engine.files import natural_key
+from engine.text import safe_text
+
+TASK_DESCRIPTION = "task_description.txt"
+_SKIPPED = "__pycache__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +58,124 @@ class Task:
 def list_tasks(folders: Sequence[Path]) -> tuple[Task, ...]:
     """All tasks in the folders, by name; where two have the same name, the one in the earlier folder is taken.
 
+    Every folder in a task folder is a model, hidden ones and `__pycache__` left out. Models that cannot be used are
+    listed with the reason. A folder that is not there is skipped where there are several.
+
     Raises:
         TaskError: none of the folders can be read.
     """
-    raise NotImplementedError
+    tasks = []
+    for name, path in _named_tasks(folders):
+        try:
+            models = tuple(_entry(name, model) for model in _folders(path))
+        except OSError as error:
+            tasks.append(Task(name, path, f"(This task folder cannot be read: {error.strerror}.)", ()))
+        else:
+            tasks.append(Task(name, path, read_description(path / TASK_DESCRIPTION), models))
+    return tuple(tasks)
 
 
 def find_model(folders: Sequence[Path], task: str, model: str | None) -> ModelBundle:
-    """The bundle of a task's model; `model` may be None where the task has just one.
+    """The bundle of a task's model; `model` may be None where the task has just one. Names are compared exactly.
 
     Raises:
         TaskError: no such task or model; names the ones there are.
         BundleError: the model is there but cannot be used.
     """
-    raise NotImplementedError
+    tasks = dict(_named_tasks(folders))
+    if task not in tasks:
+        raise _unknown("task", task, tasks, " or ".join(str(folder) for folder in folders))
+    try:
+        models = {path.name: path for path in _folders(tasks[task])}
+    except OSError as error:
+        raise TaskError(
+            f"the task folder cannot be read: {error.strerror}",
+            subject=tasks[task],
+            remedy="ask for permission to read it",
+        ) from error
+    if not models:
+        raise TaskError("the task has no models", subject=task, remedy="add a model folder to it")
+    if model is None:
+        if len(models) > 1:
+            raise TaskError(
+                f"the task has {len(models)} models", subject=task, remedy=f"choose one of {_listed(models)}"
+            )
+        model = next(iter(models))
+    if model not in models:
+        raise _unknown("model", model, models, f"the task {task}")
+    return read_bundle(models[model], task=task)
+
+
+def _entry(task: str, path: Path) -> ModelEntry:
+    bundle, reason = None, ""
+    try:
+        bundle = read_bundle(path, task=task)
+    except BundleError as error:
+        reason = _reason(error, path)
+    description = bundle.description if bundle else read_description(path / DESCRIPTION)
+    return ModelEntry(task, path.name, path, bundle, reason, description, find_picture(path))
+
+
+def _reason(error: BundleError, model: Path) -> str:
+    """The error as a sentence, with its file named as seen from the model folder."""
+    parts = [error.cause, *([error.remedy] if error.remedy else [])]
+    text = "; ".join(parts)
+    if error.subject is not None and Path(error.subject) != model:
+        with contextlib.suppress(ValueError):  # elsewhere: then the error's own words name the place
+            text = f"{Path(error.subject).relative_to(model)}: {text}"
+    text = safe_text(text)
+    return text if text.endswith("?") else f"{text}."
+
+
+def _named_tasks(folders: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Names and folders of all tasks, by name."""
+    found: dict[str, Path] = {}
+    failures: list[OSError] = []
+    for folder in folders:
+        try:
+            for path in _folders(folder):
+                found.setdefault(path.name, path)
+        except OSError as error:
+            failures.append(error)
+    if failures and len(failures) == len(folders):
+        raise _unreadable(failures[0], folders[0])
+    return sorted(found.items(), key=lambda item: natural_key(item[0]))
+
+
+def _folders(parent: Path) -> list[Path]:
+    """The visible folders in a folder, in natural order.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    with os.scandir(parent) as entries:
+        names = [e.name for e in entries if not e.name.startswith(".") and e.name != _SKIPPED and e.is_dir()]
+    return [parent / name for name in sorted(names, key=natural_key)]
+
+
+def _unreadable(error: OSError, folder: Path) -> TaskError:
+    match error:
+        case FileNotFoundError():
+            return TaskError("there is no such tasks folder", subject=folder, remedy="check --tasks or $XAIMED_TASKS")
+        case NotADirectoryError():
+            return TaskError("this is not a folder", subject=folder, remedy="check --tasks or $XAIMED_TASKS")
+    return TaskError(
+        f"the tasks folder cannot be read: {error.strerror}", subject=folder, remedy="ask for permission to read it"
+    )
+
+
+def _unknown(kind: str, name: str, known: Iterable[str], place: str) -> TaskError:
+    names = list(known)
+    if not names:
+        return TaskError(f"there is no {kind} '{name}', nor any other", subject=place, remedy=f"add a {kind} folder")
+    near = closest(name, names)
+    hint = f"did you mean '{near}'? There" if near else "there"
+    return TaskError(
+        f"there is no {kind} '{name}' in {place}",
+        remedy=f"{hint} {'are' if len(names) > 1 else 'is only'} {_listed(names)}",
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return ", ".join(quoted[:20]) + (f" and {len(quoted) - 20} more" if len(quoted) > 20 else "")

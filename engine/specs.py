@@ -1,0 +1,63 @@
+"""How a network is fed, read and explained: what `model.toml` or the constants of `architecture.py` declare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Resize = Literal["stretch", "fit", "crop"]
+Activation = Literal["none", "sigmoid", "softmax"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How an image is fed to the network: `[input]` of `model.toml`.
+
+    Attributes:
+        size: (height, width) of the network's input in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        exact_size: True if an image of another size is not compliant.
+        minimum_size: (height, width) below which an image is not compliant, or None.
+        resize: `stretch`, `fit` (padded with the mean colour) or `crop` (centre).
+        mean, std: per channel, on values in [0, 1].
+    """
+
+    size: tuple[int, int] = (224, 224)
+    channels: int = 3
+    exact_size: bool = False
+    minimum_size: tuple[int, int] | None = None
+    resize: Resize = "stretch"
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """How the network's output is read: `[output]` of `model.toml`.
+
+    Attributes:
+        classes: class names; for one logit (negative, positive). None if nothing names them: they are then made up
+            from the number of outputs once the network is loaded.
+        activation: what the network already applies at its end; None if nothing says so (it is then looked up in
+            the network).
+        multilabel: whether every class is judged on its own.
+    """
+
+    classes: tuple[str, ...] | None = None
+    activation: Activation | None = None
+    multilabel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainSpec:
+    """Defaults of the methods: `[explain]` of `model.toml`.
+
+    Attributes:
+        target_layer: the CAMs' layer as in `named_modules()`; None for the last convolution.
+        rise, lime: defaults of the methods' parameters, by name.
+    """
+
+    target_layer: str | None = None
+    rise: Mapping[str, int | float | str] = field(default_factory=dict)
+    lime: Mapping[str, int | float | str] = field(default_factory=dict)
