@@ -1,0 +1,32 @@
+"""What holds for all tests: a home of their own, and one folder for the pictures of the screens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pytest_textual_snapshot import SVGImageExtension
+
+if TYPE_CHECKING:
+    from syrupy.location import PyTestLocation
+
+
+def _snapshots(cls: type[SVGImageExtension], *, test_location: PyTestLocation) -> str:
+    return str(Path(__file__).parents[1] / "snapshots")
+
+
+# At module level, not in a fixture: syrupy asks for it when it looks for unused snapshots, after all tests.
+SVGImageExtension.dirname = classmethod(_snapshots)  # type: ignore[method-assign, assignment]
+
+
+@pytest.fixture(autouse=True)
+def _own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of this person's settings gets in, nothing gets out."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("CACHE", "DATA", "STATE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+    for name in ("XAIMED_TASKS", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm-256color")

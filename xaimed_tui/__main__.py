@@ -1,0 +1,27 @@
+"""The console script: a command line without a command opens the app."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.cli.main import AppRequest
+
+
+def open_app(request: AppRequest) -> int:
+    """Open the app and return its exit status."""
+    from xaimed_tui.start import start
+
+    return start(tasks=request.tasks, task=request.task, model=request.model, folder=request.folder)
+
+
+def main() -> int:
+    """Run the command line; what it is not asked to do there is done in the app."""
+    from engine.cli.main import run
+
+    return run(sys.argv[1:], open_app=open_app)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

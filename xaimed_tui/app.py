@@ -1,0 +1,234 @@
+"""The app: its frame, the way between the views, and what concerns all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher, Footer
+
+from engine.text import safe_text
+from xaimed_tui import messages
+from xaimed_tui.facade import Engine
+from xaimed_tui.jobs import Jobs
+from xaimed_tui.screens.home import HomeView
+from xaimed_tui.themes import DARK, LIGHT
+from xaimed_tui.widgets.nav_bar import NavBar, NavItem
+from xaimed_tui.widgets.top_bar import TopBar
+
+if TYPE_CHECKING:
+    from xaimed_tui.screens.explain import ExplainView
+    from xaimed_tui.screens.selection import SelectionView
+
+DEMO_TASK = "IHC Stain (demo)"
+
+
+class XAIMedApp(App[int]):
+    """See in a terminal what a network says about an image, how sure it is, and where it looked.
+
+    Args:
+        engine: what computes.
+        task, model, folder: what to open at once, from the command line.
+    """
+
+    CSS_PATH = "app.tcss"
+    TITLE = "XAIMed"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+        (0, "-slim"),
+        (100, "-medium"),
+        (150, "-wide"),
+        (180, "-vast"),
+    ]
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "go('home')", "Home", show=False),
+        Binding("2", "go('selection')", "Task & Model Selection", show=False),
+        Binding("3", "go('explain')", "Visualize & Explain", show=False),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("ctrl+t", "toggle_theme", "Light or dark", show=False),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
+    ]
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        jobs: Jobs | None = None,
+        task: str | None = None,
+        model: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.jobs = jobs or Jobs(self, engine)
+        self._wish = (task, model)
+        self._folder = folder
+        self._demo_wanted = False
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = DARK.name
+
+    # The frame
+
+    def compose(self) -> ComposeResult:
+        """Only Home at first: the other views are made once it is painted."""
+        yield TopBar()
+        with Horizontal(id="frame"):
+            yield NavBar()
+            with ContentSwitcher(initial="home"):
+                yield HomeView(id="home")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Paint, then do everything else."""
+        self.query_one(HomeView).focus_first()
+        self._state("loading the network library…")
+        self.call_after_refresh(self._begin)
+
+    async def _begin(self) -> None:
+        from xaimed_tui.screens.explain import ExplainView
+        from xaimed_tui.screens.selection import SelectionView
+
+        switcher = self.query_one(ContentSwitcher)
+        await switcher.add_content(SelectionView(wish=self._wish, id="selection"), set_current=False)
+        await switcher.add_content(ExplainView(folder=self._folder, id="explain"), set_current=False)
+        self.jobs.list_tasks(self.selection)
+        self.jobs.warm_up(self)
+        if any(self._wish):
+            self.action_go("selection")
+        elif self._folder is not None:
+            self.action_go("explain")
+
+    @property
+    def selection(self) -> SelectionView:
+        """The view where task and model are chosen."""
+        from xaimed_tui.screens.selection import SelectionView
+
+        return self.screen_stack[0].query_one(SelectionView)
+
+    @property
+    def explain(self) -> ExplainView:
+        """The view where images are looked at."""
+        from xaimed_tui.screens.explain import ExplainView
+
+        return self.screen_stack[0].query_one(ExplainView)
+
+    def _state(self, text: str) -> None:
+        base = self.screen_stack[0]
+        base.query_one(TopBar).state = text
+        base.query_one(NavBar).state = text
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The bar gives its columns to the pictures where they are dear."""
+        self._fit_bar(event.size.width)
+
+    def _fit_bar(self, width: int) -> None:
+        base = self.screen_stack[0]
+        current = base.query_one(ContentSwitcher).current
+        base.query_one(NavBar).narrow = width < {"home": 110, "selection": 150}.get(current or "", 190)
+
+    # Going somewhere
+
+    def action_go(self, view: str) -> None:
+        """Switch to a view; each keeps its state."""
+        base = self.screen_stack[0]
+        switcher = base.query_one(ContentSwitcher)
+        if view != "home" and not switcher.query(f"#{view}"):
+            return  # the first second: that view is not made yet
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        switcher.current = view
+        base.query_one(NavBar).here = view
+        self._fit_bar(self.size.width)
+        switcher.get_child_by_id(view).focus_first()  # type: ignore[attr-defined]
+
+    def on_nav_item_picked(self, message: NavItem.Picked) -> None:
+        """A click on the bar."""
+        if message.place.view:
+            self.action_go(message.place.view)
+        elif message.place.action == "help":
+            self.action_help()
+        else:
+            self.action_quit_now()
+
+    def action_demo(self) -> None:
+        """Open the bundled demo with its samples."""
+        if not self.screen_stack[0].query("#selection"):
+            self._wish = (DEMO_TASK, None)
+            return
+        self.action_go("selection")
+        self.selection.open_task(DEMO_TASK)
+
+    def action_help(self) -> None:
+        """The guide and all keys of the view one is in."""
+        from xaimed_tui.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    def action_toggle_theme(self) -> None:
+        """Light or dark."""
+        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+
+    async def action_quit(self) -> None:
+        """Leave, whatever runs; `start.py` sees to it that nothing is waited for."""
+        self.action_quit_now()
+
+    def action_quit_now(self) -> None:
+        """Stop all work and leave."""
+        self.jobs.stop_everything()
+        self.exit(0)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the command palette offers."""
+        yield SystemCommand("Home", "What XAIMed is, and the guide", lambda: self.action_go("home"))
+        yield SystemCommand("Task & Model Selection", "Choose a network", lambda: self.action_go("selection"))
+        yield SystemCommand("Visualize & Explain", "Look at images", lambda: self.action_go("explain"))
+        yield SystemCommand("Open the demo", "Sample images with a small network", self.action_demo)
+        if screen is self.screen_stack[0] and self.query_one(ContentSwitcher).current == "explain":
+            yield from self.explain.commands()
+        yield SystemCommand("Light or dark", "Change the theme", self.action_toggle_theme)
+        yield SystemCommand("Help", "The guide, and all keys", self.action_help)
+        yield SystemCommand("Quit", "Leave at once", self.action_quit_now)
+
+    # What the background reports
+
+    def on_library_loaded(self) -> None:
+        """Networks can be loaded."""
+        if self.query_one(TopBar).state.startswith("loading the network library"):
+            self._state("ready")
+
+    def on_model_loading(self, message: messages.ModelLoading) -> None:
+        """Say which network is being loaded."""
+        self._state(f"loading {safe_text(message.bundle.name, limit=30)}…")
+
+    def on_model_loaded(self, message: messages.ModelLoaded) -> None:
+        """Take the network to the images."""
+        bundle = message.bundle
+        self.screen_stack[0].query_one(TopBar).model = safe_text(f"{bundle.task} / {bundle.name}")
+        self._state(f"ready on {safe_text(message.model.device, limit=20)}")
+        self.explain.use_model(bundle, message.model)
+        self.action_go("explain")
+
+    def on_job_failed(self, message: messages.JobFailed) -> None:
+        """Say in words what went wrong; views show it in their place too."""
+        if message.what in ("library", "model"):
+            self._state("no network loaded" if message.what == "library" else "the network could not be loaded")
+        self.notify(message.reason, title="Not done", severity="error", timeout=10, markup=False)
+
+    def on_fault_found(self, message: messages.FaultFound) -> None:
+        """A fault of the program: say so, name the log, and go on."""
+        from xaimed_tui.screens.dialogs import FaultDialog
+
+        if not isinstance(self.screen, FaultDialog):
+            self.push_screen(FaultDialog(message.what, message.reason, message.log))
+
+    def on_explanation_saved(self, message: messages.ExplanationSaved) -> None:
+        """Say where the files are."""
+        self.notify(safe_text(message.path), title="Saved", timeout=8, markup=False)

@@ -1,0 +1,370 @@
+"""The only place that starts background work and calls the engine.
+
+Work runs in lanes: one thread each, jobs in order. Threads never touch widgets; they post the messages of
+`messages.py` to the widget that asked. Every job has a `Ticket`: starting a new job of the same kind withdraws the old
+ticket, which stops its work, silences it, and lets receivers recognise what was already under way as stale.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import Stopped, XAIMedError
+from engine.text import safe_text
+from xaimed_tui import messages
+from xaimed_tui.facade import Engine, Model, log_file
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.message import Message
+    from textual.widget import Widget
+
+    from engine.bundle import ModelBundle
+    from engine.diagnosis import Diagnosis
+    from engine.explanation import Explanation, Settings
+    from engine.images.folder import ImageFile
+    from engine.images.raster import MedicalImage
+    from engine.progress import Progress
+    from engine.saliency import SaliencyMap
+
+log = logging.getLogger("xaimed.jobs")
+
+PROGRESS_EVERY = 1 / 20
+"""Seconds between two progress messages of a method."""
+
+PREVIEW_EVERY = 1 / 4
+"""Seconds between two intermediate maps of a method."""
+
+COMPLIANCE_EVERY = 1 / 10
+"""Seconds between two messages about the compliance of files."""
+
+_LANES = ("library", "tasks", "model", "picture", "folder", "image", "explain", "save")
+
+_ORDER = {"gradcam": 0, "gradcam++": 1, "lime": 2, "rise": 3}
+"""The quick methods first: a person who waits gets something to look at."""
+
+
+@dataclass(eq=False)
+class Ticket:
+    """The right of a job to go on and to be heard."""
+
+    run: int
+    withdrawn: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(eq=False)
+class Subject:
+    """One image with the network's answer: what the methods explain.
+
+    Its maps are written by the explaining thread only.
+    """
+
+    ticket: Ticket
+    model: Model
+    image: MedicalImage
+    diagnosis: Diagnosis
+    settings: Settings
+    maps: dict[str, SaliencyMap] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    stops: dict[str, threading.Event] = field(default_factory=dict)
+
+
+class Lane:
+    """One background thread that works off jobs one after another, those of lower rank first."""
+
+    def __init__(self, app: App[int], name: str) -> None:
+        self._app = app
+        self._name = name
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[int, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._working = False
+
+    def put(self, job: Callable[[], None], *, rank: int = 0, alone: bool = False) -> None:
+        """Add a job; `alone` drops those that wait and have not begun."""
+        with self._lock:
+            if alone:
+                self._waiting.clear()
+            self._waiting.append((rank, next(self._numbers), job))
+            if self._working:
+                return
+            self._working = True
+        self._app.run_worker(self._work, name=self._name, group=self._name, thread=True, exit_on_error=False)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._working = False
+                    return
+                first = min(self._waiting, key=lambda entry: entry[:2])
+                self._waiting.remove(first)
+            try:
+                first[2]()
+            except BaseException:
+                # `_guarded` reports what jobs raise; this keeps the lane alive if the report itself failed.
+                log.exception("the lane %s lost a job", self._name)
+
+
+class Jobs:
+    """Starts, stops and numbers all background work of the app."""
+
+    def __init__(self, app: App[int], engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._engine = engine
+        self.clock = clock
+        self._runs = itertools.count(1)
+        self._tickets: dict[str, Ticket] = {}
+        self._lanes = {name: Lane(app, name) for name in _LANES}
+        self._subject: Subject | None = None
+
+    # Tickets
+
+    def _ticket(self, kind: str) -> Ticket:
+        """A new ticket; the old one of this kind is withdrawn."""
+        self.withdraw(kind)
+        ticket = self._tickets[kind] = Ticket(next(self._runs))
+        return ticket
+
+    def withdraw(self, *kinds: str) -> None:
+        """Stop and silence the current jobs of these kinds."""
+        for kind in kinds:
+            if ticket := self._tickets.pop(kind, None):
+                ticket.withdrawn.set()
+            if kind == "explain":
+                self.stop_methods()
+
+    def stop_everything(self) -> None:
+        """Ask all work to end, when the app is left."""
+        self.withdraw(*list(self._tickets))
+        self.stop_methods()
+
+    def _guarded(self, what: str, ticket: Ticket, target: Widget | App[int], work: Callable[[], None]) -> None:
+        """Run a job's work and turn what it raises into a message."""
+        if ticket.withdrawn.is_set():
+            return
+        try:
+            work()
+        except XAIMedError as error:
+            self._post(target, ticket, messages.JobFailed(what, ticket.run, error.message))
+        except Exception as error:
+            log.exception("job %s failed", what)
+            self._post(target, ticket, messages.JobFailed(what, ticket.run, _fault_line(error)))
+            self._app.post_message(messages.FaultFound(what, _fault_line(error), log_file()))
+
+    @staticmethod
+    def _post(target: Widget | App[int], ticket: Ticket, message: Message) -> None:
+        if not ticket.withdrawn.is_set():
+            target.post_message(message)
+
+    # The library, tasks and models
+
+    def warm_up(self, target: App[int]) -> None:
+        """Import the network library, so that the first model need not wait for it."""
+        ticket = self._ticket("library")
+
+        def work() -> None:
+            self._engine.warm_up()
+            self._post(target, ticket, messages.LibraryLoaded())
+
+        self._lanes["library"].put(lambda: self._guarded("library", ticket, target, work))
+
+    def list_tasks(self, target: Widget) -> None:
+        """Read the task library."""
+        ticket = self._ticket("tasks")
+
+        def work() -> None:
+            self._post(target, ticket, messages.TasksListed(self._engine.list_tasks()))
+
+        self._lanes["tasks"].put(lambda: self._guarded("tasks", ticket, target, work))
+
+    def load_model(self, target: Widget, bundle: ModelBundle) -> int:
+        """Load a network; work on the one before it stops."""
+        self.withdraw("image", "explain")
+        ticket = self._ticket("model")
+
+        def work() -> None:
+            model = self._engine.load(bundle)
+            self._post(target, ticket, messages.ModelLoaded(ticket.run, bundle, model))
+
+        self._lanes["model"].put(lambda: self._guarded("model", ticket, target, work), alone=True)
+        return ticket.run
+
+    def open_picture(self, target: Widget, path: Path) -> None:
+        """Read a picture that describes a model."""
+        ticket = self._ticket("picture")
+
+        def work() -> None:
+            image = self._engine.read(path)
+            self._post(target, ticket, messages.PictureRead(path, self._engine.view(image, None)))
+
+        self._lanes["picture"].put(lambda: self._guarded("picture", ticket, target, work), alone=True)
+
+    # Folders and images
+
+    def list_folder(self, target: Widget, folder: Path, bundle: ModelBundle | None) -> int:
+        """List a folder, and find out which of its files can be fed to the network."""
+        self.withdraw("image", "explain")
+        ticket = self._ticket("folder")
+
+        def work() -> None:
+            files = self._engine.list_images(folder)
+            self._post(target, ticket, messages.FolderListed(ticket.run, folder, files))
+            if bundle is not None:
+                self._find_compliance(target, ticket, files, bundle)
+
+        self._lanes["folder"].put(lambda: self._guarded("folder", ticket, target, work))
+        return ticket.run
+
+    def _find_compliance(self, target: Widget, ticket: Ticket, files: Iterable[ImageFile], bundle: ModelBundle) -> None:
+        found: dict[Path, str] = {}
+        posted = time.monotonic()
+        for file in files:
+            if ticket.withdrawn.is_set():
+                return
+            found[file.path] = self._engine.why_not_compliant(file.path, bundle)
+            if time.monotonic() - posted > COMPLIANCE_EVERY:
+                self._post(target, ticket, messages.ComplianceFound(ticket.run, found))
+                found, posted = {}, time.monotonic()
+        if found:
+            self._post(target, ticket, messages.ComplianceFound(ticket.run, found))
+
+    def open_image(self, target: Widget, path: Path, bundle: ModelBundle | None, model: Model | None) -> int:
+        """Read an image and, if there is a network, let it answer."""
+        self.withdraw("explain")
+        ticket = self._ticket("image")
+
+        def work() -> None:
+            image = self._engine.read(path)
+            self._post(target, ticket, messages.ImageRead(ticket.run, image, self._engine.view(image, bundle)))
+            if model is not None and not ticket.withdrawn.is_set():
+                diagnosis = self._engine.diagnose(model, image)
+                self._post(target, ticket, messages.DiagnosisMade(ticket.run, diagnosis))
+
+        self._lanes["image"].put(lambda: self._guarded("image", ticket, target, work), alone=True)
+        return ticket.run
+
+    # Explanations
+
+    def prepare(
+        self,
+        model: Model,
+        image: MedicalImage,
+        diagnosis: Diagnosis,
+        *,
+        target_class: str | None = None,
+        layer: str | None = None,
+        maps: Mapping[str, SaliencyMap] | None = None,
+    ) -> Subject:
+        """Make an image ready to be explained; what was explained before is stopped. `maps` are kept from before."""
+        self.withdraw("explain")
+        settings = self._engine.settings(target=target_class, layer=layer)
+        self._subject = Subject(self._ticket("explain"), model, image, diagnosis, settings, dict(maps or {}))
+        return self._subject
+
+    def explain(self, target: Widget, subject: Subject, methods: Iterable[str]) -> None:
+        """Start methods; those that run or wait already are left alone."""
+        for method in methods:
+            if method in subject.stops:
+                continue
+            subject.stops[method] = stop = threading.Event()
+            job = _Explaining(self, target, subject, method, stop)
+            self._lanes["explain"].put(
+                lambda job=job: self._guarded("method", job.subject.ticket, job.target, job.run),  # type: ignore[misc]
+                rank=_ORDER.get(method, len(_ORDER)),
+            )
+
+    def stop_methods(self, *methods: str) -> None:
+        """Ask the running or waiting methods (all, if none is named) to stop; they keep the map they have."""
+        if self._subject is None:
+            return
+        for method, stop in list(self._subject.stops.items()):
+            if not methods or method in methods:
+                stop.set()
+
+    def save(self, target: Widget, explanation: Explanation, folder: Path) -> None:
+        """Write an explanation below a folder."""
+        ticket = Ticket(next(self._runs))  # never withdrawn: what a person asked to keep is kept
+
+        def work() -> None:
+            self._post(target, ticket, messages.ExplanationSaved(self._engine.save(explanation, folder)))
+
+        self._lanes["save"].put(lambda: self._guarded("save", ticket, target, work))
+
+
+@dataclass(eq=False)
+class _Explaining:
+    """One method at work on one subject, in the explaining thread."""
+
+    jobs: Jobs
+    target: Widget
+    subject: Subject
+    method: str
+    stop: threading.Event
+    progress_at: float = 0.0
+    preview_at: float = 0.0
+
+    def run(self) -> None:
+        """Make the map and report how it ended."""
+        subject = self.subject
+        try:
+            ending = self._make()
+        except Stopped:
+            ending = messages.MethodStopped(subject.ticket.run, self.method)
+        except XAIMedError as error:
+            ending = self._failed(error.message)
+        except Exception as error:
+            log.exception("method %s failed", self.method)
+            ending = self._failed(_fault_line(error))
+            self.jobs._app.post_message(messages.FaultFound("method", _fault_line(error), log_file()))
+        # Before the message: whoever reads it may start the method again at once.
+        subject.stops.pop(self.method, None)
+        self._post(ending)
+
+    def _make(self) -> messages.OfMethod:
+        subject, method = self.subject, self.method
+        if self.stop.is_set():
+            raise Stopped
+        self._post(messages.MethodStarted(subject.ticket.run, method))
+        made = self.jobs._engine.explain_method(
+            subject.model, subject.image, method, subject.settings, self._progress, self.stop
+        )
+        subject.maps[method] = made
+        subject.failures.pop(method, None)
+        return messages.MapFinished(subject.ticket.run, method, self._assemble())
+
+    def _assemble(self) -> Explanation:
+        subject = self.subject
+        settings = replace(subject.settings, methods=tuple(subject.maps))
+        return self.jobs._engine.assemble(
+            subject.model, subject.image, subject.diagnosis, subject.maps, subject.failures, settings
+        )
+
+    def _failed(self, reason: str) -> messages.OfMethod:
+        self.subject.failures[self.method] = reason
+        self.subject.maps.pop(self.method, None)
+        return messages.MethodFailed(self.subject.ticket.run, self.method, reason)
+
+    def _progress(self, progress: Progress) -> None:
+        now, run = time.monotonic(), self.subject.ticket.run
+        if progress.preview is not None and now - self.preview_at >= PREVIEW_EVERY:
+            self.preview_at = now
+            statistics = self.jobs._engine.statistics(progress.preview)
+            self._post(messages.MapSharpened(run, self.method, progress.preview, statistics))
+        if now - self.progress_at >= PROGRESS_EVERY or progress.done >= progress.total:
+            self.progress_at = now
+            self._post(messages.MethodAdvanced(run, self.method, progress.done, progress.total))
+
+    def _post(self, message: Message) -> None:
+        Jobs._post(self.target, self.subject.ticket, message)
+
+
+def _fault_line(error: BaseException) -> str:
+    return safe_text(f"{type(error).__name__}: {error}", limit=300)

@@ -1,0 +1,182 @@
+"""What the background reports to the screens: past-tense messages that read as the story of a session.
+
+Every message of a job carries the `run` it belongs to; a receiver drops those of an older run (see `jobs.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.bundle import ModelBundle
+    from engine.diagnosis import Diagnosis
+    from engine.explanation import Explanation
+    from engine.grid import GridStatistics
+    from engine.images.folder import ImageFile
+    from engine.images.raster import MedicalImage
+    from engine.saliency import SaliencyMap
+    from engine.tasks import Task
+    from xaimed_tui.jobs import Model
+
+
+@dataclass
+class LibraryLoaded(Message):
+    """The network library is imported; networks can be loaded."""
+
+
+@dataclass
+class TasksListed(Message):
+    """The task library was read."""
+
+    tasks: tuple[Task, ...]
+
+
+@dataclass
+class ModelLoading(Message):
+    """A network is being loaded."""
+
+    run: int
+    bundle: ModelBundle
+
+
+@dataclass
+class ModelLoaded(Message):
+    """A network is ready to answer."""
+
+    run: int
+    bundle: ModelBundle
+    model: Model
+
+
+@dataclass
+class PictureRead(Message):
+    """A picture that belongs to a model's description can be shown."""
+
+    path: Path
+    pixels: NDArray[np.uint8]
+
+
+@dataclass
+class FolderListed(Message):
+    """The names of an image folder are known."""
+
+    run: int
+    folder: Path
+    files: tuple[ImageFile, ...]
+
+
+@dataclass
+class ComplianceFound(Message):
+    """For some files it is known whether they can be fed to the network; an empty reason means yes."""
+
+    run: int
+    reasons: Mapping[Path, str]
+
+
+@dataclass
+class ImageRead(Message):
+    """An image is decoded and can be shown."""
+
+    run: int
+    image: MedicalImage
+    view: NDArray[np.uint8]
+
+
+@dataclass
+class DiagnosisMade(Message):
+    """The network has answered for an image."""
+
+    run: int
+    diagnosis: Diagnosis
+
+
+@dataclass
+class OfMethod(Message):
+    """Something happened to a method."""
+
+    run: int
+    method: str
+
+
+@dataclass
+class MethodStarted(OfMethod):
+    """A method has begun its work."""
+
+
+@dataclass
+class MethodAdvanced(OfMethod):
+    """A method has come further."""
+
+    done: int
+    total: int
+
+    def can_replace(self, message: Message) -> bool:
+        """A newer report of the same method makes an unread older one worthless."""
+        return isinstance(message, MethodAdvanced) and (message.run, message.method) == (self.run, self.method)
+
+
+@dataclass
+class MapSharpened(OfMethod):
+    """A running method has a better map than before."""
+
+    map: SaliencyMap
+    statistics: GridStatistics
+
+    def can_replace(self, message: Message) -> bool:
+        """A sharper map makes an unread older one worthless."""
+        return isinstance(message, MapSharpened) and (message.run, message.method) == (self.run, self.method)
+
+
+@dataclass
+class MapFinished(OfMethod):
+    """A method has made its map; the explanation holds it and all that came before."""
+
+    explanation: Explanation
+
+
+@dataclass
+class MethodStopped(OfMethod):
+    """A method was stopped before it had a map."""
+
+
+@dataclass
+class MethodFailed(OfMethod):
+    """A method could not make its map."""
+
+    reason: str
+
+
+@dataclass
+class ExplanationSaved(Message):
+    """Results lie on the disk."""
+
+    path: Path
+
+
+@dataclass
+class JobFailed(Message):
+    """A job ended in a failure that a person can understand and act on.
+
+    `what` is the job (`library`, `tasks`, `model`, `folder`, `image`, `save`); `reason` is one safe line.
+    """
+
+    what: str
+    run: int
+    reason: str
+
+
+@dataclass
+class FaultFound(Message):
+    """A job hit a fault of the program itself; the log has the details."""
+
+    what: str
+    reason: str
+    log: Path

@@ -1,0 +1,40 @@
+"""What the screens know of one method on the image at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from engine.grid import GridStatistics
+    from engine.saliency import SaliencyMap
+
+State = Literal["idle", "waiting", "running", "done", "stopped", "failed"]
+
+
+@dataclass
+class MethodRun:
+    """One method's state: where it is, and the best map so far.
+
+    Attributes:
+        method: its key.
+        state: `idle` until it is asked for; `stopped` only if it was stopped before there was a map.
+        done, total: samples.
+        since: when it began, by the jobs' clock.
+        map, statistics: the map (while it runs: an intermediate one) and its cells.
+        reason: why it failed.
+    """
+
+    method: str
+    state: State = "idle"
+    done: int = 0
+    total: int = 0
+    since: float = 0.0
+    map: SaliencyMap | None = None
+    statistics: GridStatistics | None = None
+    reason: str = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it works or waits for its turn."""
+        return self.state in ("waiting", "running")

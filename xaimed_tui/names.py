@@ -1,0 +1,48 @@
+"""Words for what the engine counts: cells, methods, confidence; and numbers as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from engine.text import safe_text
+
+CELL_NAMES: dict[tuple[int, int], str] = {
+    (0, 0): "top left",
+    (0, 1): "top",
+    (0, 2): "top right",
+    (1, 0): "left",
+    (1, 1): "centre",
+    (1, 2): "right",
+    (2, 0): "bottom left",
+    (2, 1): "bottom",
+    (2, 2): "bottom right",
+}
+"""Where each of the nine cells lies, in words."""
+
+METHOD_KEYS = {"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++"}
+"""The key that starts each method."""
+
+
+def cell_list(cells: Iterable[tuple[int, int]]) -> str:
+    """Cells in words, separated by commas."""
+    return ", ".join(CELL_NAMES[cell] for cell in cells)
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration: `0.42 s`, `12.3 s`, `3 min 20 s`."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def path_text(path: Path, width: int) -> str:
+    """A path in at most `width` characters: the home folder as `~`, cut at its beginning."""
+    text = safe_text(path)
+    home = safe_text(Path.home())
+    if text == home or text.startswith(home + "/"):
+        text = "~" + text[len(home) :]
+    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]

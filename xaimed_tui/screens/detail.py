@@ -1,0 +1,215 @@
+"""Detail of one method: its map and the image with the grid, and the numbers of every cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, Static
+
+from engine.cells import CELLS, Cell
+from engine.consensus import DEPENDENCE_NOTE
+from engine.explanation import METHOD_NAMES, METHODS
+from engine.text import safe_text
+from xaimed_tui.names import CELL_NAMES, cell_list, seconds_text
+from xaimed_tui.screens.pictures import agreement_picture, method_picture
+from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.widgets.statistics_table import StatisticsTable
+
+if TYPE_CHECKING:
+    from engine.explanation import Explanation
+    from engine.grid import GridStatistics
+    from engine.saliency import SaliencyMap
+
+Part = str | tuple[str, str]
+
+
+class DetailScreen(Screen[str]):
+    """One method, or the agreement, of an explanation; returns the key of the one looked at last."""
+
+    DEFAULT_CSS = """
+    DetailScreen { background: $background; }
+    DetailScreen #title { dock: top; height: 1; background: $panel; padding: 0 1; }
+    DetailScreen #body { height: 1fr; }
+    DetailScreen #pictures { height: 1fr; min-height: 11; padding: 0 1; }
+    DetailScreen .framed { width: 1fr; height: 100%; }
+    DetailScreen .framed > .name { height: 1; width: 100%; text-align: center; color: $text-muted; }
+    DetailScreen #numbers { height: auto; width: 100%; padding: 1 1 0 1; }
+    DetailScreen #table-box { width: auto; height: auto; max-width: 66; margin: 0 3 0 0; }
+    DetailScreen #facts { width: 1fr; height: 11; border-left: vkey $primary 40%; padding: 0 0 0 2; color: $text-muted; }
+    DetailScreen #facts:focus { border-left: vkey $primary; }
+    DetailScreen.-slim #body { overflow-y: auto; }
+    DetailScreen.-slim #pictures { height: 11; }
+    DetailScreen.-slim #numbers { layout: vertical; padding: 0 1; }
+    DetailScreen.-slim #facts { width: 100%; height: auto; border-left: none; padding: 1 0 0 0; }
+    DetailScreen.-roomy #numbers { padding: 1 2 1 2; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Back"),
+        Binding("left,h", "method(-1)", "Method before", key_display="←"),
+        Binding("right,l", "method(1)", "Next method", key_display="→"),
+        Binding("tab", "app.focus_next", "Numbers or facts", show=False),
+        Binding("question_mark", "app.help", "Help", key_display="?"),
+    ]
+
+    def __init__(self, explanation: Explanation, key: str) -> None:
+        super().__init__()
+        self._explanation = explanation
+        self._keys = [method for method in METHODS if method in explanation.maps]
+        self._keys.append("agreement")
+        self._key = key if key in self._keys else self._keys[0]
+        self._cell: Cell | None = None
+
+    def compose(self) -> ComposeResult:
+        """Two pictures above, numbers and facts below."""
+        yield Static(id="title", markup=False)
+        with Vertical(id="body"):
+            with Horizontal(id="pictures"):
+                for name in ("image", "map"):
+                    with Vertical(classes="framed", id=f"{name}-frame"):
+                        yield Static(classes="name", markup=False)
+                        yield ImageView(id=name)
+            with Horizontal(id="numbers"):
+                with Container(id="table-box"):
+                    yield StatisticsTable(id="statistics")
+                with VerticalScroll(id="facts"):
+                    yield Static(id="facts-text", markup=False)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Show what was asked for."""
+        self._show()
+        self.query_one(StatisticsTable).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Give large terminals more air."""
+        self.set_class(event.size.height >= 45, "-roomy")
+
+    # What is shown
+
+    def _show(self) -> None:
+        explanation = self._explanation
+        name = METHOD_NAMES.get(self._key, "Agreement")
+        image, target = safe_text(explanation.image.path.name, limit=60), safe_text(explanation.target, limit=40)
+        place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
+        self.query_one("#title", Static).update(
+            Content.assemble(
+                (name, "bold $primary"), f"  of {image}, what speaks for ", (target, "bold"), f"  ({place})"
+            )
+        )
+        if self._key == "agreement":
+            self._show_agreement()
+        else:
+            self._show_method(explanation.maps[self._key], explanation.statistics[self._key])
+        self._draw()
+
+    def _draw(self) -> None:
+        explanation = self._explanation
+        if self._key == "agreement":
+            from xaimed_tui.render.spec import PictureSpec
+
+            left = PictureSpec(explanation.view, style="image", highlight=self._cell, show_grid=True)
+            right = agreement_picture(explanation, highlight=self._cell)
+            names = ("the image", "how many methods mark each cell")
+        else:
+            made, cells = explanation.maps[self._key], explanation.statistics[self._key]
+            left = method_picture(explanation.view, made, cells, "cells", highlight=self._cell, show_grid=True)
+            right = method_picture(explanation.view, made, cells, "overlay", highlight=self._cell, show_grid=True)
+            names = ("its three cells on the image", f"{METHOD_NAMES[self._key]} on the image")
+        for which, spec, words in (("image", left, names[0]), ("map", right, names[1])):
+            self.query_one(f"#{which}", ImageView).picture = spec
+            self.query_one(f"#{which}-frame .name", Static).update(words)
+
+    def _show_method(self, made: SaliencyMap, cells: GridStatistics) -> None:
+        self.query_one(StatisticsTable).show(cells, made.cell_errors)
+        self.query_one("#facts-text", Static).update(Content.assemble(*_method_facts(made, cells)))
+
+    def _show_agreement(self) -> None:
+        explanation = self._explanation
+        consensus = explanation.consensus
+        table = self.query_one(StatisticsTable)
+        row = table.cursor_row
+        table.clear(columns=True)
+        for name in ("count", "cell", "methods"):
+            table.add_column(Text(name))
+        for cell in CELLS:
+            who = [METHOD_NAMES[m] for m in consensus.methods if cell in explanation.statistics[m].top]
+            count = str(int(consensus.counts[cell]))
+            table.add_row(Text(count, style="bold"), Text(CELL_NAMES[cell]), Text(", ".join(who)))
+        table.move_cursor(row=max(row, 0))
+        self.query_one("#facts-text", Static).update(Content.assemble(*_agreement_facts(explanation)))
+
+    # Moving
+
+    @on(DataTable.RowHighlighted)
+    def _row_highlighted(self, message: DataTable.RowHighlighted) -> None:
+        cell = CELLS[message.cursor_row] if message.cursor_row < len(CELLS) else None
+        if cell != self._cell:
+            self._cell = cell
+            self._draw()
+
+    @on(ImageView.CellClicked)
+    def _cell_clicked(self, message: ImageView.CellClicked) -> None:
+        self.query_one(StatisticsTable).move_cursor(row=CELLS.index(message.cell))
+
+    def action_method(self, step: int) -> None:
+        """Show the next method."""
+        self._key = self._keys[(self._keys.index(self._key) + step) % len(self._keys)]
+        self._show()
+
+    def action_leave(self) -> None:
+        """Back to all pictures."""
+        self.dismiss(self._key)
+
+
+def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
+    parts: list[Part] = []
+    if not cells.top:
+        parts.append(("The map is constant: it marks no cell.\n", "bold $text-warning"))
+    elif cells.certain:
+        parts += [("Certain: ", "bold $foreground"), "no other cell could stand among the three.\n"]
+    else:
+        parts += [
+            ("Not certain", "bold $text-warning"),
+            f" which of these belong to the three: {cell_list(cells.ties)}.\n",
+        ]
+    parts.extend((f"! {safe_text(warning)}\n", "$text-warning") for warning in made.warnings)
+    if made.stopped:
+        parts.append("Stopped before all samples were used.\n")
+    facts: list[tuple[str, str]] = [
+        ("samples", f"{made.samples:,}" if made.samples else "none drawn"),
+        ("time", seconds_text(made.seconds)),
+        ("seed", "none" if made.seed is None else str(made.seed)),
+        ("raw range", f"{made.raw_min:.4g} to {made.raw_max:.4g}, shown as 0 to 1"),
+    ]
+    facts += [(safe_text(name).replace("_", " "), safe_text(value)) for name, value in made.parameters.items()]
+    width = max(len(name) for name, _ in facts)
+    parts += [
+        part for name, value in facts for part in ((f"{name:<{width}}  ", "$text-muted"), (f"{value}\n", "$foreground"))
+    ]
+    return parts
+
+
+def _agreement_facts(explanation: Explanation) -> list[Part]:
+    consensus = explanation.consensus
+    parts: list[Part] = [f"{len(consensus.methods)} of {len(METHODS)} methods counted.\n"]
+    parts.extend(
+        (f"{METHOD_NAMES[method]}: {safe_text(reason)}\n", "$text-warning")
+        for method, reason in explanation.failures.items()
+    )
+    if {"gradcam", "gradcam++"} <= set(consensus.methods):
+        parts.append(f"{DEPENDENCE_NOTE}\n")
+    if consensus.correlation:
+        parts.append("\nSpearman's rank correlation of the maps\n")
+    for (one, other), value in consensus.correlation.items():
+        names = f"{METHOD_NAMES[one]} and {METHOD_NAMES[other]}"
+        number = f"{value:5.2f}" if value == value else "none (a constant map)"
+        parts += [f"{names:<26}", (f"{number}\n", "$foreground")]
+    return parts

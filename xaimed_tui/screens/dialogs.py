@@ -1,0 +1,114 @@
+"""Small dialogs: choosing one of several, and saying that the program has a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.text import safe_text
+from xaimed_tui.widgets.row_list import FilteredList, Row, RowList
+
+NO_CHOICE = object()
+"""What a `ChooseDialog` returns if nothing was chosen."""
+
+FRAME = """
+    {name} {{ align: center middle; background: $background 60%; }}
+    {name} > .dialog {{
+        width: 76; max-width: 94%; height: auto; max-height: 94%;
+        background: $surface; border: round $primary; border-title-color: $primary; padding: 1 2 0 2;
+    }}
+    {name} .about {{ color: $text-muted; margin: 0 0 1 0; height: auto; }}
+    {name} .keys {{ color: $text-muted; margin: 1 0 0 0; height: 1; text-align: right; }}
+"""
+
+
+def keys_line(*pairs: tuple[str, str]) -> Content:
+    """The keys of a dialog, for its last line."""
+    parts: list[str | tuple[str, str]] = []
+    for key, what in pairs:
+        parts += ["  " if parts else "", (key, "bold $primary"), f" {what}"]
+    return Content.assemble(*parts)
+
+
+class ChooseDialog(ModalScreen[Hashable]):
+    """Choose one row; returns its key, or `NO_CHOICE`."""
+
+    DEFAULT_CSS = FRAME.format(name="ChooseDialog") + "ChooseDialog FilteredList { height: auto; max-height: 16; }"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Cancel"),
+        Binding("enter", "choose", "Choose"),
+    ]
+
+    def __init__(self, title: str, about: str, rows: Sequence[Row], current: Hashable) -> None:
+        super().__init__()
+        self._title, self._about, self._rows, self._current = title, about, rows, current
+
+    def compose(self) -> ComposeResult:
+        """Words, list, keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._title
+            yield Static(self._about, classes="about", markup=False)
+            yield FilteredList(empty="nothing matches", list_id="choices-list")
+            yield Static(keys_line(("Enter", "choose"), ("/", "filter"), ("Esc", "cancel")), classes="keys")
+
+    def on_mount(self) -> None:
+        """The cursor stands on what is chosen now."""
+        rows = self.query_one(RowList)
+        rows.styles.height = min(len(self._rows), 14)
+        rows.set_rows(self._rows)
+        rows.go_to(self._current)
+        rows.focus()
+
+    @on(RowList.Chosen)
+    def action_choose(self) -> None:
+        """Take the row under the cursor."""
+        if (row := self.query_one(RowList).current) is not None:
+            self.dismiss(row.key)
+
+    def action_leave(self) -> None:
+        """Change nothing."""
+        self.dismiss(NO_CHOICE)  # type: ignore[arg-type]
+
+
+class FaultDialog(ModalScreen[None]):
+    """The program itself has a fault: what, where the details are, and that one can go on."""
+
+    DEFAULT_CSS = FRAME.format(name="FaultDialog") + "FaultDialog > .dialog { border: round $error; }"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter", "leave", "Go on"),
+        Binding("c", "copy", "Copy"),
+    ]
+
+    def __init__(self, what: str, reason: str, log: Path) -> None:
+        super().__init__()
+        self._words = (
+            f"XAIMed met a fault of its own while working on: {what}.\n\n{safe_text(reason)}\n\n"
+            f"The details are in {safe_text(log)}.\nNothing else is lost; you can go on."
+        )
+
+    def compose(self) -> ComposeResult:
+        """Words and keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = "A fault in the program"
+            yield Static(self._words, markup=False)
+            yield Static(keys_line(("c", "copy the text"), ("Enter", "go on")), classes="keys")
+
+    def action_copy(self) -> None:
+        """Put the words on the clipboard of the terminal."""
+        self.app.copy_to_clipboard(self._words)
+        self.notify("Copied.", markup=False)
+
+    def action_leave(self) -> None:
+        """Go on."""
+        self.dismiss(None)

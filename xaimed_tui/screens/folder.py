@@ -1,0 +1,147 @@
+"""Choosing an image folder: a path to type, with what it may become, and a tree of folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.suggester import Suggester
+from textual.widgets import DirectoryTree, Input, Static
+from textual.widgets._directory_tree import DirEntry
+from textual.widgets._tree import TreeNode
+
+from engine.text import safe_text
+from xaimed_tui.screens.dialogs import FRAME, keys_line
+
+
+class FolderSuggester(Suggester):
+    """Completes a typed path to the first folder whose name begins so."""
+
+    def __init__(self) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The completed path, in the way it was begun (`~` stays `~`)."""
+        head, separator, begun = value.rpartition("/")
+        folder = Path(head + separator).expanduser() if separator else Path()
+        try:
+            names = sorted(
+                entry.name
+                for entry in folder.iterdir()
+                if entry.name.startswith(begun) and (begun or not entry.name.startswith(".")) and entry.is_dir()
+            )
+        except (OSError, RuntimeError):
+            return None
+        name = next((name for name in names if name == safe_text(name)), None)
+        return None if name is None else f"{head}{separator}{name}/"
+
+
+class FolderTree(DirectoryTree):
+    """Only folders, their names made safe."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "cursor_down", "Down", show=False),
+        Binding("k", "cursor_up", "Up", show=False),
+    ]
+
+    def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
+        """Folders that are not hidden."""
+        return [path for path in paths if not path.name.startswith(".") and _is_folder(path)]
+
+    def render_label(self, node: TreeNode[DirEntry], base_style: Style, style: Style) -> Text:
+        """The name as text in which nothing acts on the terminal."""
+        mark = "▾ " if node.is_expanded else "▸ "
+        return Text(f"{mark}{safe_text(node.label.plain)}", style=base_style + style)
+
+
+class FolderDialog(ModalScreen[Path | None]):
+    """Choose a folder; None if none was."""
+
+    DEFAULT_CSS = (
+        FRAME.format(name="FolderDialog")
+        + """
+    FolderDialog Input { margin: 0; }
+    FolderDialog #folder-tree { height: 14; margin: 1 0 0 0; background: transparent; }
+    FolderDialog #folder-problem { height: 1; color: $text-error; }
+    FolderDialog.-slim #folder-tree { height: 9; }
+    """
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
+
+    def __init__(self, start: Path) -> None:
+        super().__init__()
+        self._start = start.absolute()
+
+    def compose(self) -> ComposeResult:
+        """The path, the tree, the keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = "Image folder"
+            typed = safe_text(self._start)
+            yield Input(
+                value=f"{typed}/" if typed == str(self._start) else "",
+                placeholder="a folder; → completes",
+                suggester=FolderSuggester(),
+                id="folder-path",
+                compact=True,
+            )
+            yield Static(id="folder-problem", markup=False)
+            yield FolderTree(_existing(self._start), id="folder-tree")
+            yield Static(
+                keys_line(("→", "complete"), ("Tab", "tree"), ("Enter", "open"), ("Esc", "cancel")), classes="keys"
+            )
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        path = self.query_one(Input)
+        path.focus()
+        path.cursor_position = len(path.value)
+
+    @on(Input.Submitted)
+    def _submitted(self, message: Input.Submitted) -> None:
+        try:
+            folder = Path(message.value.strip() or ".").expanduser()
+        except RuntimeError:
+            self._problem("there is no such home folder")
+            return
+        self._take(folder)
+
+    @on(DirectoryTree.DirectorySelected)
+    def _selected(self, message: DirectoryTree.DirectorySelected) -> None:
+        self._take(message.path)
+
+    def _take(self, folder: Path) -> None:
+        if _is_folder(folder):
+            self.dismiss(folder.absolute())
+        else:
+            self._problem(f"{safe_text(folder, limit=60)} is not a folder that can be opened")
+
+    def _problem(self, words: str) -> None:
+        self.query_one("#folder-problem", Static).update(words)
+
+    def action_leave(self) -> None:
+        """Change nothing."""
+        self.dismiss(None)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name with a NUL, a path that is too long, no permission
+        return False
+
+
+def _existing(path: Path) -> Path:
+    """The folder in which the tree starts: the parent, so that its neighbours are seen."""
+    for candidate in (path.parent, *path.parents):
+        if _is_folder(candidate):
+            return candidate
+    return Path("/")

@@ -1,0 +1,115 @@
+"""Help: the keys of the view one is in, and the guide."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Markdown, Static
+
+from xaimed_tui.screens.dialogs import FRAME, keys_line
+from xaimed_tui.screens.home import GUIDE
+
+_GENERAL = (
+    ("1 2 3", "Home, Task & Model Selection, Visualize & Explain"),
+    ("Ctrl+P", "all commands, by name"),
+    ("Ctrl+T", "light or dark"),
+    ("Ctrl+Q", "leave at once, whatever runs"),
+)
+
+_KEYS: dict[str, tuple[tuple[str, str], ...]] = {
+    "home": (("d", "open the demo"), ("j k", "scroll the guide")),
+    "selection": (
+        ("↑ ↓ or j k", "move"),
+        ("← →", "tasks, models"),
+        ("Tab", "to the descriptions, to scroll them"),
+        ("Enter", "load the model and go on"),
+        ("/", "filter the list"),
+        ("Ctrl+R", "read the task folders again"),
+        ("Esc", "back"),
+    ),
+    "explain": (
+        ("↑ ↓ or j k", "move through the images"),
+        ("f", "choose another folder"),
+        ("/", "filter the images"),
+        ("e", "explain with all four methods"),
+        ("l r g p", "LIME, RISE, Grad-CAM, Grad-CAM++ alone"),
+        ("s x", "stop all, stop the one chosen; its map so far is kept"),
+        ("← →", "choose a picture"),
+        ("Enter", "look at it closely"),
+        ("o", "overlay, map alone, cells"),
+        ("t y", "class to explain, layer of the CAMs"),
+        ("w", "save"),
+        ("Esc", "back"),
+    ),
+    "detail": (
+        ("← →", "the other methods, the agreement"),
+        ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
+        ("Tab", "to the facts, to scroll them"),
+        ("Esc", "back"),
+    ),
+}
+
+
+class HelpScreen(ModalScreen[None]):
+    """Keys first, the guide below."""
+
+    DEFAULT_CSS = (
+        FRAME.format(name="HelpScreen")
+        + """
+    HelpScreen > .dialog { width: 100; height: 94%; padding: 0 2; }
+    HelpScreen Markdown { padding: 0; margin: 0; background: transparent; }
+    HelpScreen #help-keys { margin: 1 0; }
+    HelpScreen VerticalScroll { height: 1fr; }
+    HelpScreen .keys { margin: 0; }
+    """
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark", "leave", "Close"),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
+    ]
+
+    def __init__(self, behind: Screen[object]) -> None:
+        super().__init__()
+        self._behind = behind
+
+    def compose(self) -> ComposeResult:
+        """The keys of where one is, those of everywhere, the guide."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = "Help"
+            with VerticalScroll():
+                yield Static(self._keys(), id="help-keys", markup=False)
+                yield Markdown(GUIDE.read_text(encoding="utf-8"), open_links=False)
+            yield Static(keys_line(("j k", "scroll"), ("Esc", "close")), classes="keys")
+
+    def on_mount(self) -> None:
+        """Arrows scroll."""
+        self.query_one(VerticalScroll).focus()
+
+    def _keys(self) -> Content:
+        from xaimed_tui.screens.detail import DetailScreen
+        from textual.widgets import ContentSwitcher
+
+        if isinstance(self._behind, DetailScreen):
+            here = "detail"
+        else:
+            switchers = self._behind.query(ContentSwitcher)
+            here = (switchers.first().current or "home") if switchers else "home"
+        parts: list[str | tuple[str, str]] = []
+        for key, what in (*_KEYS.get(here, ()), *_GENERAL):
+            parts += [(f"{key:<12}", "bold $primary"), f"{what}\n"]
+        return Content.assemble(*parts[:-1], parts[-1].rstrip() if isinstance(parts[-1], str) else parts[-1])
+
+    def action_scroll(self, step: int) -> None:
+        """Scroll by lines."""
+        self.query_one(VerticalScroll).scroll_relative(y=2 * step, animate=False)
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)

@@ -1,0 +1,111 @@
+"""Home: what XAIMed is, what to do next, and the guide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+GUIDE = Path(__file__).parents[1] / "guide.md"
+
+_LOGO = ((1, 0, 2), (0, 2, 1), (2, 4, 3))
+"""An agreement map: the counts of a made-up explanation."""
+
+_SHADES = ("#31235f on #cfcde8", "#d8def0 on #3b4f86", "#e2f4f3 on #2a788e", "#062b1f on #35b779", "#2b2600 on #fde725")
+
+_ABOUT = (
+    "Four methods show which parts of an image moved a network's answer: LIME, RISE, Grad-CAM and Grad-CAM++. "
+    "A grid of 3x3 cells makes them comparable, and one map counts where they agree."
+)
+
+
+class HomeView(Horizontal):
+    """The first thing a person sees. Painted before anything heavy is imported."""
+
+    SCOPED_CSS = False
+    DEFAULT_CSS = """
+    HomeView { padding: 1 2 0 3; }
+    HomeView #home-left { width: 46; height: 100%; padding: 0 3 0 0; }
+    HomeView #home-brand { height: 3; }
+    HomeView #logo { width: 17; height: 3; }
+    HomeView #brand { width: 1fr; height: 3; }
+    HomeView #about { margin: 1 0 0 0; color: $text-muted; }
+    HomeView #next { margin: 1 0 0 0; border: round $primary 60%; border-title-color: $primary; padding: 0 1; height: auto; }
+    HomeView #notice { margin: 1 0 0 0; color: $text-warning; }
+    HomeView #guide-pane { width: 1fr; max-width: 104; height: 100%; border-left: vkey $primary 30%; padding: 0 1 0 2; }
+    HomeView #guide-pane:focus { border-left: vkey $primary; }
+    HomeView Markdown { padding: 0; margin: 0; background: transparent; }
+    HomeView Markdown MarkdownH2 { margin: 0 0 1 0; padding: 0; color: $primary; text-style: bold; content-align: left middle; }
+    .-slim HomeView { layout: vertical; padding: 0 1 0 2; overflow-y: auto; }
+    .-slim HomeView #home-left { width: 100%; height: auto; padding: 0; }
+    .-slim HomeView #guide-pane { height: auto; max-height: 100%; min-height: 10; margin: 1 0 0 0; border-left: none; padding: 0; width: 100%; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "app.demo", "Open the demo"),
+        Binding("enter", "app.go('selection')", "Choose a task"),
+        Binding("j", "scroll_guide(1)", "Scroll", show=False),
+        Binding("k", "scroll_guide(-1)", "Scroll back", show=False),
+        Binding("q", "app.quit", "Quit", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """Brand, next steps, notice; the guide follows after the first paint."""
+        with Vertical(id="home-left"):
+            with Horizontal(id="home-brand"):
+                yield Static(_logo(), id="logo")
+                yield Static(
+                    Content.assemble(("XAIMed", "bold $primary"), "\neXplaining AI decisions\non Medical images"),
+                    id="brand",
+                )
+            yield Static(_ABOUT, id="about", markup=False)
+            steps = Static(
+                Content.assemble(
+                    ("d", "bold $primary"),
+                    "  open the demo: sample images,\n",
+                    "   nothing to install or download\n",
+                    ("2", "bold $primary"),
+                    "  choose a task and a model\n",
+                    ("3", "bold $primary"),
+                    "  look at images and explain them\n",
+                    ("?", "bold $primary"),
+                    "  the guide, and all keys",
+                ),
+                id="next",
+            )
+            steps.border_title = "What next"
+            yield steps
+            yield Static("Research use only. Not a medical device.", id="notice", markup=False)
+        yield VerticalScroll(id="guide-pane", can_focus=True)
+
+    def on_mount(self) -> None:
+        """Let the first paint happen, then lay out the guide."""
+        self.call_after_refresh(self._show_guide)
+
+    async def _show_guide(self) -> None:
+        from textual.widgets import Markdown
+
+        await self.query_one("#guide-pane").mount(Markdown(GUIDE.read_text(encoding="utf-8"), open_links=False))
+
+    def focus_first(self) -> None:
+        """Arrows scroll the guide."""
+        self.query_one("#guide-pane").focus()
+
+    def action_scroll_guide(self, step: int) -> None:
+        """Scroll the guide by lines."""
+        pane = self if self.screen.has_class("-slim") else self.query_one("#guide-pane")
+        pane.scroll_relative(y=2 * step, animate=False)
+
+
+def _logo() -> Content:
+    parts: list[str | tuple[str, str]] = []
+    for row in _LOGO:
+        for count in row:
+            parts.append((f"  {count}  ", _SHADES[count]))
+        parts.append("\n")
+    return Content.assemble(*parts[:-1])

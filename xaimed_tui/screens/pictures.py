@@ -1,0 +1,72 @@
+"""What the pictures of the screens show: specs made from maps and explanations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from textual.content import Content
+
+from engine.explanation import METHODS
+from xaimed_tui.names import CELL_NAMES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.cells import Cell
+    from engine.explanation import Explanation
+    from engine.grid import GridStatistics
+    from engine.saliency import SaliencyMap
+    from xaimed_tui.render.spec import PictureSpec
+
+
+def method_picture(
+    pixels: NDArray[np.uint8] | None,
+    saliency: SaliencyMap | None,
+    statistics: GridStatistics | None,
+    display: Literal["overlay", "map", "cells"],
+    *,
+    highlight: Cell | None = None,
+    show_grid: bool = False,
+) -> PictureSpec | None:
+    """A method's map on the image; None while there is no map."""
+    from xaimed_tui.render.spec import PictureSpec
+
+    if pixels is None or saliency is None:
+        return None
+    return PictureSpec(
+        pixels,
+        values=saliency.values,
+        style=display,
+        top=statistics.top if statistics is not None else (),
+        ties=statistics.ties if statistics is not None else (),
+        highlight=highlight,
+        show_grid=show_grid,
+    )
+
+
+def agreement_picture(explanation: Explanation, *, highlight: Cell | None = None) -> PictureSpec:
+    """The counts on the image's cells."""
+    from xaimed_tui.render.spec import PictureSpec
+
+    return PictureSpec(
+        explanation.view,
+        style="agreement",
+        counts=explanation.consensus.counts,
+        methods=len(METHODS),
+        highlight=highlight,
+    )
+
+
+def agreement_caption(explanation: Explanation) -> Content:
+    """Where most methods agree, and what that is worth."""
+    counts = explanation.consensus.counts
+    most = int(counts.max())
+    if most == 0:
+        return Content("no map marks a cell")
+    cells = ", ".join(name for cell, name in CELL_NAMES.items() if counts[cell] == most)
+    made = len(explanation.consensus.methods)
+    parts: list[str | tuple[str, str]] = [(f"{most} of {made}: ", "bold $foreground"), cells]
+    if {"gradcam", "gradcam++"} <= set(explanation.consensus.methods):
+        parts.append("\nthe two CAMs are not independent votes")
+    return Content.assemble(*parts)

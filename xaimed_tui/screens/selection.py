@@ -1,0 +1,306 @@
+"""Task & Model Selection: the four panes of the paper's figure 5."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from engine.text import safe_text
+from xaimed_tui import messages
+from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.widgets.row_list import FilteredList, Row, RowList
+
+if TYPE_CHECKING:
+    from engine.bundle import ModelBundle
+    from engine.tasks import ModelEntry, Task
+
+LONGEST_DESCRIPTION = 20_000
+"""Characters of a description that are shown."""
+
+
+class SelectionView(Container):
+    """Tasks, what a task is about, its models, what a model is."""
+
+    SCOPED_CSS = False
+    DEFAULT_CSS = """
+    SelectionView { layout: grid; grid-size: 2 2; grid-columns: 38 1fr; grid-rows: 9 1fr; padding: 0; }
+    SelectionView .pane { border: round $border-blurred; border-title-color: $text-muted; padding: 0 1; height: 100%; }
+    SelectionView .pane:focus-within { border: round $border; border-title-color: $primary; }
+    SelectionView #tasks-pane, SelectionView #models-pane { padding: 0; }
+    SelectionView VerticalScroll { scrollbar-size-vertical: 1; }
+    SelectionView #model-picture { width: 44; height: 22; margin: 0 0 0 2; display: none; }
+    SelectionView.-pictured #model-picture { display: block; }
+    SelectionView #model-body { layout: horizontal; height: auto; }
+    SelectionView #model-text { width: 1fr; height: auto; }
+    SelectionView #model-state { height: auto; color: $text-muted; }
+    .-slim SelectionView { grid-columns: 26 1fr; grid-rows: 7 1fr; }
+    .-slim SelectionView #model-body { layout: vertical; }
+    .-slim SelectionView #model-text { width: 100%; }
+    .-slim SelectionView #model-picture { width: 36; height: 18; margin: 0; }
+    .-medium SelectionView #model-picture { width: 36; height: 18; }
+    .-vast SelectionView { grid-columns: 56 1fr; }
+    .-vast SelectionView #model-picture { width: 64; height: 32; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "Choose"),
+        Binding("left,h", "pane(-1)", "Pane to the left", show=False),
+        Binding("right", "pane(1)", "Pane to the right", show=False),
+        Binding("ctrl+r", "reload", "Read again"),
+        Binding("escape", "back", "Back", show=False),
+    ]
+
+    def __init__(self, *, wish: tuple[str | None, str | None] = (None, None), id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._tasks: tuple[Task, ...] = ()
+        self._listed = False
+        self._wish = wish
+        self._run = 0
+        self._loading: ModelBundle | None = None
+        self._loaded: ModelBundle | None = None
+        self._error = ""
+
+    def compose(self) -> ComposeResult:
+        """The four panes, in the paper's places."""
+        with Vertical(id="tasks-pane", classes="pane") as pane:
+            pane.border_title = "Tasks"
+            yield FilteredList(empty="reading the tasks…", list_id="tasks")
+        with Vertical(id="models-pane", classes="pane") as pane:
+            pane.border_title = "Models"
+            yield FilteredList(empty="choose a task", list_id="models")
+        with VerticalScroll(id="task-pane", classes="pane") as pane:
+            pane.border_title = "About the task"
+            yield Static(id="task-text", markup=False)
+        with VerticalScroll(id="model-pane", classes="pane") as pane:
+            pane.border_title = "About the model"
+            with Container(id="model-body"):
+                yield Static(id="model-text", markup=False)
+                yield ImageView(id="model-picture")
+
+    # Lists
+
+    @property
+    def tasks(self) -> RowList:
+        """The list of tasks."""
+        return self.query_one("#tasks", RowList)
+
+    @property
+    def models(self) -> RowList:
+        """The list of models of the task under the cursor."""
+        return self.query_one("#models", RowList)
+
+    def focus_first(self) -> None:
+        """Where one was, or the tasks."""
+        if not self.screen.focused or self not in self.screen.focused.ancestors:
+            (self.models if self._loaded else self.tasks).focus()
+
+    def on_tasks_listed(self, message: messages.TasksListed) -> None:
+        """Show the library."""
+        self._tasks, self._listed = message.tasks, True
+        self.tasks.set_rows(
+            [Row(index, safe_text(task.name), reason=_why_no_model(task)) for index, task in enumerate(message.tasks)],
+            empty="no tasks here",
+        )
+        if not message.tasks:
+            self._describe("#task-text", "There are no tasks in the task folders. See the README for what a task is.")
+        self._show_task()
+        if self._wish[0] is not None:
+            self.open_task(self._wish[0], self._wish[1])
+
+    def on_job_failed(self, message: messages.JobFailed) -> None:
+        """Say in the pane what the app says in passing."""
+        if message.what == "tasks":
+            self.tasks.set_rows((), empty="the tasks cannot be read")
+            self._describe("#task-text", message.reason)
+        elif message.what == "model" and message.run == self._run:
+            self._error, self._loading = message.reason, None
+            self._show_model()
+
+    def open_task(self, name: str, model: str | None = None) -> None:
+        """Choose a task by name and load its model: the one named, or else its first usable one."""
+        if not self._listed:
+            self._wish = (name, model)
+            return
+        self._wish = (None, None)
+        index = next((i for i, task in enumerate(self._tasks) if task.name == name), None)
+        if index is None:
+            self.notify(f"There is no task {safe_text(name, limit=80)}.", severity="error", markup=False)
+            return
+        self.tasks.go_to(index)
+        self._show_task()
+        models = self._tasks[index].models
+        entry = next((m for m in models if (m.name == model if model else m.usable)), None)
+        if entry is None:
+            text = f"The task {safe_text(name, limit=80)} has no " + (
+                f"model {safe_text(model, limit=80)}." if model else "usable model."
+            )
+            self.notify(text, severity="error", markup=False)
+            return
+        self.models.go_to(models.index(entry))
+        self._load(entry)
+
+    @on(RowList.Highlighted, "#tasks")
+    def _task_highlighted(self) -> None:
+        self._show_task()
+
+    @on(RowList.Highlighted, "#models")
+    def _model_highlighted(self) -> None:
+        self._show_model()
+
+    @on(RowList.Chosen)
+    def _chosen(self) -> None:
+        self.action_choose()
+
+    def _load(self, entry: ModelEntry) -> None:
+        if entry.bundle is None:
+            self.notify(safe_text(entry.reason), title="Not usable", severity="warning", markup=False)
+            return
+        self._loading, self._error = entry.bundle, ""
+        self._run = self.app.jobs.load_model(self, entry.bundle)  # type: ignore[attr-defined]
+        self.post_message(messages.ModelLoading(self._run, entry.bundle))
+        self._show_model()
+
+    def on_model_loaded(self, message: messages.ModelLoaded) -> None:
+        """Mark the network in use; a network that is no longer wanted is dropped here."""
+        if message.run != self._run:
+            message.stop()
+            return
+        self._loading, self._loaded = None, message.bundle
+        self._mark_models()
+        self._show_model()
+
+    # Descriptions
+
+    def _task_here(self) -> Task | None:
+        row = self.tasks.current
+        return self._tasks[row.key] if row is not None and isinstance(row.key, int) else None
+
+    def _entry_here(self) -> ModelEntry | None:
+        task, row = self._task_here(), self.models.current
+        return task.models[row.key] if task and row is not None and isinstance(row.key, int) else None
+
+    def _describe(self, where: str, what: Content | str) -> None:
+        self.query_one(where, Static).update(what)
+
+    def _show_task(self) -> None:
+        task = self._task_here()
+        if task is None:
+            self.models.set_rows(())
+            return
+        self._describe("#task-text", safe_text(task.description, multiline=True, limit=LONGEST_DESCRIPTION))
+        self.query_one("#task-pane").border_title = "About the task"
+        self.query_one("#task-pane").scroll_home(animate=False)
+        self._mark_models()
+        self._show_model()
+
+    def _mark_models(self) -> None:
+        task = self._task_here()
+        if task is None:
+            return
+        loaded = self._loaded.path if self._loaded else None
+        self.models.set_rows(
+            [
+                Row(index, safe_text(model.name), reason=model.reason, mark="●" if model.path == loaded else " ")
+                for index, model in enumerate(task.models)
+            ],
+            empty="this task has no models",
+        )
+
+    def _show_model(self) -> None:
+        entry = self._entry_here()
+        view = self.query_one("#model-picture", ImageView)
+        if entry is None:
+            self._describe("#model-text", "")
+            self.remove_class("-pictured")
+            return
+        self._describe("#model-text", self._about(entry))
+        self.query_one("#model-pane").scroll_home(animate=False)
+        self.set_class(entry.picture is not None, "-pictured")
+        if entry.picture is not None:
+            self.app.jobs.open_picture(self, entry.picture)  # type: ignore[attr-defined]
+        else:
+            view.picture = None
+
+    def on_picture_read(self, message: messages.PictureRead) -> None:
+        """Show a model's picture, if it is still the one wanted."""
+        from xaimed_tui.render.spec import PictureSpec
+
+        entry = self._entry_here()
+        if entry is not None and entry.picture == message.path:
+            self.query_one("#model-picture", ImageView).picture = PictureSpec(message.pixels)
+
+    def _about(self, entry: ModelEntry) -> Content:
+        parts: list[str | tuple[str, str]] = []
+        if self._error and self._loading is None and entry.bundle is not None:
+            parts += [("Could not be loaded. ", "bold $text-error"), self._error, "\n\n"]
+        if entry.bundle is None:
+            parts += [("Cannot be used: ", "bold $text-warning"), safe_text(entry.reason), "\n\n"]
+        elif self._loading is not None and self._loading.path == entry.path:
+            parts += [("Loading the network…", "bold $primary"), "\n\n"]
+        elif self._loaded is not None and self._loaded.path == entry.path:
+            parts += [("● in use", "bold $text-success"), "   3 shows images\n\n"]
+        else:
+            parts += [("Enter", "bold $primary"), " loads this model\n\n"]
+        parts.append(safe_text(entry.description, multiline=True, limit=LONGEST_DESCRIPTION).rstrip() + "\n")
+        if entry.bundle is not None:
+            parts += _facts(entry.bundle)
+        return Content.assemble(*parts)
+
+    # Actions
+
+    def action_choose(self) -> None:
+        """From the tasks on to the models; elsewhere load the model under the cursor."""
+        if self.tasks.has_focus:
+            self.models.focus()
+        elif (entry := self._entry_here()) is not None:
+            self._load(entry)
+
+    def action_pane(self, step: int) -> None:
+        """Move between the two lists."""
+        (self.models if step > 0 else self.tasks).focus()
+
+    def action_reload(self) -> None:
+        """Read the task folders again."""
+        self.app.jobs.list_tasks(self)  # type: ignore[attr-defined]
+
+    def action_back(self) -> None:
+        """From the models to the tasks, from the tasks home."""
+        if self.models.has_focus:
+            self.tasks.focus()
+        else:
+            self.app.action_go("home")  # type: ignore[attr-defined]
+
+
+def _why_no_model(task: Task) -> str:
+    return "" if any(model.usable for model in task.models) else "no model of this task can be used"
+
+
+def _facts(bundle: ModelBundle) -> list[str | tuple[str, str]]:
+    """How the network is fed and read, what was assumed about it, and what its makers say."""
+    height, width = bundle.input.size
+    colour = "grey" if bundle.input.channels == 1 else "RGB"
+    how = "of exactly this size" if bundle.input.exact_size else f"other sizes: {bundle.input.resize}"
+    classes = ", ".join(safe_text(name, limit=40) for name in bundle.output.classes or ()) or "not named"
+    parts: list[str | tuple[str, str]] = [
+        ("\nInput    ", "bold"),
+        f"{height}x{width} {colour}, {how}",
+        ("\nClasses  ", "bold"),
+        classes,
+        ("\nDigest   ", "bold"),
+        f"{bundle.digest[:16]}…\n",
+    ]
+    if bundle.assumed:
+        parts.append(("\nAssumed, as no file says so\n", "bold $text-warning"))
+        parts += [f"  · {safe_text(sentence)}\n" for sentence in bundle.assumed]
+    for section, text in bundle.notes.items():
+        parts += [
+            (f"\n{safe_text(section).replace('_', ' ').capitalize()}\n", "bold"),
+            f"{safe_text(text, multiline=True)}\n",
+        ]
+    return parts

@@ -1,0 +1,101 @@
+"""Starting the app on a terminal, and leaving it quickly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from engine.text import safe_text
+from xaimed_tui.facade import RealEngine, log_file
+
+
+def start(
+    *, tasks: Path | None = None, task: str | None = None, model: str | None = None, folder: Path | None = None
+) -> int:
+    """Run the app until the person leaves it; returns the exit status.
+
+    Threads that are still computing or importing are not waited for: the terminal is restored, the logs are flushed,
+    and the process ends.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        print("xaimed: the app needs a terminal; for scripts there are commands, see xaimed --help", file=sys.stderr)
+        return 1
+    open_log()
+    from xaimed_tui.app import XAIMedApp
+
+    app = XAIMedApp(RealEngine(tasks), task=task, model=model, folder=folder)
+    loop = asyncio.new_event_loop()
+    with native_output_in_log():
+        # With a loop of our own `run` does not wait for the threads of the loop's executor, as asyncio.run() would.
+        app.run(loop=loop)
+    status = app.return_code or 0
+    logging.shutdown()
+    if any(thread is not threading.main_thread() and thread.is_alive() for thread in threading.enumerate()):
+        # The interpreter would join the executor's threads at exit, and torch's import cannot be interrupted.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status)
+    return status
+
+
+class SafeFormatter(logging.Formatter):
+    """Log records in which nothing can act on the terminal of whoever reads the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text, its line breaks kept."""
+        return safe_text(super().format(record), multiline=True)
+
+
+def open_log() -> None:
+    """Send the program's log to its file in the state directory; without a place to write there is none."""
+    try:
+        log_file().parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(log_file(), encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        logging.getLogger().addHandler(logging.NullHandler())
+        return
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+
+
+@contextmanager
+def native_output_in_log() -> Iterator[None]:
+    """While the app runs, what native libraries write to descriptors 1 and 2 goes to the log, not onto the screen.
+
+    Textual draws on `sys.__stderr__` and asks `sys.__stdout__` for the terminal's size: both get a copy of the
+    terminal's own descriptor.
+    """
+    try:
+        sink = os.open(log_file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError:
+        sink = os.open(os.devnull, os.O_WRONLY)
+    streams: tuple[tuple[str, int], ...] = (("__stdout__", 1), ("__stderr__", 2))
+    kept: list[tuple[str, int, int, IO[str] | None, IO[str]]] = []
+    try:
+        for name, number in streams:
+            old = getattr(sys, name)
+            if old is not None:
+                old.flush()
+            copy = os.dup(number)
+            new = os.fdopen(os.dup(copy), "w", encoding="utf-8", errors="backslashreplace")
+            kept.append((name, number, copy, old, new))
+            setattr(sys, name, new)
+            os.dup2(sink, number)
+        yield
+    finally:
+        for name, number, copy, old, new in kept:
+            new.flush()
+            os.dup2(copy, number)
+            os.close(copy)
+            setattr(sys, name, old)
+        os.close(sink)

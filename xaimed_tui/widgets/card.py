@@ -1,0 +1,170 @@
+"""One picture of the wall with its name above and the facts below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from engine.text import safe_text
+from xaimed_tui.names import CELL_NAMES, METHOD_KEYS, seconds_text
+from xaimed_tui.widgets.image_view import ImageView
+
+if TYPE_CHECKING:
+    from engine.grid import GridStatistics
+    from engine.saliency import SaliencyMap
+    from xaimed_tui.method_run import MethodRun
+    from xaimed_tui.render.spec import PictureSpec
+
+Part = str | tuple[str, str]
+
+
+class Card(Vertical):
+    """A picture with a headline and a caption. The active card is the one that keys act on."""
+
+    DEFAULT_CSS = """
+    Card { height: 1fr; width: 1fr; padding: 0; }
+    Card > .headline { height: 1; width: 100%; background: $panel; color: $text-muted; padding: 0 1; }
+    Card > ImageView { height: 1fr; width: 100%; }
+    Card > .caption { height: 4; width: 100%; padding: 0 1; color: $text-muted; }
+    Card.-active > .headline { background: $primary 30%; color: $foreground; text-style: bold; }
+    """
+
+    @dataclass
+    class Clicked(Message):
+        """A card was clicked; `again` if it was a double click."""
+
+        card: Card
+        again: bool
+
+    def __init__(self, key: str, name: str) -> None:
+        super().__init__(id=f"card-{'camplus' if key == 'gradcam++' else key}", classes="card")
+        self.key = key
+        self.card_name = name
+        self._state = ""
+
+    def compose(self) -> ComposeResult:
+        """Headline, picture, caption."""
+        yield Static(classes="headline", markup=False)
+        yield ImageView()
+        yield Static(classes="caption", markup=False)
+
+    def on_mount(self) -> None:
+        """Show the name."""
+        self._headline()
+
+    @property
+    def view(self) -> ImageView:
+        """The picture."""
+        return self.query_one(ImageView)
+
+    def show(
+        self, picture: PictureSpec | None, *, words: str = "", state: str = "", caption: Content | str = ""
+    ) -> None:
+        """Show a picture, or words in its place, with a short state beside the name and facts below."""
+        self.view.placeholder = words
+        self.view.picture = picture
+        self._state = state
+        self._headline()
+        self.query_one(".caption", Static).update(caption)
+
+    def caption(self, caption: Content | str, state: str) -> None:
+        """Change the words only."""
+        if state != self._state:
+            self._state = state
+            self._headline()
+        self.query_one(".caption", Static).update(caption)
+
+    def set_active(self, active: bool) -> None:
+        """Mark the card as the one that keys act on."""
+        self.set_class(active, "-active")
+        self._headline()
+
+    def on_resize(self) -> None:
+        """The state stands at the right end."""
+        self._headline()
+
+    def on_click(self, event: events.Click) -> None:
+        """Become the active card; a double click opens it."""
+        self.post_message(self.Clicked(self, again=event.chain > 1))
+
+    def _headline(self) -> None:
+        width = self.size.width - 2
+        mark = "▸ " if self.has_class("-active") else ""
+        left = f"{mark}{self.card_name}"
+        gap = " " * max(1, width - len(left) - len(self._state))
+        self.query_one(".headline", Static).update(Content(f"{left}{gap}{self._state}"))
+
+
+def cells_line(statistics: GridStatistics, width: int) -> list[Part]:
+    """The three cells in words, and whether the choice is certain; lines break between cells only."""
+    if not statistics.top:
+        return [("marks no cell: the map is constant", "bold $text-warning")]
+    items: list[tuple[str, str, str]] = []
+    for rank, cell in enumerate(statistics.top, start=1):
+        items.append((f"{rank}{'?' if cell in statistics.ties else ''} ", CELL_NAMES[cell], "bold $foreground"))
+    if statistics.certain:
+        items.append(("", "certain", ""))
+    else:
+        others = [CELL_NAMES[cell] for cell in statistics.ties if cell not in statistics.top]
+        items.append(("not certain", f", or {', '.join(others)}" if others else "", "bold $text-warning"))
+    parts: list[Part] = []
+    used = 0
+    for mark, name, style in items:
+        length = len(mark) + len(name)
+        if used and used + 3 + length > width:
+            parts.append("\n")
+            used = 0
+        elif used:
+            parts.append(" · ")
+            used += 3
+        parts += [(mark, style), name]
+        used += length
+    return parts
+
+
+def method_caption(run: MethodRun, width: int, now: float) -> Content:
+    """What there is to say about a method: how far it is, what it found, what to beware of."""
+    parts: list[Part] = []
+    if run.state == "running":
+        parts += [_progress(run, width, now), "\n"]
+    elif run.state == "waiting":
+        parts.append("waits for its turn\n")
+    elif run.state == "failed":
+        return Content.assemble(("failed: ", "bold $text-error"), run.reason)
+    elif run.map is not None:
+        parts += [_made(run.map), "\n"]
+    if run.statistics is not None:
+        parts += cells_line(run.statistics, width)
+    if run.map is not None and run.map.warnings and run.state == "done":
+        parts.append((f"\n! {safe_text(run.map.warnings[0])}", "$text-warning"))
+    return Content.assemble(*parts)
+
+
+def method_state(run: MethodRun) -> str:
+    """One or two words for the headline."""
+    if run.state == "running":
+        return f"{round(100 * run.done / run.total)} %" if run.total else "running"
+    if run.state == "done":
+        return "stopped" if run.map is not None and run.map.stopped else "done"
+    if run.state == "idle":
+        return next(key for key, method in METHOD_KEYS.items() if method == run.method)
+    return {"waiting": "waits", "failed": "failed", "stopped": "stopped"}[run.state]
+
+
+def _progress(run: MethodRun, width: int, now: float) -> str:
+    counts = f" {run.done:,}/{run.total:,} {seconds_text(now - run.since)}" if run.total else " starting"
+    room = max(width - len(counts), 4)
+    full = round(room * run.done / run.total) if run.total else 0
+    return "━" * full + "╌" * (room - full) + counts
+
+
+def _made(made: SaliencyMap) -> str:
+    samples = f"{made.samples:,} samples · " if made.samples else ""
+    return f"{samples}{seconds_text(made.seconds)}"

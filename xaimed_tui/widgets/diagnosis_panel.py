@@ -1,0 +1,74 @@
+"""What the network says: the predicted class, and every class's probability as a bar with its confidence level."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import RenderResult
+from textual.content import Content
+from textual.widget import Widget
+
+from engine.text import safe_text
+
+if TYPE_CHECKING:
+    from engine.diagnosis import Diagnosis
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+class DiagnosisPanel(Widget):
+    """Classes with their probabilities; the predicted one stands out, the explained one is marked."""
+
+    DEFAULT_CSS = """
+    DiagnosisPanel { height: auto; width: 100%; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._diagnosis: Diagnosis | None = None
+        self._words = ""
+        self._target: str | None = None
+
+    def show(self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None) -> None:
+        """Show an answer, or words in its place."""
+        self._diagnosis, self._words, self._target = diagnosis, words, target
+        self.refresh(layout=True)
+
+    def render(self) -> RenderResult:
+        """The predicted class in words, then two lines a class: name, probability and level; the bar."""
+        if self._diagnosis is None:
+            return Content(self._words)
+        diagnosis, width = self._diagnosis, max(self.content_size.width or self.container_size.width, 12)
+        parts: list[str | tuple[str, str]] = [
+            (safe_text(diagnosis.predicted, limit=width), "bold $foreground"),
+            (f"\n{diagnosis.confidence} confidence", "$primary"),
+            "\n",
+        ]
+        for index, (name, value, level) in enumerate(
+            zip(diagnosis.classes, diagnosis.probabilities, diagnosis.confidences, strict=True)
+        ):
+            right = f"{value:.2f} {level:<6}"
+            mark = "▸" if name == self._target else " "
+            label = safe_text(name, limit=max(width - len(right) - 3, 4))
+            style = "bold $foreground" if index == diagnosis.index else "$text-muted"
+            parts += [
+                (f"\n{mark}{label}{' ' * max(1, width - 1 - len(label) - len(right))}{right}", style),
+                (f"\n {bar(float(value), width - 1)}", "$primary" if index == diagnosis.index else "$secondary"),
+            ]
+        parts.extend((f"\n{safe_text(warning)}", "$text-warning") for warning in diagnosis.warnings)
+        return Content.assemble(*parts)
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        """As many lines as the answer takes at this width."""
+        if self._diagnosis is None:
+            return max(1, -(-len(self._words) // max(width, 1)))
+        lines = 3 + 2 * len(self._diagnosis.classes)
+        return lines + sum(-(-len(safe_text(text)) // max(width - 1, 1)) for text in self._diagnosis.warnings)
+
+
+def bar(share: float, width: int) -> str:
+    """A horizontal bar of a share in [0, 1], in eighths of a character; its empty rest is dotted."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    full, part = divmod(eighths, 8)
+    text = "█" * full + (_EIGHTHS[part] if part else "")
+    return text + "·" * (width - len(text))

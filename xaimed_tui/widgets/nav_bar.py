@@ -1,0 +1,117 @@
+"""The navigation bar on the left: where one can go, where one is, and whether the network library is ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult, RenderResult
+from textual.content import Content
+from textual.containers import Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Static
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An entry of the bar: its key, its names, and the view it opens or the action it runs."""
+
+    key: str
+    name: str
+    short: str
+    view: str = ""
+    action: str = ""
+
+
+PLACES = (
+    Place("1", "Home", "Home", view="home"),
+    Place("2", "Task & Model Selection", "Models", view="selection"),
+    Place("3", "Visualize & Explain", "Explain", view="explain"),
+    Place("?", "Help", "Help", action="help"),
+    Place("^q", "Quit", "Quit", action="quit"),
+)
+
+
+class NavItem(Static):
+    """One place to go."""
+
+    narrow = reactive(False)
+
+    @dataclass
+    class Picked(Message):
+        """A place was clicked."""
+
+        place: Place
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(markup=False)
+        self.place = place
+
+    def render(self) -> RenderResult:
+        """The key and the name; in the narrow form one below the other."""
+        here = self.has_class("-here")
+        if self.narrow:
+            mark = f"▸{self.place.key}" if here else f" {self.place.key}"
+            return Content.assemble((mark, "bold"), f"\n {self.place.short}")
+        mark = "▸ " if here else "  "
+        return Content.assemble((f"{mark}{self.place.key:>2} ", "bold"), f" {self.place.name}")
+
+    def on_click(self, event: events.Click) -> None:
+        """Go there."""
+        event.stop()
+        self.post_message(self.Picked(self.place))
+
+
+class NavBar(Vertical):
+    """All places, and a word about the state below them. Narrow where columns are dear."""
+
+    DEFAULT_CSS = """
+    NavBar { width: 29; height: 100%; background: $panel; padding: 1 0 0 0; }
+    NavBar.-narrow { width: 9; padding: 1 0 0 0; }
+    NavBar NavItem { height: 1; width: 100%; color: $text-muted; margin: 0 0 1 0; padding: 0 1 0 0; }
+    NavBar.-narrow NavItem { height: 2; padding: 0; }
+    NavBar NavItem:hover { background: $boost; color: $foreground; }
+    NavBar NavItem.-here { color: $foreground; background: $primary 25%; text-style: bold; }
+    NavBar #nav-space { height: 1fr; }
+    NavBar #nav-state { height: auto; padding: 0 1 1 2; color: $text-muted; }
+    NavBar.-narrow #nav-state { display: none; }
+    """
+
+    narrow: reactive[bool] = reactive(False)
+    here: reactive[str] = reactive("home")
+    state: reactive[str] = reactive("")
+
+    ITEMS: ClassVar[tuple[Place, ...]] = PLACES
+
+    def compose(self) -> ComposeResult:
+        """The entries."""
+        for place in self.ITEMS:
+            yield NavItem(place)
+        yield Static(id="nav-space", markup=False)
+        yield Static(id="nav-state", markup=False)
+
+    def watch_narrow(self, narrow: bool) -> None:
+        """Take or leave the names."""
+        self.set_class(narrow, "-narrow")
+        for item in self.query(NavItem):
+            item.narrow = narrow
+            item.refresh(layout=True)
+
+    def watch_here(self, here: str) -> None:
+        """Mark where one is."""
+        for item in self.query(NavItem):
+            item.set_class(item.place.view == here, "-here")
+            item.refresh()
+
+    def watch_state(self, state: str) -> None:
+        """Say what goes on."""
+        if self.is_mounted:
+            self.query_one("#nav-state", Static).update(state)
+
+    def on_mount(self) -> None:
+        """Show what was set before there was anything to show it on."""
+        self.watch_narrow(self.narrow)
+        self.watch_here(self.here)
+        self.watch_state(self.state)

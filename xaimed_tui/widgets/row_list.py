@@ -1,0 +1,293 @@
+"""A list of rows that stays quick with a hundred thousand of them: only the lines on the screen are ever built."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widgets import Input
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a list.
+
+    Attributes:
+        key: what the row stands for.
+        label: its text, safe to show.
+        reason: why it cannot be used; rows with a reason are greyed and come last.
+        mark: one character before the label.
+    """
+
+    key: Hashable
+    label: str
+    reason: str = ""
+    mark: str = " "
+
+
+class RowList(ScrollView, can_focus=True):
+    """Rows of text with a cursor; a row that cannot be used stays visible, greyed."""
+
+    DEFAULT_CSS = """
+    RowList { overflow-x: hidden; scrollbar-size-vertical: 1; }
+    RowList > .row--cursor { background: $surface-lighten-2; color: $foreground; text-style: bold; }
+    RowList:focus > .row--cursor { background: $primary; color: $background; text-style: bold; }
+    RowList > .row--unusable { color: $text-disabled; text-style: italic; }
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"row--cursor", "row--unusable"}
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Next", show=False),
+        Binding("up,k", "move(-1)", "Previous", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("home", "end(-1)", "First", show=False),
+        Binding("end,G", "end(1)", "Last", show=False),
+        Binding("slash", "filter", "Filter", key_display="/"),
+    ]
+
+    @dataclass
+    class Highlighted(Message):
+        """The cursor has moved to another row (None: there is none)."""
+
+        list: RowList
+        row: Row | None
+
+        @property
+        def control(self) -> RowList:
+            """The list, for `@on(..., selector)`."""
+            return self.list
+
+    @dataclass
+    class Chosen(Message):
+        """A row was chosen with a double click; what Enter does is up to the screen."""
+
+        list: RowList
+        row: Row
+
+        @property
+        def control(self) -> RowList:
+            """The list, for `@on(..., selector)`."""
+            return self.list
+
+    @dataclass
+    class FilterAsked(Message):
+        """The person wants to filter the list."""
+
+        list: RowList
+
+        @property
+        def control(self) -> RowList:
+            """The list, for `@on(..., selector)`."""
+            return self.list
+
+    def __init__(self, *, empty: str = "nothing here", id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._rows: list[Row] = []
+        self._shown: list[Row] = []
+        self._filter = ""
+        self._cursor = 0
+        self._empty = empty
+
+    # Content
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """All rows, filtered out or not."""
+        return self._rows
+
+    @property
+    def shown(self) -> Sequence[Row]:
+        """The rows that pass the filter, in the order shown."""
+        return self._shown
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor."""
+        return self._shown[self._cursor] if self._shown else None
+
+    def set_rows(self, rows: Iterable[Row], *, empty: str | None = None) -> None:
+        """Show other rows; the cursor stays on the row of the same key if that is still there."""
+        self._rows = list(rows)
+        if empty is not None:
+            self._empty = empty
+        self._show()
+
+    def set_filter(self, text: str) -> None:
+        """Show only the rows whose label contains a text, whatever its case."""
+        self._filter = text.casefold()
+        self._show()
+
+    def go_to(self, key: Hashable) -> bool:
+        """Put the cursor on the row of a key; False if there is none."""
+        for index, row in enumerate(self._shown):
+            if row.key == key:
+                self._move_to(index)
+                return True
+        return False
+
+    def _show(self) -> None:
+        before = self.current
+        matching = [row for row in self._rows if self._filter in row.label.casefold()] if self._filter else self._rows
+        self._shown = [row for row in matching if not row.reason] + [row for row in matching if row.reason]
+        self._cursor = 0
+        if before is not None:
+            for index, row in enumerate(self._shown):
+                if row.key == before.key:
+                    self._cursor = index
+                    break
+        self.virtual_size = Size(max(self.container_size.width, 1), len(self._shown))
+        self.refresh()
+        after = self.current
+        if (after and after.key) != (before and before.key):
+            self.post_message(self.Highlighted(self, after))
+        self.call_after_refresh(self._keep_visible)
+
+    # Movement
+
+    def _move_to(self, index: int) -> None:
+        index = max(0, min(index, len(self._shown) - 1))
+        if self._shown and index != self._cursor:
+            self._cursor = index
+            self._keep_visible()
+            self.refresh()
+            self.post_message(self.Highlighted(self, self.current))
+
+    def _keep_visible(self) -> None:
+        self.scroll_to_region(Region(0, self._cursor, 1, 1), animate=False, x_axis=False)
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor by rows."""
+        self._move_to(self._cursor + step)
+
+    def action_page(self, step: int) -> None:
+        """Move the cursor by pages."""
+        self._move_to(self._cursor + step * max(1, self.size.height - 1))
+
+    def action_end(self, side: int) -> None:
+        """Move the cursor to the first or last row."""
+        self._move_to(len(self._shown) - 1 if side > 0 else 0)
+
+    def action_choose(self) -> None:
+        """Choose the row under the cursor."""
+        if (row := self.current) is not None:
+            self.post_message(self.Chosen(self, row))
+
+    def action_filter(self) -> None:
+        """Ask for a filter."""
+        self.post_message(self.FilterAsked(self))
+
+    def on_click(self, event: events.Click) -> None:
+        """The first click moves the cursor, a click on the cursor chooses."""
+        index = event.y + round(self.scroll_y)
+        if index < len(self._shown):
+            if index == self._cursor and event.chain > 1:
+                self.action_choose()
+            else:
+                self._move_to(index)
+
+    # Drawing
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the list."""
+        width = self.size.width
+        index = y + round(self.scroll_y)
+        base = self.rich_style
+        if not self._shown:
+            style = base + Style(italic=True, dim=True)
+            return Strip([Segment(set_cell_size(f" {self._empty}" if y == 0 else "", width), style)], width)
+        if index >= len(self._shown):
+            return Strip.blank(width, base)
+        row = self._shown[index]
+        style = base
+        if row.reason:
+            style += self.get_component_rich_style("row--unusable", partial=True)
+        if index == self._cursor:
+            style += self.get_component_rich_style("row--cursor", partial=True)
+        # The cursor and the rows that cannot be used are told by a character too, not only by colour.
+        mark = ("▸" if index == self._cursor else " ") + ("✕" if row.reason else row.mark)
+        label = row.label if len(row.label) + 3 <= width else _shorten(row.label, width - 3)
+        return Strip([Segment(set_cell_size(f"{mark} {label}", width), style)], width)
+
+
+class FilteredList(Vertical):
+    """A list of rows under a line that filters them; the line is there only while it is used."""
+
+    DEFAULT_CSS = """
+    FilteredList { height: 1fr; }
+    FilteredList > Input { display: none; height: 1; border: none; padding: 0 1; background: $boost; }
+    FilteredList.-filtering > Input { display: block; }
+    FilteredList > RowList { height: 1fr; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "clear", "Clear filter", show=False)]
+
+    def __init__(self, *, empty: str, list_id: str, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._empty = empty
+        self._list_id = list_id
+
+    def compose(self) -> ComposeResult:
+        """The line and the list."""
+        yield Input(placeholder="filter, Enter to go on, Esc to clear", compact=True)
+        yield RowList(empty=self._empty, id=self._list_id)
+
+    @property
+    def list(self) -> RowList:
+        """The list itself."""
+        return self.query_one(RowList)
+
+    def on_row_list_filter_asked(self, message: RowList.FilterAsked) -> None:
+        """Show the line."""
+        message.stop()
+        self.add_class("-filtering")
+        self.query_one(Input).focus()
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        """Filter as one types."""
+        message.stop()
+        self.list.set_filter(message.value)
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Keep the filter and go on in the list."""
+        message.stop()
+        if not message.value:
+            self.remove_class("-filtering")
+        self.list.focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """The down arrow leaves the line for the list."""
+        if event.key == "down" and self.query_one(Input).has_focus:
+            event.stop()
+            self.list.focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Esc belongs to the filter only while there is one."""
+        return self.has_class("-filtering") if action == "clear" else True
+
+    def action_clear(self) -> None:
+        """Forget the filter."""
+        self.query_one(Input).value = ""
+        self.remove_class("-filtering")
+        self.list.focus()
+
+
+def _shorten(label: str, width: int) -> str:
+    """Cut in the middle: names of one folder differ at their ends."""
+    if width < 8:
+        return label[: max(width, 0)]
+    head = (width - 1) // 3
+    return f"{label[:head]}…{label[len(label) - (width - 1 - head) :]}"

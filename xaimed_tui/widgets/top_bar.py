@@ -1,0 +1,29 @@
+"""The line at the top: the model in use, and what is going on."""
+
+from __future__ import annotations
+
+from textual.app import RenderResult
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+
+class TopBar(Widget):
+    """Name of the program, model in use (left), state (right)."""
+
+    DEFAULT_CSS = """
+    TopBar { height: 1; width: 100%; background: $panel; color: $text-muted; padding: 0 1; }
+    """
+
+    model: reactive[str] = reactive("")
+    state: reactive[str] = reactive("")
+
+    def render(self) -> RenderResult:
+        """One line; the state keeps its place, the model is cut if it must be."""
+        width = self.content_size.width
+        left = f" {self.model}" if self.model else " research use only, not a medical device"
+        room = width - len("XAIMed ") - len(self.state) - 2
+        if len(left) > room:
+            left = left[: max(room - 1, 0)] + "…"
+        gap = " " * max(1, width - len("XAIMed ") - len(left) - len(self.state))
+        return Content.assemble(("XAIMed ", "bold $primary"), (left, "$foreground"), gap, self.state)
