@@ -24,6 +24,9 @@ WHITE: RGB = (255, 255, 255)
 _COUNT_RANGE = (40, 250)
 """Part of the table that the counts use: its ends are too dark and too pale to carry a digit and a tissue below it."""
 
+_BACKDROP = (50.0, 225.0)
+"""The darkest and the brightest tone of an image below a heat map."""
+
 
 @lru_cache(maxsize=len(COLORMAPS))
 def colormap(name: str) -> NDArray[np.uint8]:
@@ -51,7 +54,7 @@ def colour_values(values: NDArray[np.floating], name: str = DEFAULT_COLORMAP) ->
     return np.asarray(colormap(name)[steps])
 
 
-def count_colours(methods: int = 4, name: str = "cividis") -> tuple[RGB, ...]:
+def count_colours(methods: int = 4, name: str = DEFAULT_COLORMAP) -> tuple[RGB, ...]:
     """Colours of the counts 0 to `methods`, dark to bright; luminance rises with every step."""
     table = colormap(name)
     places = np.rint(np.linspace(*_COUNT_RANGE, methods + 1)).astype(int)
@@ -82,3 +85,23 @@ def to_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.repeat(pixels, 3, axis=2)
     luma = np.rint(pixels[:, :, :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32))
     return np.repeat(luma.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def backdrop(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 grey below a heat map: hue taken away, contrast spread over the middle tones.
+
+    A dark scan would swallow the colours laid on it and a pale one wash them out, so the 1st and 99th percentile are
+    moved to fixed tones; the contrast grows at most threefold. It shows where things are, not how bright they are.
+    """
+    grey = to_grey(pixels)
+    low, high = np.percentile(grey[:, :, 0], (1, 99))
+    gain = min((_BACKDROP[1] - _BACKDROP[0]) / max(high - low, 1.0), 3.0)
+    middle = sum(_BACKDROP) / 2
+    spread = middle + gain * (grey.astype(np.float32) - np.float32((low + high) / 2))
+    return np.asarray(np.rint(spread.clip(0, 255)), dtype=np.uint8)
+
+
+def blend(below: NDArray[np.uint8], above: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
+    """One picture laid on another of the same shape; an opacity of 1 shows only the one above."""
+    mixed = below.astype(np.float32) * (1.0 - opacity) + above.astype(np.float32) * opacity
+    return np.asarray(np.rint(mixed), dtype=np.uint8)

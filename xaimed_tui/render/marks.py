@@ -21,10 +21,11 @@ Kind = Literal["line", "open line", "pointer", "badge", "open badge", "count"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One character that takes the place of a half block."""
+    """One character that takes the place of a half block; of a count also the count, which decides its colour."""
 
     character: str
     kind: Kind
+    count: int = 0
 
 
 Marks = dict[tuple[int, int], Mark]
@@ -37,6 +38,9 @@ DOUBLE = "╔═╗║╚╝"
 _WHOLE_OUTLINE = (12, 6)
 """Columns and rows from which on a cell has room for a whole outline; smaller ones get their corners marked."""
 _CORNERS = (5, 3)
+"""Columns and rows from which on corners are marked; a smaller cell has its rank in its middle."""
+_PLATE = (9, 5)
+"""Columns and rows from which on a cell has room for a large plate behind its count."""
 
 
 def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
@@ -46,7 +50,7 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
         return marks
     if spec.style == "agreement" and spec.counts is not None:
         for cell in CELLS:
-            _count(marks, placement.box(cell), str(int(spec.counts[cell])))
+            _count(marks, placement.box(cell), int(spec.counts[cell]))
     elif spec.style != "image":
         for cell in spec.ties:
             if cell not in spec.top:
@@ -66,10 +70,11 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
     return marks
 
 
-def letters(spec: PictureSpec) -> str:
-    """A picture's marks in one line, for boxes too small to draw them: `1bc 2br 3mm`, `100 020 243`."""
+def letters(spec: PictureSpec, columns: int) -> str:
+    """A picture's marks in one line, for boxes too small to draw them: `1bc 2br 3mc`, `100 020 243`."""
     if spec.style == "agreement" and spec.counts is not None:
-        return " ".join("".join(str(int(count)) for count in row) for row in spec.counts)
+        rows = ["".join(str(int(count)) for count in row) for row in spec.counts]
+        return (" " if columns >= len(" ".join(rows)) else "").join(rows)
     if spec.style == "image":
         return ""
     return " ".join(
@@ -91,7 +96,7 @@ def _outline(marks: Marks, box: tuple[int, int, int, int], shape: str, kind: Kin
     if columns >= _WHOLE_OUTLINE[0] and rows >= _WHOLE_OUTLINE[1]:
         horizontal, vertical = [*range(left + 1, far)], [*range(top + 1, low)]
     else:
-        arm = max((columns - 2) // 3, 1) if columns > 5 else 0
+        arm = (columns - 2) // 4 if columns > 8 else int(columns > 6)
         horizontal = [*range(left + 1, left + 1 + arm), *range(far - arm, far)]
         vertical = []
     for x in horizontal:
@@ -130,9 +135,13 @@ def _badge(marks: Marks, box: tuple[int, int, int, int], text: str, kind: Kind) 
         marks[y, x + i] = Mark(character, kind)
 
 
-def _count(marks: Marks, box: tuple[int, int, int, int], text: str) -> None:
+def _count(marks: Marks, box: tuple[int, int, int, int], count: int) -> None:
+    """A count on a plate in the middle of its cell; the plate grows with the cell."""
     top, left, bottom, right = box
-    text = f" {text} " if right - left >= len(text) + 4 else text
-    x, y = left + (right - left - len(text)) // 2, top + (bottom - top - 1) // 2
-    for i, character in enumerate(text):
-        marks[y, x + i] = Mark(character, "count")
+    columns, rows = right - left, bottom - top
+    wide, high = (5, 3) if columns >= _PLATE[0] and rows >= _PLATE[1] else (3 if columns >= 5 else 1, 1)
+    x, y = left + (columns - wide) // 2, top + (rows - high) // 2
+    for row in range(high):
+        line = str(count).center(wide) if row == high // 2 else " " * wide
+        for i, character in enumerate(line):
+            marks[y + row, x + i] = Mark(character, "count", count)

@@ -10,15 +10,17 @@ from PIL import Image
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
-from rich_pixels import HalfcellRenderer
 from textual.strip import Strip
 
-from engine.export.colors import RGB, colour_values, count_colours, text_on, to_grey
+from engine.export.colors import RGB, backdrop, blend, colour_values, count_colours, text_on
+from xaimed_tui.render.halfblocks import FrugalRenderer
 from xaimed_tui.render.marks import Mark, Marks, letters, marks_of
 from xaimed_tui.render.placement import Placement, place
 from xaimed_tui.render.scaling import scale_pixels, scale_values
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from xaimed_tui.render.spec import PictureSpec
@@ -27,6 +29,12 @@ _RAMP = " .:-=+*#%@"
 _SHADES = " ░▒▓█"
 _BAND = 0.35
 """How much of the picture stays behind an outline: dark enough for a white line on any tissue."""
+_GRID_LINE = 0.55
+"""How strong a grid line is."""
+_GRID_FROM = (15, 9)
+"""Columns and rows from which on a picture has grid lines."""
+_NEARLY_BLACK = 45
+"""Mean of a picture, 0 to 255, below which grid lines are lighter than it."""
 _LINE = Style(color=Color.from_rgb(255, 255, 255), bold=True)
 _POINTER = Style(color=Color.from_rgb(255, 225, 60), bold=True)
 _BADGE = Style(color=Color.from_rgb(0, 0, 0), bgcolor=Color.from_rgb(255, 255, 255), bold=True)
@@ -37,7 +45,7 @@ _PLAIN_STYLES = {
     "pointer": Style(bold=True),
     "badge": Style(reverse=True, bold=True),
     "open badge": Style(bold=True),
-    "count": Style(reverse=True, bold=True),
+    "count": Style(bold=True),
 }
 
 
@@ -90,7 +98,7 @@ def render(spec: PictureSpec, columns: int, rows: int, *, colour: bool = True, d
         dark: whether the background is dark; decides what a heavy glyph means for an image without colour.
     """
     placement = place(spec.pixels.shape[0], spec.pixels.shape[1], columns, rows)
-    if not placement.has_cells and (text := letters(spec)):
+    if not placement.has_cells and (text := letters(spec, columns)):
         placement = Placement(0, (rows - 1) // 2, columns, 1)
         line = Strip([Segment(text[:columns].ljust(columns))], columns)
         return Rendered((line,), columns, rows, placement, colour=False)
@@ -106,15 +114,14 @@ def compose(spec: PictureSpec, height: int, width: int) -> NDArray[np.uint8]:
         return colour_values(scale_values(spec.values, height, width), spec.colormap)
     if spec.style == "overlay" and spec.values is not None:
         heat = colour_values(scale_values(spec.values, height, width), spec.colormap)
-        return _blend(to_grey(pixels), heat, spec.opacity)
+        return blend(backdrop(pixels), heat, spec.opacity)
     if spec.style == "agreement" and spec.counts is not None:
-        return _blend(to_grey(pixels), _count_planes(spec.counts, spec.methods, height, width), spec.opacity)
+        return blend(
+            backdrop(pixels),
+            _count_planes(spec.counts, count_colours(spec.methods, spec.colormap), height, width),
+            spec.opacity,
+        )
     return pixels
-
-
-def _blend(below: NDArray[np.uint8], above: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
-    mixed = below.astype(np.float32) * (1.0 - opacity) + above.astype(np.float32) * opacity
-    return np.rint(mixed).astype(np.uint8)
 
 
 def _thirds(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -125,61 +132,79 @@ def _thirds(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]
     return y, x
 
 
-def _count_planes(counts: NDArray[np.int64], methods: int, height: int, width: int) -> NDArray[np.uint8]:
+def _count_planes(counts: NDArray[np.int64], colours: tuple[RGB, ...], height: int, width: int) -> NDArray[np.uint8]:
     y, x = _thirds(height, width)
-    table = np.array(count_colours(methods), dtype=np.uint8)
-    return np.asarray(table[counts[np.ix_(y, x)]])
+    return np.asarray(np.array(colours, dtype=np.uint8)[counts[np.ix_(y, x)]])
+
+
+def _shows_grid(spec: PictureSpec, placement: Placement) -> bool:
+    """In small pictures lines would hide more than they show."""
+    if not (spec.show_grid or spec.style == "agreement") or not placement.has_cells:
+        return False
+    return placement.columns >= _GRID_FROM[0] and placement.rows >= _GRID_FROM[1]
 
 
 def _draw_grid(pixels: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
-    """Thin lines between the cells, lighter on dark pixels and darker on light ones."""
+    """Thin lines between the cells: a shade darker than the picture, or lighter if the picture is nearly black."""
+    target = 0.0 if pixels.mean() > _NEARLY_BLACK else 255.0
     rows, columns = placement.edges()
+    lines = np.zeros(pixels.shape[:2], dtype=bool)
+    lines[[2 * edge for edge in rows[1:-1]]] = True
+    lines[:, list(columns[1:-1])] = True
     out = pixels.copy()
-    for edge in rows[1:-1]:
-        out[2 * edge] = _against(pixels[2 * edge])
-    for edge in columns[1:-1]:
-        out[:, edge] = _against(pixels[:, edge])
+    out[lines] = np.rint((1.0 - _GRID_LINE) * pixels[lines] + _GRID_LINE * target)
     return out
-
-
-def _against(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    target = np.where(pixels.mean(axis=1, keepdims=True) > 110, 0.0, 255.0)
-    return np.rint(0.55 * pixels + 0.45 * target).astype(np.uint8)
 
 
 def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks) -> list[Strip]:
     pixels = compose(spec, 2 * placement.rows, placement.columns)
-    if placement.has_cells and (spec.show_grid or spec.style == "agreement"):
+    if _shows_grid(spec, placement):
         pixels = _draw_grid(pixels, placement)
-    flat = HalfcellRenderer().render(Image.fromarray(pixels), None)
-    step = placement.columns + 1  # rich-pixels ends every row with a line feed
+    plates = count_colours(spec.methods, spec.colormap) if spec.style == "agreement" else ()
+    marked = _by_row(marks)
     lines = []
-    for row in range(placement.rows):
-        segments = [_thrifty(segment) for segment in flat[row * step : row * step + placement.columns]]
-        for (y, x), mark in marks.items():
-            if y == row:
-                segments[x] = _marked(mark, pixels[2 * y : 2 * y + 2, x])
-        lines.append(Strip(Segment.simplify(segments), placement.columns))
+    for row, segments in enumerate(_rows(FrugalRenderer().render(Image.fromarray(pixels)))):
+        if row in marked:
+            characters = _characters(segments)
+            for column, mark in marked[row]:
+                characters[column] = _marked(mark, pixels[2 * row : 2 * row + 2, column], plates)
+            segments = [*Segment.simplify(characters)]
+        lines.append(Strip(segments, placement.columns))
     return lines
 
 
-def _thrifty(segment: Segment) -> Segment:
-    """A half block whose halves are equal needs one colour only: half the bytes on the wire."""
-    style = segment.style
-    if style is not None and style.color == style.bgcolor:
-        return Segment(" ", Style.from_color(bgcolor=style.bgcolor))
-    return segment
+def _rows(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
+    """Rows of segments, from a renderer that ends each with a line feed."""
+    row: list[Segment] = []
+    for segment in segments:
+        if segment.text == "\n":
+            yield row
+            row = []
+        else:
+            row.append(segment)
 
 
-def _marked(mark: Mark, below: NDArray[np.uint8]) -> Segment:
+def _characters(segments: list[Segment]) -> list[Segment]:
+    return [Segment(character, segment.style) for segment in segments for character in segment.text]
+
+
+def _by_row(marks: Marks) -> dict[int, list[tuple[int, Mark]]]:
+    rows: dict[int, list[tuple[int, Mark]]] = {}
+    for (row, column), mark in marks.items():
+        rows.setdefault(row, []).append((column, mark))
+    return rows
+
+
+def _marked(mark: Mark, below: NDArray[np.uint8], plates: tuple[RGB, ...]) -> Segment:
+    """A mark's character on (2, 3) pixels of the picture; counts lie on a plate of a colour of their own."""
+    if mark.kind == "count":
+        plate = plates[mark.count]
+        return Segment(mark.character, Style(color=_rich(text_on(plate)), bgcolor=_rich(plate), bold=True))
     if mark.kind == "badge":
         return Segment(mark.character, _BADGE)
     if mark.kind == "open badge":
         return Segment(mark.character, _OPEN_BADGE)
     red, green, blue = (int(part) for part in below.mean(axis=0))
-    if mark.kind == "count":
-        ink = text_on((red, green, blue))
-        return Segment(mark.character, Style(color=_rich(ink), bgcolor=_rich((red, green, blue)), bold=True))
     band = Style(bgcolor=_rich((int(red * _BAND), int(green * _BAND), int(blue * _BAND))))
     return Segment(mark.character, band + (_POINTER if mark.kind == "pointer" else _LINE))
 
@@ -198,10 +223,11 @@ def _glyphs(spec: PictureSpec, placement: Placement, marks: Marks, *, dark: bool
         down, across = _thirds(2 * rows, columns)
         steps, ramp = spec.counts[np.ix_(down[::2], across)] / max(spec.methods, 1), _SHADES
     else:
-        steps, ramp = to_grey(scale_pixels(spec.pixels, rows, columns))[:, :, 0] / 255.0, _RAMP
+        steps, ramp = backdrop(scale_pixels(spec.pixels, rows, columns))[:, :, 0] / 255.0, _RAMP
         steps = steps if dark else 1.0 - steps
+    marked = _by_row(marks)
     places = np.clip(np.rint(steps * (len(ramp) - 1)), 0, len(ramp) - 1).astype(int)
-    grid = placement.edges() if placement.has_cells and (spec.show_grid or spec.style == "agreement") else ((), ())
+    grid = placement.edges() if _shows_grid(spec, placement) else ((), ())
     lines = []
     for row in range(rows):
         segments = [Segment(ramp[places[row, column]]) for column in range(columns)]
@@ -209,8 +235,7 @@ def _glyphs(spec: PictureSpec, placement: Placement, marks: Marks, *, dark: bool
             segments = [Segment("─")] * columns
         for column in grid[1][1:-1]:
             segments[column] = Segment("┼" if row in grid[0][1:-1] else "│")
-        for (y, x), mark in marks.items():
-            if y == row:
-                segments[x] = Segment(mark.character, _PLAIN_STYLES[mark.kind])
+        for column, mark in marked.get(row, ()):
+            segments[column] = Segment(mark.character, _PLAIN_STYLES[mark.kind])
         lines.append(Strip(Segment.simplify(segments), columns))
     return lines

@@ -53,7 +53,7 @@ class PictureSpec:
     counts: NDArray[np.int64] | None = None
     methods: int = 4
     colormap: str = DEFAULT_COLORMAP
-    opacity: float = 0.6
+    opacity: float = 0.55
     show_grid: bool = False
     highlight: Cell | None = None
 

@@ -1,0 +1,111 @@
+"""The key to a heat map: which colour stands for which value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from engine.export.colors import DEFAULT_COLORMAP, colormap
+
+if TYPE_CHECKING:
+    from textual.app import RenderResult
+
+_RAMP = " .:-=+*#%@"
+
+
+class ColourBar(Widget):
+    """One line: the colours from 0 to 1 with a number at each end; glyphs of rising weight where there is no colour.
+
+    The table of colours is loaded by a worker, as its library takes a quarter of a second to import.
+    """
+
+    DEFAULT_CSS = """
+    ColourBar {
+        width: 1fr;
+        height: 1;
+        color: $text-muted;
+    }
+    """
+
+    def __init__(
+        self,
+        colormap: str = DEFAULT_COLORMAP,
+        *,
+        low: str = "0",
+        high: str = "1",
+        name: str | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._colormap = colormap
+        self._loaded = ""
+        self._ends = (low, high)
+
+    @property
+    def colormap(self) -> str:
+        """Name of the colormap shown."""
+        return self._colormap
+
+    @colormap.setter
+    def colormap(self, name: str) -> None:
+        if name != self._colormap:
+            self._colormap = name
+            if self.is_mounted:
+                self._load()
+
+    def on_mount(self) -> None:
+        """Fetch the colours."""
+        self._load()
+
+    def _load(self) -> None:
+        name = self._colormap
+        self.run_worker(
+            lambda: self._load_in_thread(name), thread=True, exclusive=True, group="colours", name="load colormap"
+        )
+
+    def _load_in_thread(self, name: str) -> None:
+        colormap(name)
+        self.app.call_from_thread(self._show, name)
+
+    def _show(self, name: str) -> None:
+        if name == self._colormap:
+            self._loaded = name
+            self.refresh()
+
+    def render(self) -> RenderResult:
+        """Nothing: the line is painted by `render_line`."""
+        return ""
+
+    def render_line(self, y: int) -> Strip:
+        """The bar, on the first line."""
+        width, base = self.content_size.width, self.rich_style
+        low, high = self._ends
+        steps = width - len(low) - len(high) - 2
+        if y or steps < 2:
+            return Strip([Segment(f"{low}-{high}"[:width].ljust(width), base)] if not y else []).adjust_cell_length(
+                width, base
+            )
+        segments = [Segment(f"{low} ", base)]
+        if self.app.no_color or self.app.console.color_system is None:
+            ramp = "".join(_RAMP[round(i * (len(_RAMP) - 1) / (steps - 1))] for i in range(steps))
+            segments.append(Segment(ramp, base))
+        elif self._loaded:
+            segments.extend(_gradient(self._loaded, steps))
+        else:
+            segments.append(Segment(" " * steps, base))
+        return Strip([*segments, Segment(f" {high}", base)], width)
+
+
+def _gradient(name: str, steps: int) -> list[Segment]:
+    """Half blocks: two steps of the colormap for every character."""
+    table = colormap(name)
+    colours = [
+        Color.from_rgb(*(int(part) for part in table[round(i * 255 / (2 * steps - 1))])) for i in range(2 * steps)
+    ]
+    return [Segment("▌", Style(color=colours[2 * i], bgcolor=colours[2 * i + 1])) for i in range(steps)]
