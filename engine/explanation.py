@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -232,14 +232,15 @@ def assemble(
     )
 
 
-def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Explainer:
-    """A method with its parameters: the settings', else the bundle's, else the defaults.
+def check_settings(settings: Settings) -> None:
+    """See that settings can be meant, as far as that needs neither a network nor torch.
 
     Raises:
-        ExplanationError: no such method, or a parameter out of range.
+        ExplanationError: no such method, or a number out of range.
     """
-    if method not in METHODS:
-        raise ExplanationError(f"no such method: {method}", remedy=f"choose among {', '.join(METHODS)}")
+    for method in settings.methods:
+        if method not in METHODS:
+            raise ExplanationError(f"no such method: {method}", remedy=f"choose among {', '.join(METHODS)}")
     for key, number in settings.samples.items():
         if key not in FEWEST:
             raise ExplanationError(f"{key} draws no samples", remedy="give --samples for rise and lime only")
@@ -250,6 +251,15 @@ def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Expl
             )
     if settings.seed is not None and not 0 <= settings.seed < 2**32:
         raise ExplanationError(f"{settings.seed} is no seed", remedy="give a number from 0 to 4294967295")
+
+
+def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Explainer:
+    """A method with its parameters: the settings', else the bundle's, else the defaults.
+
+    Raises:
+        ExplanationError: no such method, or a parameter out of range.
+    """
+    check_settings(replace(settings, methods=(method,)))
     if method == "rise":
         from engine.explainers.rise import Rise
 
