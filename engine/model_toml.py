@@ -30,13 +30,13 @@ _INPUT: Mapping[str, Check] = {
 }
 _OUTPUT: Mapping[str, Check] = {"classes": check.classes, "activation": check.activation, "multilabel": check.flag}
 _RISE: Mapping[str, Callable[[object], Scalar]] = {
-    "samples": check.whole(2, 1_000_000),
+    "samples": check.whole(16, 1_000_000),
     "grid": check.whole(2, 64),
     "probability": check.between(0, 1),
     "estimator": check.estimator,
 }
 _LIME: Mapping[str, Callable[[object], Scalar]] = {
-    "samples": check.whole(2, 1_000_000),
+    "samples": check.whole(100, 1_000_000),
     "superpixels": check.whole(2, 1_000),
     "kernel_width": check.between(0, 1_000),
 }

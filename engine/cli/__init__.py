@@ -1,1 +1,1 @@
-"""The command line: parse, call, print."""
+"""The command line: for scripts, batches and people who cannot use a screen (design, section 5)."""

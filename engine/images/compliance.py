@@ -13,6 +13,7 @@ from engine.errors import ImageError, NotCompliantError
 from engine.images.folder import DICOM_SUFFIXES
 from engine.images.geometry import view_size
 from engine.images.header import DEFAULT_LIMITS, DICOM_REASON, EXPORT, Limits, read_header
+from engine.text import safe_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,12 +32,27 @@ def why_not_compliant(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_L
         One sentence that names what is wrong and what is wanted, or "".
     """
     try:
+        check_file(path, spec, limits=limits)
+    except (ImageError, NotCompliantError) as error:
+        text = f"{error.cause}; {error.remedy}." if error.remedy else f"{error.cause}."
+        return safe_text(text[0].upper() + text[1:])
+    return ""
+
+
+def check_file(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Check an image file's header as `why_not_compliant` does, without decoding it.
+
+    Raises:
+        ImageError: the file cannot be read as an image.
+        NotCompliantError: it can, but not be fed to this model.
+    """
+    try:
         header = read_header(path, limits=limits)
     except ImageError as error:
         if path.suffix.lower() in DICOM_SUFFIXES and error.cause != DICOM_REASON and _present(path):
-            return _sentence(DICOM_REASON, EXPORT)
-        return _sentence(error.cause, error.remedy)
-    return _sentence(*_why_not(header.height, header.width, spec, limits))
+            raise ImageError(DICOM_REASON, subject=path, remedy=EXPORT) from error
+        raise
+    _check_size(header.height, header.width, path, spec, limits)
 
 
 def check_compliance(image: MedicalImage, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -45,26 +61,30 @@ def check_compliance(image: MedicalImage, spec: InputSpec, *, limits: Limits = D
     Raises:
         NotCompliantError: its size is not what the model asks for.
     """
-    cause, remedy = _why_not(image.height, image.width, spec, limits)
-    if cause:
-        raise NotCompliantError(cause, subject=image.path, remedy=remedy)
+    _check_size(image.height, image.width, image.path, spec, limits)
 
 
-def _why_not(height: int, width: int, spec: InputSpec, limits: Limits) -> tuple[str, str | None]:
+def _check_size(height: int, width: int, path: Path, spec: InputSpec, limits: Limits) -> None:
     is_size = f"the image is {width} x {height} pixels (width x height)"
     if spec.exact_size and (height, width) != spec.size:
         wanted = f"{spec.size[1]} x {spec.size[0]}"
-        return f"{is_size}, and the model takes {wanted} only", f"bring it to {wanted} pixels"
+        raise NotCompliantError(
+            f"{is_size}, and the model takes {wanted} only", subject=path, remedy=f"bring it to {wanted} pixels"
+        )
     if spec.minimum_size is not None and (height < spec.minimum_size[0] or width < spec.minimum_size[1]):
         wanted = f"{spec.minimum_size[1]} x {spec.minimum_size[0]}"
-        return f"{is_size}, and the model needs at least {wanted}", "use an image of higher resolution"
+        raise NotCompliantError(
+            f"{is_size}, and the model needs at least {wanted}",
+            subject=path,
+            remedy="use an image of higher resolution",
+        )
     rows, columns = view_size(height, width, spec)
     if rows * columns > limits.pixels:
-        return (
+        raise NotCompliantError(
             f"{is_size}, and padded to the shape of the model's input it would have {rows * columns:,} pixels",
-            "use an image that is less narrow",
+            subject=path,
+            remedy="use an image that is less narrow",
         )
-    return "", None
 
 
 def _present(path: Path) -> bool:
@@ -72,12 +92,3 @@ def _present(path: Path) -> bool:
         return path.is_file() and path.stat().st_size > 0
     except OSError:
         return False
-
-
-def _sentence(cause: str, remedy: str | None) -> str:
-    from engine.text import safe_text
-
-    if not cause:
-        return ""
-    text = f"{cause}; {remedy}." if remedy else f"{cause}."
-    return safe_text(text[0].upper() + text[1:])

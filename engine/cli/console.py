@@ -1,0 +1,129 @@
+"""What the commands print with: tables for people, JSON for programs, one line per failure, bars on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from engine.text import safe_text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+    from engine.progress import Progress, ProgressCallback
+
+_PIPED_WIDTH = 120
+"""Columns of a table that no terminal limits."""
+
+
+def print_json(value: object) -> None:
+    """Write a value to standard output as indented ASCII JSON.
+
+    Raises:
+        ValueError: it holds NaN or infinity, which JSON does not know.
+    """
+    print(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False), flush=True)
+
+
+def print_line(text: str) -> None:
+    """Write a line to standard output, made safe."""
+    print(safe_text(text), flush=True)
+
+
+def print_failure(message: str) -> None:
+    """Write one line to standard error."""
+    print(f"xaimed: {safe_text(message)}", file=sys.stderr, flush=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table to standard output. Cells are made safe; long ones are wrapped, nothing is cut off."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+    drawn = box.SIMPLE_HEAD if "utf" in console.encoding.lower() else box.ASCII2
+    table = Table(box=drawn, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(safe_text(cell)) for cell in row))
+    console.print(table)
+    sys.stdout.flush()
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show on standard error, if that is a terminal, what is being waited for."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with _progress(counted=False) as bars:
+        bars.add_task(safe_text(text), total=None)
+        yield
+
+
+@contextmanager
+def counting(text: str, total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+    """A bar on standard error, if that is a terminal, that counts up to `total`.
+
+    Yields:
+        A function that counts one on, and one that writes the line of a failure without disturbing the bar.
+    """
+    if not sys.stderr.isatty():
+        yield lambda: None, print_failure
+        return
+    from rich.text import Text
+
+    with _progress() as bars:
+        bar = bars.add_task(safe_text(text), total=total)
+        yield (
+            lambda: bars.advance(bar),
+            lambda message: bars.console.print(Text(f"xaimed: {safe_text(message)}"), soft_wrap=True),
+        )
+
+
+@contextmanager
+def following(text: str, names: dict[str, str]) -> Iterator[ProgressCallback]:
+    """A bar for each method on standard error, if that is a terminal. Nothing else may be printed meanwhile.
+
+    Args:
+        text: what is worked on.
+        names: the methods' names for people, by key.
+    """
+    from engine.progress import no_progress
+
+    if not sys.stderr.isatty():
+        yield no_progress
+        return
+    with _progress() as bars:
+        started: dict[str, int] = {}
+
+        def follow(report: Progress) -> None:
+            if report.method not in started:
+                name = f"{safe_text(text)}  {names.get(report.method, report.method)}"
+                started[report.method] = bars.add_task(name, total=report.total)
+            bars.update(started[report.method], completed=report.done)  # type: ignore[arg-type]
+
+        yield follow
+
+
+@contextmanager
+def _progress(*, counted: bool = True) -> Iterator[RichProgress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(
+        *(columns if counted else [SpinnerColumn(), columns[0]]),
+        console=Console(stderr=True, markup=False, emoji=False, highlight=False),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as progress:
+        yield progress

@@ -1,0 +1,215 @@
+"""`xaimed explain`: where a network looked, by up to four methods, written as pictures, tables and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.cli import model
+from engine.errors import ExplanationError, ExportError, XAIMedError
+
+if TYPE_CHECKING:
+    from engine.bundle import ModelBundle
+    from engine.classifier import Classifier
+    from engine.explanation import Explanation, Settings
+
+NAME = "explain"
+HELP = "make saliency maps of images and write them to a folder"
+DESCRIPTION = (
+    "Explain the class of each image by saliency maps, and write the maps, their statistics and their agreement into a "
+    "folder of its own below --out. Nothing that exists is overwritten."
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    model.configure(parser)
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="folder for the results; made if need be"
+    )
+    parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
+    parser.add_argument(
+        "--methods",
+        type=_methods,
+        metavar="M,M",
+        help="methods to run (default: lime,rise,gradcam,gradcam++)",
+    )
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument(
+        "--samples",
+        type=_samples,
+        default={},
+        metavar="rise=N,lime=N",
+        help="masked images to use (default: the model's, else rise=4000,lime=1000)",
+    )
+    effort.add_argument(
+        "--until", choices=("certain",), help="use fewer masked images where the three cells are certain earlier"
+    )
+    parser.add_argument("--estimator", choices=("centred", "paper"), help="RISE's estimator (default: centred)")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="of the masked images' passes (default: auto, which keeps every probability within 0.01)",
+    )
+    parser.add_argument("--layer", metavar="NAME", help="layer at which the CAMs look (default: the last convolution)")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="of the random masks (default: from image, model, method)"
+    )
+    model.configure_device(parser)
+    parser.add_argument("--json", action="store_true", help="print the list of the explanation.json files")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Explain the images in the order of the arguments; one that fails is reported and does not stop the others.
+
+    Raises:
+        TaskError, BundleError, DeviceError, ExplanationError, ExportError: nothing can be explained.
+    """
+    from engine.cli.console import print_failure, print_json
+
+    out: Path = arguments.out
+    bundle = model.find_bundle(arguments)
+    settings = _settings(arguments, bundle)
+    _check_writable(out)
+    images = model.fit_for(bundle, arguments.images)
+    complete = len(images) == len(arguments.images)
+    written: list[object] = []
+    if images:
+        classifier = model.load(bundle, device=arguments.device, precision=arguments.precision)
+        if settings.target is not None:
+            classifier.class_index(settings.target)
+        if settings.layer is not None:
+            classifier.anatomy.check_layer(settings.layer)
+        for path in images:
+            try:
+                explanation, folder = _explain(classifier, path, settings, out)
+            except XAIMedError as error:
+                print_failure(error.message if error.subject == str(path) else f"{path}: {error.message}")
+                complete = False
+                continue
+            for method, reason in explanation.failures.items():
+                print_failure(f"{path}: {method}: {reason}")
+                complete = False
+            if arguments.json:
+                written.append(json.loads((folder / "explanation.json").read_text(encoding="ascii")))
+            else:
+                _print_explanation(explanation, folder)
+    if arguments.json:
+        print_json(written)
+    return 0 if complete else 1
+
+
+def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) -> tuple[Explanation, Path]:
+    from engine.cli.console import following
+    from engine.explanation import METHOD_NAMES, explain
+    from engine.export.folder import save_explanation
+    from engine.images.raster import read_image
+
+    with following(path.name, dict(METHOD_NAMES)) as progress:
+        explanation = explain(classifier, read_image(path), settings, progress=progress)
+    return explanation, save_explanation(explanation, out)
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    methods = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(methods):
+        raise argparse.ArgumentTypeError("give names separated by commas, such as rise,gradcam")
+    return methods
+
+
+def _samples(text: str) -> dict[str, int]:
+    samples: dict[str, int] = {}
+    for part in text.split(","):
+        method, separator, number = part.strip().partition("=")
+        if not (method and separator and number.isascii() and number.isdigit() and len(number) <= 12):
+            raise argparse.ArgumentTypeError("give numbers such as rise=4000,lime=1000")
+        if method in samples:
+            raise argparse.ArgumentTypeError(f"{method} is given twice")
+        samples[method] = int(number)
+    return samples
+
+
+def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
+    """The arguments as settings, checked as far as that needs no network.
+
+    Raises:
+        ExplanationError: an unknown method or class, a number out of range.
+    """
+    from engine.explanation import METHODS, Settings, check_settings
+
+    settings = Settings(
+        methods=arguments.methods or METHODS,
+        target=arguments.target,
+        samples=arguments.samples,
+        until=arguments.until or "samples",
+        estimator=arguments.estimator,
+        layer=arguments.layer,
+        seed=arguments.seed,
+    )
+    check_settings(settings)
+    classes = bundle.output.classes
+    if settings.target is not None and classes is not None and settings.target not in classes:
+        raise ExplanationError(
+            f"{bundle.task}/{bundle.name} has no class '{settings.target}'",
+            remedy=f"choose one of {', '.join(classes)}",
+        )
+    return settings
+
+
+def _check_writable(out: Path) -> None:
+    """See that results can be written, without making anything yet.
+
+    Raises:
+        ExportError: `out` is no folder, or it or the folder in which it would be made may not be written.
+    """
+    try:
+        place = out.absolute()
+        while not os.path.lexists(place):
+            place = place.parent
+        is_folder = place.is_dir()
+    except (OSError, ValueError) as error:
+        raise ExportError("this is not a usable folder name", subject=out, remedy="choose another folder") from error
+    if not is_folder:
+        raise ExportError("this is not a folder", subject=place, remedy="choose another folder for --out")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ExportError("this folder may not be written", subject=place, remedy="choose another folder for --out")
+
+
+def _print_explanation(explanation: Explanation, folder: Path) -> None:
+    from engine.cli.console import print_line, print_table
+    from engine.explanation import METHOD_NAMES
+
+    diagnosis = explanation.diagnosis
+    probability = float(diagnosis.probabilities[diagnosis.index])
+    print_line(f"{explanation.image.path}: {diagnosis.predicted}, {probability:.3f} ({diagnosis.confidence.value})")
+    if explanation.target != diagnosis.predicted:
+        other = float(diagnosis.probabilities[diagnosis.classes.index(explanation.target)])
+        print_line(f"Explained: {explanation.target}, {other:.3f}")
+    rows = []
+    for method, saliency in explanation.maps.items():
+        statistics = explanation.statistics[method]
+        cells = " ".join(f"({row},{column})" for row, column in statistics.top) or "none: the map is constant"
+        rows.append(
+            (
+                METHOD_NAMES[method],
+                cells,
+                "yes" if statistics.certain else "no",
+                f"{saliency.samples:,}" if saliency.samples else "",
+                f"{saliency.seconds:.2f}",
+            )
+        )
+    print_table(("Method", "Top cells (row,column)", "Certain", "Samples", "Seconds"), rows)
+    counts = "  ".join(" ".join(str(count) for count in row) for row in explanation.consensus.counts)
+    print_line(f"Agreement, row by row: {counts}")
+    for method, saliency in explanation.maps.items():
+        for warning in saliency.warnings:
+            print_line(f"{METHOD_NAMES[method]}: {warning}")
+    for warning in diagnosis.warnings:
+        print_line(warning)
+    print_line(f"Written to {folder}")
+    print_line("")

@@ -1,0 +1,134 @@
+"""`xaimed`: reads the arguments, calls the command, and turns errors into one line and an exit status.
+
+Only what the arguments need is imported: `--version` and `--help` are ready before numpy would be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from engine import __version__
+from engine.cli import demo, explain, predict, tasks
+from engine.errors import XAIMedError
+from engine.text import safe_text
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+FAILED = 1
+INTERRUPTED = 130
+"""Exit status of a program that Ctrl+C ended, as shells count it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppRequest:
+    """What the app is to open with; None where the person is to choose.
+
+    Attributes:
+        tasks: the folder given by `--tasks`.
+        task, model: names of the task and model to select.
+        folder: the image folder to show.
+    """
+
+    tasks: Path | None = None
+    task: str | None = None
+    model: str | None = None
+    folder: Path | None = None
+
+
+def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int]) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the arguments without the program's name.
+        open_app: opens the app and returns its exit status; called for no command and for `demo`.
+
+    Returns:
+        The exit status: 0, 1 (failed; a line on standard error says why), 2 (wrong usage) or 130 (Ctrl+C).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
+    try:
+        status = _run(argv, open_app)
+        sys.stdout.flush()
+    except XAIMedError as error:
+        return _failed(error.message)
+    except KeyboardInterrupt:
+        _failed("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. The rest of the buffer goes nowhere, so that Python is silent too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except SystemExit as leaving:  # argparse, after --help, --version or wrong usage
+        return leaving.code if isinstance(leaving.code, int) else FAILED
+    except Exception as error:
+        if os.environ.get("XAIMED_TRACEBACK"):
+            raise
+        return _failed(
+            f"a fault in the program: {type(error).__name__}: {error}; set XAIMED_TRACEBACK=1 to see where it arose"
+        )
+    return status
+
+
+def _run(argv: Sequence[str], open_app: Callable[[AppRequest], int]) -> int:
+    arguments = _parser().parse_args(list(argv))
+    chosen: Path | None = arguments.tasks
+    match arguments.command:
+        case None:
+            return open_app(AppRequest(tasks=chosen))
+        case "demo":
+            folder, bundle = demo.find(chosen)
+            return open_app(AppRequest(tasks=folder, task=bundle.task, model=bundle.name, folder=bundle.samples))
+    if not sys.warnoptions:
+        import warnings
+
+        warnings.simplefilter("ignore")  # libraries speaking to programmers
+    command: Callable[[argparse.Namespace], int] = arguments.run
+    return command(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="xaimed",
+        description="See what a convolutional network says about a medical image, how sure it is, and where it looked. "
+        "Without a command the app opens.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"xaimed {__version__}")
+    parser.add_argument(
+        "--tasks",
+        type=Path,
+        metavar="DIR",
+        help="folder of tasks; otherwise $XAIMED_TASKS, or yours and the bundled ones",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for module in (demo, tasks, predict, explain):
+        command = commands.add_parser(module.NAME, help=module.HELP, description=module.DESCRIPTION, allow_abbrev=False)
+        module.configure(command)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argparse, with what it repeats of the arguments made safe to print."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(safe_text(message))
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        # Argparse drops errors of writing; `xaimed --help | head -1` must end like any other command.
+        if message:
+            (file or sys.stderr).write(message)
+
+
+def _failed(message: str) -> int:
+    print(f"xaimed: {safe_text(message)}", file=sys.stderr)
+    return FAILED

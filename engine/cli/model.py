@@ -1,0 +1,75 @@
+"""What `predict` and `explain` share: finding and loading the model, and a look at the images before that."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import DeviceError, ImageError, NotCompliantError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from engine.bundle import ModelBundle
+    from engine.classifier import Classifier, Precision
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that choose images and model."""
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG, TIFF, BMP or WebP file")
+    parser.add_argument("--task", required=True, metavar="T", help="name of the task")
+    parser.add_argument("--model", metavar="M", help="name of the model; may be left out where the task has just one")
+
+
+def configure_device(parser: argparse.ArgumentParser) -> None:
+    """Declare the argument that chooses the device."""
+    parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda:0", help="where to compute (default: auto)")
+
+
+def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
+    """The model that the arguments name; also finds misspelt devices, long before torch is there to ask.
+
+    Raises:
+        TaskError, BundleError, DeviceError: as their names say.
+    """
+    from engine.places import task_folders
+    from engine.tasks import find_model
+
+    device: str = arguments.device
+    if not _DEVICE.fullmatch(device):
+        raise DeviceError("no such device", subject=f"device {device}", remedy="use auto, cpu or cuda:<number>")
+    return find_model(task_folders(arguments.tasks), arguments.task, arguments.model)
+
+
+def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
+    """The images that the model takes, as far as their headers tell; the others are reported on standard error."""
+    from engine.cli.console import print_failure
+    from engine.images.compliance import check_file
+
+    fit = []
+    for path in images:
+        try:
+            check_file(path, bundle.input)
+        except (ImageError, NotCompliantError) as error:
+            print_failure(error.message)
+        else:
+            fit.append(path)
+    return fit
+
+
+def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> Classifier:
+    """The model, ready.
+
+    Raises:
+        BundleError, DeviceError: as their names say.
+    """
+    from engine.cli.console import waiting
+
+    with waiting(f"Loading {bundle.task} / {bundle.name}"):
+        from engine.classifier import Classifier
+
+        return Classifier.load(bundle, device=device, precision=precision)

@@ -1,0 +1,84 @@
+"""`xaimed predict`: what a network says about images, and how sure it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.cli import model
+from engine.errors import XAIMedError
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from engine.diagnosis import Diagnosis
+
+NAME = "predict"
+HELP = "classify images"
+DESCRIPTION = "Print the class, its confidence and the probabilities of all classes for each image."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    model.configure(parser)
+    model.configure_device(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Classify the images in the order of the arguments; one that fails is reported and does not stop the others.
+
+    Raises:
+        TaskError, BundleError, DeviceError: nothing can be classified.
+    """
+    from engine.cli.console import counting, print_json
+    from engine.images.raster import read_image
+
+    bundle = model.find_bundle(arguments)
+    images = model.fit_for(bundle, arguments.images)
+    answers: list[tuple[Path, Diagnosis]] = []
+    if images:
+        classifier = model.load(bundle, device=arguments.device)
+        with counting("Images", len(images)) as (count_on, fail):
+            for path in images:
+                try:
+                    answers.append((path, classifier.diagnose(read_image(path))))
+                except XAIMedError as error:
+                    fail(_about(path, error))
+                count_on()
+    if arguments.json:
+        print_json([_as_json(path, diagnosis) for path, diagnosis in answers])
+    elif answers:
+        _print_answers(answers)
+    return 0 if len(answers) == len(arguments.images) else 1
+
+
+def _about(path: Path, error: XAIMedError) -> str:
+    """The error's line, with the image named even where the error is about something else."""
+    return error.message if error.subject == str(path) else f"{path}: {error.message}"
+
+
+def _as_json(path: Path, diagnosis: Diagnosis) -> dict[str, object]:
+    return {
+        "path": str(path),
+        "classes": list(diagnosis.classes),
+        "probabilities": [float(p) for p in diagnosis.probabilities],
+        "predicted": diagnosis.predicted,
+        "confidence": diagnosis.confidence.value,
+        "warnings": list(diagnosis.warnings),
+    }
+
+
+def _print_answers(answers: list[tuple[Path, Diagnosis]]) -> None:
+    from engine.cli.console import print_line, print_table
+
+    rows = []
+    for path, diagnosis in answers:
+        order = sorted(range(len(diagnosis.classes)), key=lambda i: -diagnosis.probabilities[i])
+        listed = ", ".join(f"{diagnosis.classes[i]} {diagnosis.probabilities[i]:.3f}" for i in order)
+        rows.append((str(path), diagnosis.predicted, diagnosis.confidence.value, listed))
+    print_table(("Image", "Class", "Confidence", "Probabilities"), rows)
+    for path, diagnosis in answers:
+        for warning in diagnosis.warnings:
+            print_line(f"{path}: {warning}")
