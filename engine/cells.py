@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 GRID = 3
@@ -20,6 +23,17 @@ Cell = tuple[int, int]
 
 CELLS: tuple[Cell, ...] = tuple((row, column) for row in range(GRID) for column in range(GRID))
 """All nine cells in reading order."""
+
+CELL_NAMES: Mapping[Cell, str] = MappingProxyType(
+    dict(
+        zip(
+            CELLS,
+            ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"),
+            strict=True,
+        )
+    )
+)
+"""Where each of the nine cells lies, in words."""
 
 
 def cell_edges(length: int) -> tuple[int, ...]:

@@ -50,8 +50,12 @@ def colormap(name: str) -> NDArray[np.uint8]:
 
 def colour_values(values: NDArray[np.floating], name: str = DEFAULT_COLORMAP) -> NDArray[np.uint8]:
     """(H, W, 3) uint8: the colours of (H, W) values in [0, 1]; what lies outside is clipped."""
-    steps = np.clip(np.rint(np.asarray(values, dtype=np.float64) * 255.0), 0, 255).astype(np.uint8)
-    return np.asarray(colormap(name)[steps])
+    return np.asarray(colormap(name)[to_steps(values)])
+
+
+def to_steps(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Values in [0, 1] to the 256 steps of a colormap; what lies outside is clipped."""
+    return np.asarray(np.clip(np.rint(np.asarray(values) * 255.0), 0, 255), dtype=np.uint8)
 
 
 def count_colours(methods: int = 4, name: str = DEFAULT_COLORMAP) -> tuple[RGB, ...]:
@@ -96,12 +100,12 @@ def backdrop(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     grey = to_grey(pixels)
     low, high = np.percentile(grey[:, :, 0], (1, 99))
     gain = min((_BACKDROP[1] - _BACKDROP[0]) / max(high - low, 1.0), 3.0)
-    middle = sum(_BACKDROP) / 2
-    spread = middle + gain * (grey.astype(np.float32) - np.float32((low + high) / 2))
-    return np.asarray(np.rint(spread.clip(0, 255)), dtype=np.uint8)
+    tones = sum(_BACKDROP) / 2 + gain * (np.arange(256) - (low + high) / 2)
+    return np.asarray(np.rint(tones.clip(0, 255)).astype(np.uint8)[grey])
 
 
 def blend(below: NDArray[np.uint8], above: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
     """One picture laid on another of the same shape; an opacity of 1 shows only the one above."""
-    mixed = below.astype(np.float32) * (1.0 - opacity) + above.astype(np.float32) * opacity
-    return np.asarray(np.rint(mixed), dtype=np.uint8)
+    from PIL import Image  # late: not before the first picture
+
+    return np.asarray(Image.blend(Image.fromarray(below), Image.fromarray(above), opacity))

@@ -13,10 +13,10 @@ from rich.style import Style
 from textual.strip import Strip
 
 from engine.export.colors import RGB, backdrop, blend, colour_values, count_colours, text_on
+from engine.export.scaling import scale_pixels, scale_values
 from xaimed_tui.render.halfblocks import FrugalRenderer
 from xaimed_tui.render.marks import Mark, Marks, letters, marks_of
 from xaimed_tui.render.placement import Placement, place
-from xaimed_tui.render.scaling import scale_pixels, scale_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

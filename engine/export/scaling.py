@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OVERSAMPLING = 4
+"""From this enlargement on, pixels whose sizes differ by one can be told by nobody."""
 
 
 def scale_pixels(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -19,6 +20,11 @@ def scale_pixels(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[
         plane = np.asarray(_scale(Image.fromarray(np.ascontiguousarray(pixels[:, :, 0])), height, width))
         return np.repeat(plane[:, :, None], 3, axis=2)
     return np.asarray(_scale(Image.fromarray(np.ascontiguousarray(pixels)), height, width))
+
+
+def scale_steps(steps: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """(height, width) uint8 of (h, w) steps of a colormap."""
+    return np.asarray(_scale(Image.fromarray(np.ascontiguousarray(steps)), height, width))
 
 
 def scale_values(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
@@ -32,7 +38,8 @@ def _scale(image: Image.Image, height: int, width: int) -> Image.Image:
     old_width, old_height = image.size
     if width <= old_width and height <= old_height:
         return image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
-    if width % old_width == 0 and height % old_height == 0:
+    whole = width % old_width == 0 and height % old_height == 0
+    if whole or min(width / old_width, height / old_height) >= _OVERSAMPLING:
         return image.resize((width, height), Image.Resampling.NEAREST)
     # Between the whole numbers: enlarge by one that is plainly too large, then average. Pillow's BOX alone would
     # make some pixels wider than their neighbours.
