@@ -91,8 +91,10 @@ def cells_picture(explanation: Explanation, method: str) -> Sheet:
         error = "" if errors is None else f" ± {errors[cell]:.3f} (standard error)"
         text = f"{CELL_NAMES[cell]}: mean saliency {statistics.mean[cell]:.3f}{error}"
         page.add_outline(outline, text)
-    if any(outline.settled for outline in marks.values()):
-        page.add_note("Solid outline: one of the three cells with the highest mean saliency; the number is its rank.")
+    if marks:
+        page.add_note("Numbers are the ranks of the three cells with the highest mean saliency.")
+    if statistics.ties:
+        page.add_note("Dashed, with “?”: a cell whose place among the three is not settled.")
     _add_warnings(page, explanation, method)
     page.add_note(INTENDED_USE)
     return page.draw()
@@ -189,7 +191,7 @@ def _uncertainties(explanation: Explanation, method: str) -> Iterable[str]:
     if statistics.ties:
         cells = ", ".join(CELL_NAMES[cell] for cell in statistics.ties)
         why = "at 99 %" if saliency.cells is not None else "as cells are equal"
-        yield f"Dashed, “?”: not settled {why} which of these cells belong to the three: {cells}."
+        yield f"Not settled {why} which of these cells belong to the three: {cells}."
 
 
 def _stroke(picture: Image.Image) -> int:

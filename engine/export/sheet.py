@@ -143,8 +143,10 @@ class _Key(_Block):
             pen.rectangle(box, fill=colour, outline=_MUTED)
             middle = ((box[0] + box[2]) // 2, (box[1] + box[3]) // 2)
             pen.text(middle, str(count), fill=text_on(colour), font=bold, anchor="mm")
-        pen.text((x, y + round(unit * 2.1)), fit(self.label, small, width), fill=_MUTED, font=small)
-        return round(unit * 3.7)
+        lines = wrap(self.label, small, width)
+        for i, line in enumerate(lines):
+            pen.text((x, y + round(unit * (2.1 + 1.2 * i))), line, fill=_MUTED, font=small)
+        return round(unit * (2.5 + 1.2 * len(lines)))
 
 
 @dataclass(frozen=True, slots=True)

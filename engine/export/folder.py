@@ -1,0 +1,231 @@
+"""An explanation to a folder: all of its files, or none under their final names (design, section 5)."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+import unicodedata
+import zlib
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.cells import CELLS
+from engine.errors import ExportError
+from engine.export.pictures import agreement_picture, cells_picture, original_picture, overlay_picture
+from engine.export.record import explanation_record, record_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from PIL.Image import Image
+
+    from engine.explanation import Explanation
+    from engine.grid import GridStatistics
+    from engine.saliency import SaliencyMap
+
+COLUMNS = ("method", "row", "column", "mean", "median", "min", "max", "std", "top")
+"""Header of `statistics.csv`."""
+
+LONGEST_NAME = 100
+"""Characters of a folder's name, without its number."""
+
+_PARTIAL = re.compile(r"\.xaimed-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{16}\.partial")
+_ABANDONED_SECONDS = 24 * 60 * 60
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+
+
+def save_explanation(explanation: Explanation, out: Path, *, name: str | None = None) -> Path:
+    """Write an explanation's files into a new folder below `out`.
+
+    The files are written and flushed into a hidden folder beside the final one, which is then renamed: after a crash
+    there are either all files or, under the final name, none. What earlier crashes left hidden is removed.
+
+    Args:
+        explanation: what to write.
+        out: where the folder is made; made itself if it is not there.
+        name: what the folder is called, made safe; the stem of the image's file unless given. If it is taken,
+            `-2`, `-3`, ... is appended.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        ExportError: it could not be written; nothing was left behind.
+    """
+    out = Path(out)
+    stem = safe_folder_name(explanation.image.path.stem if name is None else name)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(out)
+        partial = out / f".xaimed-{_host()}-{os.getpid()}-{secrets.token_hex(8)}.partial"
+        partial.mkdir()
+    except OSError as error:
+        raise _export_error(error, out) from error
+    try:
+        for file_name, content in explanation_files(explanation):
+            _write(partial / file_name, content)
+        _flush_folder(partial)
+        final = _rename(partial, out, stem)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise _export_error(error, out) from error
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    try:
+        _flush_folder(out)
+    except OSError as error:
+        shutil.rmtree(final, ignore_errors=True)
+        raise _export_error(error, out) from error
+    return final
+
+
+def explanation_files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every file of an explanation, one after the other."""
+    yield "original.png", _png(original_picture(explanation.image))
+    for method in explanation.maps:
+        yield f"{method}.png", _png(overlay_picture(explanation, method).image)
+        yield f"{method}-cells.png", _png(cells_picture(explanation, method).image)
+    yield "agreement.png", _png(agreement_picture(explanation).image)
+    yield "saliency.npz", maps_bytes(explanation.maps)
+    yield "statistics.csv", statistics_bytes(explanation.statistics)
+    yield "explanation.json", record_bytes(explanation_record(explanation))
+
+
+def maps_bytes(maps: Mapping[str, SaliencyMap]) -> bytes:
+    """`saliency.npz`: one float32 (H, W) array a method. The same maps give the same bytes: numpy dates no entry."""
+    buffer = io.BytesIO()
+    arrays = {method: np.ascontiguousarray(saliency.values, dtype=np.float32) for method, saliency in maps.items()}
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def statistics_bytes(statistics: Mapping[str, GridStatistics]) -> bytes:
+    """`statistics.csv`: nine rows a method; every number in full, so that reading it gives the same float64."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for method, table in statistics.items():
+        for cell in CELLS:
+            numbers = (table.mean, table.median, table.min, table.max, table.std)
+            writer.writerow([method, *cell, *(repr(float(each[cell])) for each in numbers), int(cell in table.top)])
+    return text.getvalue().encode("ascii")
+
+
+def safe_folder_name(stem: str) -> str:
+    """A stem in letters, digits, `.`, `_` and `-` alone: accents are dropped, a run of anything else becomes `_`.
+
+    It does not begin with a dot or a dash, is not empty, and has at most `LONGEST_NAME` characters.
+    """
+    plain = unicodedata.normalize("NFKD", stem)
+    plain = "".join(character for character in plain if not unicodedata.combining(character))
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).lstrip(".-")[:LONGEST_NAME]
+    return plain if re.search(r"[A-Za-z0-9]", plain) else "image"
+
+
+def _png(picture: Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    if path.stat().st_size != len(content):
+        raise OSError(errno.EIO, "the file is shorter than what was written", str(path))
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the names in a folder outlast a power cut, on file systems that can do so."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _rename(partial: Path, out: Path, stem: str) -> Path:
+    """Give the finished folder the first name that is free.
+
+    There is no moment at which a folder under the final name is empty: two runs that race for a name cannot both have
+    it, as a folder can't be renamed onto one that holds files.
+    """
+    for number in count(1):
+        final = out / (stem if number == 1 else f"{stem}-{number}")
+        if os.path.lexists(final):
+            continue
+        try:
+            partial.rename(final)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+        else:
+            return final
+    raise AssertionError("count never ends")
+
+
+def _host() -> str:
+    """Eight digits for this machine: a process number means something only here."""
+    return f"{zlib.crc32(socket.gethostname().encode('utf-8', 'surrogateescape')):08x}"
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove hidden folders whose writer died here, and those of other machines that nobody touched for a day."""
+    for entry in list(os.scandir(out)):
+        match = _PARTIAL.fullmatch(entry.name)
+        if match is None or not entry.is_dir(follow_symlinks=False):
+            continue
+        try:
+            age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+        except FileNotFoundError:  # its writer has just renamed it
+            continue
+        here = match["host"] == _host()
+        if (here and not _alive(int(match["pid"]))) or (not here and age > _ABANDONED_SECONDS):
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+_REASONS = {
+    errno.ENOSPC: ("there is no space left on the disk", "free some space, or choose another folder"),
+    errno.EDQUOT: ("your share of the disk is used up", "free some space, or choose another folder"),
+    errno.EACCES: ("you may not write there", "choose another folder, or ask for permission"),
+    errno.EPERM: ("you may not write there", "choose another folder, or ask for permission"),
+    errno.EROFS: ("the disk is read-only", "choose a folder on another disk"),
+    errno.ENOTDIR: ("a part of this path is a file, not a folder", "choose another folder"),
+    errno.EEXIST: ("this is a file, not a folder", "choose another folder"),
+    errno.ENAMETOOLONG: ("the path is too long", "choose a folder with a shorter path"),
+    errno.ENOENT: ("the folder vanished while it was written to", "choose another folder"),
+}
+
+
+def _export_error(error: OSError, out: Path) -> ExportError:
+    cause, remedy = _REASONS.get(
+        error.errno or 0,
+        (f"the results could not be written: {error.strerror or error}", "choose another folder"),
+    )
+    return ExportError(cause, subject=out, remedy=remedy)

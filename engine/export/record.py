@@ -1,0 +1,139 @@
+"""`explanation.json`: the answer, and all that it takes to reproduce it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from engine.export.pictures import INTENDED_USE
+from engine.text import safe_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.explanation import Explanation, Settings
+    from engine.grid import GridStatistics
+    from engine.saliency import SaliencyMap
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+"""What JSON can say."""
+
+
+def explanation_record(explanation: Explanation, *, created: datetime | None = None) -> dict[str, Json]:
+    """The JSON object of `explanation.json`; numbers that are not finite become null.
+
+    Args:
+        explanation: what to write down.
+        created: the time to put on it; now unless given.
+    """
+    diagnosis, bundle = explanation.diagnosis, explanation.bundle
+    record: dict[str, Json] = {
+        "classes": list(diagnosis.classes),
+        "probabilities": _numbers(diagnosis.probabilities),
+        "logits": _numbers(diagnosis.logits),
+        "multilabel": diagnosis.multilabel,
+        "predicted": diagnosis.predicted,
+        "confidence": str(diagnosis.confidence),
+        "confidences": [str(confidence) for confidence in diagnosis.confidences],
+        "warnings": list(diagnosis.warnings),
+        "target": explanation.target,
+        "agreement": [[int(count) for count in row] for row in explanation.consensus.counts],
+        "methods": {
+            method: _method(saliency, explanation.statistics[method]) for method, saliency in explanation.maps.items()
+        },
+        "failures": dict(explanation.failures),
+        "correlation": [
+            {"methods": [first, second], "spearman": _number(value)}
+            for (first, second), value in explanation.consensus.correlation.items()
+        ],
+        "image": _image(explanation),
+        "model": {
+            "task": bundle.task,
+            "name": bundle.name,
+            "digest": bundle.digest,
+            "assumed": list(bundle.assumed),
+        },
+        "settings": _settings(explanation.settings),
+        "environment": dict(explanation.environment),
+        "created": (created or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
+        "intended_use": INTENDED_USE,
+    }
+    return record
+
+
+def record_bytes(record: Mapping[str, Json]) -> bytes:
+    """A record as ASCII, indented by two, ended by a line feed."""
+    return (json.dumps(record, ensure_ascii=True, allow_nan=False, indent=2) + "\n").encode("ascii")
+
+
+def path_record(path: Path) -> dict[str, Json]:
+    """`path` as it is displayed; where the name is not UTF-8 also `path_bytes`, the true one in hexadecimal."""
+    raw = os.fsencode(path)
+    try:
+        return {"path": raw.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"path": safe_text(path), "path_bytes": raw.hex()}
+
+
+def _method(saliency: SaliencyMap, statistics: GridStatistics) -> dict[str, Json]:
+    errors = saliency.cell_errors
+    return {
+        "parameters": {key: _parameter(value) for key, value in saliency.parameters.items()},
+        "seed": None if saliency.seed is None else int(saliency.seed),
+        "samples": int(saliency.samples),
+        "seconds": _number(saliency.seconds),
+        "top": [[row, column] for row, column in statistics.top],
+        "certain": statistics.certain,
+        "ties": [[row, column] for row, column in statistics.ties],
+        "stopped": saliency.stopped,
+        "raw_min": _number(saliency.raw_min),
+        "raw_max": _number(saliency.raw_max),
+        "cell_means": [_numbers(row) for row in statistics.mean],
+        "cell_standard_errors": None if errors is None else [_numbers(row) for row in errors],
+        "warnings": list(saliency.warnings),
+    }
+
+
+def _image(explanation: Explanation) -> dict[str, Json]:
+    image = explanation.image
+    return {
+        "name": safe_text(image.path.name),
+        **path_record(image.path),
+        "sha256": image.sha256,
+        "size": [image.height, image.width],
+        "bit_depth": image.bit_depth,
+        "colour": image.colour,
+        "metadata": dict(image.metadata),
+    }
+
+
+def _settings(settings: Settings) -> dict[str, Json]:
+    return {
+        "methods": list(settings.methods),
+        "target": settings.target,
+        "samples": {method: int(samples) for method, samples in settings.samples.items()},
+        "until": settings.until,
+        "estimator": settings.estimator,
+        "layer": settings.layer,
+        "seed": settings.seed,
+    }
+
+
+def _parameter(value: str | int | float | bool | None) -> Json:
+    return _number(value) if isinstance(value, float) else value
+
+
+def _number(value: float) -> float | None:
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def _numbers(values: NDArray[np.float64]) -> list[Json]:
+    return [_number(value) for value in values]
