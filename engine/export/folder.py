@@ -12,6 +12,7 @@ import shutil
 import socket
 import time
 import unicodedata
+import zipfile
 import zlib
 from itertools import count
 from pathlib import Path
@@ -103,10 +104,17 @@ def explanation_files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
 
 
 def maps_bytes(maps: Mapping[str, SaliencyMap]) -> bytes:
-    """`saliency.npz`: one float32 (H, W) array a method. The same maps give the same bytes: numpy dates no entry."""
+    """`saliency.npz`: one float32 (H, W) array a method, as `numpy.savez` would write it.
+
+    The same maps give the same bytes, as the entries bear no date; and a method may have any name, which an argument of
+    `savez` may not.
+    """
     buffer = io.BytesIO()
-    arrays = {method: np.ascontiguousarray(saliency.values, dtype=np.float32) for method, saliency in maps.items()}
-    np.savez(buffer, **arrays)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for method, saliency in maps.items():
+            array = np.ascontiguousarray(saliency.values, dtype=np.float32)
+            with archive.open(zipfile.ZipInfo(f"{method}.npy"), "w") as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
     return buffer.getvalue()
 
 
