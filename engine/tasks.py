@@ -120,6 +120,7 @@ def _reason(error: BundleError, model: Path) -> str:
     """The error as a sentence, with its file named as seen from the model folder."""
     parts = [error.cause, *([error.remedy] if error.remedy else [])]
     text = "; ".join(parts)
+    text = text[0].upper() + text[1:]
     if error.subject is not None and Path(error.subject) != model:
         with contextlib.suppress(ValueError):  # elsewhere: then the error's own words name the place
             text = f"{Path(error.subject).relative_to(model)}: {text}"

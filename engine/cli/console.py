@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from engine.progress import Progress, ProgressCallback
 
-_PIPED_WIDTH = 120
-"""Columns of a table that no terminal limits."""
+_PIPED_WIDTH = 4000
+"""Columns that a table may have where no terminal limits it, so that a row is a line."""
 
 
 def print_json(value: object) -> None:
@@ -34,7 +34,7 @@ def print_line(text: str) -> None:
 
 
 def print_failure(message: str) -> None:
-    """Write one line to standard error."""
+    """Write a failure or a warning as one line to standard error."""
     print(f"xaimed: {safe_text(message)}", file=sys.stderr, flush=True)
 
 
@@ -73,7 +73,7 @@ def counting(text: str, total: int) -> Iterator[tuple[Callable[[], None], Callab
     """A bar on standard error, if that is a terminal, that counts up to `total`.
 
     Yields:
-        A function that counts one on, and one that writes the line of a failure without disturbing the bar.
+        A function that counts one on, and one that writes a line without disturbing the bar.
     """
     if not sys.stderr.isatty():
         yield lambda: None, print_failure

@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 explanation, folder = _explain(classifier, path, settings, out)
             except XAIMedError as error:
-                print_failure(error.message if error.subject == str(path) else f"{path}: {error.message}")
+                print_failure(model.about(path, error))
                 complete = False
                 continue
             for method, reason in explanation.failures.items():

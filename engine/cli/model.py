@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import DeviceError, ImageError, NotCompliantError
+from engine.errors import DeviceError, ImageError, NotCompliantError, XAIMedError
 
 if TYPE_CHECKING:
     import argparse
@@ -59,6 +59,11 @@ def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
         else:
             fit.append(path)
     return fit
+
+
+def about(path: Path, error: XAIMedError) -> str:
+    """The error's line, with the image named even where the error is about something else."""
+    return error.message if error.subject == str(path) else f"{path}: {error.message}"
 
 
 def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> Classifier:

@@ -40,23 +40,22 @@ def run(arguments: argparse.Namespace) -> int:
     answers: list[tuple[Path, Diagnosis]] = []
     if images:
         classifier = model.load(bundle, device=arguments.device)
-        with counting("Images", len(images)) as (count_on, fail):
+        with counting("Images", len(images)) as (count_on, say):
             for path in images:
                 try:
-                    answers.append((path, classifier.diagnose(read_image(path))))
+                    diagnosis = classifier.diagnose(read_image(path))
                 except XAIMedError as error:
-                    fail(_about(path, error))
+                    say(model.about(path, error))
+                else:
+                    answers.append((path, diagnosis))
+                    for warning in diagnosis.warnings:
+                        say(f"{path}: {warning}")
                 count_on()
     if arguments.json:
         print_json([_as_json(path, diagnosis) for path, diagnosis in answers])
     elif answers:
         _print_answers(answers)
     return 0 if len(answers) == len(arguments.images) else 1
-
-
-def _about(path: Path, error: XAIMedError) -> str:
-    """The error's line, with the image named even where the error is about something else."""
-    return error.message if error.subject == str(path) else f"{path}: {error.message}"
 
 
 def _as_json(path: Path, diagnosis: Diagnosis) -> dict[str, object]:
@@ -66,12 +65,11 @@ def _as_json(path: Path, diagnosis: Diagnosis) -> dict[str, object]:
         "probabilities": [float(p) for p in diagnosis.probabilities],
         "predicted": diagnosis.predicted,
         "confidence": diagnosis.confidence.value,
-        "warnings": list(diagnosis.warnings),
     }
 
 
 def _print_answers(answers: list[tuple[Path, Diagnosis]]) -> None:
-    from engine.cli.console import print_line, print_table
+    from engine.cli.console import print_table
 
     rows = []
     for path, diagnosis in answers:
@@ -79,6 +77,3 @@ def _print_answers(answers: list[tuple[Path, Diagnosis]]) -> None:
         listed = ", ".join(f"{diagnosis.classes[i]} {diagnosis.probabilities[i]:.3f}" for i in order)
         rows.append((str(path), diagnosis.predicted, diagnosis.confidence.value, listed))
     print_table(("Image", "Class", "Confidence", "Probabilities"), rows)
-    for path, diagnosis in answers:
-        for warning in diagnosis.warnings:
-            print_line(f"{path}: {warning}")

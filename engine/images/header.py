@@ -71,7 +71,7 @@ class Header:
         grey: one channel, alpha aside; False for RGB and for palettes.
         alpha: `none`, or `perhaps`: there is an alpha channel or a transparent colour, and only the pixels tell
             whether anything is transparent.
-        orientation: the EXIF orientation, 1 (upright) to 8.
+        orientation: the EXIF orientation, 1 (upright) to 8; that of a PNG which says it after its pixels is 1 here.
         inverted: 16-bit grey TIFF in which 0 is white.
         size: of the file, in bytes.
     """
@@ -154,6 +154,25 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
         raise damaged(error, path) from error
 
 
+def orientation_of(picture: Image.Image, *, after_loading: bool = False) -> int:
+    """The EXIF orientation, 1 (upright) to 8; 1 for values that do not exist.
+
+    Args:
+        picture: an open picture.
+        after_loading: look at EXIF data that came with the pixels, as it may in a PNG.
+    """
+    from PIL import Image
+
+    if after_loading:
+        exif = Image.Exif()
+        exif.load(picture.info.get("exif", b""))
+    else:
+        # Not picture.getexif(): a PNG's decodes the pixels, to see whether the EXIF data comes after them.
+        exif = Image.Image.getexif(picture)
+    orientation = exif.get(0x0112, 1)
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
 def damaged(error: Exception, path: Path) -> ImageError:
     """The error for a file on which a decoder gave up."""
     if isinstance(error, MemoryError):
@@ -187,14 +206,14 @@ def _examined(picture: Image.Image, start: bytes, size: int, path: Path, limits:
     mode, form = picture.mode, str(picture.format)
     bits, inverted = 8, False
     if form == "PNG":
+        if start[12:16] != b"IHDR":
+            raise ImageError("the file is damaged: it does not begin with its header", subject=path, remedy=EXPORT)
         bits = start[24]
     elif form == "TIFF":
         bits, inverted = _tiff_kind(picture, path)
     _check_mode(mode, bits, path)
     channels = _base_channels(mode) if form != "PNG" else (1 if start[25] in (0, 4) else 3)
-    orientation = picture.getexif().get(0x0112, 1)
-    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
-        orientation = 1
+    orientation = orientation_of(picture)
     if orientation >= 5 and form != "TIFF":  # Pillow has turned a TIFF's size already
         width, height = height, width
     transparent = mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import ImageError
 from engine.files import UnusableFileError, read_limited
-from engine.images.header import DEFAULT_LIMITS, Header, Limits, check_bytes, damaged, open_picture
+from engine.images.header import DEFAULT_LIMITS, Header, Limits, check_bytes, damaged, open_picture, orientation_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,6 +83,8 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MedicalImage:
     with picture:
         try:
             picture.load()
+            if header.format == "PNG" and header.orientation == 1:
+                header = replace(header, orientation=orientation_of(picture, after_loading=True))
         except Exception as error:  # a decoder given hostile bytes may raise anything; none of it is our fault
             raise damaged(error, path) from error
         if header.format == "PNG" and _PNG_END not in data[-_PNG_TAIL:]:

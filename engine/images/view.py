@@ -52,13 +52,15 @@ def picture_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
     """The part of the image that the network sees, for people.
 
     Returns:
-        (h, w, C) uint8 in the image's own colours, C 1 or 3. 16-bit values are divided by 257 and rounded, which maps
-        0..65535 to 0..255: there is no stretch of contrast, so a dark image stays dark.
+        (h, w, C) uint8 in the image's own colours, C 1 or 3, read-only. 16-bit values are divided by 257 and rounded,
+        which maps 0..65535 to 0..255: there is no stretch of contrast, so a dark image stays dark.
     """
     channels = image.pixels.shape[2]
     values = image.pixels if image.bit_depth == 8 else np.round(image.pixels / np.float32(257))
     mean = _in_channels(np.asarray(spec.mean, dtype=np.float32), channels)
-    return _region(values.astype(np.uint8), spec, np.round(mean * 255).astype(np.uint8))
+    view = _region(values.astype(np.uint8), spec, np.round(mean * 255).astype(np.uint8))
+    view.setflags(write=False)
+    return view
 
 
 def _in_channels(values: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
