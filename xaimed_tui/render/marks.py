@@ -67,6 +67,7 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
             )
     if spec.highlight is not None:
         _outline(marks, placement.box(spec.highlight), DOUBLE, "pointer")
+        _brackets(marks, placement.box(spec.highlight))
     return marks
 
 
@@ -112,6 +113,17 @@ def _outline(marks: Marks, box: tuple[int, int, int, int], shape: str, kind: Kin
         ((low, far), corner_br),
     ):
         _put(marks, place, corner, kind)
+
+
+def _brackets(marks: Marks, box: tuple[int, int, int, int]) -> None:
+    """The cell pointed out where there is no room for an outline: `[1]`."""
+    top, left, bottom, right = box
+    if right - left >= _CORNERS[0] and bottom - top >= _CORNERS[1]:
+        return
+    row = top + (bottom - top - 1) // 2
+    marks[row, left] = Mark("[", "pointer")
+    if right - left > 1:
+        marks[row, right - 1] = Mark("]", "pointer")
 
 
 def _put(marks: Marks, place: tuple[int, int], character: str, kind: Kind) -> None:
