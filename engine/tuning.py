@@ -25,10 +25,12 @@ Probe = Callable[[torch.Tensor, str], None]
 _BATCHES = (4, 8, 16, 32, 64, 128, 256)
 _LONGEST_PASS = 0.4
 """Seconds: a stop waits for one pass, so a batch may not take longer than this (unless it is the smallest)."""
-_WORTH_IT = 1.05
-"""A bigger batch must be this much faster to be taken."""
+_LONGEST_ROUND = 1.0
+"""Seconds: where timing all sizes takes longer than this, the first timing of each has to do."""
+_ROUNDS = 5
 _REDUCED_WORTH_IT = 1.2
-_VERSION = 2
+"""Reduced precision must be this much faster to be taken."""
+_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +95,36 @@ def _measure(probe: Probe, image: torch.Tensor, device: str, asked: str) -> Tuni
 
 
 def _best_batch(probe: Probe, image: torch.Tensor, precision: str) -> tuple[int, float]:
-    """The smallest batch that is nearly as fast as any, and its images a second."""
-    best, best_speed = _BATCHES[0], 0.0
+    """The fastest batch size whose pass is not too long, and its images a second.
+
+    Other work on the machine disturbs every measurement: all sizes are timed in turn, a few times over, and the
+    shortest time of each counts.
+    """
+    times: dict[int, float] = {}
     for batch in _BATCHES:
         images = image.repeat(batch, 1, 1, 1).contiguous(memory_format=torch.channels_last)
         try:
-            seconds = _seconds(lambda images=images: probe(images, precision))  # type: ignore[misc]
+            probe(images, precision)  # the first pass of a shape sets things up
+            times[batch] = _seconds(probe, images, precision)
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
             break
-        speed = batch / seconds
-        if speed > best_speed * _WORTH_IT:
-            best, best_speed = batch, speed
-        elif batch >= 4 * best:
-            break  # two doublings brought nothing
-        if seconds * 2 > _LONGEST_PASS:
+        if 2 * times[batch] > _LONGEST_PASS:
             break
-    return best, best_speed
+    for _ in range(_ROUNDS):
+        for batch, seconds in times.items():
+            if sum(times.values()) > _LONGEST_ROUND:
+                break
+            images = image.repeat(batch, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+            times[batch] = min(seconds, _seconds(probe, images, precision))
+    best = max(times, key=lambda batch: batch / times[batch])
+    return best, best / times[best]
 
 
-def _seconds(call: Callable[[], None]) -> float:
-    """The shortest of a few runs, after one to warm up."""
+def _seconds(probe: Probe, images: torch.Tensor, precision: str) -> float:
     started = time.perf_counter()
-    call()
-    first = time.perf_counter() - started
-    times = []
-    for _ in range(1 if first > 1.0 else 4):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return min(times)
+    probe(images, precision)
+    return time.perf_counter() - started
 
 
 def _key(image: torch.Tensor, model: str, device: str, asked: str) -> str:

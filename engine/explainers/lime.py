@@ -64,7 +64,7 @@ class Lime:
 
     def explain(self, request: Request) -> SaliencyMap:
         """See `Explainer.explain`. A hidden superpixel shows its mean colour; the map keeps the coefficients' signs."""
-        tuning = prepared_tuning(request.classifier, request.tensor)
+        tuning = prepared_tuning(request)
         started = time.perf_counter()
         segments = self._segments(request)
         shown = neighbourhood(self.samples, segments.count, request.seed)
@@ -75,7 +75,7 @@ class Lime:
             return rows[:, labels][:, None]
 
         hidden = mean_colours(request.tensor, labels, segments.count)
-        loop = MaskedForward.prepare(request.classifier, request.tensor, hidden, draw, tuning)
+        loop = MaskedForward.prepare(request, hidden, draw, tuning)
         enough = min(self.samples, _FEWEST_A_SUPERPIXEL * segments.count)
         looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
         shares = cell_shares(segments)

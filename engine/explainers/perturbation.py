@@ -13,6 +13,7 @@ import torch
 
 from engine.classifier import Classifier
 from engine.errors import DeviceError, ExplanationError
+from engine.explainers.base import Request
 from engine.progress import StopSignal
 from engine.tuning import Tuning, tune
 
@@ -21,6 +22,10 @@ DrawMasks = Callable[[int, int], torch.Tensor]
 
 REDUCED_TOLERANCE = 0.01
 """By how much reduced precision may move a probability before it is given up."""
+
+REDUCED_SHARE = 0.2
+"""By how much, root mean square, as a share of what the masks move it: near 0 and 1 a rounding of 1e-4 can be more than
+the whole effect of a mask, and a map of it would be a map of rounding."""
 
 _CHECKED = 32
 
@@ -64,20 +69,22 @@ class MaskedForward:
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
-    def prepare(
-        cls, classifier: Classifier, image: torch.Tensor, hidden: torch.Tensor, draw: DrawMasks, tuning: Tuning
-    ) -> MaskedForward:
+    def prepare(cls, request: Request, hidden: torch.Tensor, draw: DrawMasks, tuning: Tuning) -> MaskedForward:
         """A loop at the tuned batch size and precision; `auto` keeps reduced precision only where this image allows it.
 
-        The first masked images are passed in both precisions: if a probability moves by more than 0.01, float32 it is.
+        The first masked images are passed in both precisions. If any probability moves by more than 0.01, or the target
+        class's by more than a fifth of what the masks themselves move it, float32 is taken.
         """
-        loop = cls(classifier, image, hidden, draw, precision=tuning.precision, batch=tuning.batch)
-        if classifier.precision == "auto" and loop.precision != "fp32":
+        loop = cls(request.classifier, request.tensor, hidden, draw, precision=tuning.precision, batch=tuning.batch)
+        if request.classifier.precision == "auto" and loop.precision != "fp32":
             masks = draw(0, _CHECKED)
-            fast = loop._probabilities(masks)
+            reduced = loop._probabilities(masks)
             loop.precision = "fp32"
-            moved = float((fast - loop._probabilities(masks)).abs().max())
-            if moved <= REDUCED_TOLERANCE:
+            exact = loop._probabilities(masks)
+            moved = reduced - exact
+            rounding = float(moved[:, request.target].square().mean().sqrt())
+            effect = float(exact[:, request.target].std())
+            if float(moved.abs().max()) <= REDUCED_TOLERANCE and rounding <= REDUCED_SHARE * effect:
                 loop.precision = tuning.precision
         return loop
 
@@ -144,8 +151,9 @@ class MaskedForward:
         return masked.contiguous(memory_format=torch.channels_last)
 
 
-def prepared_tuning(classifier: Classifier, image: torch.Tensor) -> Tuning:
+def prepared_tuning(request: Request) -> Tuning:
     """Batch size and precision for this classifier; measured once per model and device, see `engine.tuning`."""
+    classifier = request.classifier
 
     def probe(images: torch.Tensor, precision: str) -> None:
         with classifier.many_passes(precision):
@@ -153,7 +161,7 @@ def prepared_tuning(classifier: Classifier, image: torch.Tensor) -> Tuning:
 
     return tune(
         probe,
-        image,
+        request.tensor,
         model=classifier.bundle.digest,
         device=classifier.device,
         asked=classifier.precision,

@@ -57,11 +57,11 @@ class Rise:
 
     def explain(self, request: Request) -> SaliencyMap:
         """See `Explainer.explain`. Hidden pixels are 0 after normalisation, the data set's mean colour."""
-        tuning = prepared_tuning(request.classifier, request.tensor)
+        tuning = prepared_tuning(request)
         started = time.perf_counter()
         masks = RiseMasks(request.size, self.grid, self.probability, request.seed, request.classifier.device)
         hidden = torch.zeros(1, device=request.tensor.device)
-        loop = MaskedForward.prepare(request.classifier, request.tensor, hidden, masks, tuning)
+        loop = MaskedForward.prepare(request, hidden, masks, tuning)
         looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
         evidence = RiseEvidence(masks, len(request.classifier.classes), self.estimator, len(looks))
         reporter = Reporter(self.key, self.samples, request.progress)
