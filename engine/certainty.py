@@ -40,11 +40,10 @@ def unsettled_cells(estimate: CellEstimate) -> tuple[Cell, ...]:
     for chosen in order[:TOP]:
         for other in order[TOP:]:
             gap = float(estimate.means[chosen] - estimate.means[other])
-            variance = float(
-                estimate.covariance[chosen, chosen]
-                + estimate.covariance[other, other]
-                - 2.0 * estimate.covariance[chosen, other]
+            own, others, both = (
+                float(estimate.covariance[pair]) for pair in ((chosen, chosen), (other, other), (chosen, other))
             )
+            variance = own + others - 2.0 * both
             if not math.isfinite(variance) or gap <= quantile * math.sqrt(max(variance, 0.0)):
                 open_cells |= {chosen, other}
     return tuple(CELLS[i] for i in sorted(open_cells))
