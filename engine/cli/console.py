@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from engine.errors import XAIMedError
 from engine.text import safe_text
 
 if TYPE_CHECKING:
@@ -19,23 +20,56 @@ _PIPED_WIDTH = 4000
 """Columns that a table may have where no terminal limits it, so that a row is a line."""
 
 
+class OutputError(XAIMedError):
+    """Standard output that cannot be written: a full disk, most likely."""
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"it cannot be written: {(error.strerror or str(error)).lower()}",
+            subject="standard output",
+            remedy="send it elsewhere",
+        ) from error
+
+
+def emit(text: str) -> None:
+    """Write text to standard output at once; where that is closed, nowhere.
+
+    Raises:
+        OutputError: it cannot be written.
+        BrokenPipeError: whoever reads it has gone.
+    """
+    if sys.stdout is not None:
+        with _writing():
+            sys.stdout.write(text)
+
+
 def print_json(value: object) -> None:
     """Write a value to standard output as indented ASCII JSON.
 
     Raises:
         ValueError: it holds NaN or infinity, which JSON does not know.
+        OutputError: see `emit`; so do the functions below.
     """
-    print(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False), flush=True)
+    emit(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
 
 
-def print_line(text: str) -> None:
+def print_line(text: str = "") -> None:
     """Write a line to standard output, made safe."""
-    print(safe_text(text), flush=True)
+    emit(f"{safe_text(text)}\n")
 
 
 def print_failure(message: str) -> None:
     """Write a failure or a warning as one line to standard error."""
-    print(f"xaimed: {safe_text(message)}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # print() would take None for standard output
+        print(f"xaimed: {safe_text(message)}", file=sys.stderr, flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -45,22 +79,27 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    width = None if sys.stdout.isatty() else _PIPED_WIDTH
-    console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+    if sys.stdout is None:
+        return
+    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, markup=False, emoji=False, highlight=False)
     drawn = box.SIMPLE_HEAD if "utf" in console.encoding.lower() else box.ASCII2
     table = Table(box=drawn, pad_edge=False)
     for column in columns:
         table.add_column(Text(column), overflow="fold")
     for row in rows:
         table.add_row(*(Text(safe_text(cell)) for cell in row))
-    console.print(table)
-    sys.stdout.flush()
+    with _writing():
+        console.print(table)
+
+
+def _bars_are_welcome() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Show on standard error, if that is a terminal, what is being waited for."""
-    if not sys.stderr.isatty():
+    if not _bars_are_welcome():
         yield
         return
     with _progress(counted=False) as bars:
@@ -75,7 +114,7 @@ def counting(text: str, total: int) -> Iterator[tuple[Callable[[], None], Callab
     Yields:
         A function that counts one on, and one that writes a line without disturbing the bar.
     """
-    if not sys.stderr.isatty():
+    if not _bars_are_welcome():
         yield lambda: None, print_failure
         return
     from rich.text import Text
@@ -98,7 +137,7 @@ def following(text: str, names: dict[str, str]) -> Iterator[ProgressCallback]:
     """
     from engine.progress import no_progress
 
-    if not sys.stderr.isatty():
+    if not _bars_are_welcome():
         yield no_progress
         return
     with _progress() as bars:

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TaskError, BundleError, DeviceError, ExplanationError, ExportError: nothing can be explained.
     """
-    from engine.cli.console import print_failure, print_json
+    from engine.cli.console import print_failure, print_json, print_line
 
     out: Path = arguments.out
     bundle = model.find_bundle(arguments)
@@ -97,8 +97,11 @@ def run(arguments: argparse.Namespace) -> int:
                 complete = False
             if arguments.json:
                 written.append(json.loads((folder / "explanation.json").read_text(encoding="ascii")))
-            else:
-                _print_explanation(explanation, folder)
+                continue
+            if written:
+                print_line()
+            written.append(folder)
+            _print_explanation(explanation, folder)
     if arguments.json:
         print_json(written)
     return 0 if complete else 1
@@ -212,4 +215,3 @@ def _print_explanation(explanation: Explanation, folder: Path) -> None:
     for warning in diagnosis.warnings:
         print_line(warning)
     print_line(f"Written to {folder}")
-    print_line("")

@@ -6,6 +6,7 @@ Only what the arguments need is imported: `--version` and `--help` are ready bef
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from engine import __version__
 from engine.cli import demo, explain, predict, tasks
+from engine.cli.console import OutputError, emit, print_failure
 from engine.errors import XAIMedError
 from engine.text import safe_text
 
@@ -53,20 +55,21 @@ def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int]) -> int:
     Returns:
         The exit status: 0, 1 (failed; a line on standard error says why), 2 (wrong usage) or 130 (Ctrl+C).
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):  # None where they were closed
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
     try:
-        status = _run(argv, open_app)
-        sys.stdout.flush()
+        return _run(argv, open_app)
+    except OutputError as error:
+        _drop_output()
+        return _failed(error.message)
     except XAIMedError as error:
         return _failed(error.message)
     except KeyboardInterrupt:
         _failed("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough. The rest of the buffer goes nowhere, so that Python is silent too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has seen enough
         return FAILED
     except SystemExit as leaving:  # argparse, after --help, --version or wrong usage
         return leaving.code if isinstance(leaving.code, int) else FAILED
@@ -76,7 +79,6 @@ def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int]) -> int:
         return _failed(
             f"a fault in the program: {type(error).__name__}: {error}; set XAIMED_TRACEBACK=1 to see where it arose"
         )
-    return status
 
 
 def _run(argv: Sequence[str], open_app: Callable[[AppRequest], int]) -> int:
@@ -124,11 +126,19 @@ class _Parser(argparse.ArgumentParser):
         super().error(safe_text(message))
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        # Argparse drops errors of writing; `xaimed --help | head -1` must end like any other command.
-        if message:
-            (file or sys.stderr).write(message)
+        # Argparse would drop errors of writing; `xaimed --help` must end like any other command.
+        if file is sys.stdout:
+            emit(message)
+        else:
+            super()._print_message(message, file)
 
 
 def _failed(message: str) -> int:
-    print(f"xaimed: {safe_text(message)}", file=sys.stderr)
+    print_failure(message)
     return FAILED
+
+
+def _drop_output() -> None:
+    """Let what is still in standard output's buffer go nowhere, so that Python does not complain when it ends."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
