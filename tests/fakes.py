@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from factories import TOPS, make_bundle, make_diagnosis, make_explanation, make_image, make_map, make_pixels
 
+from engine.cells import cell_slices
 from engine.diagnosis import Diagnosis
 from engine.errors import ImageError, Stopped
 from engine.explanation import Explanation, Settings
@@ -20,7 +22,6 @@ from engine.progress import Progress
 from engine.saliency import SaliencyMap
 from engine.tasks import ModelEntry, Task
 from engine.text import safe_text
-from factories import make_bundle, make_diagnosis, make_explanation, make_image, make_map, make_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,6 +95,8 @@ class FakeEngine:
     settled: bool = True
     warnings: tuple[str, ...] = ()
     classes: tuple[str, ...] = CLASSES
+    flat: bool = False
+    """Images and maps of few plain colours: their snapshots are small."""
 
     def hold(self, what: str) -> threading.Event:
         """Hold a call back from now on; the event returned lets it go."""
@@ -103,9 +106,9 @@ class FakeEngine:
 
     def _call(self, what: str, *details: str, stop: StopSignal | None = None) -> None:
         self.calls.append((what, *details))
-        if what in self.gates:
+        if (gate := self.gates.get(what)) is not None:
             self.waiting[what].set()
-            while not self.gates[what].wait(0.01):
+            while not gate.wait(0.01):
                 if stop is not None and stop.is_set():
                     return
         if what in self.failures:
@@ -113,6 +116,9 @@ class FakeEngine:
 
     def warm_up(self) -> None:
         self._call("warm_up")
+
+    def warm_methods(self) -> None:
+        self._call("warm_methods")
 
     def list_tasks(self) -> tuple[Task, ...]:
         self._call("list_tasks")
@@ -135,6 +141,8 @@ class FakeEngine:
             raise ImageError("the file is truncated", subject=path.name, remedy="copy it again")
         if path.name == "description.png":
             return make_image(path, pixels=confusion_matrix())
+        if self.flat:
+            return make_image(path, pixels=flat_pixels())
         turn = sum(path.name.encode()) % 4
         return make_image(path, pixels=np.ascontiguousarray(np.rot90(make_pixels(), turn)))
 
@@ -164,7 +172,8 @@ class FakeEngine:
     ) -> SaliencyMap:
         total = {"lime": 1000, "rise": 4000}.get(method, 1)
         target = settings.target or self.classes[-1]
-        part = make_map(method, target=target, samples=total // 2, stopped=True, settled=False)
+        values = flat_values(method) if self.flat else None
+        part = make_map(method, target=target, values=values, samples=total // 2, stopped=True, settled=False)
         if total > 1:
             progress(Progress(method, total // 2, total, part))
         self._call(method, image.path.name, str(settings.target), str(settings.layer), stop=stop)
@@ -174,7 +183,7 @@ class FakeEngine:
                 raise Stopped(method)
             return part
         progress(Progress(method, total, total))
-        made = make_map(method, target=target, settled=self.settled, warnings=self.warnings)
+        made = make_map(method, target=target, values=values, settled=self.settled, warnings=self.warnings)
         return replace(made, parameters={**made.parameters, "layer": settings.layer or "features.4"})
 
     def statistics(self, saliency: SaliencyMap) -> GridStatistics:
@@ -206,6 +215,22 @@ class FakeEngine:
         out.mkdir(parents=True)
         (out / "explanation.json").write_text("{}", encoding="utf-8")
         return out
+
+
+def flat_pixels() -> NDArray[np.float32]:
+    """A dark square off the middle of a bright field."""
+    picture = np.empty((48, 48, 3), dtype=np.float32)
+    picture[...] = (214, 178, 196)
+    picture[20:40, 12:34] = (116, 62, 120)
+    return picture
+
+
+def flat_values(method: str) -> NDArray[np.float32]:
+    """A map with one value a cell."""
+    values = np.zeros((48, 48), dtype=np.float32)
+    for rank, cell in enumerate(TOPS[method]):
+        values[cell_slices(48, 48)[cell]] = 1.0 - 0.2 * rank
+    return values
 
 
 def confusion_matrix() -> NDArray[np.float32]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -34,6 +35,7 @@ class XAIMedApp(App[int]):
 
     Args:
         engine: what computes.
+        clock: seconds, for elapsed times; tests stop it.
         task, model, folder: what to open at once, from the command line.
     """
 
@@ -60,13 +62,13 @@ class XAIMedApp(App[int]):
         self,
         engine: Engine,
         *,
-        jobs: Jobs | None = None,
+        clock: Callable[[], float] = time.monotonic,
         task: str | None = None,
         model: str | None = None,
         folder: Path | None = None,
     ) -> None:
         super().__init__()
-        self.jobs = jobs or Jobs(self, engine)
+        self.jobs = Jobs(self, engine, clock=clock)
         self._wish = (task, model)
         self._folder = folder
         self._demo_wanted = False

@@ -59,6 +59,9 @@ class Engine(Protocol):
     def warm_up(self) -> None:
         """Import what loading a network needs."""
 
+    def warm_methods(self) -> None:
+        """Import what the methods need."""
+
     def list_tasks(self) -> tuple[Task, ...]:
         """The task library."""
 
@@ -119,9 +122,12 @@ class RealEngine:
         self._tasks = tasks
 
     def warm_up(self) -> None:
-        """Import torch and the methods, so that the first network loads and the first map starts without them."""
-        import engine.classifier
-        import engine.explanation  # noqa: F401
+        """Import torch, so that the first network loads without it."""
+        import engine.classifier  # noqa: F401
+
+    def warm_methods(self) -> None:
+        """Import what the methods import late, so that the first map need not wait for it."""
+        import skimage.segmentation  # noqa: F401
 
     def list_tasks(self) -> tuple[Task, ...]:
         """See `engine.tasks.list_tasks`."""

@@ -173,6 +173,8 @@ class Jobs:
         def work() -> None:
             self._engine.warm_up()
             self._post(target, ticket, messages.LibraryLoaded())
+            if not ticket.withdrawn.is_set():
+                self._engine.warm_methods()
 
         self._lanes["library"].put(lambda: self._guarded("library", ticket, target, work))
 

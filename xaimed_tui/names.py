@@ -20,6 +20,9 @@ CELL_NAMES: dict[tuple[int, int], str] = {
 }
 """Where each of the nine cells lies, in words."""
 
+LONG_LINE = 72
+"""Characters from which a line of a description counts as broken for its length."""
+
 METHOD_KEYS = {"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++"}
 """The key that starts each method."""
 
@@ -37,6 +40,24 @@ def seconds_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
+
+
+def reflow(text: str) -> str:
+    """Plain text that was broken into long lines by hand, so that it can be broken anew to the width of a pane.
+
+    A line is joined to the one before it if both belong to a paragraph: not indented, and the one before was long.
+    Tables, lists and short lines stay as they are.
+    """
+    lines: list[str] = []
+    long_before = False
+    for line in text.split("\n"):
+        plain = bool(line) and not line[0].isspace()
+        if plain and long_before and line[0] not in "-*#|":
+            lines[-1] = f"{lines[-1].rstrip()} {line}"
+        else:
+            lines.append(line)
+        long_before = plain and len(line) >= LONG_LINE
+    return "\n".join(lines)
 
 
 def path_text(path: Path, width: int) -> str:

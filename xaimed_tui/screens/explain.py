@@ -318,7 +318,7 @@ class ExplainView(Horizontal):
                 words = "the network looks…" if self._image is not None else "reading the image…"
         diagnosis = None if reason else self._diagnosis
         panel.show(diagnosis, words=words, target=self._explained_class())
-        lines = 3 + 2 * len(self._model.classes) if self._model is not None else 1
+        lines = 2 + 2 * len(self._model.classes) if self._model is not None else 1
         panel.styles.min_height = lines
         self._show_choices()
 
@@ -329,11 +329,11 @@ class ExplainView(Horizontal):
         if self._model is None:
             self.query_one("#choices", Static).update("")
             return
-        target = safe_text(self._target, limit=40) if self._target else "the predicted class"
+        target = safe_text(self._target, limit=40) if self._target else "as predicted"
         layer = safe_text(self._layer or self._model.default_layer, limit=40)
         key = "bold $primary"
         self.query_one("#choices", Static).update(
-            Content.assemble(("t", key), f" explains {target}\n", ("y", key), f" CAM layer {layer}")
+            Content.assemble(("t", key), f" class {target}\n", ("y", key), f" layer {layer}")
         )
 
     # Methods
@@ -495,7 +495,7 @@ class ExplainView(Horizontal):
                 run = self._runs.get(self.wall.active)
                 return run is not None and run.busy
             case "open":
-                return self._can_open()
+                return self._explanation is not None and (self.wall.active == "original" or self._can_open())
             case "display":
                 return any(run.map is not None for run in self._runs.values())
             case "target":
@@ -525,8 +525,6 @@ class ExplainView(Horizontal):
     def action_open(self) -> None:
         """Look at one method closely."""
         if self._explanation is None:
-            if self._diagnosis is not None and not any(run.busy for run in self._runs.values()):
-                self.action_explain_all()
             return
         if self.wall.active == "original":
             self.wall.go(next(iter(self._explanation.maps)))

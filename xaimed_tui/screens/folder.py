@@ -19,6 +19,7 @@ from textual.widgets._directory_tree import DirEntry
 from textual.widgets._tree import TreeNode
 
 from engine.text import safe_text
+from xaimed_tui.names import path_text
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 
 
@@ -70,7 +71,7 @@ class FolderDialog(ModalScreen[Path | None]):
         + """
     FolderDialog Input { margin: 0; }
     FolderDialog #folder-tree { height: 14; margin: 1 0 0 0; background: transparent; }
-    FolderDialog #folder-problem { height: 1; color: $text-error; }
+    FolderDialog #folder-problem { height: auto; color: $text-error; }
     FolderDialog.-slim #folder-tree { height: 9; }
     """
     )
@@ -122,7 +123,7 @@ class FolderDialog(ModalScreen[Path | None]):
         if _is_folder(folder):
             self.dismiss(folder.absolute())
         else:
-            self._problem(f"{safe_text(folder, limit=60)} is not a folder that can be opened")
+            self._problem(f"{path_text(folder, 34)} is not a folder that can be opened")
 
     def _problem(self, words: str) -> None:
         self.query_one("#folder-problem", Static).update(words)

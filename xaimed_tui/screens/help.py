@@ -93,8 +93,9 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).focus()
 
     def _keys(self) -> Content:
-        from xaimed_tui.screens.detail import DetailScreen
         from textual.widgets import ContentSwitcher
+
+        from xaimed_tui.screens.detail import DetailScreen
 
         if isinstance(self._behind, DetailScreen):
             here = "detail"

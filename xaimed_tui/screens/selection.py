@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from engine.text import safe_text
 from xaimed_tui import messages
+from xaimed_tui.names import reflow
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.row_list import FilteredList, Row, RowList
 
@@ -193,7 +194,7 @@ class SelectionView(Container):
         if task is None:
             self.models.set_rows(())
             return
-        self._describe("#task-text", safe_text(task.description, multiline=True, limit=LONGEST_DESCRIPTION))
+        self._describe("#task-text", _prose(task.description))
         self.query_one("#task-pane").border_title = "About the task"
         self.query_one("#task-pane").scroll_home(animate=False)
         self._mark_models()
@@ -247,7 +248,7 @@ class SelectionView(Container):
             parts += [("● in use", "bold $text-success"), "   3 shows images\n\n"]
         else:
             parts += [("Enter", "bold $primary"), " loads this model\n\n"]
-        parts.append(safe_text(entry.description, multiline=True, limit=LONGEST_DESCRIPTION).rstrip() + "\n")
+        parts.append(_prose(entry.description).rstrip() + "\n")
         if entry.bundle is not None:
             parts += _facts(entry.bundle)
         return Content.assemble(*parts)
@@ -275,6 +276,10 @@ class SelectionView(Container):
             self.tasks.focus()
         else:
             self.app.action_go("home")  # type: ignore[attr-defined]
+
+
+def _prose(text: str) -> str:
+    return reflow(safe_text(text, multiline=True, limit=LONGEST_DESCRIPTION))
 
 
 def _why_no_model(task: Task) -> str:

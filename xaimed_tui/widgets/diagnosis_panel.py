@@ -42,7 +42,6 @@ class DiagnosisPanel(Widget):
         parts: list[str | tuple[str, str]] = [
             (safe_text(diagnosis.predicted, limit=width), "bold $foreground"),
             (f"\n{diagnosis.confidence} confidence", "$primary"),
-            "\n",
         ]
         for index, (name, value, level) in enumerate(
             zip(diagnosis.classes, diagnosis.probabilities, diagnosis.confidences, strict=True)
@@ -62,7 +61,7 @@ class DiagnosisPanel(Widget):
         """As many lines as the answer takes at this width."""
         if self._diagnosis is None:
             return max(1, -(-len(self._words) // max(width, 1)))
-        lines = 3 + 2 * len(self._diagnosis.classes)
+        lines = 2 + 2 * len(self._diagnosis.classes)
         return lines + sum(-(-len(safe_text(text)) // max(width - 1, 1)) for text in self._diagnosis.warnings)
 
 

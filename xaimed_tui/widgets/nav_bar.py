@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult, RenderResult
-from textual.content import Content
 from textual.containers import Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static

@@ -1,0 +1,570 @@
+"""What a person does in the app, key by key, on an engine whose pace the test sets."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, until
+from fakes import FakeEngine, demo_tasks, make_entry, make_task
+
+from engine.errors import BundleError, ExplanationError, ImageError
+from xaimed_tui.screens.detail import DetailScreen
+from xaimed_tui.screens.dialogs import FaultDialog
+from xaimed_tui.screens.folder import FolderDialog
+from xaimed_tui.screens.help import HelpScreen
+from xaimed_tui.screens.save import SaveDialog
+from xaimed_tui.widgets.nav_bar import NavBar
+from xaimed_tui.widgets.row_list import RowList
+
+BIG = (160, 50)
+
+
+def notices(app) -> str:
+    return " | ".join(notice.message for notice in app._notifications)
+
+
+async def test_the_whole_way_from_home_to_saved_files_by_keyboard(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        assert app.explain.images.has_focus
+        assert "IDC" in screen_text(app)
+        assert "high confidence" in screen_text(app)
+        await press(pilot, "j")
+        await press(pilot, "e")
+        assert {run.state for run in app.explain.runs.values()} == {"done"}
+        assert "4 of 4: bottom" in caption_of(app.explain.wall.card("agreement"))
+        await press(pilot, "right", "enter")
+        assert isinstance(app.screen, DetailScreen)
+        assert "LIME" in screen_text(app)
+        await press(pilot, "escape", "w")
+        assert isinstance(app.screen, SaveDialog)
+        assert "statistics.csv" in screen_text(app)
+        app.screen.query_one("#save-folder").value = str(tmp_path / "results")
+        await press(pilot, "enter")
+        saved = tmp_path / "results" / "patch-02"
+        assert (saved / "explanation.json").is_file()
+        assert str(saved) in notices(app)
+
+
+async def test_one_key_on_home_opens_the_demo_with_its_samples() -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "d")
+        assert ("load", "Small CNN") in engine.calls
+        assert ("list_images", "/samples") in engine.calls
+        assert app.explain.images.has_focus
+
+
+async def test_a_key_pressed_while_the_library_is_imported_is_answered_at_once() -> None:
+    engine = FakeEngine()
+    gate = engine.hold("warm_up")
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, engine.waiting["warm_up"].is_set)
+        assert "loading the network library" in screen_text(app)
+        await pilot.press("2")
+        await pilot.pause()
+        assert app.selection.tasks.has_focus
+        gate.set()
+        await settled(pilot)
+        assert "loading the network library" not in screen_text(app)
+
+
+async def test_compliant_images_come_first_and_the_reason_is_shown_for_the_others() -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        assert [row.label for row in app.explain.images.shown][-1] == "patch-04.png"
+        await press(pilot, "end")
+        assert "at least 48x48" in " ".join(screen_text(app).split())
+        assert ("diagnose", "patch-04.png") not in engine.calls
+        assert app.explain.check_action("explain_all", ()) is False
+
+
+async def test_the_filter_keeps_what_it_names_and_escape_takes_it_away() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "slash", "0", "7", "enter")
+        assert [row.label for row in app.explain.images.shown] == ["patch-07.png"]
+        assert app.explain.images.has_focus
+        await press(pilot, "escape")
+        assert len(app.explain.images.shown) == 8
+
+
+async def test_holding_the_arrow_key_reads_only_the_image_one_ends_on() -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        engine.calls.clear()
+        for _ in range(5):  # faster than a pilot presses keys
+            app.explain.images.action_move(1)
+        await until(pilot, lambda: ("diagnose", "patch-07.png") in engine.calls)
+        assert [call[1] for call in engine.calls if call[0] == "read"] == ["patch-07.png"]
+
+
+async def test_maps_sharpen_while_they_run_and_the_quick_methods_come_first() -> None:
+    engine = FakeEngine()
+    gate = engine.hold("rise")
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        await pilot.press("e")
+        await until(pilot, lambda: app.explain.runs["rise"].map is not None)
+        order = [call[0] for call in engine.calls if call[0] in app.explain.runs]
+        assert order == ["gradcam", "gradcam++", "lime", "rise"]
+        run = app.explain.runs["rise"]
+        assert run.state == "running"
+        assert run.map.samples == 2000
+        assert app.explain.wall.card("rise").view.picture is not None
+        assert "2,000/4,000" in caption_of(app.explain.wall.card("rise"))
+        assert app.explain.explanation is not None  # three maps are there already
+        gate.set()
+        await settled(pilot)
+        assert run.map.samples == 4000
+
+
+async def test_stopping_one_method_keeps_its_map_and_lets_the_others_go_on() -> None:
+    engine = FakeEngine()
+    lime, rise = engine.hold("lime"), engine.hold("rise")
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        await pilot.press("e")
+        await until(pilot, engine.waiting["lime"].is_set)
+        await pilot.press("right")
+        await pilot.press("x")
+        await until(pilot, engine.waiting["rise"].is_set)
+        assert engine.stopped == ["lime"]
+        await until(pilot, lambda: app.explain.runs["lime"].state == "done")
+        assert app.explain.runs["lime"].map.stopped
+        assert app.explain.runs["rise"].busy
+        rise.set()
+        lime.set()
+        await settled(pilot)
+        assert not app.explain.runs["rise"].map.stopped
+
+
+async def test_stopping_all_ends_the_running_and_the_waiting_methods() -> None:
+    engine = FakeEngine()
+    engine.hold("lime")
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        await pilot.press("e")
+        await until(pilot, engine.waiting["lime"].is_set)
+        await pilot.press("s")
+        await settled(pilot)
+        states = {method: run.state for method, run in app.explain.runs.items()}
+        assert states == {"gradcam": "done", "gradcam++": "done", "lime": "done", "rise": "stopped"}
+        assert app.explain.check_action("stop", ()) is False
+        assert app.explain.check_action("explain_all", ()) is True
+
+
+@pytest.mark.parametrize("switch", ["image", "folder", "model", "target"])
+async def test_nothing_stale_is_drawn_after_a_switch_while_a_method_runs(switch: str) -> None:
+    engine = FakeEngine()
+    gate = engine.hold("rise")
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        await pilot.press("r")
+        await until(pilot, engine.waiting["rise"].is_set)
+        await until(pilot, lambda: app.explain.runs["rise"].map is not None)
+        old = app.explain._subject
+        engine.gates.pop("rise")
+        if switch == "image":
+            await pilot.press("down")
+        elif switch == "folder":
+            app.explain.use_folder(Path("/elsewhere"))
+        elif switch == "model":
+            app.selection.open_task("IHC Stain (demo)")
+        else:
+            app.explain._target = "NO-IDC"
+            app.explain._again(app.explain.runs)
+        await pilot.pause()
+        assert old.ticket.withdrawn.is_set()
+        assert old.stops.get("rise") is None or old.stops["rise"].is_set()
+        gate.set()
+        await settled(pilot)
+        assert app.explain._subject is not old
+        if switch == "target":  # what ran is made anew for the other class
+            assert app.explain.runs["rise"].map.target == "NO-IDC"
+        else:
+            assert app.explain.runs["rise"].state == "idle"
+            assert app.explain.wall.card("rise").view.picture is None
+            assert app.explain.explanation is None
+
+
+async def test_a_message_of_an_old_run_changes_nothing() -> None:
+    from factories import make_explanation
+
+    from xaimed_tui import messages
+
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "l")
+        before = app.explain.explanation
+        stale = messages.MapFinished(app.explain._subject.ticket.run - 1, "rise", make_explanation())
+        app.explain.post_message(stale)
+        await settled(pilot)
+        assert app.explain.explanation is before
+        assert app.explain.runs["rise"].state == "idle"
+
+
+async def test_a_method_that_fails_says_why_and_the_others_go_on() -> None:
+    engine = FakeEngine(failures={"gradcam": ExplanationError("the network has no convolution")})
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        assert app.explain.runs["gradcam"].state == "failed"
+        assert "the network has no convolution" in caption_of(app.explain.wall.card("gradcam"))
+        assert app.explain.explanation.failures == {"gradcam": "the network has no convolution"}
+        assert set(app.explain.explanation.maps) == {"lime", "rise", "gradcam++"}
+        engine.failures.clear()
+        await press(pilot, "g")
+        assert app.explain.runs["gradcam"].state == "done"
+
+
+async def test_a_fault_of_the_program_names_the_log_and_the_app_goes_on() -> None:
+    engine = FakeEngine(failures={"rise": RuntimeError("CUDA error: \x1b[31mdevice-side assert")})
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "r")
+        assert isinstance(app.screen, FaultDialog)
+        text = screen_text(app)
+        assert "xaimed.log" in text
+        assert "␛[31mdevice-side assert" in text
+        await press(pilot, "enter", "l")
+        assert app.explain.runs["lime"].state == "done"
+
+
+async def test_a_model_that_cannot_be_loaded_says_why_where_one_chose_it() -> None:
+    engine = FakeEngine(failures={"load": BundleError("weights.pt lacks the key fc.weight", subject="Paper CNN")})
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        assert app.selection.models.has_focus
+        assert "lacks the key fc.weight" in " ".join(screen_text(app).split())
+        engine.failures.clear()
+        await press(pilot, "enter")
+        assert app.explain.images.has_focus
+
+
+async def test_a_model_that_cannot_be_used_stays_listed_with_its_reason() -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "2", "enter", "down")
+        assert "weights.pt is missing" in screen_text(app)
+        await press(pilot, "enter")
+        assert not any(call[0] == "load" for call in engine.calls)
+
+
+async def test_values_that_no_file_gives_are_shown_as_assumed() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "2")
+        assert "the output is taken as logits" in " ".join(screen_text(app).split())
+
+
+async def test_a_folder_without_images_says_so() -> None:
+    app = make_app(FakeEngine(names=()))
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        assert "no images in this folder" in screen_text(app)
+        await press(pilot, "e", "enter", "w", "s")
+        assert len(app.screen_stack) == 1
+
+
+async def test_a_folder_that_cannot_be_read_says_why() -> None:
+    app = make_app(FakeEngine(failures={"list_images": ImageError("no permission", subject="/samples")}))
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        assert "/samples: no permission" in screen_text(app)
+
+
+async def test_an_image_that_cannot_be_read_is_greyed_with_its_reason() -> None:
+    app = make_app(FakeEngine(names=("a.png", "broken.png"), refused={}))
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "down")
+        assert "the file is truncated" in " ".join(screen_text(app).split())
+        assert app.explain.images.shown[-1].reason
+
+
+async def test_no_tasks_at_all_is_said_in_words() -> None:
+    app = make_app(FakeEngine(tasks=()))
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "2")
+        assert "no tasks" in screen_text(app)
+        await press(pilot, "enter", "enter", "1", "d")
+        assert "There is no task IHC Stain (demo)" in notices(app)
+
+
+HOSTILE = "a[red]b[/]\x1b]52;c;aGk=\x07\u202egnp.x\u200b[@click=app.quit]c.png"
+
+
+async def test_names_with_markup_and_escape_codes_arrive_as_text() -> None:
+    task = make_task(
+        f"T{HOSTILE}",
+        [
+            make_entry(f"T{HOSTILE}", f"M{HOSTILE}", description=f"D{HOSTILE}"),
+            make_entry("x", "y", reason=f"R{HOSTILE}"),
+        ],
+        f"about {HOSTILE}",
+    )
+    engine = FakeEngine(tasks=(task,), names=(HOSTILE,), classes=("neg", f"C{HOSTILE}"), warnings=(f"W{HOSTILE}",))
+    app = make_app(engine)
+    async with app.run_test(size=(200, 60)) as pilot:
+        await press(pilot, "2", "tab")
+        seen = [screen_text(app)]
+        await press(pilot, "down")
+        seen.append(screen_text(app))
+        await press(pilot, "up", "enter", "e")
+        seen.append(screen_text(app))
+        await press(pilot, "t")
+        seen.append(screen_text(app))
+        await press(pilot, "escape", "right", "enter")
+        seen.append(screen_text(app))
+        await press(pilot, "escape", "w")
+        seen.append(screen_text(app))
+    for text in seen:
+        assert not set(text) & {"\x1b", "\x07", "\u202e", "\u200b"}
+    assert "a[red]b[/]␛]52;c;aGk=" in seen[0]
+    assert all("[red]" in text for text in seen[:5])
+
+
+async def test_ctrl_q_leaves_while_a_method_runs_and_stops_it() -> None:
+    engine = FakeEngine()
+    gate = engine.hold("rise")
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        await pilot.press("r")
+        await until(pilot, engine.waiting["rise"].is_set)
+        await pilot.press("ctrl+q")
+        for _ in range(100):
+            if engine.stopped:
+                break
+            await asyncio.sleep(0.02)
+        gate.set()
+    assert engine.stopped == ["rise"]
+    assert app.return_code == 0
+
+
+@pytest.mark.parametrize("keys", [("f",), ("w",), ("t",), ("question_mark",), ("enter",)])
+async def test_ctrl_q_leaves_from_every_dialog(keys: tuple[str, ...]) -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e", *keys)
+        assert len(app.screen_stack) == 2
+        await pilot.press("ctrl+q")
+        assert app._exit
+
+
+async def test_resizing_while_maps_run_keeps_them() -> None:
+    engine = FakeEngine()
+    gate = engine.hold("rise")
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        await pilot.press("e")
+        await until(pilot, engine.waiting["rise"].is_set)
+        for size in ((80, 24), (200, 60), (40, 10), (120, 40)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+        gate.set()
+        await settled(pilot)
+        assert {run.state for run in app.explain.runs.values()} == {"done"}
+
+
+async def test_one_picture_at_a_time_on_a_small_terminal_all_six_on_a_larger_one() -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        shown = [card.key for card in app.explain.wall if card.display]
+        assert shown == ["original"]
+        await press(pilot, "right", "right")
+        assert [card.key for card in app.explain.wall if card.display] == ["rise"]
+        assert app.query_one(NavBar).size.width < 12
+        await pilot.resize_terminal(120, 40)
+        await settled(pilot)
+        assert all(card.display for card in app.explain.wall)
+
+
+async def test_the_layer_of_the_cams_is_chosen_and_only_the_cams_are_made_anew() -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        engine.calls.clear()
+        await press(pilot, "y", "up", "enter")
+        made = [call for call in engine.calls if call[0] in app.explain.runs]
+        assert [(call[0], call[3]) for call in made] == [("gradcam", "features.0"), ("gradcam++", "features.0")]
+        assert set(app.explain.explanation.maps) == {"lime", "rise", "gradcam", "gradcam++"}
+
+
+async def test_another_class_is_chosen_and_all_maps_are_made_anew_for_it() -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        await press(pilot, "t", "down", "enter")
+        assert {run.map.target for run in app.explain.runs.values()} == {"NO-IDC"}
+        assert app.explain.explanation.target == "NO-IDC"
+
+
+async def test_moving_in_the_table_points_out_the_cell_in_both_pictures() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e", "right", "enter", "j", "j", "j", "j")
+        pictures = [app.screen.query_one(name).picture for name in ("#image", "#map")]
+        assert [picture.highlight for picture in pictures] == [(1, 1), (1, 1)]
+        assert pictures[0].style == "cells"
+        assert pictures[0].top == ((2, 0), (2, 1), (1, 1))
+
+
+async def test_left_and_right_go_through_the_methods_and_back_leads_to_the_one_seen_last() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e", "right", "enter", "right", "right")
+        assert "Grad-CAM " in screen_text(app).splitlines()[0]
+        await press(pilot, "escape")
+        assert app.explain.wall.active == "gradcam"
+
+
+async def test_the_numbers_in_the_detail_are_those_of_the_map() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e", "right", "enter")
+        statistics = app.explain.explanation.statistics["lime"]
+        row = next(line for line in screen_text(app).splitlines() if "bottom left" in line and "0." in line)
+        assert row.split()[0] == "1"
+        numbers = [float(word) for word in row.split() if word.startswith(("0.", "1."))]
+        expected = [statistics.mean, statistics.median, statistics.min, statistics.max, statistics.std]
+        assert [numbers[0], *numbers[2:6]] == pytest.approx([float(table[2, 0]) for table in expected], abs=5e-4)
+
+
+async def test_cells_whose_place_is_not_certain_carry_a_question_mark_and_words() -> None:
+    app = make_app(FakeEngine(settled=False))
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        assert "not certain" in caption_of(app.explain.wall.card("rise"))
+        await press(pilot, "right", "right", "enter")
+        text = screen_text(app)
+        assert "Not certain" in text
+        assert "1?" in text or "3?" in text
+
+
+async def test_a_folder_is_chosen_by_its_path(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    (tmp_path / "scans").mkdir()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "f")
+        assert isinstance(app.screen, FolderDialog)
+        path = app.screen.query_one("#folder-path")
+        path.value = str(tmp_path / "nowhere")
+        await press(pilot, "enter")
+        assert isinstance(app.screen, FolderDialog)
+        assert "is not a folder" in screen_text(app)
+        path.value = f"{tmp_path}/sc"
+        path.cursor_position = len(path.value)
+        await until(pilot, lambda: path._suggestion == f"{tmp_path}/scans/")
+        await press(pilot, "right", "enter")
+        assert ("list_images", str(tmp_path / "scans")) in engine.calls
+
+
+async def test_a_model_chosen_later_keeps_the_folder_that_was_chosen(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "3")
+        app.explain.use_folder(tmp_path)
+        await press(pilot, *TO_IMAGES)
+        assert engine.calls.count(("list_images", str(tmp_path))) == 2
+        assert ("list_images", "/samples") not in engine.calls
+
+
+async def test_task_model_and_folder_of_the_command_line_are_opened(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    app = make_app(engine, task="HIS Breast Cancer", model="Paper CNN", folder=tmp_path)
+    async with app.run_test(size=BIG) as pilot:
+        await settled(pilot)
+        assert ("load", "Paper CNN") in engine.calls
+        assert app.explain.images.has_focus
+        assert ("list_images", str(tmp_path)) in engine.calls
+
+
+async def test_a_saving_that_fails_says_why(tmp_path: Path) -> None:
+    from engine.errors import ExportError
+
+    app = make_app(FakeEngine(failures={"save": ExportError("the disk is full", subject=tmp_path)}))
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e", "w", "enter")
+        assert "the disk is full" in notices(app)
+
+
+async def test_only_what_can_be_done_is_offered() -> None:
+    engine = FakeEngine()
+    gate = engine.hold("lime")
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+
+        def offered() -> set[str]:
+            return {
+                binding.binding.description for binding in app.screen.active_bindings.values() if binding.binding.show
+            }
+
+        await press(pilot, "3")
+        assert offered() == {"Folder", "Help", "Filter"}
+        await press(pilot, *TO_IMAGES)
+        assert {"Explain", "Class", "Layer"} <= offered()
+        assert not {"Save", "Stop all", "Detail"} & offered()
+        await pilot.press("l")
+        await until(pilot, engine.waiting["lime"].is_set)
+        await pilot.pause()
+        assert {"Stop all", "Stop this"} <= offered()
+        gate.set()
+        await settled(pilot)
+        assert {"Save", "Detail"} <= offered()
+        assert "Stop all" not in offered()
+
+
+async def test_help_names_the_keys_of_the_view_and_closes_again() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "3", "question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        assert "LIME, RISE, Grad-CAM, Grad-CAM++ alone" in screen_text(app)
+        await press(pilot, "escape")
+        assert app.explain.images.has_focus
+
+
+async def test_a_hundred_thousand_rows_are_shown_and_walked_without_waiting() -> None:
+    import time
+
+    from xaimed_tui.widgets.row_list import Row
+
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        rows = app.explain.query_one("#images-list", RowList)
+        begin = time.perf_counter()
+        rows.set_rows(Row(number, f"image-{number}.png") for number in range(100_000))
+        await pilot.press("end")
+        await pilot.pause()
+        assert rows.current is not None
+        assert rows.current.key == 99_999
+        assert "image-99999.png" in screen_text(app)
+        assert time.perf_counter() - begin < 5.0
+
+
+def test_the_demo_task_is_among_the_fakes() -> None:
+    assert "IHC Stain (demo)" in [task.name for task in demo_tasks()]
