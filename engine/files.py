@@ -106,10 +106,13 @@ def read_limited(path: Path, limit: int, *, cut: bool = False) -> bytes:
     return b"".join(pieces)[:limit]
 
 
-def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+def natural_key(name: str) -> tuple[str, str]:
     """A sort key in which `image2` comes before `image10`, and case does not matter unless nothing else differs."""
     parts = _DIGITS.split(name.casefold())
-    return [(0, int(part), "") if i % 2 else (1, 0, part) for i, part in enumerate(parts)], name
+    for i in range(1, len(parts), 2):
+        digits = parts[i].lstrip("0")
+        parts[i] = f"\0{chr(len(digits))}{digits}"  # longer numbers are larger; strings compare faster than tuples
+    return "".join(parts), name
 
 
 def _explained(error: OSError | ValueError) -> tuple[str, str | None]:
