@@ -208,7 +208,9 @@ class RiseEvidence:
         """Least-squares slopes of f on the block means, and the residuals."""
         f, blocks = self.outputs(target), self._stack(self._block_means)
         centred, regressors = f - f.mean(), blocks - blocks.mean(axis=0)
-        slopes = np.linalg.lstsq(regressors, centred, rcond=1e-6)[0]
+        # Smooth masks make some block means nearly the same: directions that carry next to nothing are left out.
+        inverse = np.linalg.pinv(regressors.T @ regressors, rcond=1e-8, hermitian=True)
+        slopes = inverse @ (regressors.T @ centred)
         return slopes, centred - regressors @ slopes
 
     def _known(self, slopes: NDArray[np.float64], onto: tuple[NDArray[np.float64], ...] | None) -> NDArray[np.float64]:

@@ -58,6 +58,7 @@ class RiseMasks:
         )
         bits, shifts = np.random.SeedSequence(seed).spawn(2)
         self._bits, self._shifts = np.random.default_rng(bits), np.random.default_rng(shifts)
+        self._kernels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._drawn: list[tuple[NDArray[np.bool_], NDArray[np.int_]]] = []
 
     def __call__(self, start: int, stop: int) -> torch.Tensor:
@@ -88,10 +89,12 @@ class RiseMasks:
 
         Cov(M(y, x), M(y', x')) = p (1 - p) * rows[y, y'] * columns[x, x'], over both the grids and the shifts.
         """
-        rows, columns = (
-            np.mean([matrix @ matrix.T for matrix in upsampling(self.grid, side)], axis=0) for side in self.size
-        )
-        return rows, columns
+        if self._kernels is None:
+            rows, columns = (
+                np.mean([matrix @ matrix.T for matrix in upsampling(self.grid, side)], axis=0) for side in self.size
+            )
+            self._kernels = rows, columns
+        return self._kernels
 
 
 _BLOCK = 256

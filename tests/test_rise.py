@@ -1,0 +1,296 @@
+"""RISE: masks as the reference draws them, estimators by their formulas, errors that keep their promise."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from factories import make_image
+from networks import MeanOfOneChannel, classifier, request, small_cnn
+from skimage.transform import resize
+
+from engine.cells import part_weights
+from engine.certainty import unsettled_cells
+from engine.errors import Stopped
+from engine.explainers import rise
+from engine.explainers.base import looks_until
+from engine.explainers.perturbation import MaskedBatch
+from engine.explainers.rise import Rise, RiseEvidence
+from engine.explainers.rise_masks import RiseMasks
+from engine.grid import grid_statistics
+from engine.progress import Progress
+from engine.tuning import Tuning
+
+
+@pytest.mark.parametrize(("side", "grid"), [(50, 7), (24, 5), (33, 4)])
+def test_masks_are_those_of_the_reference_code(side: int, grid: int) -> None:
+    masks = RiseMasks((side, side), grid, 0.5, seed=3)
+    bits, shifts = masks.coarse(0, 8)
+    made = masks(0, 8)[:, 0].numpy()
+    cell = -(-side // grid)
+    for i, (y, x) in enumerate(shifts):
+        # eclique/RISE, explanations.py, generate_masks
+        full = resize(bits[i].astype(float), ((grid + 1) * cell,) * 2, order=1, mode="reflect", anti_aliasing=False)
+        np.testing.assert_allclose(made[i], full[y : y + side, x : x + side], atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_masks_however_they_are_batched() -> None:
+    whole = RiseMasks((20, 30), 4, 0.5, seed=9)(0, 700)
+    stream = RiseMasks((20, 30), 4, 0.5, seed=9)
+    parts = torch.cat([stream(start, min(start + 97, 700)) for start in range(0, 700, 97)])
+    assert torch.equal(whole, parts)
+    assert not torch.equal(whole[:5], RiseMasks((20, 30), 4, 0.5, seed=10)(0, 5))
+
+
+def test_the_exact_covariance_is_that_of_many_masks() -> None:
+    masks = RiseMasks((20, 20), 3, 0.4, seed=1)
+    drawn = masks(0, 40000)[:, 0].numpy()
+    rows, columns = masks.covariance()
+    for (y, x), (v, u) in [((3, 5), (6, 9)), ((10, 10), (10, 10)), ((0, 0), (1, 19))]:
+        seen = np.cov(drawn[:, y, x], drawn[:, v, u])[0, 1]
+        assert 0.4 * 0.6 * rows[y, v] * columns[x, u] == pytest.approx(seen, abs=0.004)
+
+
+def _evidence(f: np.ndarray, masks: RiseMasks, estimator: str, batch: int = 50, looks: int = 1) -> RiseEvidence:
+    evidence = RiseEvidence(masks, 1, estimator, looks)
+    for start in range(0, len(f), batch):
+        stop = min(start + batch, len(f))
+        probabilities = torch.from_numpy(f[start:stop, None])
+        evidence.add(MaskedBatch(start, stop, masks(start, stop), probabilities))
+    return evidence
+
+
+def _outputs(masks: RiseMasks, count: int) -> np.ndarray:
+    """An output that depends on three places, one of them not linearly."""
+    m = masks(0, count)[:, 0].double().numpy()
+    return 0.3 + 0.3 * m[:, 2, 3] - 0.1 * m[:, 15, 15] + 0.2 * (m[:, 9, 16] - 0.5) * (m[:, 18, 2] - 0.5)
+
+
+def test_the_papers_estimator_is_its_formula() -> None:
+    masks = RiseMasks((20, 20), 4, 0.5, seed=5)
+    f = _outputs(masks, 300)
+    m = masks(0, 300)[:, 0].double().numpy()
+    expected = np.einsum("n,nyx->yx", f, m) / (300 * 0.5)  # Petsiuk et al. 2018, equation 6
+    np.testing.assert_allclose(_evidence(f, masks, "paper").raw(0), expected, atol=1e-6)
+
+
+def test_the_centred_estimator_is_a_covariance_where_samples_are_few() -> None:
+    masks = RiseMasks((20, 20), 4, 0.5, seed=5)
+    f = _outputs(masks, 100)
+    m = masks(0, 100)[:, 0].double().numpy()
+    expected = np.einsum("n,nyx->yx", f - f.mean(), m - m.mean(axis=0)) / (100 * 0.5)
+    evidence = _evidence(f, masks, "centred")
+    assert not evidence.regressed
+    np.testing.assert_allclose(evidence.raw(0), expected, atol=1e-6)
+
+
+def test_the_control_variate_comes_closer_to_the_truth_at_equal_samples() -> None:
+    errors = {True: [], False: []}
+    for seed in range(12):
+        masks = RiseMasks((20, 20), 4, 0.5, seed=seed)
+        f = _outputs(masks, 400)
+        rows, columns = masks.covariance()
+        # The product term is uncorrelated with every mask pixel, since masks and their negatives are equally likely.
+        truth = 0.5 * (0.3 * np.outer(rows[2], columns[3]) - 0.1 * np.outer(rows[15], columns[15]))
+        evidence = _evidence(f, masks, "centred")
+        assert evidence.regressed
+        m = masks(0, 400)[:, 0].double().numpy()
+        plain = np.einsum("n,nyx->yx", f - f.mean(), m - m.mean(axis=0)) / (400 * 0.5)
+        errors[True].append(np.square(evidence.raw(0) - truth).mean())
+        errors[False].append(np.square(plain - truth).mean())
+    assert np.mean(errors[True]) < 0.25 * np.mean(errors[False])
+
+
+def test_cell_estimates_are_the_cell_means_of_the_map() -> None:
+    masks = RiseMasks((20, 20), 4, 0.5, seed=5)
+    f = _outputs(masks, 400)
+    thirds = part_weights(3, 20)
+    for estimator in ("centred", "paper"):
+        evidence = _evidence(f, masks, estimator)
+        means = (thirds @ evidence.raw(0) @ thirds.T).ravel()
+        np.testing.assert_allclose(evidence.cells(0).means, means, atol=1e-6)
+
+
+def test_standard_errors_match_the_spread_over_seeds() -> None:
+    estimates, variances = [], []
+    for seed in range(80):
+        masks = RiseMasks((20, 20), 4, 0.5, seed=seed)
+        cells = _evidence(_outputs(masks, 300), masks, "centred", batch=300).cells(0)
+        estimates.append(cells.means)
+        variances.append(np.diag(cells.covariance))
+    ratio = np.var(estimates, axis=0) / np.mean(variances, axis=0)
+    assert 0.6 < ratio.mean() < 1.4
+
+
+def test_of_the_choices_called_certain_at_99_percent_at_least_97_percent_are_right() -> None:
+    certain = right = 0
+    for seed in range(150):
+        masks = RiseMasks((18, 18), 3, 0.5, seed=seed)
+        m = masks(0, 1000)[:, 0].double().numpy()
+        rng = np.random.default_rng(seed)
+        places, weights = rng.integers(0, 18, (6, 2)), rng.normal(0, 0.05, 6)
+        f = 0.5 + sum(w * m[:, y, x] for w, (y, x) in zip(weights, places, strict=True))
+        f += 0.15 * (m[:, 3, 3] - 0.5) * (m[:, 14, 12] - 0.5)  # noise as far as cells go, see above
+        rows, columns = masks.covariance()
+        truth = sum(w * np.outer(rows[y], columns[x]) for w, (y, x) in zip(weights, places, strict=True))
+        thirds = part_weights(3, 18)
+        best = set(np.argsort(-(thirds @ truth @ thirds.T).ravel())[:3])
+        looks = looks_until(1000)
+        evidence = RiseEvidence(masks, 1, "centred", len(looks))
+        for start, look in zip((0, *looks), looks, strict=False):
+            drawn = torch.from_numpy(m[start:look, None].astype(np.float32))
+            evidence.add(MaskedBatch(start, look, drawn, torch.from_numpy(f[start:look, None])))
+            cells = evidence.cells(0)
+            if not unsettled_cells(cells):
+                certain += 1
+                right += set(np.argsort(-cells.means)[:3]) == best
+                break
+    assert certain > 40
+    assert right >= 0.97 * certain
+
+
+def _with_batch(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    monkeypatch.setattr(rise, "prepared_tuning", lambda _: Tuning(batch=batch, precision="fp32"))
+
+
+def test_the_same_seed_gives_the_same_map_bit_for_bit() -> None:
+    model = classifier(small_cnn(3))
+    first, second = (Rise(samples=300).explain(request(model, target=1)) for _ in range(2))
+    assert np.array_equal(first.values, second.values)
+    other = Rise(samples=300).explain(request(model, target=1, seed=2))
+    assert not np.array_equal(first.values, other.values)
+
+
+def test_batch_size_and_threads_move_the_map_by_less_than_1e_5(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = classifier(small_cnn(3))
+    maps = []
+    threads = torch.get_num_threads()
+    for batch, count in ((7, threads), (64, threads), (64, 1 if threads > 1 else 2)):
+        _with_batch(monkeypatch, batch)
+        torch.set_num_threads(count)
+        try:
+            maps.append(Rise(samples=300).explain(request(model, target=1)).values)
+        finally:
+            torch.set_num_threads(threads)
+    np.testing.assert_allclose(maps[0], maps[1], atol=1e-5)
+    np.testing.assert_allclose(maps[1], maps[2], atol=1e-5)
+
+
+def test_the_map_points_at_what_the_network_looks_at() -> None:
+    pixels = np.full((24, 24, 3), 20.0)
+    pixels[16:, 16:, 0] = 255.0  # the network sees the first channel only
+    saliency = Rise(samples=600).explain(
+        request(classifier(MeanOfOneChannel(scale=6.0)), make_image(pixels=pixels), target=1)
+    )
+    statistics = grid_statistics(saliency)
+    assert statistics.top[0] == (2, 2)
+    opposite = Rise(samples=600).explain(
+        request(classifier(MeanOfOneChannel(scale=6.0)), make_image(pixels=pixels), target=0)
+    )
+    np.testing.assert_allclose(opposite.values, 1.0 - saliency.values, atol=1e-4)
+
+
+def test_a_network_that_masks_do_not_move_gives_a_constant_map() -> None:
+    saliency = Rise(samples=64).explain(request(classifier(MeanOfOneChannel(scale=0.0)), target=1))
+    assert saliency.constant
+    assert grid_statistics(saliency).top == ()
+    assert any("constant" in sentence for sentence in saliency.warnings)
+
+
+def test_a_sure_network_still_has_a_map() -> None:
+    # p is 1 to within float32, but its complement, which the negative class is explained by, is not lost.
+    saliency = Rise(samples=200).explain(request(classifier(MeanOfOneChannel(shift=25.0)), target=1))
+    plain = Rise(samples=200).explain(request(classifier(MeanOfOneChannel(shift=4.0)), target=1))
+    assert not saliency.constant
+    assert np.corrcoef(saliency.values.ravel(), plain.values.ravel())[0, 1] > 0.9
+
+
+def test_until_certain_stops_at_a_fixed_count_whatever_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.full((24, 24, 3), 20.0)
+    pixels[:8, :8, 0], pixels[8:16, 8:16, 0], pixels[16:, 16:, 0] = 255.0, 235.0, 215.0
+    model = classifier(MeanOfOneChannel(scale=6.0))
+    samples = []
+    for batch in (16, 100):
+        _with_batch(monkeypatch, batch)
+        saliency = Rise(samples=4000, until="certain").explain(request(model, make_image(pixels=pixels), target=1))
+        assert grid_statistics(saliency).certain
+        samples.append(saliency.samples)
+    assert samples[0] == samples[1]
+    assert samples[0] in looks_until(4000)
+    assert samples[0] < 4000
+
+
+def test_stopping_keeps_the_map_so_far_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_batch(monkeypatch, 32)
+    stop = threading.Event()
+    seen: list[Progress] = []
+
+    def progress(report: Progress) -> None:
+        seen.append(report)
+        if report.done >= 96:
+            stop.set()
+
+    model = classifier(small_cnn(3))
+    asked = request(model, target=1)
+    asked = type(asked)(model, asked.tensor, asked.target, asked.seed, progress, stop)
+    saliency = Rise(samples=4000).explain(asked)
+    assert saliency.stopped
+    assert saliency.samples == 96
+    assert any("Stopped after 96 samples" in sentence for sentence in saliency.warnings)
+    assert [report.done for report in seen] == [32, 64, 96]
+    assert all(report.total == 4000 for report in seen)
+    np.testing.assert_allclose(saliency.values, Rise(samples=96).explain(request(model, target=1)).values, atol=1e-6)
+
+
+def test_stopping_before_the_first_samples_gives_no_map() -> None:
+    stop = threading.Event()
+    stop.set()
+    model = classifier(small_cnn(3))
+    asked = request(model, target=1)
+    with pytest.raises(Stopped):
+        Rise(samples=400).explain(type(asked)(model, asked.tensor, 1, 1, stop=stop))
+
+
+def test_out_of_memory_halves_the_batch_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_batch(monkeypatch, 64)
+    model = classifier(small_cnn(3))
+    expected = Rise(samples=200).explain(request(model, target=1))
+    true_logits = model.logits
+
+    def logits(tensor: torch.Tensor) -> torch.Tensor:
+        if len(tensor) > 20:
+            raise torch.cuda.OutOfMemoryError("made up")
+        return true_logits(tensor)
+
+    monkeypatch.setattr(model, "logits", logits)
+    saliency = Rise(samples=200).explain(request(model, target=1))
+    assert saliency.parameters["batch"] == 16
+    assert any("halved to 16" in sentence for sentence in saliency.warnings)
+    np.testing.assert_allclose(saliency.values, expected.values, atol=1e-5)
+
+
+def test_reduced_precision_is_given_up_where_rounding_is_as_large_as_the_effect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rise, "prepared_tuning", lambda _: Tuning(batch=32, precision="bf16"))
+    coarse = classifier(MeanOfOneChannel(scale=0.01, shift=5.0), precision="auto")
+    assert Rise(samples=64).explain(request(coarse, target=1)).parameters["precision"] == "fp32"
+    clear = classifier(MeanOfOneChannel(scale=4.0, shift=-1.0), precision="auto")
+    assert Rise(samples=64).explain(request(clear, target=1)).parameters["precision"] == "bf16"
+
+
+def test_nothing_of_the_size_of_all_masks_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_batch(monkeypatch, 32)
+    largest = 0
+    true_add = RiseEvidence.add
+
+    def add(self: RiseEvidence, batch: MaskedBatch) -> None:
+        nonlocal largest
+        largest = max(largest, batch.masks.numel())
+        true_add(self, batch)
+
+    monkeypatch.setattr(RiseEvidence, "add", add)
+    Rise(samples=1000).explain(request(classifier(small_cnn(3)), target=1))
+    assert largest == 32 * 24 * 24
