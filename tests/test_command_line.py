@@ -16,7 +16,10 @@ import pytest
 from PIL import Image
 
 import engine
+from engine.cli import model
 from engine.cli.main import AppRequest, run
+from engine.errors import ImageError
+from engine.images.raster import read_image
 from engine.places import bundled_tasks
 
 HEAVY = ("torch", "torchvision", "textual", "skimage", "lime", "pytorch_grad_cam", "matplotlib", "PIL", "numpy", "rich")
@@ -243,6 +246,22 @@ def test_images_that_all_fail_are_each_reported_before_torch_is_loaded(
             assert line.startswith(f"xaimed: {path}: ")
             assert reason in line
     assert not (tmp_path / "results").exists()
+
+
+def test_what_a_decoder_writes_to_standard_error_stays_away(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, compression="tiff_lzw")
+    data = path.read_bytes()
+    path.write_bytes(data[:60] + bytes([255] * 200) + data[260:])
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(path)
+    assert capfd.readouterr().err != "", "libtiff says something"
+    with pytest.raises(ImageError, match="damaged"):
+        model.read(path)
+    assert capfd.readouterr().err == ""
+    os.write(2, b"open again")
+    assert capfd.readouterr().err == "open again"
 
 
 def test_a_reader_that_leaves_early_is_no_fault() -> None:

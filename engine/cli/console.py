@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -90,6 +91,27 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_row(*(Text(safe_text(cell)) for cell in row))
     with _writing():
         console.print(table)
+
+
+@contextmanager
+def muted_libraries() -> Iterator[None]:
+    """Keep what native libraries write to standard error (libtiff does, about damaged files) from the terminal.
+
+    What is wrong with a file is raised and reported in one line of ours.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # it was closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _bars_are_welcome() -> bool:

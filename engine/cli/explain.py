@@ -111,10 +111,10 @@ def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) 
     from engine.cli.console import following
     from engine.explanation import METHOD_NAMES, explain
     from engine.export.folder import save_explanation
-    from engine.images.raster import read_image
 
+    image = model.read(path)  # before the bars: it mutes standard error
     with following(path.name, dict(METHOD_NAMES)) as progress:
-        explanation = explain(classifier, read_image(path), settings, progress=progress)
+        explanation = explain(classifier, image, settings, progress=progress)
     return explanation, save_explanation(explanation, out)
 
 

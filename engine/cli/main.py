@@ -90,10 +90,7 @@ def _run(argv: Sequence[str], open_app: Callable[[AppRequest], int]) -> int:
         case "demo":
             folder, bundle = demo.find(chosen)
             return open_app(AppRequest(tasks=folder, task=bundle.task, model=bundle.name, folder=bundle.samples))
-    if not sys.warnoptions:
-        import warnings
-
-        warnings.simplefilter("ignore")  # libraries speaking to programmers
+    _silence_libraries()
     command: Callable[[argparse.Namespace], int] = arguments.run
     return command(arguments)
 
@@ -136,6 +133,17 @@ class _Parser(argparse.ArgumentParser):
 def _failed(message: str) -> int:
     print_failure(message)
     return FAILED
+
+
+def _silence_libraries() -> None:
+    """Keep warnings and log records, which libraries write for programmers, from standard error."""
+    import logging
+    import warnings
+
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    if not logging.getLogger().handlers:
+        logging.getLogger().addHandler(logging.NullHandler())  # records without a handler would be printed
 
 
 def _drop_output() -> None:

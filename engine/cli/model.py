@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from engine.bundle import ModelBundle
     from engine.classifier import Classifier, Precision
+    from engine.images.raster import MedicalImage
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
@@ -47,18 +48,32 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
 
 def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
     """The images that the model takes, as far as their headers tell; the others are reported on standard error."""
-    from engine.cli.console import print_failure
+    from engine.cli.console import muted_libraries, print_failure
     from engine.images.compliance import check_file
 
     fit = []
     for path in images:
         try:
-            check_file(path, bundle.input)
+            with muted_libraries():
+                check_file(path, bundle.input)
         except (ImageError, NotCompliantError) as error:
             print_failure(error.message)
         else:
             fit.append(path)
     return fit
+
+
+def read(path: Path) -> MedicalImage:
+    """An image; libraries that decode it write nothing to the terminal.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    from engine.cli.console import muted_libraries
+    from engine.images.raster import read_image
+
+    with muted_libraries():
+        return read_image(path)
 
 
 def about(path: Path, error: XAIMedError) -> str:

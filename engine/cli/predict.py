@@ -33,7 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
         TaskError, BundleError, DeviceError: nothing can be classified.
     """
     from engine.cli.console import counting, print_json
-    from engine.images.raster import read_image
 
     bundle = model.find_bundle(arguments)
     images = model.fit_for(bundle, arguments.images)
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         with counting("Images", len(images)) as (count_on, say):
             for path in images:
                 try:
-                    diagnosis = classifier.diagnose(read_image(path))
+                    diagnosis = classifier.diagnose(model.read(path))
                 except XAIMedError as error:
                     say(model.about(path, error))
                 else:
