@@ -31,7 +31,8 @@ def test_one_logit_stands_for_two_classes() -> None:
 
 
 def test_a_sure_network_keeps_its_logit() -> None:
-    diagnosis = classifier(MeanOfOneChannel(shift=60.0), classes=("no", "yes")).diagnose(make_image(height=24, width=24))
+    model = classifier(MeanOfOneChannel(shift=60.0), classes=("no", "yes"))
+    diagnosis = model.diagnose(make_image(height=24, width=24))
     assert diagnosis.logits[1] > 60.0
     assert diagnosis.probabilities[1] == 1.0
     assert 0.0 < diagnosis.probabilities[0] < 1e-25

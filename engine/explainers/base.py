@@ -25,6 +25,9 @@ PREVIEW_EVERY = 0.25
 FEWEST_SAMPLES = 16
 """A method stopped before this many samples has no map worth showing."""
 
+_ROUNDING = 1e-5
+"""Differences of logits below this are float32's rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -119,6 +122,12 @@ def scaled_map(
         cells=cells,
         warnings=warnings,
     )
+
+
+def unmoved(outputs: NDArray[np.float64]) -> bool:
+    """Whether (N,) probabilities differ by no more than float32's rounding of the logits behind them."""
+    slope = float((outputs * (1.0 - outputs)).max())
+    return float(np.ptp(outputs)) <= _ROUNDING * slope
 
 
 class Reporter:

@@ -17,7 +17,7 @@ import torch
 from engine.cells import CELLS, GRID, cell_slices
 from engine.certainty import unsettled_cells
 from engine.errors import ExplanationError, Stopped
-from engine.explainers.base import Reporter, Request, looks_until, scaled_map
+from engine.explainers.base import Reporter, Request, looks_until, scaled_map, unmoved
 from engine.explainers.perturbation import MaskedForward, prepared_tuning
 from engine.explainers.superpixels import Superpixels, superpixels
 from engine.saliency import CellEstimate, Parameter, SaliencyMap
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _RIDGE = 1.0
 _FEWEST_A_SUPERPIXEL = 2
-_CONSTANT = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class Lime:
                 samples=done,
                 seed=request.seed,
                 cells=cells,
-                constant=float(np.ptp(fit.coefficients)) <= _CONSTANT,
+                constant=unmoved(column),
                 stopped=stopped,
                 warnings=(*loop.warnings, *_doubts(segments, fit)),
             )

@@ -18,7 +18,7 @@ import torch
 from engine.cells import GRID, part_weights
 from engine.certainty import unsettled_cells
 from engine.errors import Stopped
-from engine.explainers.base import FEWEST_SAMPLES, Reporter, Request, looks_until, scaled_map
+from engine.explainers.base import FEWEST_SAMPLES, Reporter, Request, looks_until, scaled_map, unmoved
 from engine.explainers.perturbation import MaskedBatch, MaskedForward, prepared_tuning
 from engine.explainers.rise_masks import RiseMasks
 from engine.saliency import CellEstimate, Parameter, SaliencyMap
@@ -31,9 +31,6 @@ _REGRESSORS = 6
 
 _ENOUGH = 4
 """Samples a regression coefficient must have; with fewer, the control variate would add noise and is left out."""
-
-_ROUNDING = 1e-5
-"""Differences of logits below this are float32's rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +158,7 @@ class RiseEvidence:
 
     def constant(self, target: int) -> bool:
         """Whether the output moved by no more than float32's rounding."""
-        f = self.outputs(target)
-        slope = float((f * (1.0 - f)).max())
-        return float(f.max() - f.min()) <= _ROUNDING * slope
+        return unmoved(self.outputs(target))
 
     def raw(self, target: int) -> NDArray[np.float64]:
         """(H, W): the map in units of probability, before scaling."""
