@@ -10,7 +10,6 @@ from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-import engine
 from engine.consensus import Consensus, consensus
 from engine.errors import ExplanationError, Stopped
 from engine.explainers.base import Explainer, Request
@@ -290,9 +289,10 @@ def _place(method: str) -> int:
 def _environment(classifier: Classifier) -> dict[str, str]:
     import torch
 
-    versions = {name: metadata.version(name) for name in ("torch", "numpy", "lime", "grad-cam", "scikit-image")}
+    versions = {
+        name: metadata.version(name) for name in ("xaimed", "torch", "numpy", "lime", "grad-cam", "scikit-image")
+    }
     return {
-        "xaimed": engine.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         **versions,
