@@ -485,7 +485,8 @@ TRAINING (train.py, seed {seed})
   Stain augmentation: a patch is unmixed into haematoxylin, eosin and a residual; each is multiplied by
   1 +- {recipe.gain:g} and shifted by up to {recipe.bias:g} standard deviations at random; then they are mixed again.
   The recipe was chosen among a few on the development patients (weight decay on one fold only; the rule for the
-  offset after an earlier run, whose test results were known by then). The shipped weights were trained on all of these, the folds' training and validation patients together; only the test patients are new to them.
+  offset after an earlier run, whose test results were known by then). The shipped weights were trained
+  on all development patients, the folds' training and validation sets together; only the test patients are new.
   {arm.offset:+.3f} was added to the last bias: it gave the cross-validated logits the best mean F1 of both classes at
   probability 0.5, averaged over the share of IDC here and the 28 % of the whole data set.
 
@@ -532,7 +533,7 @@ images = "H&E-stained breast tissue, RGB patches of 50x50 pixels, about 4 microm
 
 [training]
 data = "A subset of Breast Histopathology Images (CC0): Cruz-Roa et al. 2014; Janowczyk and Madabhushi 2016."
-split = "By patient: 20 % test, never trained on; five-fold cross-validation on the others, then training on all of them."
+split = "By patient: 20 % test, never trained on; five-fold cross-validation on the others, then trained on them."
 script = "train.py"
 
 [performance]
