@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
 
+from engine.threads import wait_politely
+
 if TYPE_CHECKING:
     from syrupy.location import PyTestLocation
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 def _snapshots(cls: type[SVGImageExtension], *, test_location: PyTestLocation) -> str:
     return str(Path(__file__).parents[1] / "snapshots")
 
+
+wait_politely()  # as the program does, before any test imports torch
 
 # At module level, not in a fixture: syrupy asks for it when it looks for unused snapshots, after all tests.
 SVGImageExtension.dirname = classmethod(_snapshots)  # type: ignore[method-assign, assignment]
