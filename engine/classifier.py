@@ -16,6 +16,7 @@ from engine.anatomy import Anatomy, LayerInfo, before_head, examine, flat_output
 from engine.bundle import ModelBundle
 from engine.diagnosis import Diagnosis
 from engine.errors import BundleError, DeviceError, ExplanationError
+from engine.folding import fold_batch_norm
 from engine.images.compliance import check_compliance
 from engine.images.raster import MedicalImage
 from engine.images.view import network_input
@@ -24,6 +25,8 @@ from engine.network import build_network
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_ROUNDING = 1e-4
+"""Largest difference of logits, relative to their size, that may come from folding."""
 _NEARLY_ONE = 1.0 - 2.0**-24
 """float32's last value below 1: a probability that the network itself has rounded to 1 has lost its logit."""
 
@@ -70,6 +73,8 @@ class Classifier:
         self.activation, assumed = _settle_activation(bundle, network, self.anatomy, self._subject)
         self.classes, more = _settle_classes(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *assumed, *more)
+        self._folded: nn.Module | None = None
+        self._tried_folding = False
         self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
@@ -178,15 +183,44 @@ class Classifier:
             warnings=warnings,
         )
 
-    def logits(self, tensor: torch.Tensor) -> torch.Tensor:
+    def logits(self, tensor: torch.Tensor, *, folded: bool = False) -> torch.Tensor:
         """(B, outputs): the network's scores before its final sigmoid or softmax, with gradients where enabled.
 
         A final `nn.Sigmoid` or `nn.Softmax` module is left out by taking its input. An activation inside the network's
         own code cannot be left out: its inverse is taken, which loses what the activation has already rounded away.
+
+        Args:
+            tensor: (B, C, H, W) normalised input.
+            folded: use the copy made by `fold`, if there is one.
         """
+        return self._scores(self._folded if folded and self._folded is not None else self.network, tensor)
+
+    @property
+    def folded(self) -> bool:
+        """Whether the many passes use a copy with folded batch normalisation."""
+        return self._folded is not None
+
+    def fold(self, example: torch.Tensor) -> bool:
+        """Make a copy with folded batch normalisation for the many passes; whether there is one.
+
+        It is taken only if its logits for `example` differ from the network's by no more than float32's rounding.
+        """
+        if not self._tried_folding:
+            self._tried_folding = True
+            copy = fold_batch_norm(self.network)
+            if copy is not None:
+                copy = copy.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                with torch.inference_mode():
+                    expected, given = self._scores(self.network, example), self._scores(copy, example)
+                scale = max(float(expected.abs().max()), 1e-3)
+                if float((expected - given).abs().max()) <= _ROUNDING * scale:
+                    self._folded = copy
+        return self.folded
+
+    def _scores(self, network: nn.Module, tensor: torch.Tensor) -> torch.Tensor:
         batch = tensor.shape[0]
-        with before_head(self.network, self.anatomy.head) as taken:
-            output = self.network(tensor)
+        with before_head(network, self.anatomy.head) as taken:
+            output = network(tensor)
         if self.anatomy.head is not None:
             return flat_output(taken[-1], batch, self._subject)
         output = flat_output(output, batch, self._subject)

@@ -30,7 +30,7 @@ _LONGEST_ROUND = 1.0
 _ROUNDS = 5
 _REDUCED_WORTH_IT = 1.2
 """Reduced precision must be this much faster to be taken."""
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)

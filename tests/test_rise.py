@@ -259,10 +259,10 @@ def test_out_of_memory_halves_the_batch_and_is_said(monkeypatch: pytest.MonkeyPa
     expected = Rise(samples=200).explain(request(model, target=1))
     true_logits = model.logits
 
-    def logits(tensor: torch.Tensor) -> torch.Tensor:
+    def logits(tensor: torch.Tensor, *, folded: bool) -> torch.Tensor:
         if len(tensor) > 20:
             raise torch.cuda.OutOfMemoryError("made up")
-        return true_logits(tensor)
+        return true_logits(tensor, folded=folded)
 
     monkeypatch.setattr(model, "logits", logits)
     saliency = Rise(samples=200).explain(request(model, target=1))

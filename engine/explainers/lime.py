@@ -139,6 +139,7 @@ class Lime:
             "device": loop.classifier.device,
             "precision": loop.precision,
             "batch": loop.batch,
+            "batch_norm_folded": loop.classifier.folded,
         }
 
 

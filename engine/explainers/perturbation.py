@@ -120,7 +120,7 @@ class MaskedForward:
             chunk = masks[at : at + self.batch]
             try:
                 with self.classifier.many_passes(self.precision):
-                    logits = self.classifier.logits(self._masked(chunk))
+                    logits = self.classifier.logits(self._masked(chunk), folded=True)
                     parts.append(self.classifier.probabilities(logits))
             except torch.cuda.OutOfMemoryError as error:
                 if len(chunk) == 1:
@@ -154,10 +154,11 @@ class MaskedForward:
 def prepared_tuning(request: Request) -> Tuning:
     """Batch size and precision for this classifier; measured once per model and device, see `engine.tuning`."""
     classifier = request.classifier
+    classifier.fold(request.tensor)
 
     def probe(images: torch.Tensor, precision: str) -> None:
         with classifier.many_passes(precision):
-            classifier.probabilities(classifier.logits(images)).cpu()
+            classifier.probabilities(classifier.logits(images, folded=True)).cpu()
 
     return tune(
         probe,

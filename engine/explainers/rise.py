@@ -101,6 +101,7 @@ class Rise:
             "device": loop.classifier.device,
             "precision": loop.precision,
             "batch": loop.batch,
+            "batch_norm_folded": loop.classifier.folded,
         }
 
 
