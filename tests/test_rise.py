@@ -54,7 +54,7 @@ def test_the_exact_covariance_is_that_of_many_masks() -> None:
 
 
 def _evidence(f: np.ndarray, masks: RiseMasks, estimator: str, batch: int = 50, looks: int = 1) -> RiseEvidence:
-    evidence = RiseEvidence(masks, 1, estimator, looks)
+    evidence = RiseEvidence(masks, 0, estimator, looks)
     for start in range(0, len(f), batch):
         stop = min(start + batch, len(f))
         probabilities = torch.from_numpy(f[start:stop, None])
@@ -73,7 +73,7 @@ def test_the_papers_estimator_is_its_formula() -> None:
     f = _outputs(masks, 300)
     m = masks(0, 300)[:, 0].double().numpy()
     expected = np.einsum("n,nyx->yx", f, m) / (300 * 0.5)  # Petsiuk et al. 2018, equation 6
-    np.testing.assert_allclose(_evidence(f, masks, "paper").raw(0), expected, atol=1e-6)
+    np.testing.assert_allclose(_evidence(f, masks, "paper").raw(), expected, atol=1e-6)
 
 
 def test_the_centred_estimator_is_a_covariance_where_samples_are_few() -> None:
@@ -83,7 +83,7 @@ def test_the_centred_estimator_is_a_covariance_where_samples_are_few() -> None:
     expected = np.einsum("n,nyx->yx", f - f.mean(), m - m.mean(axis=0)) / (100 * 0.5)
     evidence = _evidence(f, masks, "centred")
     assert not evidence.regressed
-    np.testing.assert_allclose(evidence.raw(0), expected, atol=1e-6)
+    np.testing.assert_allclose(evidence.raw(), expected, atol=1e-6)
 
 
 def test_the_control_variate_comes_closer_to_the_truth_at_equal_samples() -> None:
@@ -98,7 +98,7 @@ def test_the_control_variate_comes_closer_to_the_truth_at_equal_samples() -> Non
         assert evidence.regressed
         m = masks(0, 400)[:, 0].double().numpy()
         plain = np.einsum("n,nyx->yx", f - f.mean(), m - m.mean(axis=0)) / (400 * 0.5)
-        errors[True].append(np.square(evidence.raw(0) - truth).mean())
+        errors[True].append(np.square(evidence.raw() - truth).mean())
         errors[False].append(np.square(plain - truth).mean())
     assert np.mean(errors[True]) < 0.25 * np.mean(errors[False])
 
@@ -109,15 +109,15 @@ def test_cell_estimates_are_the_cell_means_of_the_map() -> None:
     thirds = part_weights(3, 20)
     for estimator in ("centred", "paper"):
         evidence = _evidence(f, masks, estimator)
-        means = (thirds @ evidence.raw(0) @ thirds.T).ravel()
-        np.testing.assert_allclose(evidence.cells(0).means, means, atol=1e-6)
+        means = (thirds @ evidence.raw() @ thirds.T).ravel()
+        np.testing.assert_allclose(evidence.cells().means, means, atol=1e-6)
 
 
 def test_standard_errors_match_the_spread_over_seeds() -> None:
     estimates, variances = [], []
     for seed in range(80):
         masks = RiseMasks((20, 20), 4, 0.5, seed=seed)
-        cells = _evidence(_outputs(masks, 300), masks, "centred", batch=300).cells(0)
+        cells = _evidence(_outputs(masks, 300), masks, "centred", batch=300).cells()
         estimates.append(cells.means)
         variances.append(np.diag(cells.covariance))
     ratio = np.var(estimates, axis=0) / np.mean(variances, axis=0)
@@ -138,11 +138,11 @@ def test_of_the_choices_called_certain_at_99_percent_at_least_97_percent_are_rig
         thirds = part_weights(3, 18)
         best = set(np.argsort(-(thirds @ truth @ thirds.T).ravel())[:3])
         looks = looks_until(1000)
-        evidence = RiseEvidence(masks, 1, "centred", len(looks))
+        evidence = RiseEvidence(masks, 0, "centred", len(looks))
         for start, look in zip((0, *looks), looks, strict=False):
             drawn = torch.from_numpy(m[start:look, None].astype(np.float32))
             evidence.add(MaskedBatch(start, look, drawn, torch.from_numpy(f[start:look, None])))
-            cells = evidence.cells(0)
+            cells = evidence.cells()
             if not unsettled_cells(cells):
                 certain += 1
                 right += set(np.argsort(-cells.means)[:3]) == best

@@ -60,27 +60,27 @@ class Rise:
         hidden = torch.zeros(1, device=request.tensor.device)
         loop = MaskedForward.prepare(request, hidden, masks, tuning)
         looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
-        evidence = RiseEvidence(masks, len(request.classifier.classes), self.estimator, len(looks))
+        evidence = RiseEvidence(masks, request.target, self.estimator, len(looks))
         reporter = Reporter(self.key, self.samples, request.progress)
 
         def result(stopped: bool = False) -> SaliencyMap:
             return scaled_map(
-                evidence.raw(request.target),
+                evidence.raw(),
                 request,
                 method=self.key,
                 parameters=self._parameters(loop, evidence),
                 started=started,
                 samples=evidence.count,
                 seed=request.seed,
-                cells=evidence.cells(request.target),
-                constant=evidence.constant(request.target),
+                cells=evidence.cells(),
+                constant=evidence.constant(),
                 stopped=stopped,
                 warnings=tuple(loop.warnings),
             )
 
         for batch in loop.run(self.samples, request.stop, looks):
             evidence.add(batch)
-            if self.until == "certain" and batch.stop in looks and not unsettled_cells(evidence.cells(request.target)):
+            if self.until == "certain" and batch.stop in looks and not unsettled_cells(evidence.cells()):
                 break
             ready = evidence.count >= FEWEST_SAMPLES and batch.stop < self.samples and reporter.wants_preview()
             reporter.report(batch.stop, result() if ready else None)
@@ -106,15 +106,23 @@ class Rise:
 
 
 class RiseEvidence:
-    """What has been seen so far, reduced to sums: maps of every class can be had from it at any time.
+    """What has been seen so far, reduced to sums: the map of the target class can be had from it at any time.
 
-    With d = M - p and the rows r = (f_0 - c_0, ..., w - p, 1), it keeps sum(r d) as (rows, H * W) in float64, and f
-    and the masks' cell means of every sample.
+    With d = M - p and the rows r = (f - c, w - p, 1), it keeps sum(r d) as (rows, H * W) in float64, and f, the block
+    means w and the cell means of every sample's mask.
     """
 
-    def __init__(self, masks: RiseMasks, classes: int, estimator: str, looks: int) -> None:
+    def __init__(self, masks: RiseMasks, target: int, estimator: str, looks: int) -> None:
+        """Start with nothing seen.
+
+        Args:
+            masks: where the masks come from.
+            target: index of the class to explain.
+            estimator: `centred` or `paper`.
+            looks: how often the choice of cells may be looked at.
+        """
         height, width = masks.size
-        self._masks, self._classes, self._estimator, self._looks = masks, classes, estimator, looks
+        self._masks, self._target, self._estimator, self._looks = masks, target, estimator, looks
         side = min(_REGRESSORS, height, width)
         self._blocks = tuple(part_weights(side, length) for length in masks.size)
         self._thirds = tuple(part_weights(GRID, length) for length in masks.size)
@@ -123,7 +131,7 @@ class RiseEvidence:
             tuple(torch.tensor(w, dtype=torch.float32, device=device) for w in pair)
             for pair in (self._blocks, self._thirds)
         ]
-        rows = classes + side * side + 1
+        rows = 1 + side * side + 1
         self._sums = torch.zeros(rows, height * width, dtype=torch.float64, device=device)
         self._centre: torch.Tensor | None = None
         self._outputs: list[torch.Tensor] = []
@@ -141,55 +149,56 @@ class RiseEvidence:
         """Take in one batch."""
         p = self._masks.probability
         masks = batch.masks[:, 0]
+        f = batch.probabilities[:, self._target]
         if self._centre is None:
             # Any constant near f keeps the sums small; the first sample's does not depend on the batch size.
-            self._centre = batch.probabilities[:1].clone()
+            self._centre = f[:1].clone()
         blocks, cells = ((rows @ masks @ columns.T).flatten(1) - p for rows, columns in self._on_device)
         ones = torch.ones(len(masks), 1, device=masks.device)
-        table = torch.cat([(batch.probabilities - self._centre).float(), blocks, ones], dim=1)
+        table = torch.cat([(f - self._centre).float()[:, None], blocks, ones], dim=1)
         self._sums += table.T @ (masks - p).flatten(1)
-        self._outputs.append(batch.probabilities)
+        self._outputs.append(f)
         self._block_means.append(blocks)
         self._cell_means.append(cells)
         self.count += len(masks)
 
-    def outputs(self, target: int) -> NDArray[np.float64]:
+    def outputs(self) -> NDArray[np.float64]:
         """(N,) probabilities of the target class."""
-        return np.asarray(torch.cat(self._outputs)[:, target].cpu().numpy())
+        return self._stack(self._outputs)
 
-    def constant(self, target: int) -> bool:
+    def constant(self) -> bool:
         """Whether the output moved by no more than float32's rounding."""
-        return unmoved(self.outputs(target))
+        return unmoved(self.outputs())
 
-    def raw(self, target: int) -> NDArray[np.float64]:
+    def raw(self) -> NDArray[np.float64]:
         """(H, W): the map in units of probability, before scaling."""
         p, n = self._masks.probability, self.count
         assert self._centre is not None
         sums = self._sums.cpu().numpy()
-        weighted, ones = sums[target], sums[-1]
-        centre = float(self._centre[0, target])
+        weighted, ones = sums[0], sums[-1]
+        centre = float(self._centre)
         if self._estimator == "paper":
             # sum(f M) = sum((f - c)(M - p)) + c sum(M - p) + p sum(f)
-            total = weighted + centre * ones + p * self.outputs(target).sum()
+            total = weighted + centre * ones + p * self.outputs().sum()
             return np.asarray((total / (n * p)).reshape(self._masks.size))
-        residual = weighted - (self.outputs(target).mean() - centre) * ones
+        residual = weighted - (self.outputs().mean() - centre) * ones
         if not self.regressed:
             return np.asarray((residual / (n * p)).reshape(self._masks.size))
-        slopes, _ = self._regression(target)
+        slopes, _ = self._regression()
         means = self._stack(self._block_means).mean(axis=0)
-        residual = residual - slopes @ (sums[self._classes : -1] - means[:, None] * ones)
+        residual = residual - slopes @ (sums[1:-1] - means[:, None] * ones)
         return np.asarray((self._known(slopes, None) + residual.reshape(self._masks.size) / n) / p)
 
-    def cells(self, target: int) -> CellEstimate:
+    def cells(self) -> CellEstimate:
         """The cell means of `raw` and their covariance."""
         p, n = self._masks.probability, self.count
-        f, cells = self.outputs(target), self._stack(self._cell_means)
+        f, cells = self.outputs(), self._stack(self._cell_means)
         if self._estimator == "paper":
             terms = f[:, None] * (cells + p) / p
             known = np.zeros(GRID * GRID)
             freedom = n
         elif self.regressed:
-            slopes, residual = self._regression(target)
+            slopes, residual = self._regression()
             terms = residual[:, None] * cells / p
             known = self._known(slopes, self._thirds).ravel() / p
             freedom = n - len(slopes)
@@ -200,9 +209,9 @@ class RiseEvidence:
         spread = np.cov(terms.T, bias=True) if n > 1 else np.full((9, 9), np.inf)
         return CellEstimate(known + terms.mean(axis=0), spread / max(freedom, 1), self._looks)
 
-    def _regression(self, target: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _regression(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Least-squares slopes of f on the block means, and the residuals."""
-        f, blocks = self.outputs(target), self._stack(self._block_means)
+        f, blocks = self.outputs(), self._stack(self._block_means)
         centred, regressors = f - f.mean(), blocks - blocks.mean(axis=0)
         # Smooth masks make some block means nearly the same: directions that carry next to nothing are left out.
         inverse = np.linalg.pinv(regressors.T @ regressors, rcond=1e-8, hermitian=True)
