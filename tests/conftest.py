@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _snapshots(cls: type[SVGImageExtension], *, test_location: PyTestLocation) -> str:
-    return str(Path(__file__).parents[1] / "snapshots")
+    return str(Path(__file__).parents[1] / "snapshots" / Path(test_location.filepath).stem)
 
 
 wait_politely()  # as the program does, before any test imports torch

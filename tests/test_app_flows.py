@@ -188,8 +188,7 @@ async def test_nothing_stale_is_drawn_after_a_switch_while_a_method_runs(switch:
         else:
             app.explain._target = "NO-IDC"
             app.explain._again(app.explain.runs)
-        await pilot.pause()
-        assert old.ticket.withdrawn.is_set()
+        await until(pilot, old.ticket.withdrawn.is_set)
         assert old.stops.get("rise") is None or old.stops["rise"].is_set()
         gate.set()
         await settled(pilot)

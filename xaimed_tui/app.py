@@ -42,7 +42,7 @@ class XAIMedApp(App[int]):
     CSS_PATH = "app.tcss"
     TITLE = "XAIMed"
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared by the base class
         (0, "-slim"),
         (100, "-medium"),
         (150, "-wide"),
@@ -90,7 +90,7 @@ class XAIMedApp(App[int]):
     def on_mount(self) -> None:
         """Paint, then do everything else."""
         self.query_one(HomeView).focus_first()
-        self._state("loading the network library…")
+        self.say("loading the network library…")
         self.call_after_refresh(self._begin)
 
     async def _begin(self) -> None:
@@ -121,7 +121,8 @@ class XAIMedApp(App[int]):
 
         return self.screen_stack[0].query_one(ExplainView)
 
-    def _state(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Show what goes on, in the line at the top and below the bar."""
         base = self.screen_stack[0]
         base.query_one(TopBar).state = text
         base.query_one(NavBar).state = text
@@ -134,6 +135,10 @@ class XAIMedApp(App[int]):
         base = self.screen_stack[0]
         current = base.query_one(ContentSwitcher).current
         base.query_one(NavBar).narrow = width < {"home": 110, "selection": 150}.get(current or "", 190)
+
+    def on_unmount(self) -> None:
+        """However the app ends, no work goes on behind it."""
+        self.jobs.stop_everything()
 
     # Going somewhere
 
@@ -204,24 +209,24 @@ class XAIMedApp(App[int]):
     def on_library_loaded(self) -> None:
         """Networks can be loaded."""
         if self.query_one(TopBar).state.startswith("loading the network library"):
-            self._state("ready")
+            self.say("ready")
 
     def on_model_loading(self, message: messages.ModelLoading) -> None:
         """Say which network is being loaded."""
-        self._state(f"loading {safe_text(message.bundle.name, limit=30)}…")
+        self.say(f"loading {safe_text(message.bundle.name, limit=30)}…")
 
     def on_model_loaded(self, message: messages.ModelLoaded) -> None:
         """Take the network to the images."""
         bundle = message.bundle
         self.screen_stack[0].query_one(TopBar).model = safe_text(f"{bundle.task} / {bundle.name}")
-        self._state(f"ready on {safe_text(message.model.device, limit=20)}")
+        self.say(f"ready on {safe_text(message.model.device, limit=20)}")
         self.explain.use_model(bundle, message.model)
         self.action_go("explain")
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say in words what went wrong; views show it in their place too."""
         if message.what in ("library", "model"):
-            self._state("no network loaded" if message.what == "library" else "the network could not be loaded")
+            self.say("no network loaded" if message.what == "library" else "the network could not be loaded")
         self.notify(message.reason, title="Not done", severity="error", timeout=10, markup=False)
 
     def on_fault_found(self, message: messages.FaultFound) -> None:

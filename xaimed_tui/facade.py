@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.bundle import InputSpec, ModelBundle
+    from engine.classifier import Classifier
     from engine.diagnosis import Diagnosis
     from engine.explanation import Explanation, Settings
     from engine.grid import GridStatistics
@@ -219,7 +220,7 @@ class RealEngine:
         return save_explanation(explanation, folder)
 
 
-def _classifier(model: Model):  # type: ignore[no-untyped-def]
+def _classifier(model: Model) -> Classifier:
     """The engine's classifier behind a model that `RealEngine.load` returned."""
     from engine.classifier import Classifier
 

@@ -188,8 +188,8 @@ class Jobs:
         self._lanes["tasks"].put(lambda: self._guarded("tasks", ticket, target, work))
 
     def load_model(self, target: Widget, bundle: ModelBundle) -> int:
-        """Load a network; work on the one before it stops."""
-        self.withdraw("image", "explain")
+        """Load a network; methods at work on the one before it stop, and keep what they have."""
+        self.stop_methods()
         ticket = self._ticket("model")
 
         def work() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from engine.images.raster import MedicalImage
     from engine.saliency import SaliencyMap
     from engine.tasks import Task
-    from xaimed_tui.jobs import Model
+    from xaimed_tui.facade import Model
 
 
 @dataclass

@@ -45,18 +45,20 @@ def seconds_text(seconds: float) -> str:
 def reflow(text: str) -> str:
     """Plain text that was broken into long lines by hand, so that it can be broken anew to the width of a pane.
 
-    A line is joined to the one before it if both belong to a paragraph: not indented, and the one before was long.
-    Tables, lists and short lines stay as they are.
+    A line is joined to the one before it if both are prose, equally indented, and the one before was long. Tables
+    (two spaces inside a line), lists and short lines stay as they are.
     """
     lines: list[str] = []
-    long_before = False
+    indent_of_long: int | None = None
     for line in text.split("\n"):
-        plain = bool(line) and not line[0].isspace()
-        if plain and long_before and line[0] not in "-*#|":
-            lines[-1] = f"{lines[-1].rstrip()} {line}"
+        words = line.strip()
+        indent = len(line) - len(line.lstrip())
+        prose = bool(words) and "  " not in words and words[0] not in "-*#|"
+        if prose and indent == indent_of_long:
+            lines[-1] = f"{lines[-1].rstrip()} {words}"
         else:
             lines.append(line)
-        long_before = plain and len(line) >= LONG_LINE
+        indent_of_long = indent if prose and len(line) >= LONG_LINE else None
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 from engine.text import safe_text
 from xaimed_tui.facade import RealEngine, log_file
@@ -80,7 +80,7 @@ def native_output_in_log() -> Iterator[None]:
     except OSError:
         sink = os.open(os.devnull, os.O_WRONLY)
     streams: tuple[tuple[str, int], ...] = (("__stdout__", 1), ("__stderr__", 2))
-    kept: list[tuple[str, int, int, IO[str] | None, IO[str]]] = []
+    kept: list[tuple[str, int, int, TextIO | None, TextIO]] = []
     try:
         for name, number in streams:
             old = getattr(sys, name)
@@ -93,9 +93,9 @@ def native_output_in_log() -> Iterator[None]:
             os.dup2(sink, number)
         yield
     finally:
-        for name, number, copy, old, new in kept:
-            new.flush()
+        for name, number, copy, before, stream in kept:
+            stream.flush()
             os.dup2(copy, number)
             os.close(copy)
-            setattr(sys, name, old)
+            setattr(sys, name, before)
         os.close(sink)

@@ -1,0 +1,1 @@
+"""The views and screens of the app, and its dialogs."""

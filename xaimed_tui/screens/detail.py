@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.explanation import Explanation
     from engine.grid import GridStatistics
     from engine.saliency import SaliencyMap
+    from xaimed_tui.render.spec import PictureSpec
 
 Part = str | tuple[str, str]
 
@@ -42,7 +43,8 @@ class DetailScreen(Screen[str]):
     DetailScreen .framed > .name { height: 1; width: 100%; text-align: center; color: $text-muted; }
     DetailScreen #numbers { height: auto; width: 100%; padding: 1 1 0 1; }
     DetailScreen #table-box { width: auto; height: auto; max-width: 66; margin: 0 3 0 0; }
-    DetailScreen #facts { width: 1fr; height: 11; border-left: vkey $primary 40%; padding: 0 0 0 2; color: $text-muted; }
+    DetailScreen #facts { width: 1fr; height: 11; border-left: vkey $primary 40%; padding: 0 0 0 2; }
+    DetailScreen #facts-text { color: $text-muted; }
     DetailScreen #facts:focus { border-left: vkey $primary; }
     DetailScreen.-slim #body { overflow-y: auto; }
     DetailScreen.-slim #pictures { height: 11; }
@@ -115,8 +117,10 @@ class DetailScreen(Screen[str]):
         if self._key == "agreement":
             from xaimed_tui.render.spec import PictureSpec
 
-            left = PictureSpec(explanation.view, style="image", highlight=self._cell, show_grid=True)
-            right = agreement_picture(explanation, highlight=self._cell)
+            left: PictureSpec | None = PictureSpec(
+                explanation.view, style="image", highlight=self._cell, show_grid=True
+            )
+            right: PictureSpec | None = agreement_picture(explanation, highlight=self._cell)
             names = ("the image", "how many methods mark each cell")
         else:
             made, cells = explanation.maps[self._key], explanation.statistics[self._key]

@@ -77,7 +77,7 @@ class ChooseDialog(ModalScreen[Hashable]):
 
     def action_leave(self) -> None:
         """Change nothing."""
-        self.dismiss(NO_CHOICE)  # type: ignore[arg-type]
+        self.dismiss(NO_CHOICE)
 
 
 class FaultDialog(ModalScreen[None]):

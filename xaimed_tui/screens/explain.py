@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.content import Content
+from textual.containers import Horizontal
 from textual.timer import Timer
-from textual.widgets import Static
 
 from engine.explanation import METHOD_NAMES, METHODS
 from engine.text import safe_text
 from xaimed_tui import messages
 from xaimed_tui.method_run import MethodRun
-from xaimed_tui.names import METHOD_KEYS, path_text
-from xaimed_tui.screens.pictures import agreement_caption, agreement_picture, method_picture
-from xaimed_tui.widgets.card import Card, method_caption, method_state
-from xaimed_tui.widgets.diagnosis_panel import DiagnosisPanel
-from xaimed_tui.widgets.row_list import FilteredList, Row, RowList
+from xaimed_tui.names import METHOD_KEYS
+from xaimed_tui.screens.cards import DISPLAYS, Display, Shown, show_agreement, show_method, show_original, show_progress
+from xaimed_tui.widgets.image_side import CHOOSE_A_FOLDER, ImageSide
+from xaimed_tui.widgets.row_list import Row, RowList
 from xaimed_tui.widgets.wall import Wall
 
 if TYPE_CHECKING:
@@ -32,37 +30,22 @@ if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.diagnosis import Diagnosis
     from engine.explanation import Explanation
-    from engine.images.folder import ImageFile
     from engine.images.raster import MedicalImage
     from xaimed_tui.facade import Model
     from xaimed_tui.jobs import Jobs, Subject
-
-Display = Literal["overlay", "map", "cells"]
-DISPLAYS: tuple[Display, ...] = ("overlay", "map", "cells")
 
 SETTLE = 0.08
 """Seconds that a highlighted image must stay so before it is read while one moves on quickly."""
 
 CAMS = ("gradcam", "gradcam++")
 
+NO_NETWORK = "No network yet: 2 chooses a task and a model."
+
 
 class ExplainView(Horizontal):
     """The list of images and the answer on the left, the pictures on the right."""
 
-    SCOPED_CSS = False
-    DEFAULT_CSS = """
-    ExplainView #side { width: 34; height: 100%; border-right: vkey $primary 30%; }
-    ExplainView #folder { height: 2; padding: 0 1; color: $text-muted; }
-    ExplainView #images { height: 1fr; min-height: 4; }
-    ExplainView #answer { height: auto; max-height: 55%; border-top: solid $border-blurred; padding: 0 1; }
-    ExplainView #choices { height: auto; padding: 0 1; color: $text-muted; border-top: solid $border-blurred; }
-    ExplainView #wall { width: 1fr; height: 100%; }
-    .-slim ExplainView #side { width: 25; }
-    .-slim ExplainView #folder { height: 1; }
-    .-slim ExplainView #choices { border-top: none; }
-    .-medium ExplainView #side { width: 28; }
-    .-vast ExplainView #side { width: 38; }
-    """
+    DEFAULT_CSS = "ExplainView #wall { width: 1fr; height: 100%; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "folder", "Folder"),
@@ -87,9 +70,6 @@ class ExplainView(Horizontal):
         super().__init__(id=id)
         self._folder = folder
         self._folder_chosen = folder is not None
-        self._folder_run = 0
-        self._files: tuple[ImageFile, ...] = ()
-        self._reasons: dict[Path, str] = {}
         self._bundle: ModelBundle | None = None
         self._model: Model | None = None
         self._path: Path | None = None
@@ -108,22 +88,15 @@ class ExplainView(Horizontal):
 
     def compose(self) -> ComposeResult:
         """The two halves."""
-        with Vertical(id="side"):
-            yield Static(id="folder", markup=False)
-            yield FilteredList(empty="f chooses an image folder", list_id="images-list", id="images")
-            with VerticalScroll(id="answer", can_focus=False):
-                yield DiagnosisPanel(id="diagnosis")
-            yield Static(id="choices", markup=False)
+        yield ImageSide(id="side")
         yield Wall(id="wall")
 
     def on_mount(self) -> None:
         """Say what to do first; open the folder of the command line."""
-        self._show_folder()
-        self._show_answer()
-        self._show_all_cards()
         self.set_interval(0.5, self._tick, name="elapsed")
         if self._folder is not None:
-            self._list_folder(self._folder)
+            self.side.list_folder(self._folder, None)
+        self._show_everything()
 
     # Shortcuts
 
@@ -133,9 +106,14 @@ class ExplainView(Horizontal):
         return self.app.jobs  # type: ignore[attr-defined,no-any-return]
 
     @property
+    def side(self) -> ImageSide:
+        """The images and the answer."""
+        return self.query_one(ImageSide)
+
+    @property
     def images(self) -> RowList:
         """The list of images."""
-        return self.query_one("#images-list", RowList)
+        return self.side.images
 
     @property
     def wall(self) -> Wall:
@@ -163,89 +141,34 @@ class ExplainView(Horizontal):
         if self._bundle is None or self._bundle.path != bundle.path:
             self._target = self._layer = None
         self._bundle, self._model = bundle, model
-        self._forget_image()
-        if bundle.samples is not None and not self._folder_chosen:
+        if not self._folder_chosen:
             self._folder = bundle.samples
-        elif not self._folder_chosen:
-            self._folder = None
-        self._path = None
-        if self._folder is not None:
-            self._list_folder(self._folder)
-        else:
-            self.images.set_rows((), empty="f chooses an image folder")
-        self._show_folder()
-        self._show_answer()
-        self._show_all_cards()
+        self.side.reserve(len(model.classes))
+        self._open_folder()
 
     def use_folder(self, folder: Path) -> None:
         """Show the images of this folder from now on."""
         self._folder, self._folder_chosen = folder, True
-        self._forget_image()
-        self._path = None
-        self._list_folder(folder)
-        self._show_answer()
-        self._show_all_cards()
+        self._open_folder()
         self.images.focus()
 
-    def _list_folder(self, folder: Path) -> None:
-        self._files, self._reasons = (), {}
-        self.images.set_rows((), empty="reading the folder…")
-        self._folder_run = self.jobs.list_folder(self, folder, self._bundle)
-        self._show_folder()
-
-    def on_folder_listed(self, message: messages.FolderListed) -> None:
-        """Show the names."""
-        if message.run != self._folder_run:
-            return
-        self._files = message.files
-        self._show_files(empty="no images in this folder")
-        self._show_folder()
-        if not message.files:
-            self._show_answer()
-            self._show_all_cards()
-
-    def on_compliance_found(self, message: messages.ComplianceFound) -> None:
-        """Grey what cannot be fed to the network."""
-        if message.run != self._folder_run:
-            return
-        self._reasons.update(message.reasons)
-        if any(message.reasons.values()):
-            self._show_files()
-            if self._path is not None and message.reasons.get(self._path):
-                self._show_answer()
-        self._show_folder()
-
-    def _show_files(self, empty: str | None = None) -> None:
-        self.images.set_rows(
-            (Row(file.path, file.name, reason=self._reasons.get(file.path, "")) for file in self._files), empty=empty
-        )
-
-    def _show_folder(self) -> None:
-        width = 22 if self.screen.has_class("-slim") else 30
-        if self._folder is None:
-            words = "No image folder yet"
-        else:
-            total, bad = len(self._files), sum(1 for reason in self._reasons.values() if reason)
-            counts = f"{total:,} images" if total != 1 else "1 image"
-            if bad:
-                counts += f", {bad:,} not usable"
-            words = f"{path_text(self._folder, width)}\n{counts}" if self._files else path_text(self._folder, width)
-        self.query_one("#folder", Static).update(Content(words))
+    def _open_folder(self) -> None:
+        self._forget_image()
+        self._path = None
+        self.side.list_folder(self._folder, self._bundle)
+        self._show_everything()
 
     # One image
 
-    @on(RowList.Highlighted, "#images-list")
-    def _image_highlighted(self, message: RowList.Highlighted) -> None:
-        path = message.row.key if message.row is not None else None
-        if path == self._path:
-            return
+    def on_image_side_pointed(self, message: ImageSide.Pointed) -> None:
+        """Open the image under the cursor: at once, but not every one of a row that is run through."""
+        message.stop()
         self._forget_image()
-        self._path = path if isinstance(path, Path) else None
+        self._path = message.path
         if self._settling is not None:
             self._settling.stop()
             self._settling = None
-        self._show_answer()
-        self._show_all_cards()
+        self._show_everything()
         if self._path is None:
             return
         now = self.jobs.clock()
@@ -264,13 +187,14 @@ class ExplainView(Horizontal):
     def _forget_maps(self) -> None:
         self._subject = self._explanation = None
         self._runs = {method: MethodRun(method) for method in METHODS}
+        self._say()
         self.refresh_bindings()
 
     def _open_image(self) -> None:
         self._settling = None
         if self._path is None:
             return
-        model = None if self._reasons.get(self._path) else self._model
+        model = None if self.side.reason_of(self._path) else self._model
         self._image_run = self.jobs.open_image(self, self._path, self._bundle, model)
 
     def on_image_read(self, message: messages.ImageRead) -> None:
@@ -288,53 +212,37 @@ class ExplainView(Horizontal):
         self._diagnosis = message.diagnosis
         if self._target not in (None, *message.diagnosis.classes):
             self._target = None
-        self._show_answer()
-        self._show_all_cards()
+        self._show_everything()
         self.refresh_bindings()
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
-        """Say in its place what went wrong."""
+        """Say in its place what went wrong with an image."""
         if message.what == "image" and message.run == self._image_run and self._path is not None:
-            self._reasons[self._path] = message.reason
-            self._show_files()
-            self._show_folder()
+            self.side.refuse(self._path, message.reason)
             self._show_answer()
             self._show_card("original")
-        elif message.what == "folder" and message.run == self._folder_run:
-            self.images.set_rows((), empty="the folder cannot be read")
-            self._show_answer(message.reason)
 
-    def _show_answer(self, words: str = "") -> None:
-        panel = self.query_one("#diagnosis", DiagnosisPanel)
-        reason = self._reasons.get(self._path, "") if self._path is not None else ""
-        if not words:
-            if reason:
-                words = safe_text(reason, limit=400)
-            elif self._model is None:
-                words = "No network yet: 2 chooses a task and a model."
-            elif self._path is None:
-                words = "Choose an image."
-            elif self._diagnosis is None:
-                words = "the network looks…" if self._image is not None else "reading the image…"
+    def on_compliance_found(self) -> None:
+        """The image shown may be among those found not to be compliant."""
+        if self.side.reason_of(self._path):
+            self._show_answer()
+
+    def _show_answer(self) -> None:
+        reason = self.side.reason_of(self._path)
         diagnosis = None if reason else self._diagnosis
-        panel.show(diagnosis, words=words, target=self._explained_class())
-        lines = 2 + 2 * len(self._model.classes) if self._model is not None else 1
-        panel.styles.min_height = lines
-        self._show_choices()
+        target = self._target or (diagnosis.predicted if diagnosis is not None else None)
+        self.side.show_answer(diagnosis, words=self._words(), target=target)
+        self.side.show_choices(self._model, self._target, self._layer)
 
-    def _explained_class(self) -> str | None:
-        return self._target or (self._diagnosis.predicted if self._diagnosis is not None else None)
-
-    def _show_choices(self) -> None:
+    def _words(self) -> str:
+        """What to say while there is no answer."""
+        if reason := self.side.reason_of(self._path):
+            return safe_text(reason, limit=400)
         if self._model is None:
-            self.query_one("#choices", Static).update("")
-            return
-        target = safe_text(self._target, limit=40) if self._target else "as predicted"
-        layer = safe_text(self._layer or self._model.default_layer, limit=40)
-        key = "bold $primary"
-        self.query_one("#choices", Static).update(
-            Content.assemble(("t", key), f" class {target}\n", ("y", key), f" layer {layer}")
-        )
+            return NO_NETWORK
+        if self._path is None:
+            return "Choose an image." if self._folder is not None else CHOOSE_A_FOLDER
+        return "the network looks…" if self._image is not None else "reading the image…"
 
     # Methods
 
@@ -351,6 +259,7 @@ class ExplainView(Horizontal):
             self._runs[method] = MethodRun(method, "waiting")
             self._show_card(method)
         self.jobs.explain(self, self._subject, wanted)
+        self._say()
         self.refresh_bindings()
 
     def _run_of(self, message: messages.OfMethod) -> MethodRun | None:
@@ -369,7 +278,7 @@ class ExplainView(Horizontal):
         """A method has come further."""
         if (run := self._run_of(message)) is not None and run.busy:
             run.done, run.total = message.done, message.total
-            self._caption(message.method)
+            self._show_progress(message.method)
 
     def on_map_sharpened(self, message: messages.MapSharpened) -> None:
         """A running method has a better map."""
@@ -386,6 +295,7 @@ class ExplainView(Horizontal):
         run.map, run.statistics = message.explanation.maps[run.method], message.explanation.statistics[run.method]
         self._show_card(message.method)
         self._show_card("agreement")
+        self._say()
         self.refresh_bindings()
 
     def on_method_stopped(self, message: messages.MethodStopped) -> None:
@@ -393,6 +303,7 @@ class ExplainView(Horizontal):
         if self._run_of(message) is not None:
             self._runs[message.method] = MethodRun(message.method, "stopped")
             self._show_card(message.method)
+            self._say()
             self.refresh_bindings()
 
     def on_method_failed(self, message: messages.MethodFailed) -> None:
@@ -400,74 +311,54 @@ class ExplainView(Horizontal):
         if self._run_of(message) is not None:
             self._runs[message.method] = MethodRun(message.method, "failed", reason=safe_text(message.reason))
             self._show_card(message.method)
+            self._say()
             self.refresh_bindings()
 
-    # Cards
+    # What is shown
 
-    def _show_all_cards(self) -> None:
+    def _show_everything(self) -> None:
+        self._show_answer()
         for card in self.wall:
             self._show_card(card.key)
 
-    def _show_card(self, key: str) -> None:
-        card = self.wall.card(key)
-        if key == "original":
-            self._show_original(card)
-        elif key == "agreement":
-            self._show_agreement(card)
-        else:
-            run = self._runs[key]
-            card.show(
-                method_picture(self._pixels, run.map, run.statistics, self._display),
-                words=self._words_for(run),
-                state=method_state(run),
-                caption=method_caption(run, card.size.width - 2, self.jobs.clock()),
-            )
+    def _shown(self) -> Shown:
+        return Shown(
+            self._image,
+            self._pixels,
+            self._diagnosis is not None,
+            self._words() if self._model is None or self._path is not None else "",
+            self._display,
+            self.jobs.clock(),
+            self._explanation,
+        )
 
-    def _caption(self, method: str) -> None:
-        run, card = self._runs[method], self.wall.card(method)
-        card.caption(method_caption(run, card.size.width - 2, self.jobs.clock()), method_state(run))
-        if run.map is None:
-            card.view.placeholder = self._words_for(run)
+    def _show_card(self, key: str) -> None:
+        card, shown = self.wall.card(key), self._shown()
+        if key == "original":
+            show_original(card, shown)
+        elif key == "agreement":
+            show_agreement(card, shown)
+        else:
+            show_method(card, self._runs[key], shown)
+
+    def _show_progress(self, method: str) -> None:
+        show_progress(self.wall.card(method), self._runs[method], self._shown())
 
     def _tick(self) -> None:
         for run in self._runs.values():
             if run.state == "running":
-                self._caption(run.method)
+                self._show_progress(run.method)
 
-    def _words_for(self, run: MethodRun) -> str:
-        if run.state == "failed":
-            return "no map"
-        if run.state in ("waiting", "running"):
-            return "waits for its turn" if run.state == "waiting" else "at work…"
-        if run.state == "stopped":
-            return "stopped before a first map"
-        if self._diagnosis is None:
-            return ""
-        key = next(key for key, method in METHOD_KEYS.items() if method == run.method)
-        return f"{key} makes this map\ne makes all four"
-
-    def _show_original(self, card: Card) -> None:
-        from xaimed_tui.render.spec import PictureSpec
-
-        if self._image is None or self._pixels is None:
-            reason = self._reasons.get(self._path, "") if self._path is not None else ""
-            words = safe_text(reason, limit=400) or ("" if self._path is None else "reading…")
-            if self._path is None:
-                words = "2 chooses a task and a model" if self._model is None else "f chooses an image folder"
-            card.show(None, words=words)
+    def _say(self) -> None:
+        """How far the image as a whole is, for the line at the top."""
+        if self._model is None:
             return
-        image = self._image
-        colour = "grey" if image.colour == "grey" else "RGB"
-        facts = f"{safe_text(image.path.name)}\n{image.width}x{image.height} {colour}, {image.bit_depth} bit"
-        card.show(PictureSpec(self._pixels), state="", caption=Content(facts))
-
-    def _show_agreement(self, card: Card) -> None:
-        explanation = self._explanation
-        if explanation is None or self._pixels is None:
-            card.show(None, words="" if self._diagnosis is None else "counts where the methods agree")
-            return
-        state = f"{len(explanation.consensus.methods)} of {len(METHODS)}"
-        card.show(agreement_picture(explanation), state=state, caption=agreement_caption(explanation))
+        asked = [run for run in self._runs.values() if run.state != "idle"]
+        ended = sum(1 for run in asked if not run.busy)
+        if ended < len(asked):
+            self.app.say(f"explaining, {ended} of {len(asked)} done")  # type: ignore[attr-defined]
+        else:
+            self.app.say(f"ready on {safe_text(self._model.device, limit=20)}")  # type: ignore[attr-defined]
 
     @on(Wall.Moved)
     def _card_moved(self) -> None:
@@ -631,8 +522,7 @@ class ExplainView(Horizontal):
         self._subject = self._explanation = None
         for method in {*again, *affected}:
             self._runs[method] = MethodRun(method)
-        self._show_answer()
-        self._show_all_cards()
+        self._show_everything()
         if again:
             self._start(again)
         self.refresh_bindings()
@@ -665,7 +555,7 @@ class ExplainView(Horizontal):
             yield SystemCommand("Explain with all four methods", "e", self.action_explain_all)
             for method in METHODS:
                 name = METHOD_NAMES[method]
-                yield SystemCommand(f"Explain with {name}", "one map", lambda m=method: self.action_explain(m))  # type: ignore[misc]
+                yield SystemCommand(f"Explain with {name}", "one map", partial(self.action_explain, method))
             yield SystemCommand("Choose the class to explain", "t", self.action_target)
         if self._model is not None:
             yield SystemCommand("Choose the layer of the CAMs", "y", self.action_layer)

@@ -60,7 +60,7 @@ class FolderTree(DirectoryTree):
     def render_label(self, node: TreeNode[DirEntry], base_style: Style, style: Style) -> Text:
         """The name as text in which nothing acts on the terminal."""
         mark = "▾ " if node.is_expanded else "▸ "
-        return Text(f"{mark}{safe_text(node.label.plain)}", style=base_style + style)
+        return Text(f"{mark}{safe_text(node.label)}", style=base_style + style)
 
 
 class FolderDialog(ModalScreen[Path | None]):

@@ -35,15 +35,16 @@ class HomeView(Horizontal):
     HomeView #logo { width: 17; height: 3; }
     HomeView #brand { width: 1fr; height: 3; }
     HomeView #about { margin: 1 0 0 0; color: $text-muted; }
-    HomeView #next { margin: 1 0 0 0; border: round $primary 60%; border-title-color: $primary; padding: 0 1; height: auto; }
+    HomeView #next { margin: 1 0 0 0; border: round $primary 60%; padding: 0 1; height: auto; }
+    HomeView #next { border-title-color: $primary; }
     HomeView #notice { margin: 1 0 0 0; color: $text-warning; }
     HomeView #guide-pane { width: 1fr; max-width: 104; height: 100%; border-left: vkey $primary 30%; padding: 0 1 0 2; }
     HomeView #guide-pane:focus { border-left: vkey $primary; }
     HomeView Markdown { padding: 0; margin: 0; background: transparent; }
-    HomeView Markdown MarkdownH2 { margin: 0 0 1 0; padding: 0; color: $primary; text-style: bold; content-align: left middle; }
+    HomeView Markdown MarkdownH2 { margin: 0 0 1 0; padding: 0; color: $primary; text-style: bold; }
     .-slim HomeView { layout: vertical; padding: 0 1 0 2; overflow-y: auto; }
     .-slim HomeView #home-left { width: 100%; height: auto; padding: 0; }
-    .-slim HomeView #guide-pane { height: auto; max-height: 100%; min-height: 10; margin: 1 0 0 0; border-left: none; padding: 0; width: 100%; }
+    .-slim HomeView #guide-pane { width: 100%; height: auto; margin: 1 0 0 0; border-left: none; padding: 0; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -105,7 +106,6 @@ class HomeView(Horizontal):
 def _logo() -> Content:
     parts: list[str | tuple[str, str]] = []
     for row in _LOGO:
-        for count in row:
-            parts.append((f"  {count}  ", _SHADES[count]))
+        parts.extend((f"  {count}  ", _SHADES[count]) for count in row)
         parts.append("\n")
     return Content.assemble(*parts[:-1])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical, VerticalScroll
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
@@ -30,23 +30,28 @@ class SelectionView(Container):
 
     SCOPED_CSS = False
     DEFAULT_CSS = """
-    SelectionView { layout: grid; grid-size: 2 2; grid-columns: 38 1fr; grid-rows: 9 1fr; padding: 0; }
+    SelectionView { layout: grid; grid-size: 2 2; grid-columns: 38 1fr; grid-rows: 8 1fr; padding: 0; }
     SelectionView .pane { border: round $border-blurred; border-title-color: $text-muted; padding: 0 1; height: 100%; }
     SelectionView .pane:focus-within { border: round $border; border-title-color: $primary; }
     SelectionView #tasks-pane, SelectionView #models-pane { padding: 0; }
-    SelectionView VerticalScroll { scrollbar-size-vertical: 1; }
-    SelectionView #model-picture { width: 44; height: 22; margin: 0 0 0 2; display: none; }
+    SelectionView #model-scroll { height: 1fr; }
+    SelectionView #model-base { height: auto; border-top: solid $border-blurred; }
+    SelectionView #facts-scroll { width: 1fr; height: auto; max-height: 22; padding: 0 2 0 0; }
+    SelectionView #model-facts { height: auto; }
+    SelectionView #model-picture { width: 44; height: 22; display: none; }
     SelectionView.-pictured #model-picture { display: block; }
-    SelectionView #model-body { layout: horizontal; height: auto; }
-    SelectionView #model-text { width: 1fr; height: auto; }
-    SelectionView #model-state { height: auto; color: $text-muted; }
-    .-slim SelectionView { grid-columns: 26 1fr; grid-rows: 7 1fr; }
-    .-slim SelectionView #model-body { layout: vertical; }
-    .-slim SelectionView #model-text { width: 100%; }
-    .-slim SelectionView #model-picture { width: 36; height: 18; margin: 0; }
+    .-medium SelectionView { grid-columns: 32 1fr; }
     .-medium SelectionView #model-picture { width: 36; height: 18; }
+    .-medium SelectionView #facts-scroll { max-height: 18; }
     .-vast SelectionView { grid-columns: 56 1fr; }
-    .-vast SelectionView #model-picture { width: 64; height: 32; }
+    .-vast SelectionView #model-picture { width: 56; height: 28; }
+    .-vast SelectionView #facts-scroll { max-height: 28; }
+    .-slim SelectionView { grid-columns: 26 1fr; grid-rows: 7 1fr; }
+    .-slim SelectionView #model-pane { overflow-y: auto; }
+    .-slim SelectionView #model-scroll { height: auto; }
+    .-slim SelectionView #model-base { layout: vertical; }
+    .-slim SelectionView #facts-scroll { width: 100%; height: auto; max-height: 100h; }
+    .-slim SelectionView #model-picture { width: 36; height: 18; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -78,10 +83,13 @@ class SelectionView(Container):
         with VerticalScroll(id="task-pane", classes="pane") as pane:
             pane.border_title = "About the task"
             yield Static(id="task-text", markup=False)
-        with VerticalScroll(id="model-pane", classes="pane") as pane:
+        with Vertical(id="model-pane", classes="pane") as pane:
             pane.border_title = "About the model"
-            with Container(id="model-body"):
+            with VerticalScroll(id="model-scroll"):
                 yield Static(id="model-text", markup=False)
+            with Horizontal(id="model-base"):
+                with VerticalScroll(id="facts-scroll"):
+                    yield Static(id="model-facts", markup=False)
                 yield ImageView(id="model-picture")
 
     # Lists
@@ -218,10 +226,13 @@ class SelectionView(Container):
         view = self.query_one("#model-picture", ImageView)
         if entry is None:
             self._describe("#model-text", "")
+            self._describe("#model-facts", "")
             self.remove_class("-pictured")
             return
         self._describe("#model-text", self._about(entry))
-        self.query_one("#model-pane").scroll_home(animate=False)
+        self._describe("#model-facts", Content.assemble(*_facts(entry.bundle)) if entry.bundle is not None else "")
+        for pane in ("#model-pane", "#model-scroll", "#facts-scroll"):
+            self.query_one(pane).scroll_home(animate=False)
         self.set_class(entry.picture is not None, "-pictured")
         if entry.picture is not None:
             self.app.jobs.open_picture(self, entry.picture)  # type: ignore[attr-defined]
@@ -249,8 +260,6 @@ class SelectionView(Container):
         else:
             parts += [("Enter", "bold $primary"), " loads this model\n\n"]
         parts.append(_prose(entry.description).rstrip() + "\n")
-        if entry.bundle is not None:
-            parts += _facts(entry.bundle)
         return Content.assemble(*parts)
 
     # Actions
@@ -293,7 +302,7 @@ def _facts(bundle: ModelBundle) -> list[str | tuple[str, str]]:
     how = "of exactly this size" if bundle.input.exact_size else f"other sizes: {bundle.input.resize}"
     classes = ", ".join(safe_text(name, limit=40) for name in bundle.output.classes or ()) or "not named"
     parts: list[str | tuple[str, str]] = [
-        ("\nInput    ", "bold"),
+        ("Input    ", "bold"),
         f"{height}x{width} {colour}, {how}",
         ("\nClasses  ", "bold"),
         classes,

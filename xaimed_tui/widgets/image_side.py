@@ -1,0 +1,167 @@
+"""The left side of Visualize & Explain: the folder, its images, the answer, what is explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from engine.text import safe_text
+from xaimed_tui import messages
+from xaimed_tui.names import path_text
+from xaimed_tui.widgets.diagnosis_panel import DiagnosisPanel
+from xaimed_tui.widgets.row_list import FilteredList, Row, RowList
+
+if TYPE_CHECKING:
+    from engine.bundle import ModelBundle
+    from engine.diagnosis import Diagnosis
+    from engine.images.folder import ImageFile
+    from xaimed_tui.facade import Model
+
+CHOOSE_A_FOLDER = "f chooses an image folder"
+
+
+class ImageSide(Vertical):
+    """Lists a folder, greys what cannot be fed to the network, and says which image is pointed at."""
+
+    SCOPED_CSS = False
+    DEFAULT_CSS = """
+    ImageSide { width: 34; height: 100%; border-right: vkey $primary 30%; }
+    ImageSide #folder { height: 2; padding: 0 1; color: $text-muted; }
+    ImageSide #images { height: 1fr; min-height: 4; }
+    ImageSide #answer { height: auto; max-height: 55%; border-top: solid $border-blurred; padding: 0 1; }
+    ImageSide #choices { height: auto; padding: 0 1; color: $text-muted; border-top: solid $border-blurred; }
+    .-slim ImageSide { width: 25; }
+    .-slim ImageSide #folder { height: 1; }
+    .-slim ImageSide #choices { border-top: none; }
+    .-medium ImageSide { width: 28; }
+    .-vast ImageSide { width: 38; }
+    """
+
+    @dataclass
+    class Pointed(Message):
+        """Another image is under the cursor, or none."""
+
+        path: Path | None
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._folder: Path | None = None
+        self._run = 0
+        self._files: tuple[ImageFile, ...] = ()
+        self._reasons: dict[Path, str] = {}
+        self._pointed: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        """Folder, images, answer, choices."""
+        yield Static(id="folder", markup=False)
+        yield FilteredList(empty=CHOOSE_A_FOLDER, list_id="images-list", id="images")
+        with VerticalScroll(id="answer", can_focus=False):
+            yield DiagnosisPanel(id="diagnosis")
+        yield Static(id="choices", markup=False)
+
+    def on_mount(self) -> None:
+        """Say that there is no folder yet."""
+        self._show_folder()
+
+    @property
+    def images(self) -> RowList:
+        """The list of images."""
+        return self.query_one("#images-list", RowList)
+
+    # The folder
+
+    def list_folder(self, folder: Path | None, bundle: ModelBundle | None) -> None:
+        """Show a folder's images, judged by what the network takes; None shows none."""
+        self._folder, self._files, self._reasons, self._pointed = folder, (), {}, None
+        if folder is None:
+            self.images.set_rows((), empty=CHOOSE_A_FOLDER)
+        else:
+            self.images.set_rows((), empty="reading the folder…")
+            self._run = self.app.jobs.list_folder(self, folder, bundle)  # type: ignore[attr-defined]
+        self._show_folder()
+
+    def on_folder_listed(self, message: messages.FolderListed) -> None:
+        """Show the names."""
+        if message.run == self._run:
+            self._files = message.files
+            self._show_files(empty="no images in this folder")
+            self._show_folder()
+
+    def on_compliance_found(self, message: messages.ComplianceFound) -> None:
+        """Grey what cannot be fed to the network."""
+        if message.run != self._run:
+            return
+        self._reasons.update(message.reasons)
+        if any(message.reasons.values()):
+            self._show_files()
+            self._show_folder()
+
+    def on_job_failed(self, message: messages.JobFailed) -> None:
+        """Say why the folder cannot be read."""
+        if message.what == "folder" and message.run == self._run:
+            self.images.set_rows((), empty="the folder cannot be read")
+            self.show_answer(None, words=message.reason)
+
+    def reason_of(self, path: Path | None) -> str:
+        """Why an image cannot be fed to the network, as far as known; empty if it can."""
+        return self._reasons.get(path, "") if path is not None else ""
+
+    def refuse(self, path: Path, reason: str) -> None:
+        """Grey an image of which it turned out only now that it cannot be used."""
+        self._reasons[path] = reason
+        self._show_files()
+        self._show_folder()
+
+    def _show_files(self, empty: str | None = None) -> None:
+        self.images.set_rows(
+            (Row(file.path, file.name, reason=self._reasons.get(file.path, "")) for file in self._files), empty=empty
+        )
+
+    def _show_folder(self) -> None:
+        width = 22 if self.screen.has_class("-slim") else 26 if self.screen.has_class("-medium") else 31
+        if self._folder is None:
+            words = "No image folder yet"
+        else:
+            total, bad = len(self._files), sum(1 for reason in self._reasons.values() if reason)
+            counts = f"{total:,} images" if total != 1 else "1 image"
+            if bad:
+                counts += f", {bad:,} not usable"
+            words = path_text(self._folder, width) + (f"\n{counts}" if self._files else "")
+        self.query_one("#folder", Static).update(Content(words))
+
+    @on(RowList.Highlighted, "#images-list")
+    def _highlighted(self, message: RowList.Highlighted) -> None:
+        message.stop()
+        path = message.row.key if message.row is not None else None
+        if path != self._pointed:
+            self._pointed = path if isinstance(path, Path) else None
+            self.post_message(self.Pointed(self._pointed))
+
+    # The answer
+
+    def reserve(self, classes: int) -> None:
+        """Keep room for the answer, so that the list does not jump from image to image."""
+        self.query_one("#diagnosis", DiagnosisPanel).styles.min_height = 2 + 2 * classes
+
+    def show_answer(self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None) -> None:
+        """Show the network's answer, or words in its place."""
+        self.query_one("#diagnosis", DiagnosisPanel).show(diagnosis, words=words, target=target)
+
+    def show_choices(self, model: Model | None, target: str | None, layer: str | None) -> None:
+        """Show what is explained, and where the CAMs look."""
+        choices = self.query_one("#choices", Static)
+        if model is None:
+            choices.update("")
+            return
+        key = "bold $primary"
+        class_name = safe_text(target, limit=40) if target else "as predicted"
+        layer_name = safe_text(layer or model.default_layer, limit=40)
+        choices.update(Content.assemble(("t", key), f" class {class_name}\n", ("y", key), f" layer {layer_name}"))
