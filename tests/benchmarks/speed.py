@@ -1,0 +1,456 @@
+"""How long RISE, LIME and Grad-CAM take beside bare forward passes and beside others' code, on one machine in one run.
+
+    python -m tests.benchmarks.speed [--quick] [--only idc resnet18 resnet50 memory stop] [--json FILE]
+
+The machine may be busy: everything compared is run in turn, several rounds of it, ratios are taken within a round, and
+medians are shown. Bare passes are timed before and after each method in chunks and counted up to the method's samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib.util
+import json
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.benchmarks.common import (
+    NETWORKS,
+    RESNETS,
+    load,
+    machine,
+    make_classifier,
+    make_image,
+    say,
+    settle_environment,
+    table,
+    wrap,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from engine.classifier import Classifier
+    from engine.explainers.base import Request
+    from tests.benchmarks.rivals import Plain
+    from tests.benchmarks.timing import Bare, Record
+
+PARTS = (*NETWORKS, "memory", "stop")
+RISE, LIME = 4000, 1000
+"""Samples that every time is stated for."""
+
+MOST_OVERHEAD = 1.2
+FASTER = {"auto": 3.0, "fp32": 1.5}
+MOST_GROWTH = 0.05
+STOP_GRACE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is run.
+
+    Attributes:
+        rise, lime: samples actually drawn, by network; times are stated for 4,000 and 1,000.
+        chunk: bare passes before and after each method, by network.
+        rounds: how often everything is run in turn.
+        many: masks of the larger memory case.
+    """
+
+    rise: dict[str, int]
+    lime: dict[str, int]
+    chunk: dict[str, int]
+    rounds: int
+    many: int
+
+
+FULL = Effort(
+    rise={"idc": 4000, "resnet18": 2000, "resnet50": 500},
+    lime={"idc": 1000, "resnet18": 1000, "resnet50": 300},
+    chunk={"idc": 2000, "resnet18": 256, "resnet50": 128},
+    rounds=3,
+    many=16_000,
+)
+QUICK = Effort(
+    rise={"idc": 4000, "resnet18": 400, "resnet50": 200},
+    lime={"idc": 1000, "resnet18": 300, "resnet50": 100},
+    chunk={"idc": 1000, "resnet18": 128, "resnet50": 64},
+    rounds=3,
+    many=16_000,
+)
+
+
+@dataclass(slots=True)
+class Contest:
+    """One network: the engine in two precisions, the bare passes beside it, and the others."""
+
+    name: str
+    effort: Effort
+    records: dict[str, Record] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> Contest:
+        """Set everything up, then run all cases in turn, round by round."""
+        say(f"\n{self.name}: setting up (calibration, best batch of the bare passes)")
+        cases = [*self._own_cases(), *self._others()]
+        for number in range(self.effort.rounds):
+            for case in cases if number % 2 == 0 else reversed(cases):
+                case()
+            say(f"{self.name}: round {number + 1} of {self.effort.rounds} done, load {load()}")
+        return self
+
+    def _own_cases(self) -> Iterable[Callable[[], None]]:
+        from engine.explainers.gradcam import GradCam
+        from engine.explainers.lime import Lime
+        from engine.explainers.perturbation import prepared_tuning
+        from engine.explainers.rise import Rise
+        from tests.benchmarks.timing import Bare
+
+        for precision in ("fp32", "auto"):
+            classifier = make_classifier(self.name, precision)
+            request = make_request(classifier)
+            started = time.perf_counter()
+            tuning = prepared_tuning(request)
+            calibration = time.perf_counter() - started
+            trial = Rise(samples=64).explain(request)  # what auto settles on for this image
+            settled = str(trial.parameters["precision"])
+            bare = Bare(classifier.network, request.tensor, settled)
+            self.facts[precision] = {
+                "calibration_seconds": calibration,
+                "batch": tuning.batch,
+                "settled": settled,
+                "bare_batch": bare.batch,
+                "parameters": dict(trial.parameters),
+            }
+            chunk = self.effort.chunk[self.name]
+            rise, lime = Rise(samples=self.effort.rise[self.name]), Lime(samples=self.effort.lime[self.name])
+            lime.explain(request)  # imports
+            for method, stated in ((rise, RISE), (lime, LIME)):
+                record = self._record(f"{method.key} ours {precision}", method.samples, stated, f"batch {tuning.batch}")
+                yield self._beside_bare(
+                    record, bare, chunk, lambda method=method, request=request: method.explain(request)
+                )  # type: ignore[misc]
+            if precision == "fp32":
+                yield self._alone(
+                    self._record("gradcam ours", 1, 1), lambda request=request: GradCam().explain(request)
+                )  # type: ignore[misc]
+
+    def _others(self) -> Iterable[Callable[[], None]]:
+        from engine.explainers.superpixels import superpixels
+        from tests.benchmarks.rivals import (
+            captum_gradcam,
+            captum_lime,
+            lime_as_it_comes,
+            quickshift_count,
+            rise_masks,
+            rise_of_the_paper,
+        )
+
+        classifier = make_classifier(self.name)
+        plain = make_plain(classifier)
+        size, layer = classifier.bundle.input.size, classifier.default_layer
+        ours = superpixels(plain.picture.astype("float32"))
+        theirs = quickshift_count(plain.picture)
+        self.facts["superpixels"] = {"ours": ours.count, "quickshift": theirs}
+
+        passes = min(self.effort.rise[self.name], 200 if size[0] > 100 else 1000)
+        record = self._record(
+            "rise of the paper", passes, RISE, f"masks up front, batch 100, NCHW; {passes} masks scaled to {RISE}"
+        )
+        yield self._alone(record, lambda: rise_of_the_paper(plain, rise_masks(passes, size)))
+
+        samples = self.effort.lime[self.name]
+        labels = ours.labels if theirs < 5 else None
+        how = f"our {ours.count} superpixels (its quickshift finds {theirs})" if theirs < 5 else f"{theirs} quickshift"
+        record = self._record("lime as it comes", samples, LIME, f"batch 10; {how}")
+        yield self._alone(record, lambda: lime_as_it_comes(plain, samples, labels))
+        batch = self.facts["fp32"]["bare_batch"]
+        record = self._record("lime of captum", samples, LIME, f"batch {batch}; our {ours.count} superpixels")
+        yield self._alone(record, lambda: captum_lime(plain, samples, ours.labels, batch))
+        yield self._alone(self._record("gradcam of captum", 1, 1), lambda: captum_gradcam(plain, layer))
+
+    def _record(self, case: str, samples: int, stated: int, note: str = "") -> Record:
+        from tests.benchmarks.timing import Record
+
+        self.records[case] = Record(case, samples, stated, note=note)
+        return self.records[case]
+
+    @staticmethod
+    def _alone(record: Record, run: Callable[[], object]) -> Callable[[], None]:
+        def case() -> None:
+            repeats = 10 if record.samples == 1 else 1
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in range(repeats):
+                run()
+            record.wall.append((time.perf_counter() - wall) / repeats)
+            record.cpu.append((time.process_time() - cpu) / repeats)
+
+        return case
+
+    def _beside_bare(self, record: Record, bare: Bare, chunk: int, run: Callable[[], object]) -> Callable[[], None]:
+        alone = self._alone(record, run)
+
+        def case() -> None:
+            before = bare(chunk)
+            alone()
+            after = bare(chunk)
+            scale = record.samples / (2 * chunk)
+            record.bare.append((before[0] + after[0]) * scale)
+            record.bare_cpu.append((before[1] + after[1]) * scale)
+
+        return case
+
+    def table(self) -> str:
+        """Seconds for the stated samples and ratios."""
+        fp32, auto = (self.facts[precision] for precision in ("fp32", "auto"))
+        lines = [
+            f"\n{self.name}: auto settled on {auto['settled']}; superpixels: {self.facts['superpixels']}",
+            *(
+                f"{precision}: batch {found['batch']}, best for bare passes {found['bare_batch']}, "
+                f"calibration {found['calibration_seconds']:.1f} s"
+                for precision, found in (("fp32", fp32), ("auto", auto))
+            ),
+        ]
+        rows = []
+        for case, record in self.records.items():
+            method = case.split()[0]
+            ours = [self.records.get(f"{method} ours {precision}") for precision in ("fp32", "auto")]
+            times = [record.seconds / own.seconds if own and "ours" not in case else None for own in ours]
+            over = (record.overhead, record.overhead_cpu) if record.bare else (None, None)
+            rows.append((case, record.seconds, record.samples, record.stated, *over, *times, record.note))
+        head = ("case", "seconds", "run with", "for", "over bare", "(cpu)", "x ours fp32", "x ours auto", "note")
+        return "\n".join([*lines, table(head, rows)])
+
+
+def make_request(classifier: Classifier) -> Request:
+    """A request for the predicted class of a piece of tissue."""
+    from engine.explainers.base import Request
+
+    image = make_image(classifier.bundle.input.size[0])
+    target = classifier.class_index(classifier.diagnose(image).predicted)
+    return Request(classifier=classifier, tensor=classifier.tensor(image), target=target, seed=1)
+
+
+def make_plain(classifier: Classifier) -> Plain:
+    """The classifier's network without the engine."""
+    import torch
+
+    from tests.benchmarks.rivals import Plain
+
+    request, spec = make_request(classifier), classifier.bundle.input
+
+    def probabilities(outputs: torch.Tensor) -> torch.Tensor:
+        if classifier.one_logit:  # the bundled network ends in its own sigmoid
+            return torch.cat([1.0 - outputs, outputs], dim=1)
+        return torch.softmax(outputs, dim=1)
+
+    network = copy.deepcopy(classifier.network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    picture = make_image(spec.size[0]).pixels.astype("float64") / 255.0
+    tensor = request.tensor.contiguous(memory_format=torch.contiguous_format)
+    target = 0 if classifier.one_logit else request.target
+    return Plain(network, probabilities, tensor, picture, spec.mean, spec.std, target)
+
+
+def sketch() -> torch.nn.Module:
+    """A network of next to no work at 224x224: what RISE itself needs stands out, and 16,000 masks take seconds."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 4, 16, stride=16), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    return nn.Sequential(*layers).eval()
+
+
+def memory_case(who: str, name: str, masks: int) -> None:
+    """In a process of its own: run one RISE and print the peak of the resident memory in KiB."""
+    classifier = wrap("sketch", sketch()) if name == "sketch" else make_classifier(name, "auto")
+    if who == "ours":
+        from engine.explainers.rise import Rise
+
+        Rise(samples=masks).explain(make_request(classifier))
+    else:
+        from tests.benchmarks.rivals import rise_masks, rise_of_the_paper
+
+        rise_of_the_paper(make_plain(classifier), rise_masks(masks, classifier.bundle.input.size))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    say(json.dumps(peak // 1024 if sys.platform == "darwin" else peak))
+
+
+def measure_memory(effort: Effort, networks: Iterable[str]) -> list[dict[str, Any]]:
+    """Peak memory of RISE, each case in its own process."""
+    rows = []
+    for name in networks:
+        for who, counts in (("ours", (1000, effort.many)), ("paper", (1000, 4000))):
+            if who == "paper" and name in RESNETS:
+                continue  # as at `sketch`, only slower
+            peaks = {count: _peak(who, name, count) for count in counts}
+            low, high = peaks.values()
+            rows.append({"who": who, "network": name, "peak_kib": peaks, "growth": high / low - 1.0})
+            say(f"memory: {who} {name} {peaks}")
+    return rows
+
+
+def _peak(who: str, name: str, masks: int) -> int:
+    command = [sys.executable, "-m", "tests.benchmarks.speed", "--memory-case", who, name, str(masks)]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, env=dict(os.environ))
+    return int(done.stdout.splitlines()[-1])
+
+
+def measure_stop(rounds: int) -> list[dict[str, Any]]:
+    """Seconds from asking RISE and LIME on ResNet-50 to stop until they return, beside one forward pass."""
+    from engine.explainers.lime import Lime
+    from engine.explainers.rise import Rise
+
+    rows = []
+    for precision in ("fp32", "auto"):
+        classifier = make_classifier("resnet50", precision)
+        for method in (Rise(samples=100_000), Lime(samples=20_000)):
+            waits, passes, batch = [], [], 0
+            for number in range(rounds):
+                wait, longest, batch = _stop_once(classifier, method, number / rounds)
+                waits.append(wait)
+                passes.append(longest)
+            rows.append(
+                {
+                    "method": method.key,
+                    "precision": precision,
+                    "batch": batch,
+                    "stop_seconds": waits,
+                    "pass_seconds": passes,
+                }
+            )
+    return rows
+
+
+def _stop_once(classifier: Classifier, method: Any, share: float) -> tuple[float, float, int]:
+    """Stop after 128 samples and `share` of a pass; seconds until it returned, median seconds a batch, batch."""
+    stop, under_way, moments, results = threading.Event(), threading.Event(), [], []
+
+    def progress(report: Any) -> None:
+        moments.append(time.perf_counter())
+        if report.done >= 128 and len(moments) > 4:
+            under_way.set()
+
+    request = replace(make_request(classifier), stop=stop, progress=progress)
+    thread = threading.Thread(target=lambda: results.append(method.explain(request)))
+    thread.start()
+    under_way.wait()
+    each = median(later - earlier for earlier, later in pairwise(moments))
+    time.sleep(share * each)
+    asked = time.perf_counter()
+    stop.set()
+    thread.join()
+    waited = time.perf_counter() - asked
+    if not results or not results[0].stopped:
+        raise RuntimeError(f"{method.key} did not return a stopped map")
+    return waited, each, int(results[0].parameters["batch"])
+
+
+def verdict(results: dict[str, Any]) -> list[str]:
+    """Every target, met or not, and every place where we lose."""
+    lines = []
+
+    def judge(what: str, value: float, limit: float, *, least: bool = False) -> None:
+        met = value >= limit if least else value <= limit
+        lines.append(
+            f"{'met ' if met else 'LOST'}  {what}: {value:.3g} ({'at least' if least else 'at most'} {limit:g})"
+        )
+
+    for name, found in results["networks"].items():
+        records = found["records"]
+        for method, others in (("rise", ("rise of the paper",)), ("lime", ("lime as it comes", "lime of captum"))):
+            for precision, factor in FASTER.items():
+                ours = records[f"{method} ours {precision}"]
+                judge(f"{name} {method} {precision} over bare passes", ours["over_bare"], MOST_OVERHEAD)
+                for other in others:
+                    ratio = records[other]["seconds_stated"] / ours["seconds_stated"]
+                    judge(f"{name} {method} {precision}, times faster than {other}", ratio, factor, least=True)
+        ratio = records["gradcam ours"]["seconds_stated"] / records["gradcam of captum"]["seconds_stated"]
+        judge(f"{name} gradcam over captum's", ratio, 1.0)
+    for row in results.get("memory", ()):
+        if row["who"] == "ours":
+            judge(f"{row['network']} growth of peak memory to 16,000 masks", row["growth"], MOST_GROWTH)
+    for row in results.get("stop", ()):
+        late = max(w - p for w, p in zip(row["stop_seconds"], row["pass_seconds"], strict=True))
+        judge(f"resnet50 {row['method']} {row['precision']} stop, seconds beyond one pass", late, STOP_GRACE)
+    return lines
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer samples, scaled up")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--rounds", type=int, help="how often everything is run in turn (default 3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there; - for standard output")
+    parser.add_argument("--memory-case", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    settle_environment()
+    if arguments.memory_case:
+        who, name, masks = arguments.memory_case
+        memory_case(who, name, int(masks))
+        return
+    effort = QUICK if arguments.quick else FULL
+    if arguments.rounds:
+        effort = replace(effort, rounds=arguments.rounds)
+    results: dict[str, Any] = {"machine": machine(), "effort": asdict(effort), "networks": {}}
+    say(json.dumps(results["machine"]))
+    if importlib.util.find_spec("xaitk_saliency") is None:
+        say("xaitk-saliency is not installed and left out.")
+    for name in NETWORKS:
+        if name in arguments.only:
+            contest = Contest(name, effort).run()
+            say(contest.table())
+            results["networks"][name] = {
+                "facts": contest.facts,
+                "records": {case: record.summary() for case, record in contest.records.items()},
+            }
+    if "memory" in arguments.only:
+        results["memory"] = measure_memory(
+            effort, ("idc", "sketch") if arguments.quick else ("idc", "sketch", "resnet18")
+        )
+        rows = [
+            (
+                f"{r['who']} {r['network']}",
+                *(f"{n}: {kib / 1024:.0f} MiB" for n, kib in r["peak_kib"].items()),
+                100 * r["growth"],
+            )
+            for r in results["memory"]
+        ]
+        say("", table(("peak memory of RISE", "masks", "masks", "growth %"), rows))
+    if "stop" in arguments.only:
+        results["stop"] = measure_stop(3 if arguments.quick else 8)
+        rows = [
+            (
+                f"{r['method']} {r['precision']}",
+                r["batch"],
+                median(r["stop_seconds"]),
+                max(r["stop_seconds"]),
+                median(r["pass_seconds"]),
+            )
+            for r in results["stop"]
+        ]
+        say("", table(("stop on resnet50", "batch", "median s", "longest s", "one pass s"), rows))
+    results["verdict"] = verdict(results)
+    results["load_average_at_end"] = load()
+    say("", *results["verdict"], f"\nload average at start {results['machine']['load_average']}, at end {load()}")
+    write_json(arguments.json, results)
+
+
+if __name__ == "__main__":
+    main()
