@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Literal
 
@@ -75,6 +75,7 @@ class Classifier:
         self.assumed: tuple[str, ...] = (*bundle.assumed, *assumed, *more)
         self._folded: nn.Module | None = None
         self._tried_folding = False
+        self._kept: tuple[str, dict[Hashable, object]] = ("", {})
         self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
@@ -119,6 +120,12 @@ class Classifier:
     def one_logit(self) -> bool:
         """Whether one output unit stands for two classes."""
         return self.anatomy.outputs == 1
+
+    def kept_for(self, image_sha256: str) -> dict[Hashable, object]:
+        """What the sampling methods keep of the image last explained, so that another class needs no new passes."""
+        if self._kept[0] != image_sha256:
+            self._kept = (image_sha256, {})
+        return self._kept[1]
 
     def class_index(self, name: str) -> int:
         """Index of a class.

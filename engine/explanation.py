@@ -143,6 +143,7 @@ def explain_method(
             seed=settings.seed if settings.seed is not None else derive_seed(image.sha256, digest, method),
             progress=progress,
             stop=stop,
+            kept=classifier.kept_for(image.sha256),
         )
         return explainer.explain(request)
 

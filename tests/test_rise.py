@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,8 +18,7 @@ from engine.certainty import unsettled_cells
 from engine.errors import Stopped
 from engine.explainers import rise
 from engine.explainers.base import looks_until
-from engine.explainers.perturbation import MaskedBatch
-from engine.explainers.rise import Rise, RiseEvidence
+from engine.explainers.rise import Rise, RiseEstimate
 from engine.explainers.rise_masks import RiseMasks
 from engine.grid import grid_statistics
 from engine.progress import Progress
@@ -53,13 +54,8 @@ def test_the_exact_covariance_is_that_of_many_masks() -> None:
         assert 0.4 * 0.6 * rows[y, v] * columns[x, u] == pytest.approx(seen, abs=0.004)
 
 
-def _evidence(f: np.ndarray, masks: RiseMasks, estimator: str, batch: int = 50, looks: int = 1) -> RiseEvidence:
-    evidence = RiseEvidence(masks, 0, estimator, looks)
-    for start in range(0, len(f), batch):
-        stop = min(start + batch, len(f))
-        probabilities = torch.from_numpy(f[start:stop, None])
-        evidence.add(MaskedBatch(start, stop, masks(start, stop), probabilities))
-    return evidence
+def _estimate(f: np.ndarray, masks: RiseMasks, estimator: str) -> RiseEstimate:
+    return RiseEstimate(masks, f, estimator, looks=1)
 
 
 def _outputs(masks: RiseMasks, count: int) -> np.ndarray:
@@ -73,7 +69,7 @@ def test_the_papers_estimator_is_its_formula() -> None:
     f = _outputs(masks, 300)
     m = masks(0, 300)[:, 0].double().numpy()
     expected = np.einsum("n,nyx->yx", f, m) / (300 * 0.5)  # Petsiuk et al. 2018, equation 6
-    np.testing.assert_allclose(_evidence(f, masks, "paper").raw(), expected, atol=1e-6)
+    np.testing.assert_allclose(_estimate(f, masks, "paper").raw(), expected, atol=1e-6)
 
 
 def test_the_centred_estimator_is_a_covariance_where_samples_are_few() -> None:
@@ -81,9 +77,9 @@ def test_the_centred_estimator_is_a_covariance_where_samples_are_few() -> None:
     f = _outputs(masks, 100)
     m = masks(0, 100)[:, 0].double().numpy()
     expected = np.einsum("n,nyx->yx", f - f.mean(), m - m.mean(axis=0)) / (100 * 0.5)
-    evidence = _evidence(f, masks, "centred")
-    assert not evidence.regressed
-    np.testing.assert_allclose(evidence.raw(), expected, atol=1e-6)
+    estimate = _estimate(f, masks, "centred")
+    assert not estimate.regressed
+    np.testing.assert_allclose(estimate.raw(), expected, atol=1e-6)
 
 
 def test_the_control_variate_comes_closer_to_the_truth_at_equal_samples() -> None:
@@ -94,11 +90,11 @@ def test_the_control_variate_comes_closer_to_the_truth_at_equal_samples() -> Non
         rows, columns = masks.covariance()
         # The product term is uncorrelated with every mask pixel, since masks and their negatives are equally likely.
         truth = 0.5 * (0.3 * np.outer(rows[2], columns[3]) - 0.1 * np.outer(rows[15], columns[15]))
-        evidence = _evidence(f, masks, "centred")
-        assert evidence.regressed
+        estimate = _estimate(f, masks, "centred")
+        assert estimate.regressed
         m = masks(0, 400)[:, 0].double().numpy()
         plain = np.einsum("n,nyx->yx", f - f.mean(), m - m.mean(axis=0)) / (400 * 0.5)
-        errors[True].append(np.square(evidence.raw() - truth).mean())
+        errors[True].append(np.square(estimate.raw() - truth).mean())
         errors[False].append(np.square(plain - truth).mean())
     assert np.mean(errors[True]) < 0.25 * np.mean(errors[False])
 
@@ -108,16 +104,16 @@ def test_cell_estimates_are_the_cell_means_of_the_map() -> None:
     f = _outputs(masks, 400)
     thirds = part_weights(3, 20)
     for estimator in ("centred", "paper"):
-        evidence = _evidence(f, masks, estimator)
-        means = (thirds @ evidence.raw() @ thirds.T).ravel()
-        np.testing.assert_allclose(evidence.cells().means, means, atol=1e-6)
+        estimate = _estimate(f, masks, estimator)
+        means = (thirds @ estimate.raw() @ thirds.T).ravel()
+        np.testing.assert_allclose(estimate.cells().means, means, atol=1e-6)
 
 
 def test_standard_errors_match_the_spread_over_seeds() -> None:
     estimates, variances = [], []
     for seed in range(80):
         masks = RiseMasks((20, 20), 4, 0.5, seed=seed)
-        cells = _evidence(_outputs(masks, 300), masks, "centred", batch=300).cells()
+        cells = _estimate(_outputs(masks, 300), masks, "centred").cells()
         estimates.append(cells.means)
         variances.append(np.diag(cells.covariance))
     ratio = np.var(estimates, axis=0) / np.mean(variances, axis=0)
@@ -138,11 +134,8 @@ def test_of_the_choices_called_certain_at_99_percent_at_least_97_percent_are_rig
         thirds = part_weights(3, 18)
         best = set(np.argsort(-(thirds @ truth @ thirds.T).ravel())[:3])
         looks = looks_until(1000)
-        evidence = RiseEvidence(masks, 0, "centred", len(looks))
-        for start, look in zip((0, *looks), looks, strict=False):
-            drawn = torch.from_numpy(m[start:look, None].astype(np.float32))
-            evidence.add(MaskedBatch(start, look, drawn, torch.from_numpy(f[start:look, None])))
-            cells = evidence.cells()
+        for look in looks:
+            cells = RiseEstimate(masks, f[:look], "centred", len(looks)).cells()
             if not unsettled_cells(cells):
                 certain += 1
                 right += set(np.argsort(-cells.means)[:3]) == best
@@ -283,14 +276,48 @@ def test_reduced_precision_is_given_up_where_rounding_is_as_large_as_the_effect(
 
 def test_nothing_of_the_size_of_all_masks_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     _with_batch(monkeypatch, 32)
-    largest = 0
-    true_add = RiseEvidence.add
+    drawn: list[int] = []
+    true_call = RiseMasks.__call__
 
-    def add(self: RiseEvidence, batch: MaskedBatch) -> None:
-        nonlocal largest
-        largest = max(largest, batch.masks.numel())
-        true_add(self, batch)
+    def call(self: RiseMasks, start: int, stop: int) -> torch.Tensor:
+        masks = true_call(self, start, stop)
+        drawn.append(masks.numel())
+        return masks
 
-    monkeypatch.setattr(RiseEvidence, "add", add)
+    monkeypatch.setattr(RiseMasks, "__call__", call)
     Rise(samples=1000).explain(request(classifier(small_cnn(3)), target=1))
-    assert largest == 32 * 24 * 24
+    assert max(drawn) == 32 * 24 * 24
+
+
+@pytest.mark.parametrize("until", ["samples", "certain"])
+def test_another_class_gets_the_map_it_would_have_had_if_it_came_first(until: Literal["samples", "certain"]) -> None:
+    model = classifier(small_cnn(3))
+    fresh = Rise(samples=600, until=until).explain(request(model, target=2))
+    first = request(model, target=1)
+    Rise(samples=600, until=until).explain(first)
+    second = Rise(samples=600, until=until).explain(replace(first, target=2))
+    assert np.array_equal(second.values, fresh.values)
+    assert second.samples == fresh.samples
+
+
+def test_another_class_needs_no_new_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = classifier(small_cnn(3))
+    first = request(model, target=1)
+    Rise(samples=600).explain(first)
+
+    def logits(tensor: torch.Tensor, *, folded: bool) -> torch.Tensor:
+        raise AssertionError("passed again")
+
+    monkeypatch.setattr(model, "logits", logits)
+    assert Rise(samples=600).explain(replace(first, target=2)).samples == 600
+
+
+def test_a_stopped_run_goes_on_where_it_was_and_ends_at_the_same_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_batch(monkeypatch, 32)
+    model = classifier(small_cnn(3))
+    whole = Rise(samples=300).explain(request(model, target=1))
+    stop = threading.Event()
+    first = request(model, target=1)
+    stopping = replace(first, stop=stop, progress=lambda report: stop.set() if report.done >= 96 else None)
+    assert Rise(samples=300).explain(stopping).samples == 96
+    assert np.array_equal(Rise(samples=300).explain(first).values, whole.values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -40,6 +40,7 @@ class Request:
         seed: of the method's random numbers, below 2**32.
         progress: told how far the method is.
         stop: asked before every pass.
+        kept: what earlier requests for this image have kept, by parameters; added to.
     """
 
     classifier: Classifier
@@ -48,6 +49,7 @@ class Request:
     seed: int
     progress: ProgressCallback = no_progress
     stop: StopSignal = field(default_factory=NeverStop)
+    kept: dict[Hashable, object] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:

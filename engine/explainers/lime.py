@@ -18,9 +18,10 @@ from engine.cells import CELLS, GRID, cell_slices
 from engine.certainty import unsettled_cells
 from engine.errors import ExplanationError, Stopped
 from engine.explainers.base import Reporter, Request, looks_until, scaled_map, unmoved
-from engine.explainers.perturbation import MaskedForward, prepared_tuning
+from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.superpixels import Superpixels, superpixels
 from engine.saliency import CellEstimate, Parameter, SaliencyMap
+from engine.tuning import Tuning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +66,45 @@ class Lime:
         """See `Explainer.explain`. A hidden superpixel shows its mean colour; the map keeps the coefficients' signs."""
         tuning = prepared_tuning(request)
         started = time.perf_counter()
+        run = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Run)
+        segments, shown, loop = run.segments, run.shown, run.loop
+        loop.settle_precision(request.target)
+        enough = min(self.samples, _FEWEST_A_SUPERPIXEL * segments.count)
+        looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
+        shares = cell_shares(segments)
+        reporter = Reporter(self.key, self.samples, request.progress)
+        done, settled = 0, False
+
+        def result(stopped: bool = False) -> SaliencyMap:
+            outputs = loop.outputs(done)
+            fit = fit_surrogate(shown[:done], outputs, self.kernel_width)
+            return scaled_map(
+                fit.coefficients[segments.labels],
+                request,
+                method=self.key,
+                parameters=self._parameters(loop, segments, fit),
+                started=started,
+                samples=done,
+                seed=request.seed,
+                cells=CellEstimate(shares @ fit.coefficients, shares @ fit.covariance @ shares.T, len(looks)),
+                constant=unmoved(outputs),
+                stopped=stopped,
+                warnings=(*loop.warnings, *_doubts(segments, fit)),
+            )
+
+        for done in loop.run(self.samples, request.stop, looks):
+            if self.until == "certain" and done in looks and done >= enough:
+                saliency = result()
+                settled = saliency.cells is not None and not saliency.constant and not unsettled_cells(saliency.cells)
+                if settled:
+                    break
+            ready = enough <= done < self.samples and reporter.wants_preview()
+            reporter.report(done, result() if ready else None)
+        if done < enough:
+            raise Stopped("LIME")
+        return result(stopped=done < self.samples and not settled)
+
+    def _start(self, request: Request, tuning: Tuning) -> _Run:
         segments = self._segments(request)
         shown = neighbourhood(self.samples, segments.count, request.seed)
         labels = torch.from_numpy(segments.labels).to(request.tensor.device)
@@ -74,45 +114,7 @@ class Lime:
             return rows[:, labels][:, None]
 
         hidden = mean_colours(request.tensor, labels, segments.count)
-        loop = MaskedForward.prepare(request, hidden, draw, tuning)
-        enough = min(self.samples, _FEWEST_A_SUPERPIXEL * segments.count)
-        looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
-        shares = cell_shares(segments)
-        reporter = Reporter(self.key, self.samples, request.progress)
-        outputs: list[NDArray[np.float64]] = []
-        done = 0
-
-        def result(stopped: bool = False) -> SaliencyMap:
-            column = np.concatenate(outputs)[:, request.target]
-            fit = fit_surrogate(shown[:done], column, self.kernel_width)
-            cells = CellEstimate(shares @ fit.coefficients, shares @ fit.covariance @ shares.T, len(looks))
-            return scaled_map(
-                fit.coefficients[segments.labels],
-                request,
-                method=self.key,
-                parameters=self._parameters(loop, segments, fit),
-                started=started,
-                samples=done,
-                seed=request.seed,
-                cells=cells,
-                constant=unmoved(column),
-                stopped=stopped,
-                warnings=(*loop.warnings, *_doubts(segments, fit)),
-            )
-
-        for batch in loop.run(self.samples, request.stop, looks):
-            outputs.append(batch.probabilities.cpu().numpy())
-            done = batch.stop
-            if self.until == "certain" and done in looks and done >= enough:
-                settled = result()
-                if settled.cells is not None and not settled.constant and not unsettled_cells(settled.cells):
-                    break
-            ready = enough <= done < self.samples and reporter.wants_preview()
-            reporter.report(done, result() if ready else None)
-        stopped = done < self.samples and request.stop.is_set()
-        if done < enough:
-            raise Stopped("LIME")
-        return result(stopped)
+        return _Run(segments, shown, MaskedForward(request, hidden, draw, tuning))
 
     def _segments(self, request: Request) -> Superpixels:
         spec = request.classifier.bundle.input
@@ -141,6 +143,15 @@ class Lime:
             "batch": loop.batch,
             "batch_norm_folded": loop.classifier.folded,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is kept for another class of the same image."""
+
+    segments: Superpixels
+    shown: NDArray[np.int_]
+    loop: MaskedForward
 
 
 def neighbourhood(samples: int, count: int, seed: int) -> NDArray[np.int_]:

@@ -1,21 +1,24 @@
 """The one masked-forward loop: many masked copies of one image through the network, batch by batch.
 
-LIME and RISE share it. Masks are drawn in batches, applied and handed on with the class probabilities; nothing of the
-size (samples, H, W) is ever held.
+LIME and RISE share it. Masks are drawn in batches and applied; what is kept of them are the network's outputs alone, so
+nothing of the size (samples, H, W) is ever held, and a map of another class needs no new passes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import torch
 
-from engine.classifier import Classifier
 from engine.errors import DeviceError, ExplanationError
 from engine.explainers.base import Request
 from engine.progress import StopSignal
 from engine.tuning import Tuning, tune
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DrawMasks = Callable[[int, int], torch.Tensor]
 """Gives samples start..stop-1 as (n, 1, H, W) masks on the device, float32 in [0, 1] or bool; 1 shows the image."""
@@ -28,68 +31,61 @@ REDUCED_SHARE = 0.2
 the whole effect of a mask, and a map of it would be a map of rounding."""
 
 _CHECKED = 32
+_CLASSES_KEPT = 16
+"""Of networks with more classes only the target's outputs are kept."""
+
+_Kept = TypeVar("_Kept")
 
 
-@dataclass(frozen=True, slots=True)
-class MaskedBatch:
-    """One batch of the loop.
-
-    Attributes:
-        start, stop: the samples it holds, counted from 0; `stop` is excluded.
-        masks: (n, 1, H, W) as drawn.
-        probabilities: (n, K) float64 on the device.
-    """
-
-    start: int
-    stop: int
-    masks: torch.Tensor
-    probabilities: torch.Tensor
-
-
-@dataclass(slots=True)
 class MaskedForward:
     """The loop for one image.
 
     Attributes:
-        classifier: the network; its lock must be held.
-        image: (1, C, H, W) normalised input.
-        hidden: (1, C, H, W) or broadcastable: what shows where a mask is 0.
-        draw: gives the masks.
-        precision: the one used, settled when the loop is made.
+        precision: the one used; see `settle_precision`.
         batch: images a pass; halved when the device runs out of memory.
         warnings: sentences about what had to be changed on the way.
     """
 
-    classifier: Classifier
-    image: torch.Tensor
-    hidden: torch.Tensor
-    draw: DrawMasks
-    precision: str = "fp32"
-    batch: int = 16
-    warnings: list[str] = field(default_factory=list)
+    def __init__(self, request: Request, hidden: torch.Tensor, draw: DrawMasks, tuning: Tuning) -> None:
+        """Prepare a loop at the tuned batch size and precision; nothing is passed yet.
 
-    @classmethod
-    def prepare(cls, request: Request, hidden: torch.Tensor, draw: DrawMasks, tuning: Tuning) -> MaskedForward:
-        """A loop at the tuned batch size and precision; `auto` keeps reduced precision only where this image allows it.
-
-        The first masked images are passed in both precisions. If any probability moves by more than 0.01, or the target
-        class's by more than a fifth of what the masks themselves move it, float32 is taken.
+        Args:
+            request: the image and the network, whose lock must be held.
+            hidden: (1, C, H, W) or broadcastable: what shows where a mask is 0.
+            draw: gives the masks.
+            tuning: batch size and precision.
         """
-        loop = cls(request.classifier, request.tensor, hidden, draw, precision=tuning.precision, batch=tuning.batch)
-        if request.classifier.precision == "auto" and loop.precision != "fp32":
-            masks = draw(0, _CHECKED)
-            reduced = loop._probabilities(masks)
-            loop.precision = "fp32"
-            exact = loop._probabilities(masks)
-            moved = reduced - exact
-            rounding = float(moved[:, request.target].square().mean().sqrt())
-            effect = float(exact[:, request.target].std())
-            if float(moved.abs().max()) <= REDUCED_TOLERANCE and rounding <= REDUCED_SHARE * effect:
-                loop.precision = tuning.precision
-        return loop
+        self.classifier, self._image, self._hidden, self._draw = request.classifier, request.tensor, hidden, draw
+        self._fastest, self.precision, self.batch = tuning.precision, tuning.precision, tuning.batch
+        self.warnings: list[str] = []
+        self._all_classes = len(request.classifier.classes) <= _CLASSES_KEPT
+        self._target = request.target
+        self._outputs: dict[str, list[torch.Tensor]] = {}
+        self._checked: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def run(self, total: int, stop: StopSignal, looks: Sequence[int] = ()) -> Iterator[MaskedBatch]:
-        """Yield the samples in order until `total`, or until stopped; a batch never reaches across a look.
+    def settle_precision(self, target: int) -> None:
+        """With `auto`, keep reduced precision only where this image and class allow it.
+
+        The first masked images are passed in both precisions, once. If any probability moves by more than 0.01, or the
+        target class's by more than a fifth of what the masks themselves move it, float32 is taken.
+        """
+        self._target = target
+        self.precision = self._fastest
+        if self.classifier.precision != "auto" or self._fastest == "fp32":
+            return
+        if self._checked is None:
+            masks = self._draw(0, _CHECKED)
+            reduced, exact = (self._probabilities(masks, precision) for precision in (self._fastest, "fp32"))
+            self._checked = (reduced - exact).cpu(), exact.cpu()
+        moved, exact = self._checked
+        rounding, effect = float(moved[:, target].square().mean().sqrt()), float(exact[:, target].std())
+        if float(moved.abs().max()) > REDUCED_TOLERANCE or rounding > REDUCED_SHARE * effect:
+            self.precision = "fp32"
+
+    def run(self, total: int, stop: StopSignal, looks: Sequence[int] = ()) -> Iterator[int]:
+        """Yield how many samples are done, batch by batch, until `total` or until stopped.
+
+        Samples that this loop has passed before are not passed again. A batch never reaches across a look.
 
         Args:
             total: number of samples.
@@ -101,25 +97,46 @@ class MaskedForward:
             ExplanationError: the network gave NaN or infinity.
             DeviceError: not even a single image fits into the device's memory.
         """
-        borders = sorted({*(look for look in looks if 0 < look < total), total})
-        start = 0
-        for border in borders:
-            while start < border:
+        done, kept = 0, sum(len(part) for part in self._outputs.get(self.precision, ()))
+        for border in sorted({*(look for look in looks if 0 < look < total), total}):
+            if border <= kept:
+                yield border
+                continue
+            done = max(done, kept)
+            while done < border:
                 if stop.is_set():
                     return
-                end = min(start + self.batch, border)
-                masks = self.draw(start, end)
-                yield MaskedBatch(start, end, masks, self._probabilities(masks))
-                start = end
+                end = min(done + self.batch, border)
+                probabilities = self._probabilities(self._draw(done, end), self.precision)
+                columns = probabilities if self._all_classes else probabilities[:, self._target, None]
+                self._outputs.setdefault(self.precision, []).append(columns)
+                done = end
+                yield done
 
-    def _probabilities(self, masks: torch.Tensor) -> torch.Tensor:
+    def outputs(self, count: int) -> NDArray[np.float64]:
+        """(count,) probabilities of the target class for the first samples.
+
+        Raises:
+            ExplanationError: the network gave NaN or infinity.
+        """
+        column = self._target if self._all_classes else 0
+        values = torch.cat([part[:, column] for part in self._outputs[self.precision]])[:count].cpu().numpy()
+        if not np.isfinite(values).all():
+            raise ExplanationError(
+                "no valid map: the network gave NaN or infinity for a masked image",
+                subject=f"{self.classifier.bundle.task}/{self.classifier.bundle.name}",
+                remedy="try --precision fp32" if self.precision != "fp32" else "check the model's weights",
+            )
+        return np.asarray(values)
+
+    def _probabilities(self, masks: torch.Tensor, precision: str) -> torch.Tensor:
         """(n, K) probabilities of the masked images, in as many passes as memory wants."""
         parts: list[torch.Tensor] = []
         at = 0
         while at < len(masks):
             chunk = masks[at : at + self.batch]
             try:
-                with self.classifier.many_passes(self.precision):
+                with self.classifier.many_passes(precision):
                     logits = self.classifier.logits(self._masked(chunk), folded=True)
                     parts.append(self.classifier.probabilities(logits))
             except torch.cuda.OutOfMemoryError as error:
@@ -134,21 +151,32 @@ class MaskedForward:
                 self.warnings.append(f"The device ran out of memory; the batch was halved to {self.batch}.")
                 continue
             at += len(chunk)
-        result = torch.cat(parts)
-        if not bool(torch.isfinite(result).all()):
-            raise ExplanationError(
-                "no valid map: the network gave NaN or infinity for a masked image",
-                subject=f"{self.classifier.bundle.task}/{self.classifier.bundle.name}",
-                remedy="try --precision fp32" if self.precision != "fp32" else "check the model's weights",
-            )
-        return result
+        return torch.cat(parts)
 
     def _masked(self, masks: torch.Tensor) -> torch.Tensor:
         if masks.dtype == torch.bool:
-            masked = torch.where(masks, self.image, self.hidden)
+            masked = torch.where(masks, self._image, self._hidden)
         else:
-            masked = torch.lerp(self.hidden.expand_as(self.image), self.image, masks)
+            masked = torch.lerp(self._hidden.expand_as(self._image), self._image, masks)
         return masked.contiguous(memory_format=torch.channels_last)
+
+
+def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kind: type[_Kept]) -> _Kept:
+    """What an earlier request for the same image and parameters has kept, so that another class needs no new passes.
+
+    Args:
+        request: its `kept` is looked at and added to.
+        key: the method's parameters and seed.
+        make: makes what is kept, a `MaskedForward` in it.
+        kind: the class of what is kept.
+    """
+    found = request.kept.get(key)
+    if isinstance(found, kind):
+        return found
+    made = make()
+    if len(request.classifier.classes) <= _CLASSES_KEPT:
+        request.kept[key] = made
+    return made
 
 
 def prepared_tuning(request: Request) -> Tuning:

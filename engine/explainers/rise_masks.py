@@ -53,8 +53,9 @@ class RiseMasks:
             device: where the masks are made.
         """
         self.size, self.grid, self.probability, self.device = size, grid, probability, device
+        self._exact = tuple(upsampling(grid, side) for side in size)
         self._rows, self._columns = (
-            torch.tensor(upsampling(grid, side), dtype=torch.float32, device=device) for side in size
+            torch.tensor(matrices, dtype=torch.float32, device=device) for matrices in self._exact
         )
         bits, shifts = np.random.SeedSequence(seed).spawn(2)
         self._bits, self._shifts = np.random.default_rng(bits), np.random.default_rng(shifts)
@@ -84,15 +85,36 @@ class RiseMasks:
         rows, columns = self._rows[places[:, 0]], self._columns[places[:, 1]]
         return torch.bmm(torch.bmm(rows, grids), columns.transpose(1, 2)).clamp_(0.0, 1.0)[:, None]
 
+    def part_means(self, parts: tuple[NDArray[np.float64], ...], count: int) -> NDArray[np.float64]:
+        """(count, R * C) means of the first masks over parts of the image, worked out on the coarse grids.
+
+        Args:
+            parts: averaging weights of rows (R, H) and columns (C, W), see `engine.cells.part_weights`.
+            count: number of masks.
+        """
+        bits, shifts = self.coarse(0, count)
+        left, right = (weights @ exact for weights, exact in zip(parts, self._exact, strict=True))  # (shifts, R, s)
+        means = left[shifts[:, 0]] @ bits.astype(np.float64) @ right[shifts[:, 1]].transpose(0, 2, 1)
+        return np.asarray(means.reshape(count, -1))
+
+    def weighted_sum(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(H, W): sum over the first n masks of weight times mask, for (n,) weights.
+
+        The coarse grids of equal shift are summed first, so only as many of them are enlarged as there are shifts.
+        """
+        bits, shifts = self.coarse(0, len(weights))
+        rows, columns = self._exact
+        sums = np.zeros((len(rows), len(columns), self.grid, self.grid))
+        np.add.at(sums, (shifts[:, 0], shifts[:, 1]), weights[:, None, None] * bits)
+        return np.asarray(np.einsum("ahs,absc,bwc->hw", rows, sums, columns, optimize=True))
+
     def covariance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Kernels (H, H) and (W, W) of the masks' exact covariance.
 
         Cov(M(y, x), M(y', x')) = p (1 - p) * rows[y, y'] * columns[x, x'], over both the grids and the shifts.
         """
         if self._kernels is None:
-            rows, columns = (
-                np.mean([matrix @ matrix.T for matrix in upsampling(self.grid, side)], axis=0) for side in self.size
-            )
+            rows, columns = (np.mean(matrices @ matrices.transpose(0, 2, 1), axis=0) for matrices in self._exact)
             self._kernels = rows, columns
         return self._kernels
 
