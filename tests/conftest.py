@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
 
-from engine.threads import wait_politely
+from engine.threads import settle_threads
 
 if TYPE_CHECKING:
     from syrupy.location import PyTestLocation
@@ -18,7 +18,7 @@ def _snapshots(cls: type[SVGImageExtension], *, test_location: PyTestLocation) -
     return str(Path(__file__).parents[1] / "snapshots" / Path(test_location.filepath).stem)
 
 
-wait_politely()  # as the program does, before any test imports torch
+settle_threads()  # as the program does, before any test imports torch
 
 # At module level, not in a fixture: syrupy asks for it when it looks for unused snapshots, after all tests.
 SVGImageExtension.dirname = classmethod(_snapshots)  # type: ignore[method-assign, assignment]

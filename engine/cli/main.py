@@ -20,7 +20,7 @@ from engine.cli import demo, explain, predict, tasks
 from engine.cli.console import OutputError, emit, print_failure
 from engine.errors import XAIMedError
 from engine.text import safe_text
-from engine.threads import wait_politely
+from engine.threads import settle_threads
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -59,7 +59,7 @@ def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int]) -> int:
     for stream in (sys.stdout, sys.stderr):  # None where they were closed
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
-    wait_politely()
+    settle_threads()
     try:
         return _run(argv, open_app)
     except OutputError as error:

@@ -31,9 +31,9 @@ NETWORKS = ("idc", *RESNETS)
 
 def settle_environment() -> None:
     """Threads that sleep while they wait, as in the app, and a cache of this run's own, so that tuning is measured."""
-    from engine.threads import wait_politely
+    from engine.threads import settle_threads
 
-    wait_politely()
+    settle_threads()
     if "XAIMED_BENCHMARK_CACHE" not in os.environ:  # a case's own process shares its parent's
         os.environ["XAIMED_BENCHMARK_CACHE"] = tempfile.mkdtemp(prefix="xaimed-benchmark-")
     os.environ["XDG_CACHE_HOME"] = os.environ["XAIMED_BENCHMARK_CACHE"]
