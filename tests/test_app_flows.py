@@ -177,7 +177,7 @@ async def test_nothing_stale_is_drawn_after_a_switch_while_a_method_runs(switch:
         await pilot.press("r")
         await until(pilot, engine.waiting["rise"].is_set)
         await until(pilot, lambda: app.explain.runs["rise"].map is not None)
-        old = app.explain._subject
+        old = app.explain.wall.subject
         engine.gates.pop("rise")
         if switch == "image":
             await pilot.press("down")
@@ -186,13 +186,13 @@ async def test_nothing_stale_is_drawn_after_a_switch_while_a_method_runs(switch:
         elif switch == "model":
             app.selection.open_task("IHC Stain (demo)")
         else:
-            app.explain._target = "NO-IDC"
-            app.explain._again(app.explain.runs)
+            app.explain.scene.target = "NO-IDC"
+            app.explain.wall.again(app.explain.runs)
         await until(pilot, old.ticket.withdrawn.is_set)
         assert old.stops.get("rise") is None or old.stops["rise"].is_set()
         gate.set()
         await settled(pilot)
-        assert app.explain._subject is not old
+        assert app.explain.wall.subject is not old
         if switch == "target":  # what ran is made anew for the other class
             assert app.explain.runs["rise"].map.target == "NO-IDC"
         else:
@@ -210,8 +210,8 @@ async def test_a_message_of_an_old_run_changes_nothing() -> None:
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "l")
         before = app.explain.explanation
-        stale = messages.MapFinished(app.explain._subject.ticket.run - 1, "rise", make_explanation())
-        app.explain.post_message(stale)
+        stale = messages.MapFinished(app.explain.wall.subject.ticket.run - 1, "rise", make_explanation())
+        app.explain.wall.post_message(stale)
         await settled(pilot)
         assert app.explain.explanation is before
         assert app.explain.runs["rise"].state == "idle"

@@ -127,7 +127,7 @@ def test_ctrl_q_gives_the_terminal_back_at_once_while_a_thread_is_stuck(held: st
         terminal.press(b"d")
         terminal.read_until(b"confidence")
         terminal.press(b"r")
-        terminal.read_until(b"starting")
+        terminal.read_until(b"2,000/4,000")
     terminal.press(b"\x11")
     status, seconds = terminal.wait()
     assert status == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +37,8 @@ async def test_four_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
         await settled(pilot)
         name = app.explain.images.current.label
         await pilot.press("e")
-        await until(pilot, lambda: all(run.state == "done" for run in app.explain.runs.values()), seconds=120)
+        await until(pilot, lambda: not app.explain.wall.busy, seconds=120)
+        assert {method: run.reason for method, run in app.explain.runs.items() if run.state != "done"} == {}
         explanation = app.explain.explanation
         assert set(explanation.maps) == {"lime", "rise", "gradcam", "gradcam++"}
         assert explanation.consensus.counts.sum() == 12
@@ -55,7 +55,9 @@ async def test_four_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
     with np.load(saved / "saliency.npz") as maps:
         for method, made in explanation.maps.items():
             np.testing.assert_array_equal(maps[method], made.values)
-    assert {"original.png", "agreement.png", "rise.png", "rise-cells.png", "statistics.csv"} <= set(os.listdir(saved))
+    assert {"original.png", "agreement.png", "rise.png", "rise-cells.png", "statistics.csv"} <= {
+        path.name for path in saved.iterdir()
+    }
 
 
 async def test_an_empty_task_folder_and_a_broken_model_are_said_in_words(tmp_path: Path) -> None:

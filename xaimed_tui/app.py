@@ -53,6 +53,7 @@ class XAIMedApp(App[int]):
         Binding("1", "go('home')", "Home", show=False),
         Binding("2", "go('selection')", "Task & Model Selection", show=False),
         Binding("3", "go('explain')", "Visualize & Explain", show=False),
+        Binding("d", "demo", "Open the demo", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("ctrl+t", "toggle_theme", "Light or dark", show=False),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),

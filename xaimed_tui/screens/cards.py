@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
@@ -15,75 +14,46 @@ from xaimed_tui.screens.pictures import agreement_caption, agreement_picture, me
 from xaimed_tui.widgets.card import Card, method_caption, method_state
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from engine.explanation import Explanation
-    from engine.images.raster import MedicalImage
-
-Display = Literal["overlay", "map", "cells"]
-DISPLAYS: tuple[Display, ...] = ("overlay", "map", "cells")
+    from xaimed_tui.scene import Scene
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the cards need to know.
-
-    Attributes:
-        image, pixels: the image and the part of it that the network sees, once read.
-        answered: whether the network has answered for it.
-        words: what to say in the original's place while there is none.
-        display: how maps are shown.
-        now: by the jobs' clock.
-        explanation: the maps made so far.
-    """
-
-    image: MedicalImage | None
-    pixels: NDArray[np.uint8] | None
-    answered: bool
-    words: str
-    display: Display
-    now: float
-    explanation: Explanation | None
-
-
-def show_original(card: Card, shown: Shown) -> None:
+def show_original(card: Card, scene: Scene) -> None:
     """The image, its name and size."""
     from xaimed_tui.render.spec import PictureSpec
 
-    image = shown.image
-    if image is None or shown.pixels is None:
-        card.show(None, words=shown.words)
+    image = scene.image
+    if image is None or scene.pixels is None:
+        card.show(None, words=scene.words)
         return
     colour = "grey" if image.colour == "grey" else "RGB"
     facts = f"{safe_text(image.path.name)}\n{image.width}x{image.height} {colour}, {image.bit_depth} bit"
-    card.show(PictureSpec(shown.pixels), caption=Content(facts))
+    card.show(PictureSpec(scene.pixels), caption=Content(facts))
 
 
-def show_method(card: Card, run: MethodRun, shown: Shown) -> None:
+def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """A method's map, its state, its three cells."""
     card.show(
-        method_picture(shown.pixels, run.map, run.statistics, shown.display),
-        words=_words(run, answered=shown.answered),
+        method_picture(scene.pixels, run.map, run.statistics, scene.display),
+        words=_words(run, answered=scene.diagnosis is not None),
         state=method_state(run),
-        caption=method_caption(run, card.size.width - 2, shown.now),
+        caption=method_caption(run, card.room, now),
     )
 
 
-def show_progress(card: Card, run: MethodRun, shown: Shown) -> None:
+def show_progress(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """The words of a method's card only: the picture has not changed."""
-    card.caption(method_caption(run, card.size.width - 2, shown.now), method_state(run))
+    card.caption(method_caption(run, card.room, now), method_state(run))
     if run.map is None:
-        card.view.placeholder = _words(run, answered=shown.answered)
+        card.view.placeholder = _words(run, answered=scene.diagnosis is not None)
 
 
-def show_agreement(card: Card, shown: Shown) -> None:
+def show_agreement(card: Card, scene: Scene) -> None:
     """The counts of the maps made so far."""
-    if shown.explanation is None or shown.pixels is None:
-        card.show(None, words="counts where the methods agree" if shown.answered else "")
+    if scene.explanation is None or scene.pixels is None:
+        card.show(None, words="counts where the methods agree" if scene.diagnosis is not None else "")
         return
-    state = f"{len(shown.explanation.consensus.methods)} of {len(METHODS)}"
-    card.show(agreement_picture(shown.explanation), state=state, caption=agreement_caption(shown.explanation))
+    state = f"{len(scene.explanation.consensus.methods)} of {len(METHODS)}"
+    card.show(agreement_picture(scene.explanation), state=state, caption=agreement_caption(scene.explanation))
 
 
 def _words(run: MethodRun, *, answered: bool) -> str:

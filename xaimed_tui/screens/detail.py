@@ -57,7 +57,7 @@ class DetailScreen(Screen[str]):
         Binding("escape", "leave", "Back"),
         Binding("left,h", "method(-1)", "Method before", key_display="←"),
         Binding("right,l", "method(1)", "Next method", key_display="→"),
-        Binding("tab", "app.focus_next", "Numbers or facts", show=False),
+        Binding("tab", "app.focus_next", "Facts"),
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]
 
@@ -117,9 +117,8 @@ class DetailScreen(Screen[str]):
         if self._key == "agreement":
             from xaimed_tui.render.spec import PictureSpec
 
-            left: PictureSpec | None = PictureSpec(
-                explanation.view, style="image", highlight=self._cell, show_grid=True
-            )
+            left: PictureSpec | None
+            left = PictureSpec(explanation.view, style="image", highlight=self._cell, show_grid=True)
             right: PictureSpec | None = agreement_picture(explanation, highlight=self._cell)
             names = ("the image", "how many methods mark each cell")
         else:
@@ -193,7 +192,11 @@ def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
         ("seed", "none" if made.seed is None else str(made.seed)),
         ("raw range", f"{made.raw_min:.4g} to {made.raw_max:.4g}, shown as 0 to 1"),
     ]
-    facts += [(safe_text(name).replace("_", " "), safe_text(value)) for name, value in made.parameters.items()]
+    facts += [
+        (safe_text(name).replace("_", " "), safe_text(value))
+        for name, value in made.parameters.items()
+        if (name, value) != ("samples", made.samples)  # said above already
+    ]
     width = max(len(name) for name, _ in facts)
     parts += [
         part for name, value in facts for part in ((f"{name:<{width}}  ", "$text-muted"), (f"{value}\n", "$foreground"))

@@ -80,6 +80,18 @@ class ChooseDialog(ModalScreen[Hashable]):
         self.dismiss(NO_CHOICE)
 
 
+_DOING = {
+    "library": "importing the network library",
+    "tasks": "reading the tasks",
+    "model": "loading the network",
+    "picture": "reading a model's picture",
+    "folder": "reading the folder",
+    "image": "looking at the image",
+    "method": "making a saliency map",
+    "save": "saving",
+}
+
+
 class FaultDialog(ModalScreen[None]):
     """The program itself has a fault: what, where the details are, and that one can go on."""
 
@@ -93,7 +105,7 @@ class FaultDialog(ModalScreen[None]):
     def __init__(self, what: str, reason: str, log: Path) -> None:
         super().__init__()
         self._words = (
-            f"XAIMed met a fault of its own while working on: {what}.\n\n{safe_text(reason)}\n\n"
+            f"XAIMed met a fault of its own while {_DOING.get(what, what)}.\n\n{safe_text(reason)}\n\n"
             f"The details are in {safe_text(log)}.\nNothing else is lost; you can go on."
         )
 

@@ -50,8 +50,10 @@ class HomeView(Horizontal):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "app.demo", "Open the demo"),
         Binding("enter", "app.go('selection')", "Choose a task"),
-        Binding("j", "scroll_guide(1)", "Scroll", show=False),
-        Binding("k", "scroll_guide(-1)", "Scroll back", show=False),
+        Binding("j,down", "scroll_guide(2)", "Scroll", show=False),
+        Binding("k,up", "scroll_guide(-2)", "Scroll back", show=False),
+        Binding("pagedown,space", "scroll_guide(18)", "Page", show=False),
+        Binding("pageup", "scroll_guide(-18)", "Page back", show=False),
         Binding("q", "app.quit", "Quit", show=False),
     ]
 
@@ -95,12 +97,12 @@ class HomeView(Horizontal):
 
     def focus_first(self) -> None:
         """Arrows scroll the guide."""
-        self.query_one("#guide-pane").focus()
+        self.query_one("#guide-pane").focus(scroll_visible=False)
 
     def action_scroll_guide(self, step: int) -> None:
         """Scroll the guide by lines."""
         pane = self if self.screen.has_class("-slim") else self.query_one("#guide-pane")
-        pane.scroll_relative(y=2 * step, animate=False)
+        pane.scroll_relative(y=step, animate=False)
 
 
 def _logo() -> Content:

@@ -35,19 +35,17 @@ class SaveDialog(ModalScreen[Path | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
 
-    last = DEFAULT_FOLDER
-    """The folder written to last: the next image goes there too."""
-
-    def __init__(self, explanation: Explanation) -> None:
+    def __init__(self, explanation: Explanation, folder: str = DEFAULT_FOLDER) -> None:
         super().__init__()
         self._explanation = explanation
+        self._folder = folder
 
     def compose(self) -> ComposeResult:
         """The folder, the names, the keys."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Save"
             yield Static("A folder of its own for this image is made in:", classes="about", markup=False)
-            yield Input(value=SaveDialog.last, suggester=FolderSuggester(), id="save-folder", compact=True)
+            yield Input(value=self._folder, suggester=FolderSuggester(), id="save-folder", compact=True)
             yield Static(id="save-problem", markup=False)
             yield Static(self._files(), id="save-files", markup=False)
             yield Static(keys_line(("Enter", "save"), ("Esc", "cancel")), classes="keys")
@@ -79,7 +77,6 @@ class SaveDialog(ModalScreen[Path | None]):
             words = f"{safe_text(typed, limit=60) or 'nothing'} is not a folder"
             self.query_one("#save-problem", Static).update(words)
             return
-        SaveDialog.last = typed
         self.dismiss(folder)
 
     def action_leave(self) -> None:

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.text import safe_text
@@ -58,6 +59,12 @@ class Card(Vertical):
     def on_mount(self) -> None:
         """Show the name."""
         self._headline()
+
+    @property
+    def room(self) -> int:
+        """Columns for words: the card's own, or, while it is hidden, those of the wall on which it would stand."""
+        width = self.size.width or (self.parent.size.width if isinstance(self.parent, Widget) else 0)
+        return max(width - 2, 12)
 
     @property
     def view(self) -> ImageView:
@@ -113,7 +120,8 @@ def cells_line(statistics: GridStatistics, width: int) -> list[Part]:
         items.append(("", "certain", ""))
     else:
         others = [CELL_NAMES[cell] for cell in statistics.ties if cell not in statistics.top]
-        items.append(("not certain", f", or {', '.join(others)}" if others else "", "bold $text-warning"))
+        words = f", or {', '.join(others)}" if len(others) < 3 else f", or {len(others)} other cells"
+        items.append(("not certain", words if others else "", "bold $text-warning"))
     parts: list[Part] = []
     used = 0
     for mark, name, style in items:

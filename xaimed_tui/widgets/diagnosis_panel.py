@@ -60,7 +60,7 @@ class DiagnosisPanel(Widget):
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         """As many lines as the answer takes at this width."""
         if self._diagnosis is None:
-            return max(1, -(-len(self._words) // max(width, 1)))
+            return max(1, len(Content(self._words).wrap(max(width, 1))))
         lines = 2 + 2 * len(self._diagnosis.classes)
         return lines + sum(-(-len(safe_text(text)) // max(width - 1, 1)) for text in self._diagnosis.warnings)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.images.folder import ImageFile
     from xaimed_tui.facade import Model
 
-CHOOSE_A_FOLDER = "f chooses an image folder"
+CHOOSE_A_FOLDER = "f chooses a folder"
 
 
 class ImageSide(Vertical):
@@ -58,6 +58,8 @@ class ImageSide(Vertical):
         self._files: tuple[ImageFile, ...] = ()
         self._reasons: dict[Path, str] = {}
         self._pointed: Path | None = None
+        self.problem = ""
+        """Why the folder cannot be read; empty if it can."""
 
     def compose(self) -> ComposeResult:
         """Folder, images, answer, choices."""
@@ -80,7 +82,7 @@ class ImageSide(Vertical):
 
     def list_folder(self, folder: Path | None, bundle: ModelBundle | None) -> None:
         """Show a folder's images, judged by what the network takes; None shows none."""
-        self._folder, self._files, self._reasons, self._pointed = folder, (), {}, None
+        self._folder, self._files, self._reasons, self._pointed, self.problem = folder, (), {}, None, ""
         if folder is None:
             self.images.set_rows((), empty=CHOOSE_A_FOLDER)
         else:
@@ -108,6 +110,7 @@ class ImageSide(Vertical):
         """Say why the folder cannot be read."""
         if message.what == "folder" and message.run == self._run:
             self.images.set_rows((), empty="the folder cannot be read")
+            self.problem = message.reason
             self.show_answer(None, words=message.reason)
 
     def reason_of(self, path: Path | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -16,9 +16,6 @@ from textual.widgets import Static
 
 from engine.explanation import METHOD_NAMES
 from xaimed_tui.widgets.card import Card
-
-if TYPE_CHECKING:
-    from xaimed_tui.widgets.image_view import ImageView
 
 ORDER = ("original", "lime", "rise", "agreement", "gradcam", "gradcam++")
 """As in the paper's figure 6: the original and the agreement on the left, the methods beside them."""
@@ -123,10 +120,6 @@ class Wall(Container, can_focus=True):
 
     def __iter__(self) -> Iterator[Card]:
         return iter(self._cards.values())
-
-    def views(self) -> list[ImageView]:
-        """All pictures."""
-        return [card.view for card in self]
 
     def go(self, key: str) -> None:
         """Make a card active."""

@@ -1,0 +1,55 @@
+"""What Visualize & Explain shows at the moment: the network, the image, the answer, the maps so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.bundle import ModelBundle
+    from engine.diagnosis import Diagnosis
+    from engine.explanation import Explanation
+    from engine.images.raster import MedicalImage
+    from xaimed_tui.facade import Model
+
+Display = Literal["overlay", "map", "cells"]
+DISPLAYS: tuple[Display, ...] = ("overlay", "map", "cells")
+
+
+@dataclass
+class Scene:
+    """See the module.
+
+    Attributes:
+        bundle, model: the network in use.
+        target: class to explain, None for the predicted one.
+        layer: where the CAMs look, None for the model's default.
+        image, pixels: the image and the part of it that the network sees, once read.
+        diagnosis: the network's answer, once made.
+        explanation: the maps made so far.
+        words: what to say in the image's place while there is none.
+        display: how maps are shown.
+    """
+
+    bundle: ModelBundle | None = None
+    model: Model | None = None
+    target: str | None = None
+    layer: str | None = None
+    image: MedicalImage | None = None
+    pixels: NDArray[np.uint8] | None = None
+    diagnosis: Diagnosis | None = None
+    explanation: Explanation | None = None
+    words: str = ""
+    display: Display = "overlay"
+
+    @property
+    def explained_class(self) -> str | None:
+        """The class that maps are made for."""
+        return self.target or (self.diagnosis.predicted if self.diagnosis is not None else None)
+
+    def forget_image(self) -> None:
+        """Nothing of the image may be drawn any more."""
+        self.image = self.pixels = self.diagnosis = self.explanation = None

@@ -1,0 +1,175 @@
+"""The wall with the methods at work on it: starts them, hears from them, shows what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from engine.explanation import METHODS
+from engine.text import safe_text
+from xaimed_tui import messages
+from xaimed_tui.method_run import MethodRun
+from xaimed_tui.screens.cards import show_agreement, show_method, show_original, show_progress
+from xaimed_tui.widgets.wall import Wall
+
+if TYPE_CHECKING:
+    from xaimed_tui.jobs import Jobs, Subject
+    from xaimed_tui.scene import Scene
+
+
+class MethodWall(Wall):
+    """Six cards on one scene, and the state of every method on it."""
+
+    def __init__(self, scene: Scene, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._scene = scene
+        self.subject: Subject | None = None
+        self.runs = {method: MethodRun(method) for method in METHODS}
+
+    def on_mount(self) -> None:
+        """Elapsed times are shown while methods run."""
+        self.set_interval(0.5, self._tick, name="elapsed")
+
+    @property
+    def jobs(self) -> Jobs:
+        """The app's background work."""
+        return self.app.jobs  # type: ignore[attr-defined,no-any-return]
+
+    @property
+    def busy(self) -> bool:
+        """Whether a method works or waits."""
+        return any(run.busy for run in self.runs.values())
+
+    def unfinished(self) -> list[str]:
+        """The methods without a whole map."""
+        return [
+            method
+            for method, run in self.runs.items()
+            if not run.busy and (run.state != "done" or (run.map is not None and run.map.stopped))
+        ]
+
+    # Starting
+
+    def forget(self) -> None:
+        """Stop all methods and drop their maps."""
+        self.jobs.withdraw("explain")
+        self.subject = self._scene.explanation = None
+        self.runs = {method: MethodRun(method) for method in METHODS}
+        self._changed()
+
+    def start(self, methods: Iterable[str]) -> None:
+        """Start methods on the scene; those that work or wait already are left alone."""
+        scene = self._scene
+        if scene.model is None or scene.image is None or scene.diagnosis is None:
+            return
+        if self.subject is None:
+            kept = {m: run.map for m, run in self.runs.items() if run.map is not None and run.state == "done"}
+            self.subject = self.jobs.prepare(
+                scene.model, scene.image, scene.diagnosis, target_class=scene.target, layer=scene.layer, maps=kept
+            )
+        wanted = [method for method in methods if not self.runs[method].busy]
+        for method in wanted:
+            self.runs[method] = MethodRun(method, "waiting")
+            self.show_card(method)
+        self.jobs.explain(self, self.subject, wanted)
+        self._changed()
+
+    def again(self, affected: Iterable[str]) -> None:
+        """Start anew, with other settings, what was made or under way; maps that are not affected stay."""
+        affected = tuple(affected)
+        again = [m for m, run in self.runs.items() if run.busy or (m in affected and run.state != "idle")]
+        self.jobs.withdraw("explain")
+        self.subject = self._scene.explanation = None
+        for method in {*again, *affected}:
+            self.runs[method] = MethodRun(method)
+        self.show_all()
+        self.start(again)
+
+    # Hearing
+
+    def _run_of(self, message: messages.OfMethod) -> MethodRun | None:
+        """The state that a message is about; None if the message is stale."""
+        if self.subject is None or message.run != self.subject.ticket.run:
+            return None
+        return self.runs[message.method]
+
+    def on_method_started(self, message: messages.MethodStarted) -> None:
+        """A method is at work."""
+        if (run := self._run_of(message)) is not None:
+            run.state, run.since = "running", self.jobs.clock()
+            self.show_card(run.method)
+
+    def on_method_advanced(self, message: messages.MethodAdvanced) -> None:
+        """A method has come further."""
+        if (run := self._run_of(message)) is not None and run.busy:
+            run.done, run.total = message.done, message.total
+            self._show_progress(run)
+
+    def on_map_sharpened(self, message: messages.MapSharpened) -> None:
+        """A running method has a better map."""
+        if (run := self._run_of(message)) is not None and run.busy:
+            run.map, run.statistics = message.map, message.statistics
+            self.show_card(run.method)
+
+    def on_map_finished(self, message: messages.MapFinished) -> None:
+        """A method has ended with a map."""
+        if (run := self._run_of(message)) is None:
+            return
+        explanation = self._scene.explanation = message.explanation
+        run.state = "done"
+        run.map, run.statistics = explanation.maps[run.method], explanation.statistics[run.method]
+        self.show_card(run.method)
+        self.show_card("agreement")
+        self._changed()
+
+    def on_method_stopped(self, message: messages.MethodStopped) -> None:
+        """A method was stopped before it had anything."""
+        if self._run_of(message) is not None:
+            self._ended(MethodRun(message.method, "stopped"))
+
+    def on_method_failed(self, message: messages.MethodFailed) -> None:
+        """A method could not make its map."""
+        if self._run_of(message) is not None:
+            self._ended(MethodRun(message.method, "failed", reason=safe_text(message.reason)))
+
+    def _ended(self, run: MethodRun) -> None:
+        self.runs[run.method] = run
+        self.show_card(run.method)
+        self._changed()
+
+    def _changed(self) -> None:
+        """What can be done has changed, and what the line at the top says."""
+        self.refresh_bindings()
+        if self._scene.model is None:
+            return
+        asked = [run for run in self.runs.values() if run.state != "idle"]
+        ended = sum(1 for run in asked if not run.busy)
+        if ended < len(asked):
+            self.app.say(f"explaining, {ended} of {len(asked)} done")  # type: ignore[attr-defined]
+        else:
+            self.app.say(f"ready on {safe_text(self._scene.model.device, limit=20)}")  # type: ignore[attr-defined]
+
+    # Showing
+
+    def show_all(self) -> None:
+        """Show all six cards."""
+        for card in self:
+            self.show_card(card.key)
+
+    def show_card(self, key: str) -> None:
+        """Show one card: of a method, of the `original` or of the `agreement`."""
+        card = self.card(key)
+        if key == "original":
+            show_original(card, self._scene)
+        elif key == "agreement":
+            show_agreement(card, self._scene)
+        else:
+            show_method(card, self.runs[key], self._scene, self.jobs.clock())
+
+    def _show_progress(self, run: MethodRun) -> None:
+        show_progress(self.card(run.method), run, self._scene, self.jobs.clock())
+
+    def _tick(self) -> None:
+        for run in self.runs.values():
+            if run.state == "running":
+                self._show_progress(run)
