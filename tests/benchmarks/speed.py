@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -139,15 +140,15 @@ class Contest:
             chunk = self.effort.chunk[self.name]
             rise, lime = Rise(samples=self.effort.rise[self.name]), Lime(samples=self.effort.lime[self.name])
             lime.explain(request)  # imports
+            folded = Bare(partial(classifier.logits, folded=True), request.tensor, settled)
+            for what, passes in (("bare", bare), ("bare folded", folded)):
+                record = self._record(f"{what} {precision}", chunk, RISE, f"batch {passes.batch}, {settled}")
+                yield self._alone(record, partial(passes, chunk))
             for method, stated in ((rise, RISE), (lime, LIME)):
                 record = self._record(f"{method.key} ours {precision}", method.samples, stated, f"batch {tuning.batch}")
-                yield self._beside_bare(
-                    record, bare, chunk, lambda method=method, request=request: method.explain(request)
-                )  # type: ignore[misc]
+                yield self._beside_bare(record, bare, chunk, partial(method.explain, request))
             if precision == "fp32":
-                yield self._alone(
-                    self._record("gradcam ours", 1, 1), lambda request=request: GradCam().explain(request)
-                )  # type: ignore[misc]
+                yield self._alone(self._record("gradcam ours", 1, 1), partial(GradCam().explain, request))
 
     def _others(self) -> Iterable[Callable[[], None]]:
         from engine.explainers.superpixels import superpixels
@@ -286,8 +287,19 @@ def memory_case(who: str, name: str, masks: int) -> None:
         from tests.benchmarks.rivals import rise_masks, rise_of_the_paper
 
         rise_of_the_paper(make_plain(classifier), rise_masks(masks, classifier.bundle.input.size))
+    say(str(peak_kib()))
+
+
+def peak_kib() -> int:
+    """Peak resident memory of this process in KiB.
+
+    Not `ru_maxrss` on Linux: it survives exec, so a child of a large process starts with its parent's peak.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    say(json.dumps(peak // 1024 if sys.platform == "darwin" else peak))
+    return peak // 1024 if sys.platform == "darwin" else peak
 
 
 def measure_memory(effort: Effort, networks: Iterable[str]) -> list[dict[str, Any]]:
