@@ -145,6 +145,24 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(not module._forward_hooks for module in model.network.modules())
 
 
+@pytest.mark.parametrize("pair", [("gradcam", "gradcam++"), ("gradcam++", "gradcam")])
+def test_the_pair_shares_one_pass_and_gives_the_same_maps_as_alone(
+    pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = classifier(small_cnn(3))
+    alone = [GradCam(key).explain(request(model, target=2)) for key in pair]  # type: ignore[arg-type]
+    asked = request(model, target=2)
+    first = GradCam(pair[0]).explain(asked)  # type: ignore[arg-type]
+
+    def logits(tensor: torch.Tensor, *, folded: bool = False) -> torch.Tensor:
+        raise AssertionError("passed again")
+
+    monkeypatch.setattr(model, "logits", logits)
+    second = GradCam(pair[1]).explain(asked)  # type: ignore[arg-type]
+    assert np.array_equal(first.values, alone[0].values)
+    assert np.array_equal(second.values, alone[1].values)
+
+
 def test_frozen_parameters_do_not_hinder_a_map() -> None:
     network = small_cnn(3)
     for parameter in network.parameters():

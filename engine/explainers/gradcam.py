@@ -49,13 +49,22 @@ class GradCam:
         started = time.perf_counter()
         tensor = request.tensor.detach().clone().requires_grad_(True)
         with as_it_was(classifier.network), torch.enable_grad(), kind(_Logits(classifier), [module]) as cam:
-            # The package keeps the activation itself; an in-place ReLU behind the layer would change it under its
-            # hands. This hook comes after the package's, so what is handed on is a copy.
-            handle = module.register_forward_hook(lambda _, __, output: output.clone())
-            try:
-                values = cam(tensor, [lambda logits: classifier.target_logit(logits, request.target)])[0]
-            finally:
-                handle.remove()
+            targets = [lambda logits: classifier.target_logit(logits, request.target)]
+            record = cam.activations_and_grads
+            shared = request.kept.get(("cam", layer, request.target))
+            if isinstance(shared, _Pass):
+                record.activations, record.gradients = list(shared.activations), list(shared.gradients)
+            else:
+                # The package keeps the activation itself; an in-place ReLU behind the layer would change it under
+                # its hands. This hook comes after the package's, so what is handed on is a copy.
+                handle = module.register_forward_hook(lambda _, __, output: output.clone())
+                try:
+                    cam(tensor, targets)
+                finally:
+                    handle.remove()
+                passed = _Pass(tuple(record.activations), tuple(record.gradients))
+                request.kept["cam", layer, request.target] = passed
+            values = cam.aggregate_multi_layers(cam.compute_cam_per_layer(tensor, targets, False))[0]
             weights, raw = cam.weights, np.maximum(cam.weighted_sum, 0.0)
         if not np.isfinite(values).all() or not np.isfinite(raw).all():
             raise ExplanationError(
@@ -86,6 +95,14 @@ class GradCam:
             "device": classifier.device,
             "precision": "fp32",
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """Activations and gradients of one forward and backward pass, which Grad-CAM and Grad-CAM++ share."""
+
+    activations: tuple[torch.Tensor, ...]
+    gradients: tuple[torch.Tensor, ...]
 
 
 def _recording(key: str) -> Any:
