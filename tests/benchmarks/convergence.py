@@ -43,6 +43,7 @@ COUNTS = (250, 500, 1000, 2000, 4000)
 CONVERGED = {"rise": 48_000, "lime": 20_000}
 TARGET_COUNT, TARGET = 1000, 0.98
 _SEED, _REFERENCE_SEED = 1000, 1
+_BATCH = 64
 
 
 @dataclass(slots=True)
@@ -140,18 +141,18 @@ def _by_formula(request: Request) -> dict[tuple[str, int], CellEstimate]:
     import torch
 
     from engine.cells import part_weights
-    from engine.explainers.perturbation import MaskedForward, prepared_tuning
     from engine.explainers.rise_masks import RiseMasks
-    from engine.progress import NeverStop
     from engine.saliency import CellEstimate
 
-    masks = RiseMasks(request.size, 7, 0.5, request.seed)
-    loop = MaskedForward.prepare(request, torch.zeros(1), masks, prepared_tuning(request))
+    draw, classifier = RiseMasks(request.size, 7, 0.5, request.seed), request.classifier
     rows, columns = (torch.tensor(part_weights(3, side), dtype=torch.float32) for side in request.size)
     outputs, means = [], []
-    for batch in loop.run(COUNTS[-1], NeverStop()):
-        outputs.append(batch.probabilities[:, request.target].double().numpy())
-        means.append((rows @ batch.masks[:, 0] @ columns.T).flatten(1).double().numpy())
+    for start in range(0, COUNTS[-1], _BATCH):
+        masks = draw(start, min(start + _BATCH, COUNTS[-1]))
+        with torch.inference_mode():
+            probabilities = classifier.probabilities(classifier.logits(masks * request.tensor))
+        outputs.append(probabilities[:, request.target].numpy())
+        means.append((rows @ masks[:, 0] @ columns.T).flatten(1).double().numpy())
     f, m = np.concatenate(outputs), np.concatenate(means)
     found = {}
     for n in COUNTS:
