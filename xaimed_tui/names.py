@@ -33,7 +33,9 @@ def cell_list(cells: Iterable[tuple[int, int]]) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration: `0.42 s`, `12.3 s`, `3 min 20 s`."""
+    """A duration: `3 ms`, `0.42 s`, `12.3 s`, `3 min 20 s`."""
+    if 0 < seconds < 0.1:
+        return f"{max(1, round(1000 * seconds))} ms"
     if seconds < 10:
         return f"{seconds:.2f} s"
     if seconds < 120:

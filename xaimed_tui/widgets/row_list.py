@@ -203,7 +203,7 @@ class RowList(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line of the list."""
-        width = self.size.width
+        width = self.scrollable_content_region.width
         index = y + round(self.scroll_y)
         base = self.rich_style
         if not self._shown:
