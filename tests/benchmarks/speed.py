@@ -127,26 +127,30 @@ class Contest:
             started = time.perf_counter()
             tuning = prepared_tuning(request)
             calibration = time.perf_counter() - started
-            trial = Rise(samples=64).explain(request)  # what auto settles on for this image
-            settled = str(trial.parameters["precision"])
-            bare = Bare(classifier.network, request.tensor, settled)
+            chunk = self.effort.chunk[self.name]
+            rise, lime = Rise(samples=self.effort.rise[self.name]), Lime(samples=self.effort.lime[self.name])
+            # What auto settles on depends on image and method; each is held against bare passes in its own precision.
+            settled = {
+                trial.key: str(trial.explain(request).parameters["precision"])
+                for trial in (replace(rise, samples=64), replace(lime, samples=128))
+            }
+            bare = {kind: Bare(classifier.network, request.tensor, kind) for kind in sorted(set(settled.values()))}
             self.facts[precision] = {
                 "calibration_seconds": calibration,
                 "batch": tuning.batch,
                 "settled": settled,
-                "bare_batch": bare.batch,
-                "parameters": dict(trial.parameters),
+                "bare_batch": {kind: passes.batch for kind, passes in bare.items()},
             }
-            chunk = self.effort.chunk[self.name]
-            rise, lime = Rise(samples=self.effort.rise[self.name]), Lime(samples=self.effort.lime[self.name])
-            lime.explain(request)  # imports
-            folded = Bare(partial(classifier.logits, folded=True), request.tensor, settled)
-            for what, passes in (("bare", bare), ("bare folded", folded)):
-                record = self._record(f"{what} {precision}", chunk, RISE, f"batch {passes.batch}, {settled}")
+            kind = settled["rise"]
+            folded = Bare(partial(classifier.logits, folded=True), request.tensor, kind)
+            for what, passes in (("bare", bare[kind]), ("bare folded", folded)):
+                record = self._record(f"{what} {precision}", chunk, RISE, f"batch {passes.batch}, {kind}")
                 yield self._alone(record, partial(passes, chunk))
             for method, stated in ((rise, RISE), (lime, LIME)):
-                record = self._record(f"{method.key} ours {precision}", method.samples, stated, f"batch {tuning.batch}")
-                yield self._beside_bare(record, bare, chunk, partial(afresh, classifier, method, request))
+                kind = settled[method.key]
+                note = f"batch {tuning.batch}, {kind}"
+                record = self._record(f"{method.key} ours {precision}", method.samples, stated, note)
+                yield self._beside_bare(record, bare[kind], chunk, partial(afresh, classifier, method, request))
             if precision == "fp32":
                 yield self._alone(self._record("gradcam ours", 1, 1), partial(afresh, classifier, GradCam(), request))
 
@@ -179,7 +183,7 @@ class Contest:
         how = f"our {ours.count} superpixels (its quickshift finds {theirs})" if theirs < 5 else f"{theirs} quickshift"
         record = self._record("lime as it comes", samples, LIME, f"batch 10; {how}")
         yield self._alone(record, lambda: lime_as_it_comes(plain, samples, labels))
-        batch = self.facts["fp32"]["bare_batch"]
+        batch = self.facts["fp32"]["bare_batch"]["fp32"]
         record = self._record("lime of captum", samples, LIME, f"batch {batch}; our {ours.count} superpixels")
         yield self._alone(record, lambda: captum_lime(plain, samples, ours.labels, batch))
         yield self._alone(self._record("gradcam of captum", 1, 1), lambda: captum_gradcam(plain, layer))
