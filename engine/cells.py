@@ -5,11 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 GRID = 3
@@ -63,6 +62,8 @@ def part_weights(parts: int, length: int) -> NDArray[np.float64]:
     """
     if length < parts:
         raise ValueError(f"{length} pixels cannot be split into {parts} parts")
+    import numpy as np  # late: the app names cells before it needs numbers
+
     edges = [round(i * length / parts) for i in range(parts + 1)]
     weights = np.zeros((parts, length))
     for i in range(parts):
@@ -76,5 +77,7 @@ def rank_cells(means: NDArray[np.floating]) -> tuple[Cell, ...]:
     Args:
         means: (3, 3) cell means.
     """
+    import numpy as np  # late, as above
+
     order = np.argsort(-np.asarray(means, dtype=np.float64).ravel(), kind="stable")
     return tuple(CELLS[i] for i in order)

@@ -38,6 +38,16 @@ class Confidence(StrEnum):
         return cls.MEDIUM if probability <= MEDIUM_UP_TO else cls.HIGH
 
 
+def probability_text(probability: float, digits: int = 2) -> str:
+    """A probability for people; `>0.99` and `<0.01` rather than a 1.00 or 0.00 that the network did not say."""
+    shown = f"{probability:.{digits}f}"
+    if float(shown) == 1.0 and probability < 1.0:
+        return f">{1.0 - 10.0**-digits:.{digits}f}"
+    if float(shown) == 0.0 and probability > 0.0:
+        return f"<{10.0**-digits:.{digits}f}"
+    return shown
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What the network says about one image.

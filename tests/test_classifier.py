@@ -13,7 +13,7 @@ from torch import nn
 
 from engine.bundle import ExplainSpec
 from engine.classifier import choose_device
-from engine.diagnosis import Confidence
+from engine.diagnosis import Confidence, probability_text
 from engine.errors import BundleError, DeviceError, ExplanationError, NotCompliantError
 
 
@@ -178,3 +178,11 @@ def test_an_unknown_device_or_precision_is_refused() -> None:
         choose_device("tpu")
     with pytest.raises(DeviceError, match="no such precision"):
         classifier(small_cnn(2), precision="fp8")
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(0.996, ">0.99"), (0.994, "0.99"), (1.0, "1.00"), (0.0, "0.00"), (0.004, "<0.01"), (0.5, "0.50")],
+)
+def test_a_probability_is_never_rounded_to_certainty(probability: float, shown: str) -> None:
+    assert probability_text(probability) == shown

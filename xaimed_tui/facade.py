@@ -177,7 +177,7 @@ class RealEngine:
         """The app's defaults."""
         from engine.explanation import Settings
 
-        return Settings(target=target, layer=layer)
+        return Settings(target=target, layer=layer, until="certain")
 
     def explain_method(
         self,

@@ -5,20 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from engine.cells import CELL_NAMES, Cell
 from engine.text import safe_text
-
-CELL_NAMES: dict[tuple[int, int], str] = {
-    (0, 0): "top left",
-    (0, 1): "top",
-    (0, 2): "top right",
-    (1, 0): "left",
-    (1, 1): "centre",
-    (1, 2): "right",
-    (2, 0): "bottom left",
-    (2, 1): "bottom",
-    (2, 2): "bottom right",
-}
-"""Where each of the nine cells lies, in words."""
 
 LONG_LINE = 72
 """Characters from which a line of a description counts as broken for its length."""
@@ -27,7 +15,7 @@ METHOD_KEYS = {"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++"}
 """The key that starts each method."""
 
 
-def cell_list(cells: Iterable[tuple[int, int]]) -> str:
+def cell_list(cells: Iterable[Cell]) -> str:
     """Cells in words, separated by commas."""
     return ", ".join(CELL_NAMES[cell] for cell in cells)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli import model
+from engine.diagnosis import probability_text
 from engine.errors import ExplanationError, ExportError, XAIMedError
 
 if TYPE_CHECKING:
@@ -189,19 +190,21 @@ def _print_explanation(explanation: Explanation, folder: Path) -> None:
 
     diagnosis = explanation.diagnosis
     probability = float(diagnosis.probabilities[diagnosis.index])
-    print_line(f"{explanation.image.path}: {diagnosis.predicted}, {probability:.3f} ({diagnosis.confidence.value})")
+    answer = f"{diagnosis.predicted}, {probability_text(probability, 3)} ({diagnosis.confidence.value})"
+    print_line(f"{explanation.image.path}: {answer}")
     if explanation.target != diagnosis.predicted:
         other = float(diagnosis.probabilities[diagnosis.classes.index(explanation.target)])
-        print_line(f"Explained: {explanation.target}, {other:.3f}")
+        print_line(f"Explained: {explanation.target}, {probability_text(other, 3)}")
     rows = []
     for method, saliency in explanation.maps.items():
         statistics = explanation.statistics[method]
         cells = " ".join(f"({row},{column})" for row, column in statistics.top) or "none: the map is constant"
+        certain = ("yes" if saliency.cells is not None else "no samples drawn") if statistics.certain else "no"
         rows.append(
             (
                 METHOD_NAMES[method],
                 cells,
-                "yes" if statistics.certain else "no",
+                certain,
                 f"{saliency.samples:,}" if saliency.samples else "",
                 f"{saliency.seconds:.2f}",
             )

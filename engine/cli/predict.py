@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.cli import model
+from engine.diagnosis import probability_text
 from engine.errors import XAIMedError
 
 if TYPE_CHECKING:
@@ -73,6 +74,6 @@ def _print_answers(answers: list[tuple[Path, Diagnosis]]) -> None:
     rows = []
     for path, diagnosis in answers:
         order = sorted(range(len(diagnosis.classes)), key=lambda i: -diagnosis.probabilities[i])
-        listed = ", ".join(f"{diagnosis.classes[i]} {diagnosis.probabilities[i]:.3f}" for i in order)
+        listed = ", ".join(f"{diagnosis.classes[i]} {probability_text(diagnosis.probabilities[i], 3)}" for i in order)
         rows.append((str(path), diagnosis.predicted, diagnosis.confidence.value, listed))
     print_table(("Image", "Class", "Confidence", "Probabilities"), rows)

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from engine.cells import CELL_NAMES, GRID, Cell, cell_edges
 from engine.consensus import DEPENDENCE_NOTE
+from engine.diagnosis import probability_text
 from engine.explanation import METHOD_NAMES
 from engine.export.colors import (
     DEFAULT_COLORMAP,
@@ -160,7 +161,7 @@ def cell_boxes(shape: tuple[int, ...], size: tuple[int, int]) -> dict[Cell, tupl
 def _page(explanation: Explanation, picture: Image.Image, what: str) -> Page:
     diagnosis = explanation.diagnosis
     probability = float(diagnosis.probabilities[diagnosis.classes.index(explanation.target)])
-    target = f"{what} for “{explanation.target}”, probability {probability:.3f}"
+    target = f"{what} for “{explanation.target}”, probability {probability_text(probability, 3)}"
     if explanation.target != diagnosis.predicted:
         target += f" (predicted: “{diagnosis.predicted}”)"
     bundle = explanation.bundle

@@ -13,11 +13,11 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
-from engine.cells import CELLS, Cell
+from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.consensus import DEPENDENCE_NOTE
 from engine.explanation import METHOD_NAMES, METHODS
 from engine.text import safe_text
-from xaimed_tui.names import CELL_NAMES, cell_list, seconds_text
+from xaimed_tui.names import cell_list, seconds_text
 from xaimed_tui.screens.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.statistics_table import StatisticsTable
@@ -176,6 +176,11 @@ def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
     parts: list[Part] = []
     if not cells.top:
         parts.append(("The map is constant: it marks no cell.\n", "bold $text-warning"))
+    elif made.cells is None and cells.certain:
+        parts += [
+            ("Exact: ", "bold $foreground"),
+            "this method draws no samples, so its cells are not down to chance.\n",
+        ]
     elif cells.certain:
         parts += [("Certain: ", "bold $foreground"), "no other cell could stand among the three.\n"]
     else:

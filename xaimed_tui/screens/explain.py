@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.timer import Timer
 
+from engine.diagnosis import probability_text
 from engine.explanation import METHOD_NAMES, METHODS
 from engine.text import safe_text
 from xaimed_tui import messages
@@ -342,7 +343,7 @@ class ExplainView(Horizontal):
         diagnosis = self.scene.diagnosis
         rows = [Row("", f"the predicted class ({safe_text(diagnosis.predicted, limit=40)})")]
         rows += [
-            Row(name, f"{safe_text(name, limit=40)}   {value:.2f} {level}")
+            Row(name, f"{safe_text(name, limit=40)}   {probability_text(value)} {level}")
             for name, value, level in zip(
                 diagnosis.classes, diagnosis.probabilities, diagnosis.confidences, strict=True
             )

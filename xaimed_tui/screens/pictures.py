@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from textual.content import Content
 
+from engine.cells import CELL_NAMES
 from engine.explanation import METHODS
-from xaimed_tui.names import CELL_NAMES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,9 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.cells import CELL_NAMES
 from engine.text import safe_text
-from xaimed_tui.names import CELL_NAMES, METHOD_KEYS, seconds_text
+from xaimed_tui.names import METHOD_KEYS, seconds_text
 from xaimed_tui.widgets.image_view import ImageView
 
 if TYPE_CHECKING:
@@ -109,15 +110,15 @@ class Card(Vertical):
         self.query_one(".headline", Static).update(Content(f"{left}{gap}{self._state}"))
 
 
-def cells_line(statistics: GridStatistics, width: int) -> list[Part]:
-    """The three cells in words, and whether the choice is certain; lines break between cells only."""
+def cells_line(statistics: GridStatistics, width: int, *, sampled: bool) -> list[Part]:
+    """The three cells in words, and for sampled methods whether the choice is certain; lines break between cells."""
     if not statistics.top:
         return [("marks no cell: the map is constant", "bold $text-warning")]
     items: list[tuple[str, str, str]] = []
     for rank, cell in enumerate(statistics.top, start=1):
         items.append((f"{rank}{'?' if cell in statistics.ties else ''} ", CELL_NAMES[cell], "bold $foreground"))
     if statistics.certain:
-        items.append(("", "certain", ""))
+        items += [("", "certain", "")] if sampled else []
     else:
         others = [CELL_NAMES[cell] for cell in statistics.ties if cell not in statistics.top]
         words = f", or {', '.join(others)}" if len(others) < 3 else f", or {len(others)} other cells"
@@ -149,7 +150,7 @@ def method_caption(run: MethodRun, width: int, now: float) -> Content:
     elif run.map is not None:
         parts += [_made(run.map), "\n"]
     if run.statistics is not None:
-        parts += cells_line(run.statistics, width)
+        parts += cells_line(run.statistics, width, sampled=run.map is not None and run.map.cells is not None)
     if run.map is not None and run.map.warnings and run.state == "done":
         parts.append((f"\n! {safe_text(run.map.warnings[0])}", "$text-warning"))
     return Content.assemble(*parts)

@@ -8,6 +8,7 @@ from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
+from engine.diagnosis import probability_text
 from engine.text import safe_text
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class DiagnosisPanel(Widget):
         for index, (name, value, level) in enumerate(
             zip(diagnosis.classes, diagnosis.probabilities, diagnosis.confidences, strict=True)
         ):
-            right = f"{value:.2f} {level:<6}"
+            right = f"{probability_text(value):>5} {level:<6}"
             mark = "▸" if name == self._target else " "
             label = safe_text(name, limit=max(width - len(right) - 3, 4))
             style = "bold $foreground" if index == diagnosis.index else "$text-muted"

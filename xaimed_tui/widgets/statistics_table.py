@@ -8,8 +8,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
-from engine.cells import CELLS, Cell
-from xaimed_tui.names import CELL_NAMES
+from engine.cells import CELL_NAMES, CELLS, Cell
 
 if TYPE_CHECKING:
     import numpy as np
