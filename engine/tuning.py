@@ -28,9 +28,11 @@ _LONGEST_PASS = 0.4
 _LONGEST_ROUND = 1.0
 """Seconds: where timing all sizes takes longer than this, the first timing of each has to do."""
 _ROUNDS = 5
+_AS_GOOD = 1.07
+"""Sizes within 7 % of the fastest count as equal; of those the smallest stops soonest and needs the least memory."""
 _REDUCED_WORTH_IT = 1.2
 """Reduced precision must be this much faster to be taken."""
-_VERSION = 4
+_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def _measure(probe: Probe, image: torch.Tensor, device: str, asked: str) -> Tuni
 
 
 def _best_batch(probe: Probe, image: torch.Tensor, precision: str) -> tuple[int, float]:
-    """The fastest batch size whose pass is not too long, and its images a second.
+    """The smallest batch size that is as good as the fastest and whose pass is not too long, and its images a second.
 
     Other work on the machine disturbs every measurement: all sizes are timed in turn, a few times over, and the
     shortest time of each counts.
@@ -117,8 +119,10 @@ def _best_batch(probe: Probe, image: torch.Tensor, precision: str) -> tuple[int,
                 break
             images = image.repeat(batch, 1, 1, 1).contiguous(memory_format=torch.channels_last)
             times[batch] = min(seconds, _seconds(probe, images, precision))
-    best = max(times, key=lambda batch: batch / times[batch])
-    return best, best / times[best]
+    speeds = {batch: batch / seconds for batch, seconds in times.items()}
+    fastest = max(speeds.values())
+    best = min(batch for batch, speed in speeds.items() if speed * _AS_GOOD >= fastest)
+    return best, speeds[best]
 
 
 def _seconds(probe: Probe, images: torch.Tensor, precision: str) -> float:
