@@ -95,8 +95,10 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
                 note(name, module)
         with torch.inference_mode():
             output = network(torch.zeros(1, *shape))
-    # A network may fail on a wrong input size in any way; the reason is torch's own text.
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    # A network may fail on a wrong input size in any way, or even call sys.exit(); the reason is the error's own text.
+    except BaseException as error:
         channels, height, width = shape
         raise BundleError(
             f"the network does not take a {height}x{width} input of {channels} channels "

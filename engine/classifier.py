@@ -70,6 +70,7 @@ class Classifier:
         height, width = bundle.input.size
         network = network.eval()
         self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
+        _check_steady(network, bundle, self._subject)
         self.activation, assumed = _settle_activation(bundle, network, self.anatomy, self._subject)
         self.classes, more = _settle_classes(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *assumed, *more)
@@ -92,7 +93,8 @@ class Classifier:
             DeviceError: no such device or precision.
         """
         chosen = choose_device(device)  # before the slow part
-        return cls(bundle, build_network(bundle), device=chosen, precision=precision)
+        with torch.random.fork_rng():  # building a network draws its first weights; the global state is not ours
+            return cls(bundle, build_network(bundle), device=chosen, precision=precision)
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -160,7 +162,7 @@ class Classifier:
             ExplanationError: the network gave NaN or infinity.
         """
         tensor = self.tensor(image)
-        with self.lock:
+        with self.lock, self.exact():
             started = time.perf_counter()
             with torch.inference_mode():
                 logits = self.logits(tensor)
@@ -178,9 +180,9 @@ class Classifier:
         values = scores.numpy()
         for array in (values, probabilities):
             array.setflags(write=False)
-        warnings: tuple[str, ...] = ()
+        warnings = tuple(sentence for sentence in self.assumed if "is wrong" in sentence)
         if self._own_activation() and float(probabilities.max()) >= _NEARLY_ONE:
-            warnings = ("The network rounds its own probability to 1: how sure it is beyond that cannot be told.",)
+            warnings += ("The network rounds its own probability to 1: how sure it is beyond that cannot be told.",)
         return Diagnosis(
             self.classes,
             probabilities,
@@ -207,17 +209,18 @@ class Classifier:
         """Whether the many passes use a copy with folded batch normalisation."""
         return self._folded is not None
 
-    def fold(self, example: torch.Tensor) -> bool:
+    def fold(self) -> bool:
         """Make a copy with folded batch normalisation for the many passes; whether there is one.
 
-        It is taken only if its logits for `example` differ from the network's by no more than float32's rounding.
+        It is taken only if its logits for seeded noise differ from the network's by no more than float32's rounding.
         """
         if not self._tried_folding:
             self._tried_folding = True
             copy = fold_batch_norm(self.network)
             if copy is not None:
                 copy = copy.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-                with torch.inference_mode():
+                example = _noise(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
+                with self.exact(), torch.inference_mode():
                     expected, given = self._scores(self.network, example), self._scores(copy, example)
                 scale = max(float(expected.abs().max()), 1e-3)
                 if float((expected - given).abs().max()) <= _ROUNDING * scale:
@@ -263,7 +266,16 @@ class Classifier:
         """Inference mode and the given precision, for a loop over `logits`."""
         reduced = _AUTOCAST.get(precision)
         kind = torch.device(self.device).type
-        with torch.inference_mode(), torch.autocast(kind, dtype=reduced) if reduced else nullcontext():
+        with self.exact(), torch.inference_mode(), torch.autocast(kind, dtype=reduced) if reduced else nullcontext():
+            yield
+
+    @contextmanager
+    def exact(self) -> Iterator[None]:
+        """True float32 and deterministic convolutions; on a GPU, cuDNN would else round to TF32 and sum in any order."""
+        if torch.device(self.device).type != "cuda":
+            yield
+            return
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             yield
 
     def _own_activation(self) -> bool:
@@ -310,6 +322,17 @@ def _settle_activation(
         return anatomy.head_kind, ()
     seen = _looks_like(network, bundle)
     if declared is not None:
+        if declared == "none" and seen == "softmax":
+            raise BundleError(
+                "the bundle declares 'none' at the network's end, but its outputs sum to 1 as a softmax's do",
+                subject=subject,
+                remedy='set activation = "softmax" under [output] in model.toml',
+            )
+        if declared == "none" and seen == "sigmoid":
+            return declared, (
+                "The network's outputs look like those of a sigmoid, but the bundle declares 'none': if it is wrong, every "
+                "probability here is wrong.",
+            )
         if declared != "none":
             if seen == "none":
                 raise BundleError(
@@ -323,6 +346,23 @@ def _settle_activation(
         return seen, ()
     _check_head(seen, anatomy.outputs, bundle.output.multilabel, subject)
     return seen, (f"The network's outputs look like those of a {seen}; they are taken as probabilities.",)
+
+
+def _check_steady(network: nn.Module, bundle: ModelBundle, subject: str) -> None:
+    noise = _noise(bundle, 2)
+    with torch.inference_mode():
+        first, second = (flat_output(network(noise), 2, subject) for _ in range(2))
+    if not torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)):
+        raise BundleError(
+            "the network gives another answer each time it is asked",
+            subject=subject,
+            remedy="remove what is random in evaluation mode, such as F.dropout without training=self.training",
+        )
+
+
+def _noise(bundle: ModelBundle, count: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, bundle.input.channels, *bundle.input.size, generator=generator)
 
 
 def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None:
@@ -339,8 +379,7 @@ def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None
 
 def _looks_like(network: nn.Module, bundle: ModelBundle) -> str:
     """`softmax`, `sigmoid` or `none`, from the outputs for noise of very different strengths."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(6, bundle.input.channels, *bundle.input.size, generator=generator)
+    noise = _noise(bundle, 6)
     strengths = torch.tensor([0.0, 0.3, 1.0, 3.0, 30.0, 300.0]).reshape(-1, 1, 1, 1)
     with torch.inference_mode():
         output = flat_output(network(noise * strengths), 6, bundle.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -28,18 +29,20 @@ def build_network(bundle: ModelBundle) -> nn.Module:
 
 def _architecture(bundle: ModelBundle) -> nn.Module:
     path = bundle.architecture
-    module = ModuleType("xaimed_architecture")
+    module = ModuleType(f"xaimed_architecture_{bundle.digest[:16]}")
     module.__file__ = str(path)
     try:
-        code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
-        exec(code, module.__dict__)  # the purpose of the file: a bundle is a program
-        network = _builder(module, path)()
-    except BundleError:
-        raise
+        source = path.read_bytes()
     except OSError as error:
         raise BundleError(f"cannot be read ({error.strerror})", subject=path) from error
-    # A bundle's code may raise anything, sys.exit() included; whatever it is, this model cannot be used.
-    except (Exception, SystemExit) as error:
+    try:
+        sys.modules[module.__name__] = module  # dataclasses, for one, look their module up there
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)  # a bundle is a program
+        network = _builder(module, path)()
+    except (BundleError, KeyboardInterrupt):
+        raise
+    # A bundle's code may raise anything, SystemExit included; whatever it is, this model cannot be used.
+    except BaseException as error:
         raise BundleError(
             f"does not run: {type(error).__name__}: {error}",
             subject=path,

@@ -164,7 +164,8 @@ def _write(path: Path, tuning: Tuning) -> None:
             json.dump(asdict(tuning), file)
         try:
             if _read(path) is None:
-                Path(file.name).replace(path)
+                path.unlink(missing_ok=True)  # damaged
+                os.link(file.name, path)  # fails if another process was first: then its choice counts
         finally:
             Path(file.name).unlink(missing_ok=True)
     except OSError:

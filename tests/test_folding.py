@@ -37,7 +37,7 @@ def test_a_folded_network_gives_the_same_logits_and_the_original_is_untouched() 
     model = classifier(Normalised())
     tensor = request(model).tensor
     before = model.logits(tensor)
-    assert model.fold(tensor)
+    assert model.fold()
     assert torch.equal(model.logits(tensor), before)
     torch.testing.assert_close(model.logits(tensor, folded=True), before, atol=1e-5, rtol=1e-5)
     assert isinstance(model.network.norm, nn.BatchNorm2d)
@@ -47,14 +47,14 @@ def test_a_folded_network_gives_the_same_logits_and_the_original_is_untouched() 
 def test_what_cannot_be_folded_is_used_as_it_is(options: dict[str, bool]) -> None:
     model = classifier(Normalised(**options))
     tensor = request(model).tensor
-    assert not model.fold(tensor)
+    assert not model.fold()
     assert torch.equal(model.logits(tensor, folded=True), model.logits(tensor))
 
 
 def test_a_copy_that_answers_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.classifier.fold_batch_norm", lambda network: Normalised(norm_last=True).eval())
     model = classifier(Normalised())
-    assert not model.fold(request(model).tensor)
+    assert not model.fold()
 
 
 def test_maps_are_the_same_to_1e_5_and_say_that_they_were_folded(monkeypatch: pytest.MonkeyPatch) -> None:

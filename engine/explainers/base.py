@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from engine.cells import TOP
 from engine.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
 from engine.saliency import CellEstimate, Parameter, SaliencyMap
 
@@ -24,6 +25,9 @@ PREVIEW_EVERY = 0.25
 
 FEWEST_SAMPLES = 16
 """A method stopped before this many samples has no map worth showing."""
+
+_SMALL_EFFECT = 0.01
+"""A change of probability below this is nothing that a person would act upon."""
 
 _ROUNDING = 1e-5
 """Differences of logits below this are float32's rounding."""
@@ -130,6 +134,33 @@ def unmoved(outputs: NDArray[np.float64]) -> bool:
     """Whether (N,) probabilities differ by no more than float32's rounding of the logits behind them."""
     slope = float((outputs * (1.0 - outputs)).max())
     return float(np.ptp(outputs)) <= _ROUNDING * slope
+
+
+def weak_effect(outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bool = True) -> tuple[str, ...]:
+    """What must be said of a map whose brightest places mean little.
+
+    A map is stretched to [0, 1] whatever its range, and its three cells are the first of nine even if none of them
+    speaks for the class.
+
+    Args:
+        outputs: (N,) probabilities of the target class under the masks.
+        cells: the estimated cell means.
+        signed: whether a mean below 0 speaks against the class (not so for RISE's estimator of the paper).
+    """
+    said = []
+    effect = float(np.ptp(outputs))
+    if effect < _SMALL_EFFECT:
+        said.append(
+            f"Hiding parts of the image moves the probability by {effect:.2g} at most: "
+            "this map shows differences that hardly matter."
+        )
+    means = np.sort(cells.means)[::-1][:TOP]
+    against = int((means <= 0.0).sum())
+    if signed and against:
+        which = "None of the three cells speaks" if against == TOP else f"Only {TOP - against} of the three cells speak"
+        rest = "they are" if against == TOP else "the others are"
+        said.append(f"{which} for this class; {rest} merely those that speak least against it.")
+    return tuple(said)
 
 
 class Reporter:

@@ -48,11 +48,16 @@ class GradCam:
         kind = _recording(self.key)
         started = time.perf_counter()
         tensor = request.tensor.detach().clone().requires_grad_(True)
-        with as_it_was(classifier.network), torch.enable_grad(), kind(_Logits(classifier), [module]) as cam:
+        with (
+            as_it_was(classifier.network),
+            classifier.exact(),
+            torch.enable_grad(),
+            kind(_Logits(classifier), [module]) as cam,
+        ):
             targets = [lambda logits: classifier.target_logit(logits, request.target)]
             record = cam.activations_and_grads
-            shared = request.kept.get(("cam", layer, request.target))
-            if isinstance(shared, _Pass):
+            shared = request.kept.get("cam")
+            if isinstance(shared, _Pass) and shared.of == (layer, request.target):
                 record.activations, record.gradients = list(shared.activations), list(shared.gradients)
             else:
                 # The package keeps the activation itself; an in-place ReLU behind the layer would change it under
@@ -62,8 +67,7 @@ class GradCam:
                     cam(tensor, targets)
                 finally:
                     handle.remove()
-                passed = _Pass(tuple(record.activations), tuple(record.gradients))
-                request.kept["cam", layer, request.target] = passed
+                request.kept["cam"] = _Pass((layer, request.target), tuple(record.activations), tuple(record.gradients))
             values = cam.aggregate_multi_layers(cam.compute_cam_per_layer(tensor, targets, False))[0]
             weights, raw = cam.weights, np.maximum(cam.weighted_sum, 0.0)
         if not np.isfinite(values).all() or not np.isfinite(raw).all():
@@ -101,6 +105,7 @@ class GradCam:
 class _Pass:
     """Activations and gradients of one forward and backward pass, which Grad-CAM and Grad-CAM++ share."""
 
+    of: tuple[str, int]
     activations: tuple[torch.Tensor, ...]
     gradients: tuple[torch.Tensor, ...]
 

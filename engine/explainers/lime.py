@@ -17,7 +17,7 @@ import torch
 from engine.cells import CELLS, GRID, cell_slices
 from engine.certainty import unsettled_cells
 from engine.errors import ExplanationError, Stopped
-from engine.explainers.base import Reporter, Request, looks_until, scaled_map, unmoved
+from engine.explainers.base import Reporter, Request, looks_until, scaled_map, unmoved, weak_effect
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.superpixels import Superpixels, superpixels
 from engine.saliency import CellEstimate, Parameter, SaliencyMap
@@ -78,6 +78,9 @@ class Lime:
         def result(stopped: bool = False) -> SaliencyMap:
             outputs = loop.outputs(done)
             fit = fit_surrogate(shown[:done], outputs, self.kernel_width)
+            cells = CellEstimate(shares @ fit.coefficients, shares @ fit.covariance @ shares.T, len(looks))
+            constant = unmoved(outputs)
+            doubts = () if constant else (*weak_effect(outputs, cells), *_doubts(segments, fit))
             return scaled_map(
                 fit.coefficients[segments.labels],
                 request,
@@ -86,10 +89,10 @@ class Lime:
                 started=started,
                 samples=done,
                 seed=request.seed,
-                cells=CellEstimate(shares @ fit.coefficients, shares @ fit.covariance @ shares.T, len(looks)),
-                constant=unmoved(outputs),
+                cells=cells,
+                constant=constant,
                 stopped=stopped,
-                warnings=(*loop.warnings, *_doubts(segments, fit)),
+                warnings=(*loop.warnings, *doubts),
             )
 
         for done in loop.run(self.samples, request.stop, looks):
@@ -142,6 +145,7 @@ class Lime:
             "precision": loop.precision,
             "batch": loop.batch,
             "batch_norm_folded": loop.classifier.folded,
+            "passes_reused": loop.reused,
         }
 
 

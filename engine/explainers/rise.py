@@ -19,7 +19,7 @@ import torch
 from engine.cells import GRID, part_weights
 from engine.certainty import unsettled_cells
 from engine.errors import Stopped
-from engine.explainers.base import FEWEST_SAMPLES, Reporter, Request, looks_until, scaled_map, unmoved
+from engine.explainers.base import FEWEST_SAMPLES, Reporter, Request, looks_until, scaled_map, unmoved, weak_effect
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.rise_masks import RiseMasks
 from engine.saliency import CellEstimate, Parameter, SaliencyMap
@@ -67,6 +67,8 @@ class Rise:
 
         def result(stopped: bool = False) -> SaliencyMap:
             estimate = RiseEstimate(masks, loop.outputs(done), self.estimator, len(looks))
+            cells = estimate.cells()
+            doubts = weak_effect(loop.outputs(done), cells, signed=self.estimator == "centred")
             return scaled_map(
                 estimate.raw(),
                 request,
@@ -75,10 +77,10 @@ class Rise:
                 started=started,
                 samples=done,
                 seed=request.seed,
-                cells=estimate.cells(),
+                cells=cells,
                 constant=estimate.constant,
                 stopped=stopped,
-                warnings=tuple(loop.warnings),
+                warnings=(*loop.warnings, *(() if estimate.constant else doubts)),
             )
 
         for done in loop.run(self.samples, request.stop, looks):
@@ -110,6 +112,7 @@ class Rise:
             "precision": loop.precision,
             "batch": loop.batch,
             "batch_norm_folded": loop.classifier.folded,
+            "passes_reused": loop.reused,
         }
 
 

@@ -114,7 +114,9 @@ class RiseMasks:
         Cov(M(y, x), M(y', x')) = p (1 - p) * rows[y, y'] * columns[x, x'], over both the grids and the shifts.
         """
         if self._kernels is None:
-            rows, columns = (np.mean(matrices @ matrices.transpose(0, 2, 1), axis=0) for matrices in self._exact)
+            rows, columns = (
+                np.tensordot(matrices, matrices, axes=([0, 2], [0, 2])) / len(matrices) for matrices in self._exact
+            )
             self._kernels = rows, columns
         return self._kernels
 
