@@ -271,7 +271,7 @@ class Classifier:
 
     @contextmanager
     def exact(self) -> Iterator[None]:
-        """True float32 and deterministic convolutions; on a GPU, cuDNN would else round to TF32 and sum in any order."""
+        """True float32 and deterministic convolutions; on a GPU, cuDNN else rounds to TF32 and sums in any order."""
         if torch.device(self.device).type != "cuda":
             yield
             return
@@ -330,8 +330,8 @@ def _settle_activation(
             )
         if declared == "none" and seen == "sigmoid":
             return declared, (
-                "The network's outputs look like those of a sigmoid, but the bundle declares 'none': if it is wrong, every "
-                "probability here is wrong.",
+                "The network's outputs look like those of a sigmoid, but the bundle declares 'none': if that is wrong, "
+                "every probability here is wrong.",
             )
         if declared != "none":
             if seen == "none":

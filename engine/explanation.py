@@ -85,6 +85,7 @@ class Explanation:
         settings: what was asked for.
         bundle: the model.
         environment: names and versions that reproducing needs (`xaimed`, `torch`, `device`, `python`, ...).
+        assumed: what no file of the bundle says and had to be assumed, a sentence each.
     """
 
     image: MedicalImage
@@ -98,6 +99,7 @@ class Explanation:
     settings: Settings
     bundle: ModelBundle
     environment: Mapping[str, str]
+    assumed: tuple[str, ...] = ()
 
 
 def derive_seed(image_sha256: str, bundle_digest: str, method: str) -> int:
@@ -229,6 +231,7 @@ def assemble(
         settings=settings or Settings(),
         bundle=classifier.bundle,
         environment=MappingProxyType(_environment(classifier)),
+        assumed=classifier.assumed,
     )
 
 

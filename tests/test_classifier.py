@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -186,3 +187,29 @@ def test_an_unknown_device_or_precision_is_refused() -> None:
 )
 def test_a_probability_is_never_rounded_to_certainty(probability: float, shown: str) -> None:
     assert probability_text(probability) == shown
+
+
+class _Own(nn.Module):
+    """A network that ends in a function of its own code."""
+
+    def __init__(self, end: Callable[[torch.Tensor], torch.Tensor], outputs: int) -> None:
+        super().__init__()
+        self.body, self.end = small_cnn(outputs), end
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.end(self.body(x))
+
+
+def test_a_softmax_declared_as_none_is_refused_rather_than_applied_twice() -> None:
+    with pytest.raises(BundleError, match="sum to 1 as a softmax's do"):
+        classifier(_Own(lambda x: torch.softmax(x, dim=1), 3), activation="none")
+
+
+def test_a_sigmoid_declared_as_none_is_doubted_with_every_answer() -> None:
+    diagnosis = classifier(_Own(torch.sigmoid, 1), activation="none").diagnose(make_image(height=24, width=24))
+    assert any("look like those of a sigmoid" in warning for warning in diagnosis.warnings)
+
+
+def test_a_network_that_answers_at_random_is_refused() -> None:
+    with pytest.raises(BundleError, match="another answer each time"):
+        classifier(_Own(lambda x: nn.functional.dropout(x, 0.5), 3))

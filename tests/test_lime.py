@@ -192,3 +192,33 @@ def test_stopping_later_keeps_the_fit_so_far(monkeypatch: pytest.MonkeyPatch) ->
 def test_grey_input_is_explained() -> None:
     saliency = Lime(samples=150).explain(request(classifier(small_cnn(2, channels=1), channels=1), target=1))
     assert saliency.values.shape == (24, 24)
+
+
+def test_a_map_of_differences_that_hardly_matter_says_so() -> None:
+    pixels = np.full((24, 24, 3), 20.0)
+    pixels[16::2, :8:2, 0] = 255.0
+    sure = classifier(nn.Sequential(BrightSpots(), AddTwenty()))
+    saliency = Lime(samples=200).explain(request(sure, make_image(pixels=pixels), target=1))
+    assert not saliency.constant
+    assert any("hardly matter" in sentence for sentence in saliency.warnings)
+
+
+def test_cells_that_speak_against_the_class_are_not_passed_off_as_speaking_for_it() -> None:
+    pixels = np.full((24, 24, 3), 20.0)
+    pixels[16::2, :8:2, 0] = 255.0
+    asked = request(classifier(BrightSpots()), make_image(pixels=pixels), target=0)
+    saliency = Lime(samples=400).explain(asked)
+    assert saliency.cells is not None
+    against = int((np.sort(saliency.cells.means)[-3:] <= 0).sum())
+    said = [sentence for sentence in saliency.warnings if "speak least against it" in sentence]
+    assert len(said) == (1 if against else 0)
+    positive = Lime(samples=400).explain(request(classifier(BrightSpots()), make_image(pixels=pixels), target=1))
+    assert positive.cells is not None
+    assert positive.cells.means.max() > 0
+
+
+class AddTwenty(nn.Module):
+    """Makes a network sure."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 20.0

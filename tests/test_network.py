@@ -118,3 +118,15 @@ def test_damaged_weights_are_refused(tmp_path: Path, name: str) -> None:
     bundle.weights.write_bytes(bundle.weights.read_bytes()[:-40])
     with pytest.raises(BundleError):
         build_network(bundle)
+
+
+def test_dataclasses_of_the_bundle_find_their_module(tmp_path: Path) -> None:
+    code = "from __future__ import annotations\nfrom dataclasses import dataclass\n" + _CODE.replace(
+        "class Net", "@dataclass\nclass Options:\n    size: int = 3\n\nclass Net"
+    )
+    assert type(build_network(_bundle(tmp_path, code))).__name__ == "Net"
+
+
+def test_a_file_that_the_bundles_code_misses_is_not_mistaken_for_its_own(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="does not run: FileNotFoundError"):
+        build_network(_bundle(tmp_path, "open('not-there')\n"))

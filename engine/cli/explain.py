@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     model.configure(parser)
     parser.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="folder for the results; made if need be"
+        "--out", required=True, type=model.folder, metavar="DIR", help="folder for the results; made if need be"
     )
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
     parser.add_argument(
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TaskError, BundleError, DeviceError, ExplanationError, ExportError: nothing can be explained.
     """
-    from engine.cli.console import print_failure, print_json, print_line
+    from engine.cli.console import OutputError, print_failure, print_json, print_line
 
     out: Path = arguments.out
     bundle = model.find_bundle(arguments)
@@ -93,6 +93,13 @@ def run(arguments: argparse.Namespace) -> int:
                 print_failure(model.about(path, error))
                 complete = False
                 continue
+            except OutputError:
+                raise
+            # A fault of the program on one image is reported as such and does not keep the others from being done.
+            except Exception as error:
+                print_failure(f"{path}: a fault in the program: {type(error).__name__}: {error}")
+                complete = False
+                continue
             for method, reason in explanation.failures.items():
                 print_failure(f"{path}: {method}: {reason}")
                 complete = False
@@ -103,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
                 print_line()
             written.append(folder)
             _print_explanation(explanation, folder)
+        if written:
+            model.say_what_was_assumed(classifier)
     if arguments.json:
         print_json(written)
     return 0 if complete else 1
@@ -114,7 +123,7 @@ def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) 
     from engine.export.folder import save_explanation
 
     image = model.read(path)  # before the bars: it mutes standard error
-    with following(path.name, dict(METHOD_NAMES)) as progress:
+    with following(path.name, dict(METHOD_NAMES)) as progress, model.quietly():
         explanation = explain(classifier, image, settings, progress=progress)
     return explanation, save_explanation(explanation, out)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from engine import __version__
-from engine.cli import demo, explain, predict, tasks
+from engine.cli import demo, explain, model, predict, tasks
 from engine.cli.console import OutputError, emit, print_failure
 from engine.errors import XAIMedError
 from engine.text import safe_text
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"xaimed {__version__}")
     parser.add_argument(
         "--tasks",
-        type=Path,
+        type=model.folder,
         metavar="DIR",
         help="folder of tasks; otherwise $XAIMED_TASKS, or yours and the bundled ones",
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +12,7 @@ from typing import TYPE_CHECKING
 from engine.errors import DeviceError, ImageError, NotCompliantError, XAIMedError
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from engine.bundle import ModelBundle
     from engine.classifier import Classifier, Precision
@@ -89,7 +91,29 @@ def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> 
     """
     from engine.cli.console import waiting
 
-    with waiting(f"Loading {bundle.task} / {bundle.name}"):
+    with waiting(f"Loading {bundle.task} / {bundle.name}"), quietly():
         from engine.classifier import Classifier
 
         return Classifier.load(bundle, device=device, precision=precision)
+
+
+def say_what_was_assumed(classifier: Classifier) -> None:
+    """On standard error, once there are results that rest on it."""
+    from engine.cli.console import print_failure
+
+    for sentence in classifier.assumed:
+        print_failure(f"{classifier.bundle.task}/{classifier.bundle.name}: {sentence}")
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """While a bundle's code runs, what it prints does not get between our results."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def folder(text: str) -> Path:
+    """An argument that names a folder; an empty one is a variable that was not set, not the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("the folder's name is empty")
+    return Path(text)

@@ -43,7 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
         with counting("Images", len(images)) as (count_on, say):
             for path in images:
                 try:
-                    diagnosis = classifier.diagnose(model.read(path))
+                    image = model.read(path)
+                    with model.quietly():
+                        diagnosis = classifier.diagnose(image)
                 except XAIMedError as error:
                     say(model.about(path, error))
                 else:
@@ -51,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
                     for warning in diagnosis.warnings:
                         say(f"{path}: {warning}")
                 count_on()
+        if answers:
+            model.say_what_was_assumed(classifier)
     if arguments.json:
         print_json([_as_json(path, diagnosis) for path, diagnosis in answers])
     elif answers:

@@ -129,6 +129,8 @@ def agreement_picture(explanation: Explanation, *, name: str = DEFAULT_COLORMAP)
     for method, name_of_method in zip(consensus.methods, names, strict=True):
         for text in _uncertainties(explanation, method):
             page.add_note(f"{name_of_method}: {text}")
+        for text in explanation.maps[method].warnings:
+            page.add_note(f"{name_of_method}: {text}", strong=True)
     for method, reason in explanation.failures.items():
         page.add_note(f"{METHOD_NAMES.get(method, method)} gave no map: {reason}", strong=True)
     page.add_note(INTENDED_USE)

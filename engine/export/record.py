@@ -58,7 +58,7 @@ def explanation_record(explanation: Explanation, *, created: datetime | None = N
             "task": bundle.task,
             "name": bundle.name,
             "digest": bundle.digest,
-            "assumed": list(bundle.assumed),
+            "assumed": list(explanation.assumed),
         },
         "settings": _settings(explanation.settings),
         "environment": dict(explanation.environment),

@@ -190,8 +190,11 @@ def draw_outline(
     White on black, so that it can be seen on any picture: solid where the cell is settled, dashed where it is not.
     """
     left, top, right, bottom = box
-    right, bottom = right - 1, bottom - 1
+    right, bottom = max(right - 1, left), max(bottom - 1, top)
+    stroke = max(min(stroke, (min(right - left, bottom - top) - 1) // 3), 1)
     pen.rectangle((left, top, right, bottom), outline=BLACK, width=3 * stroke)
+    if min(right - left, bottom - top) < 2 * stroke:
+        return  # a strip of a cell: there is no room for more than its edge
     line = (left + stroke, top + stroke, right - stroke, bottom - stroke)
     if outline.settled:
         pen.rectangle(line, outline=WHITE, width=stroke)

@@ -9,7 +9,7 @@ CLASSES = ("meningioma", "glioma", "pituitary")
 MEAN = (0.156,)
 STD = (0.167,)
 ACTIVATION = "softmax"
-TARGET_LAYER = "final"
+TARGET_LAYER = "final_relu"
 
 _STEM, _WIDTHS = 16, (32, 64, 128)
 

@@ -265,14 +265,14 @@ def summary(counts: np.ndarray) -> str:
 
 
 def hits(model: nn.Module, slices: Slices) -> tuple[float, float]:
-    """Return the share of slices whose Grad-CAM (at `final`, predicted class) peaks at the tumour, and that by chance.
+    """Return the share of slices whose Grad-CAM (at `final_relu`, predicted class) peaks at the tumour; and by chance.
 
     A peak counts when the cell of the 10x10 map that holds it contains at least one pixel of the outlined tumour.
     """
     found, chance = [], []
     for image, mask in zip(network_input(slices.pixels), torch.from_numpy(slices.masks), strict=True):
         kept: list[torch.Tensor] = []
-        handle = model.final.register_forward_hook(lambda _m, _i, output, kept=kept: kept.append(output))
+        handle = model.final_relu.register_forward_hook(lambda _m, _i, output, kept=kept: kept.append(output))
         logits, _ = model.pooled_logits(model.maps(image[None])[-1])
         handle.remove()
         (gradient,) = torch.autograd.grad(logits[0, logits.argmax()], kept[0])
