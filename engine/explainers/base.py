@@ -151,8 +151,8 @@ def weak_effect(outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bo
     effect = float(np.ptp(outputs))
     if effect < _SMALL_EFFECT:
         said.append(
-            f"Hiding parts of the image moves the probability by {effect:.2g} at most: "
-            "this map shows differences that hardly matter."
+            f"Hardly any effect: hiding parts of the image moves the probability by {effect:.2g} at most, "
+            "so this map shows differences that hardly matter."
         )
     means = np.sort(cells.means)[::-1][:TOP]
     against = int((means <= 0.0).sum())

@@ -110,15 +110,15 @@ class Card(Vertical):
         self.query_one(".headline", Static).update(Content(f"{left}{gap}{self._state}"))
 
 
-def cells_line(statistics: GridStatistics, width: int, *, sampled: bool) -> list[Part]:
-    """The three cells in words, and for sampled methods whether the choice is certain; lines break between cells."""
+def cells_line(statistics: GridStatistics, width: int, *, say_certain: bool) -> list[Part]:
+    """The three cells in words, and whether the choice is certain; lines break between cells only."""
     if not statistics.top:
         return [("marks no cell: the map is constant", "bold $text-warning")]
     items: list[tuple[str, str, str]] = []
     for rank, cell in enumerate(statistics.top, start=1):
         items.append((f"{rank}{'?' if cell in statistics.ties else ''} ", CELL_NAMES[cell], "bold $foreground"))
     if statistics.certain:
-        items += [("", "certain", "")] if sampled else []
+        items += [("", "certain", "")] if say_certain else []
     else:
         others = [CELL_NAMES[cell] for cell in statistics.ties if cell not in statistics.top]
         words = f", or {', '.join(others)}" if len(others) < 3 else f", or {len(others)} other cells"
@@ -149,10 +149,13 @@ def method_caption(run: MethodRun, width: int, now: float) -> Content:
         return Content.assemble(("failed: ", "bold $text-error"), run.reason)
     elif run.map is not None:
         parts += [_made(run.map), "\n"]
+    # Above the cells, in one line: what comes last is what a small card cuts off. The detail has all of it.
+    warned = run.map is not None and bool(run.map.warnings) and run.state == "done"
+    if run.map is not None and warned:
+        parts.append((f"! {safe_text(run.map.warnings[0], limit=max(width - 2, 8))}\n", "$text-warning"))
     if run.statistics is not None:
-        parts += cells_line(run.statistics, width, sampled=run.map is not None and run.map.cells is not None)
-    if run.map is not None and run.map.warnings and run.state == "done":
-        parts.append((f"\n! {safe_text(run.map.warnings[0])}", "$text-warning"))
+        sampled = run.map is not None and run.map.cells is not None
+        parts += cells_line(run.statistics, width, say_certain=sampled and not warned)
     return Content.assemble(*parts)
 
 
