@@ -71,9 +71,9 @@ class Classifier:
         network = network.eval()
         self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
         _check_steady(network, bundle, self._subject)
-        self.activation, assumed = _settle_activation(bundle, network, self.anatomy, self._subject)
+        self.activation, self._doubts = _settle_activation(bundle, network, self.anatomy, self._subject)
         self.classes, more = _settle_classes(bundle, self.anatomy.outputs, self._subject)
-        self.assumed: tuple[str, ...] = (*bundle.assumed, *assumed, *more)
+        self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
         self._folded: nn.Module | None = None
         self._tried_folding = False
         self._kept: tuple[str, dict[Hashable, object]] = ("", {})
@@ -180,7 +180,7 @@ class Classifier:
         values = scores.numpy()
         for array in (values, probabilities):
             array.setflags(write=False)
-        warnings = tuple(sentence for sentence in self.assumed if "is wrong" in sentence)
+        warnings = self._doubts  # if the activation is misread, so is every probability
         if self._own_activation() and float(probabilities.max()) >= _NEARLY_ONE:
             warnings += ("The network rounds its own probability to 1: how sure it is beyond that cannot be told.",)
         return Diagnosis(

@@ -27,11 +27,6 @@ class Progress:
     total: int
     preview: SaliencyMap | None = None
 
-    @property
-    def fraction(self) -> float:
-        """Share of the work done, in [0, 1]."""
-        return self.done / self.total if self.total else 1.0
-
 
 ProgressCallback = Callable[[Progress], None]
 """Called from the thread that computes; must return quickly and must not raise."""
