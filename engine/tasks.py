@@ -12,6 +12,7 @@ from engine.bundle import DESCRIPTION, ModelBundle, find_picture, read_bundle, r
 from engine.declared import closest
 from engine.errors import BundleError, TaskError
 from engine.files import natural_key
+from engine.names import name_problem, stays_below
 from engine.text import safe_text
 
 TASK_DESCRIPTION = "task_description.txt"
@@ -59,7 +60,8 @@ def list_tasks(folders: Sequence[Path]) -> tuple[Task, ...]:
     """All tasks in the folders, by name; where two have the same name, the one in the earlier folder is taken.
 
     Every folder in a task folder is a model, hidden ones and `__pycache__` left out. Models that cannot be used are
-    listed with the reason. A folder that is not there is skipped where there are several.
+    listed with the reason; so are those whose own or whose task's name will not do (`engine.names`) or whose folder is
+    a link out of the tasks folder. A folder that is not there is skipped where there are several.
 
     Raises:
         TaskError: none of the folders can be read.
@@ -103,17 +105,34 @@ def find_model(folders: Sequence[Path], task: str, model: str | None) -> ModelBu
         model = next(iter(models))
     if model not in models:
         raise _unknown("model", model, models, f"the task {task}")
+    _check_place(task, models[model])
     return read_bundle(models[model], task=task)
 
 
 def _entry(task: str, path: Path) -> ModelEntry:
     bundle, reason = None, ""
     try:
+        _check_place(task, path)
         bundle = read_bundle(path, task=task)
     except BundleError as error:
         reason = _reason(error, path)
     description = bundle.description if bundle else read_description(path / DESCRIPTION)
     return ModelEntry(task, path.name, path, bundle, reason, description, find_picture(path))
+
+
+def _check_place(task: str, path: Path) -> None:
+    """Refuse a model whose names will not do, or whose folder lies elsewhere.
+
+    Raises:
+        BundleError: with the folder to rename or to copy.
+    """
+    for kind, name, folder in (("task", task, path.parent), ("model", path.name, path)):
+        if problem := name_problem(name):
+            raise BundleError(f"the name of the {kind} {problem}", subject=folder, remedy="rename its folder")
+    if not stays_below(path, path.parent.parent):
+        raise BundleError(
+            "this is a link that leads out of the tasks folder", subject=path, remedy="put a copy in its place"
+        )
 
 
 def _reason(error: BundleError, model: Path) -> str:

@@ -125,6 +125,36 @@ def test_names_are_compared_exactly_and_close_ones_suggested(
         find_model([tmp_path], task, model)
 
 
+@pytest.mark.parametrize(
+    ("task", "model", "reason"),
+    [
+        ("T", "a\nb", "The name of the model has a character in it that cannot be seen; rename its folder."),
+        ("T\u202e", "M", "The name of the task has a character in it that cannot be seen; rename its folder."),
+        ("T", "x" * 150, "The name of the model is longer than 100 characters or 200 bytes; rename its folder."),
+    ],
+)
+def test_a_name_that_will_not_do_is_listed_and_refused(tmp_path: Path, task: str, model: str, reason: str) -> None:
+    add(tmp_path, task, model)
+    ((entry,),) = (task.models for task in list_tasks([tmp_path]))
+    assert (entry.name, entry.usable, entry.reason, entry.description) == (model, False, reason, f"{task}, {model}")
+    with pytest.raises(BundleError, match="rename its folder"):
+        find_model([tmp_path], task, None)
+
+
+def test_a_model_that_is_a_link_out_of_the_tasks_folder_is_listed_and_refused(tmp_path: Path) -> None:
+    add(tmp_path / "elsewhere", "T", "M")
+    task = add(tmp_path / "tasks", "T", "own")
+    (task / "M").symlink_to(tmp_path / "elsewhere" / "T" / "M")
+    (task / "same").symlink_to("own")
+    linked, own, same = list_tasks([tmp_path / "tasks"])[0].models
+    assert linked.reason == "This is a link that leads out of the tasks folder; put a copy in its place."
+    assert (own.usable, same.usable) == (True, True)
+    with pytest.raises(BundleError, match="link"):
+        find_model([tmp_path / "tasks"], "T", "M")
+    (tmp_path / "tasks" / "whole").symlink_to(tmp_path / "elsewhere" / "T")
+    assert not list_tasks([tmp_path / "tasks"])[1].models[0].usable
+
+
 def test_names_from_the_disk_are_safe_in_errors(tmp_path: Path) -> None:
     add(tmp_path, "\x1b[2Jevil", "M")
     with pytest.raises(TaskError) as caught:
