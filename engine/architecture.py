@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -32,7 +34,26 @@ _CONSTANTS: Mapping[str, tuple[str, Callable[[object], object]]] = {
 _REMEDY = "correct it, or add a model.toml, which takes the place of these constants"
 
 
-def read_constants(source: bytes, path: Path) -> dict[str, ast.expr]:
+def decode_source(data: bytes, path: Path) -> str:
+    """The text of a module, as it is shown to a person and as it is run.
+
+    Python takes another encoding from a comment, in which what looks like a comment in an editor can be code.
+
+    Raises:
+        BundleError: it is not UTF-8, or declares another encoding.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        if encoding not in ("utf-8", "utf-8-sig"):
+            raise BundleError(f"it declares the encoding {encoding}", subject=path, remedy="save it as UTF-8")
+        return data.decode("utf-8-sig")
+    except SyntaxError as error:  # an unknown encoding, or one that the mark at the file's beginning contradicts
+        raise BundleError(f"it is not valid Python: {error.msg}", subject=path, remedy="save it as UTF-8") from error
+    except UnicodeDecodeError as error:
+        raise BundleError("it is not UTF-8 text", subject=path, remedy="save it as UTF-8") from error
+
+
+def read_constants(source: str, path: Path) -> dict[str, ast.expr]:
     """The expressions that known constants are given at the top level of a module; the last one counts.
 
     Raises:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from engine.declared import Declared, assemble
+from engine.declared import assemble
 from engine.errors import BundleError
 from engine.files import UnusableFileError, check_regular, read_limited
 from engine.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize
+
+if TYPE_CHECKING:
+    from engine.digest import FileDigest
 
 __all__ = [
     "Activation",
@@ -21,6 +26,7 @@ __all__ = [
     "Resize",
     "read_bundle",
     "read_description",
+    "read_with_code",
 ]
 
 WEIGHTS = ("weights.pt", "weights.safetensors")
@@ -52,6 +58,7 @@ class ModelBundle:
         samples: folder of sample images, or None.
         notes: `[intended_use]`, `[training]`, `[performance]` as text for people, by section.
         digest: hex SHA-256 over the sorted relative paths, sizes and SHA-256s of all regular files in the folder.
+        files: the digest of each of them, by its relative path. What was read above is the content they tell of.
     """
 
     task: str
@@ -68,6 +75,7 @@ class ModelBundle:
     samples: Path | None
     notes: Mapping[str, str]
     digest: str
+    files: Mapping[str, FileDigest] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
 def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
@@ -84,31 +92,46 @@ def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
 
     Raises:
         BundleError: a file is missing, too long or not a regular file; `model.toml` or a constant is wrong (names the
-            file and the key); `architecture.py` is not Python; a link leads out of the folder.
+            file and the key); `architecture.py` is not Python in UTF-8; a link leads out of the folder.
     """
-    from engine.architecture import read_constants
-    from engine.digest import folder_digest
+    return read_with_code(path, task=task)[0]
+
+
+def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle, str]:
+    """As `read_bundle`, and the text of `architecture.py` that belongs to the bundle's digest."""
+    from engine.architecture import decode_source, read_constants
+    from engine.digest import take_snapshot
 
     folder = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would rename a model folder that is a link
     if not folder.is_dir():
         raise BundleError("there is no such model folder", subject=path, remedy="check the task and model names")
     weights = _the_weights(folder)
-    architecture = folder / ARCHITECTURE
-    source = _read(architecture, _ARCHITECTURE_LIMIT, "the code that builds the network")
-    constants = read_constants(source, architecture)  # also finds out whether it is Python at all
-    settings = folder / SETTINGS
-    declared = Declared()
+    architecture, settings = folder / ARCHITECTURE, folder / SETTINGS
+    _check(architecture, _ARCHITECTURE_LIMIT, "the code that builds the network")
     if os.path.lexists(settings):
+        _check(settings, _SETTINGS_LIMIT, "the model's settings")
+    content = take_snapshot(
+        folder,
+        {ARCHITECTURE: _ARCHITECTURE_LIMIT, SETTINGS: _SETTINGS_LIMIT, DESCRIPTION: _DESCRIPTION_LIMIT},
+    )
+    for name, limit in ((ARCHITECTURE, _ARCHITECTURE_LIMIT), (SETTINGS, _SETTINGS_LIMIT)):
+        if name in content.files and content.files[name].size > limit:  # it grew since it was looked at
+            raise BundleError(f"the file has more than {limit:,} bytes", subject=folder / name)
+    if ARCHITECTURE not in content.kept or weights.name not in content.files:
+        raise BundleError("the folder changed while it was read", subject=folder, remedy="try again")
+    code = decode_source(content.kept[ARCHITECTURE], architecture)
+    constants = read_constants(code, architecture)  # also finds out whether it is Python at all
+    if SETTINGS in content.kept:
         from engine.model_toml import parse_model_toml
 
-        declared = parse_model_toml(_read(settings, _SETTINGS_LIMIT, "the model's settings"), settings)
+        declared = parse_model_toml(content.kept[SETTINGS], settings)
     else:
         from engine.architecture import declare
 
         declared = declare(constants, architecture)
     input_spec, output_spec, explain_spec, assumed = assemble(declared)
     samples = folder / SAMPLES
-    return ModelBundle(
+    bundle = ModelBundle(
         task=task if task is not None else folder.parent.name,
         name=folder.name,
         path=folder,
@@ -118,12 +141,14 @@ def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
         output=output_spec,
         explain=explain_spec,
         assumed=assumed,
-        description=read_description(folder / DESCRIPTION),
+        description=_description(content.kept.get(DESCRIPTION, b""), content.files.get(DESCRIPTION)),
         picture=find_picture(folder),
         samples=samples if samples.is_dir() else None,
         notes=declared.notes,
-        digest=folder_digest(folder),
+        digest=content.digest,
+        files=content.files,
     )
+    return bundle, code
 
 
 def read_description(path: Path) -> str:
@@ -136,9 +161,17 @@ def read_description(path: Path) -> str:
         data = read_limited(path, _DESCRIPTION_LIMIT, cut=True)
     except UnusableFileError as error:
         return f"({path.name} cannot be shown: {error.cause}.)" if os.path.lexists(path) else ""
+    return _text(data, size, path.name)
+
+
+def _description(data: bytes, file: FileDigest | None) -> str:
+    return "" if file is None else _text(data, file.size, DESCRIPTION)
+
+
+def _text(data: bytes, size: int, name: str) -> str:
     text = data.decode("utf-8-sig", errors="replace")
     if size > _DESCRIPTION_LIMIT:
-        text += f"\n(Cut here: {path.name} has {size:,} bytes, of which {_DESCRIPTION_LIMIT:,} are shown.)"
+        text += f"\n(Cut here: {name} has {size:,} bytes, of which {_DESCRIPTION_LIMIT:,} are shown.)"
     return text
 
 
@@ -168,10 +201,12 @@ def _the_weights(folder: Path) -> Path:
     return found[0]
 
 
-def _read(path: Path, limit: int, role: str) -> bytes:
+def _check(path: Path, limit: int, role: str) -> None:
     if not os.path.lexists(path):
         raise BundleError(f"there is no {path.name}, {role}", subject=path.parent, remedy=f"add {path.name}")
     try:
-        return read_limited(path, limit)
+        size = check_regular(path).st_size
     except UnusableFileError as error:
         raise BundleError(error.cause, subject=path, remedy=error.remedy) from error
+    if size > limit:
+        raise BundleError(f"the file has {size:,} bytes; at most {limit:,} are read", subject=path)

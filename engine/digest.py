@@ -1,55 +1,131 @@
-"""What identifies a model folder: a digest over all of its files."""
+"""What a model folder holds, byte for byte: the digests of its files, and one over all of them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
+from engine import places
 from engine.errors import BundleError
-from engine.files import UnusableFileError, chunks_of
+from engine.files import UnusableFileError, chunks_of, open_regular
 
 SKIPPED = "__pycache__"
 MOST_FILES = 10_000
 
+_SETTLED = 2.0
+"""Seconds after which a file's times tell whether it was changed; before, two changes may bear the same time."""
+
 _known: dict[tuple[int, int, int, int, int], str] = {}
 
 
-def folder_digest(folder: Path) -> str:
-    """Hex SHA-256 over all regular files below a folder, `__pycache__` left out.
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """Size in bytes and hex SHA-256 of a file."""
 
-    It is taken over one line per file, in the order of their relative paths' bytes: the path (with `/`), a NUL byte,
-    the size in decimal, a NUL byte, the hex SHA-256 of the content, and a line feed. Files that did not change since
-    they were hashed by this process (device, inode, size, modification and change time) are not read again.
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A model folder at one moment; every file was read once.
+
+    Attributes:
+        files: digest of every regular file, by its path in the folder with `/`, as Python decodes file names.
+        kept: of the files asked for, the content that was hashed, by the same paths.
+        digest: see `digest_of`.
+    """
+
+    files: Mapping[str, FileDigest]
+    kept: Mapping[str, bytes]
+    digest: str
+
+
+def digest_of(files: Mapping[str, FileDigest]) -> str:
+    """Hex SHA-256 over one line per file, in the order of their relative paths' bytes.
+
+    A line is the path (with `/`), a NUL byte, the size in decimal, a NUL byte, the hex SHA-256 of the content, and a
+    line feed.
+    """
+    digest = hashlib.sha256()
+    for name, file in sorted((os.fsencode(name), file) for name, file in files.items()):
+        digest.update(b"%s\0%d\0%s\n" % (name, file.size, file.sha256.encode()))
+    return digest.hexdigest()
+
+
+def take_snapshot(folder: Path, keep: Mapping[str, int | None] | None = None, *, fresh: bool = False) -> Snapshot:
+    """Hash every regular file below a folder, `__pycache__` (whatever it is) left out.
+
+    Args:
+        folder: the model folder.
+        keep: files at the top of the folder whose content is wanted, with the most bytes to keep of each (None for
+            all). It is the very content that was hashed.
+        fresh: read every file. Otherwise those that this process has hashed before and that did not change since
+            (device, inode, size, times of modification and change) are not read again.
 
     Raises:
-        BundleError: a link leads out of the folder or to a folder, something is neither file nor folder, there are more
-            than 10,000 files, or one cannot be read.
+        BundleError: a link leads out of the folder, to a folder or into `__pycache__`; a file has a second name (a hard
+            link) elsewhere; something is neither file nor folder; there are more than 10,000 files, or one cannot be
+            read.
     """
-    lines: list[tuple[bytes, bytes]] = []
-    for path in _files(folder, Path(os.path.realpath(folder))):
-        name = os.fsencode(path.relative_to(folder).as_posix())
-        size, content = _hashed(path)
-        lines.append((name, b"%d\0%s\n" % (size, content.encode())))
-        if len(lines) > MOST_FILES:
+    wanted = keep or {}
+    files: dict[str, FileDigest] = {}
+    kept: dict[str, bytes] = {}
+    for name, path in _walk(folder):
+        if name in wanted:
+            files[name], kept[name] = _read_and_hash(path, wanted[name])
+        else:
+            files[name] = _hashed(path, fresh=fresh)
+    return Snapshot(MappingProxyType(files), MappingProxyType(kept), digest_of(files))
+
+
+def _walk(folder: Path) -> list[tuple[str, Path]]:
+    """Relative path and path of all files below a folder; links only where they lead to a file inside it."""
+    root = Path(os.path.realpath(folder))
+    found: list[tuple[str, Path]] = []
+    names: Counter[tuple[int, int]] = Counter()
+    hard_links: list[tuple[tuple[int, int], int, Path]] = []
+    for entry in _entries(folder):
+        path = Path(entry.path)
+        if entry.is_symlink():
+            _check_link(path, root)
+        elif entry.is_file(follow_symlinks=False):
+            state = _state(path)
+            names[state.st_dev, state.st_ino] += 1
+            if state.st_nlink > 1:
+                hard_links.append(((state.st_dev, state.st_ino), state.st_nlink, path))
+        else:
+            raise BundleError("this is neither a file nor a folder", subject=path, remedy="remove it")
+        found.append((path.relative_to(folder).as_posix(), path))
+        if len(found) > MOST_FILES:
             raise BundleError(
                 f"the model folder holds more than {MOST_FILES:,} files",
                 subject=folder,
                 remedy="keep data sets elsewhere",
             )
-    lines.sort()
-    digest = hashlib.sha256()
-    for name, rest in lines:
-        digest.update(name + b"\0" + rest)
-    return digest.hexdigest()
+    # Installers that share files between environments link those of our own package; its digests guard them.
+    if not root.is_relative_to(os.path.realpath(places.bundled_tasks())):
+        for key, count, path in hard_links:
+            if count > names[key]:
+                raise BundleError(
+                    "the file has another name outside the model folder (a hard link), by which it can be changed",
+                    subject=path,
+                    remedy="put a copy in its place",
+                )
+    return found
 
 
-def _files(folder: Path, root: Path) -> list[Path]:
-    """All files below a folder; links only where they lead to a file inside `root`."""
-    found: list[Path] = []
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Everything below a folder but folders, in no order."""
     waiting = [folder]
-    while waiting and len(found) <= MOST_FILES:
+    while waiting:
         try:
             entries = list(os.scandir(waiting.pop()))
         except OSError as error:
@@ -57,36 +133,40 @@ def _files(folder: Path, root: Path) -> list[Path]:
                 f"it cannot be read: {error.strerror}", subject=error.filename, remedy="ask for permission to read it"
             ) from error
         for entry in entries:
-            path = Path(entry.path)
             if entry.name == SKIPPED:
                 continue
-            if entry.is_symlink():
-                target = Path(os.path.realpath(path))
-                if not target.is_relative_to(root) or not target.is_file():
-                    raise BundleError(
-                        "a link in a model folder must lead to a file in the same folder",
-                        subject=path,
-                        remedy="put a copy in its place",
-                    )
-                found.append(path)
-            elif entry.is_dir(follow_symlinks=False):
-                waiting.append(path)
-            elif entry.is_file(follow_symlinks=False):
-                found.append(path)
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry.path))
             else:
-                raise BundleError("this is neither a file nor a folder", subject=path, remedy="remove it")
-    return found
+                yield entry
 
 
-def _hashed(path: Path) -> tuple[int, str]:
-    """Size and hex SHA-256 of a file."""
+def _check_link(path: Path, root: Path) -> None:
+    target = Path(os.path.realpath(path))
+    if (
+        not target.is_relative_to(root)
+        or not target.is_file()
+        or SKIPPED in target.relative_to(root).parts  # what lies there is not hashed under its own name
+    ):
+        raise BundleError(
+            "a link in a model folder must lead to a file in the same folder",
+            subject=path,
+            remedy="put a copy in its place",
+        )
+
+
+def _state(path: Path, *, follow: bool = False) -> os.stat_result:
     try:
-        state = path.stat()
+        return path.stat(follow_symlinks=follow)
     except OSError as error:
         raise BundleError(f"it cannot be read: {error.strerror}", subject=path) from error
+
+
+def _hashed(path: Path, *, fresh: bool) -> FileDigest:
+    state = _state(path, follow=True)
     key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-    if stat.S_ISREG(state.st_mode) and key in _known:
-        return state.st_size, _known[key]
+    if not fresh and stat.S_ISREG(state.st_mode) and key in _known:
+        return FileDigest(state.st_size, _known[key])
     digest, size = hashlib.sha256(), 0
     try:
         for piece in chunks_of(path):
@@ -94,6 +174,30 @@ def _hashed(path: Path) -> tuple[int, str]:
             size += len(piece)
     except UnusableFileError as error:
         raise BundleError(error.cause, subject=path, remedy=error.remedy) from error
-    if size == state.st_size:
+    if size == state.st_size and abs(time.time() - max(state.st_mtime, state.st_ctime)) > _SETTLED:
         _known[key] = digest.hexdigest()
-    return size, digest.hexdigest()
+    return FileDigest(size, digest.hexdigest())
+
+
+def _read_and_hash(path: Path, most: int | None) -> tuple[FileDigest, bytes]:
+    """Digest of a file, and its content, or as much of it as is wanted."""
+    try:
+        if most is None:
+            with os.fdopen(open_regular(path), "rb", buffering=0) as file:
+                content = file.read()
+            return FileDigest(len(content), hashlib.sha256(content).hexdigest()), content
+        digest, size, pieces = hashlib.sha256(), 0, []
+        for piece in chunks_of(path):
+            digest.update(piece)
+            if size < most:
+                pieces.append(piece[: most - size])
+            size += len(piece)
+        return FileDigest(size, digest.hexdigest()), b"".join(pieces)
+    except UnusableFileError as error:
+        raise BundleError(error.cause, subject=path, remedy=error.remedy) from error
+    except OSError as error:
+        raise BundleError(f"it cannot be read: {(error.strerror or str(error)).lower()}", subject=path) from error
+    except MemoryError as error:
+        raise BundleError(
+            "it does not fit into this machine's memory", subject=path, remedy="use a machine with more memory"
+        ) from error

@@ -54,6 +54,10 @@ class BundleError(XAIMedError):
     """A model folder that cannot be used: files missing, `model.toml` wrong, weights not fitting the architecture."""
 
 
+class ApprovalError(XAIMedError):
+    """An approval of a model's code that could not be given, kept or taken back."""
+
+
 class DeviceError(XAIMedError):
     """A device or precision that was asked for and is not there, or that ran out of memory."""
 

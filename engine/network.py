@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-import sys
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -12,33 +12,33 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from engine.bundle import ModelBundle
+from engine.architecture import decode_source
+from engine.bundle import ARCHITECTURE, ModelBundle
 from engine.errors import BundleError
+from engine.execution import run_alone
+from engine.trust import approved_content
 
 
 def build_network(bundle: ModelBundle) -> nn.Module:
     """The bundle's network with its weights, on the CPU, in float32 and evaluation mode.
 
+    The folder is read once, here: what is hashed and found to be approved is what is compiled and loaded.
+
     Raises:
-        BundleError: the code does not run or defines no network, or the weights do not fit it or hold NaN.
+        BundleError: the model is not approved or was changed, the code does not run or defines no network, or the
+            weights do not fit it or hold NaN.
     """
-    network = _architecture(bundle)
-    _load_weights(network, _read_weights(bundle.weights), bundle.weights)
+    content = approved_content(bundle)
+    network = _architecture(bundle, content.kept[ARCHITECTURE])
+    _load_weights(network, _read_weights(content.kept[bundle.weights.name], bundle.weights), bundle.weights)
     return network.float().eval()
 
 
-def _architecture(bundle: ModelBundle) -> nn.Module:
+def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
     path = bundle.architecture
-    module = ModuleType(f"xaimed_architecture_{bundle.digest[:16]}")
-    module.__file__ = str(path)
     try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot be read ({error.strerror})", subject=path) from error
-    try:
-        sys.modules[module.__name__] = module  # dataclasses, for one, look their module up there
-        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)  # a bundle is a program
-        network = _builder(module, path)()
+        with run_alone(decode_source(source, path), path, f"xaimed_architecture_{bundle.digest[:16]}") as module:
+            network = _builder(module, path)()
     except (BundleError, KeyboardInterrupt):
         raise
     # A bundle's code may raise anything, SystemExit included; whatever it is, this model cannot be used.
@@ -74,22 +74,20 @@ def _builder(module: ModuleType, path: Path) -> type[nn.Module]:
     return own[0]
 
 
-def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
+def _read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
     try:
-        data = path.read_bytes()
         if path.suffix == ".safetensors":
             from safetensors.torch import load
 
             content: object = load(data)
         else:
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise BundleError(f"cannot be read ({error.strerror})", subject=path) from error
     except pickle.UnpicklingError as error:
         raise BundleError(
-            "holds more than weights, or is damaged; it was not loaded",
+            "holds more than weights, namely a pickle, which can run code, or is damaged; it was not loaded",
             subject=path,
-            remedy="save it anew with torch.save(network.state_dict(), ...) or as safetensors",
+            remedy="if you trust whoever made it, make weights.safetensors of it with: "
+            f"xaimed models convert {shlex.quote(str(path))}",
         ) from error
     # torch and safetensors raise RuntimeError, ValueError, EOFError, KeyError, SafetensorError, ... for damaged files.
     except Exception as error:

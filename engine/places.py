@@ -20,6 +20,11 @@ def user_tasks() -> Path:
     return Path(platformdirs.user_data_dir("xaimed", appauthor=False)) / "tasks"
 
 
+def approvals() -> Path:
+    """The file of the user's approvals of code; need not exist. It is no part of any tasks folder."""
+    return Path(platformdirs.user_data_dir("xaimed", appauthor=False)) / "approvals.json"
+
+
 def cache() -> Path:
     """What can be worked out again; need not exist."""
     return Path(platformdirs.user_cache_dir("xaimed", appauthor=False))

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.approvals import Approvals, read_approvals
 from engine.bundle import DESCRIPTION, ModelBundle, find_picture, read_bundle, read_description
 from engine.declared import closest
 from engine.errors import BundleError, TaskError
 from engine.files import natural_key
 from engine.names import name_problem, stays_below
 from engine.text import safe_text
+from engine.trust import Standing, remedy_for, standing_of
 
 TASK_DESCRIPTION = "task_description.txt"
 _SKIPPED = "__pycache__"
@@ -26,10 +28,11 @@ class ModelEntry:
     Attributes:
         task, name: as the folders are named.
         path: the model folder.
-        bundle: its content, or None if it cannot be used.
+        bundle: its content, or None if it is broken.
         reason: why it cannot be used, a sentence; empty if it can.
         description: text of its `description.txt`, or empty (readable even where the bundle is not usable).
         picture: its `description.png` if there is one.
+        standing: whether its code is approved; None if it is broken.
     """
 
     task: str
@@ -39,11 +42,12 @@ class ModelEntry:
     reason: str
     description: str
     picture: Path | None
+    standing: Standing | None = None
 
     @property
     def usable(self) -> bool:
-        """Whether the network can be loaded, as far as its files tell."""
-        return self.bundle is not None
+        """Whether the network can be loaded, as far as its files tell: it is whole, and its code is approved."""
+        return self.bundle is not None and not self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +64,18 @@ def list_tasks(folders: Sequence[Path]) -> tuple[Task, ...]:
     """All tasks in the folders, by name; where two have the same name, the one in the earlier folder is taken.
 
     Every folder in a task folder is a model, hidden ones and `__pycache__` left out. Models that cannot be used are
-    listed with the reason; so are those whose own or whose task's name will not do (`engine.names`) or whose folder is
-    a link out of the tasks folder. A folder that is not there is skipped where there are several.
+    listed with the reason: something is wrong with them, their code is not approved, their own or their task's name
+    will not do (`engine.names`), or their folder is a link out of the tasks folder. A folder that is not there is
+    skipped where there are several.
 
     Raises:
         TaskError: none of the folders can be read.
     """
     tasks = []
+    approvals = read_approvals()
     for name, path in _named_tasks(folders):
         try:
-            models = tuple(_entry(name, model) for model in _folders(path))
+            models = tuple(_entry(name, model, approvals) for model in _folders(path))
         except OSError as error:
             tasks.append(Task(name, path, f"(This task folder cannot be read: {error.strerror}.)", ()))
         else:
@@ -82,7 +88,7 @@ def find_model(folders: Sequence[Path], task: str, model: str | None) -> ModelBu
 
     Raises:
         TaskError: no such task or model; names the ones there are.
-        BundleError: the model is there but cannot be used.
+        BundleError: the model is there but something is wrong with it. That it is not approved is found out by loading.
     """
     tasks = dict(_named_tasks(folders))
     if task not in tasks:
@@ -109,15 +115,19 @@ def find_model(folders: Sequence[Path], task: str, model: str | None) -> ModelBu
     return read_bundle(models[model], task=task)
 
 
-def _entry(task: str, path: Path) -> ModelEntry:
-    bundle, reason = None, ""
+def _entry(task: str, path: Path, approvals: Approvals) -> ModelEntry:
+    bundle, standing, reason = None, None, ""
     try:
         _check_place(task, path)
         bundle = read_bundle(path, task=task)
     except BundleError as error:
         reason = _reason(error, path)
+    else:
+        standing = standing_of(bundle, approvals)
+        if not standing.allowed:
+            reason = _reason(BundleError(standing.cause, subject=path, remedy=remedy_for(bundle)), path)
     description = bundle.description if bundle else read_description(path / DESCRIPTION)
-    return ModelEntry(task, path.name, path, bundle, reason, description, find_picture(path))
+    return ModelEntry(task, path.name, path, bundle, reason, description, find_picture(path), standing)
 
 
 def _check_place(task: str, path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.bundle import ExplainSpec, InputSpec, ModelBundle, OutputSpec
+from engine import trust
+from engine.bundle import ExplainSpec, InputSpec, ModelBundle, OutputSpec, read_bundle
 from engine.cells import CELLS, Cell, cell_slices
 from engine.consensus import consensus
 from engine.diagnosis import Diagnosis
@@ -169,6 +170,59 @@ def make_bundle(path: Path | str = "tasks/Demo task/Small CNN", *, classes: tupl
         notes=MappingProxyType({"intended_use": "Research use only."}),
         digest="0" * 64,
     )
+
+
+MODEL_CODE = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3)
+
+    def forward(self, x):
+        return self.conv(x).mean((2, 3))
+"""
+"""`architecture.py` of a network whose two outputs are the means of two convolutions' maps."""
+
+
+def make_model(folder: Path, *, code: str = MODEL_CODE, trace: Path | None = None, approved: bool = False) -> Path:
+    """A model folder on the disk that can be loaded once it is approved (see `approve`).
+
+    Args:
+        folder: the model folder, made with all above it.
+        code: `architecture.py`.
+        trace: a file that the code makes when it runs.
+        approved: approve it at once.
+    """
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if trace is not None:
+        code = f"open({str(trace)!r}, 'a').close()\n{code}"
+    (folder / "architecture.py").write_text(code, encoding="utf-8")
+    torch.save(
+        {"conv.weight": torch.linspace(-1, 1, 54).reshape(2, 3, 3, 3), "conv.bias": torch.tensor([0.5, 0.0])},
+        folder / "weights.pt",
+    )
+    (folder / "description.txt").write_text("A model made up for tests.", encoding="utf-8")
+    (folder / "model.toml").write_text(
+        "[input]\nsize = [9, 9]\nchannels = 3\nmean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n"
+        '[output]\nclasses = ["healthy", "ill"]\nactivation = "none"\n',
+        encoding="utf-8",
+    )
+    if approved:
+        approve(folder)
+    return folder
+
+
+def approve(*models: Path) -> None:
+    """Approve model folders, so that their code may run: a made-up model needs it before it can be loaded or used.
+
+    The approval is kept in the test's own home and holds until a byte of the folder changes.
+    """
+    for model in models:
+        trust.approve(read_bundle(model))
 
 
 def make_diagnosis(

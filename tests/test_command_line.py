@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import approve
 from PIL import Image
 
 import engine
@@ -56,6 +57,7 @@ def library(tmp_path: Path) -> Path:
         (model / "weights.pt").write_bytes(b"weights")
         (model / "architecture.py").write_text("raise SystemExit('this must not run')\n")
         (model / "model.toml").write_text('[input]\nsize = [9, 9]\n[output]\nclasses = ["healthy", "ill"]\n')
+        approve(model)
     (model / "weights.pt").unlink()
     (tmp_path / "tasks" / "Lungs" / "task_description.txt").write_text("Healthy or ill?")
     (tmp_path / "tasks" / "Empty").mkdir()

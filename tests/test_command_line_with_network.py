@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import approve
 
 from engine.cli.main import run
 from engine.places import bundled_tasks
@@ -170,6 +171,7 @@ def test_a_class_that_the_files_do_not_name_is_refused_once_the_network_is_loade
     (model / "weights.pt").write_bytes((demo / "weights.pt").read_bytes())
     code = (demo / "architecture.py").read_text().replace("CLASSES =", "NAMES =")
     (model / "architecture.py").write_text(code)
+    approve(model)
     arguments = ["--task", "T", "--methods", "gradcam", "--out", tmp_path / "results"]
     status, _, err = xaimed("--tasks", tmp_path / "tasks", "explain", images[0], *arguments, "--target", "DAB")
     assert status == 1

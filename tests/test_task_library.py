@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from factories import approve
 
 from engine.errors import BundleError, TaskError
 from engine.tasks import find_model, list_tasks
@@ -18,6 +19,7 @@ def add(folder: Path, task: str, *models: str, description: str = "") -> Path:
         (model / "weights.pt").write_bytes(b"weights")
         (model / "architecture.py").write_text("def build_model(): ...\n")
         (model / "description.txt").write_text(f"{task}, {name}")
+        approve(model)
     (folder / task).mkdir(parents=True, exist_ok=True)
     if description:
         (folder / task / "task_description.txt").write_text(description)

@@ -34,18 +34,23 @@ def configure_device(parser: argparse.ArgumentParser) -> None:
 
 
 def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
-    """The model that the arguments name; also finds misspelt devices, long before torch is there to ask.
+    """The model that the arguments name, for loading it.
+
+    Whether it is approved and whether the device is misspelt is found out here, long before torch is there to ask.
 
     Raises:
         TaskError, BundleError, DeviceError: as their names say.
     """
     from engine.places import task_folders
     from engine.tasks import find_model
+    from engine.trust import check_approved
 
     device: str = arguments.device
     if not _DEVICE.fullmatch(device):
         raise DeviceError("no such device", subject=f"device {device}", remedy="use auto, cpu or cuda:<number>")
-    return find_model(task_folders(arguments.tasks), arguments.task, arguments.model)
+    bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.model)
+    check_approved(bundle)
+    return bundle
 
 
 def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
