@@ -86,8 +86,7 @@ def _read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
         raise BundleError(
             "holds more than weights, namely a pickle, which can run code, or is damaged; it was not loaded",
             subject=path,
-            remedy="if you trust whoever made it, make weights.safetensors of it with: "
-            f"xaimed models convert {shlex.quote(str(path))}",
+            remedy=f"if you trust whoever made it, run xaimed models convert {shlex.quote(str(path))}",
         ) from error
     # torch and safetensors raise RuntimeError, ValueError, EOFError, KeyError, SafetensorError, ... for damaged files.
     except Exception as error:

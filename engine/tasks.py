@@ -90,6 +90,16 @@ def find_model(folders: Sequence[Path], task: str, model: str | None) -> ModelBu
         TaskError: no such task or model; names the ones there are.
         BundleError: the model is there but something is wrong with it. That it is not approved is found out by loading.
     """
+    return read_bundle(find_model_folder(folders, task, model), task=task)
+
+
+def find_model_folder(folders: Sequence[Path], task: str, model: str | None) -> Path:
+    """The folder of a task's model, which is not read; see `find_model`.
+
+    Raises:
+        TaskError: no such task or model; names the ones there are.
+        BundleError: a name will not do, or the folder is a link out of the tasks folder.
+    """
     tasks = dict(_named_tasks(folders))
     if task not in tasks:
         raise _unknown("task", task, tasks, " or ".join(str(folder) for folder in folders))
@@ -112,7 +122,7 @@ def find_model(folders: Sequence[Path], task: str, model: str | None) -> ModelBu
     if model not in models:
         raise _unknown("model", model, models, f"the task {task}")
     _check_place(task, models[model])
-    return read_bundle(models[model], task=task)
+    return models[model]
 
 
 def _entry(task: str, path: Path, approvals: Approvals) -> ModelEntry:

@@ -16,10 +16,11 @@ from typing import Literal
 
 from engine import places
 from engine.approvals import Approval, Approvals, add_approval, read_approvals, remove_approvals
-from engine.bundle import ARCHITECTURE, ModelBundle
+from engine.bundle import ARCHITECTURE, ModelBundle, read_with_code
 from engine.bundled import bundled_digests, bundled_files
 from engine.digest import FileDigest, Snapshot, take_snapshot
 from engine.errors import BundleError
+from engine.inspection import Finding, what_deserves_a_look
 
 State = Literal["bundled", "approved", "unapproved", "changed"]
 
@@ -77,6 +78,64 @@ class Standing:
         return f"{clause}. {self.problem.rstrip('.')}" if self.problem else clause
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A model's code as a person has to look at it before approving it.
+
+    Attributes:
+        bundle: the model as it was read; `approve` takes it.
+        code: text of `architecture.py`, of the bytes that the bundle's digest covers. Not made safe.
+        findings: what in it deserves a look.
+        standing: whether it may run already.
+    """
+
+    bundle: ModelBundle
+    code: str
+    findings: tuple[Finding, ...]
+    standing: Standing
+
+
+def review(path: Path, *, task: str | None = None) -> Review:
+    """Read a model folder for a person who is to approve it; nothing of it is run.
+
+    Raises:
+        BundleError: see `engine.bundle.read_bundle`.
+    """
+    bundle, code = read_with_code(path, task=task)
+    return Review(bundle, code, what_deserves_a_look(code), standing_of(bundle))
+
+
+NO_PROOF = (
+    "This list is a help, not a proof: read the code. Once approved, it runs with your rights and can do whatever you "
+    "can do."
+)
+
+
+def words_about(seen: Review) -> tuple[str, ...]:
+    """What is to be said below the code: the findings, what they mean, its standing. The lines are not made safe."""
+    bundle, standing = seen.bundle, seen.standing
+    lines = [f"What deserves a look in {ARCHITECTURE}:" if seen.findings else f"Nothing in {ARCHITECTURE} stands out."]
+    lines += [f"  line {finding.line}: {finding.what}" for finding in seen.findings]
+    lines += [NO_PROOF, ""]
+    size = sum(file.size for file in bundle.files.values())
+    lines.append(f"An approval covers all {len(bundle.files):,} files of the folder, {size:,} bytes, byte for byte.")
+    lines.append(f"Their digest is {bundle.digest}.")
+    if standing.state == "changed":
+        since = f" on {standing.approval.time} by {standing.approval.user}" if standing.approval else ""
+        lines.append(f"Changed since it was approved{since}:")
+        for word, names in (
+            ("changed", standing.changes.changed),
+            ("added", standing.changes.added),
+            ("removed", standing.changes.removed),
+        ):
+            lines += [f"  {word}: {name}" for name in names]
+    elif standing.state == "unapproved":
+        lines.append("Nobody has approved it on this machine.")
+    if standing.problem:
+        lines.append(standing.problem)
+    return tuple(lines)
+
+
 def standing_of(bundle: ModelBundle, approvals: Approvals | None = None) -> Standing:
     """How a model that was read stands with the approvals, which are read unless given."""
     return _standing(bundle.path, bundle.digest, bundle.files, approvals or read_approvals())
@@ -130,6 +189,19 @@ def revoke(path: Path, digest: str | None = None) -> tuple[Approval, ...]:
     return remove_approvals(lambda approval: approval.path == real or approval.digest == digest)
 
 
+def state_now(approval: Approval) -> tuple[Literal["approved", "changed", "unreadable", "gone"], Changes]:
+    """How the folder that an approval was given for is today, and what differs if it was changed."""
+    if not approval.path.is_dir():
+        return "gone", Changes()
+    try:
+        content = take_snapshot(approval.path)
+    except BundleError:
+        return "unreadable", Changes()
+    if content.digest == approval.digest:
+        return "approved", Changes()
+    return "changed", _changes(approval.files, content.files)
+
+
 def subject_of(bundle: ModelBundle) -> str:
     """The model as people name it: `<task>/<model>`."""
     return f"{bundle.task}/{bundle.name}"
@@ -148,7 +220,7 @@ def command_for(bundle: ModelBundle) -> str:
 
 def remedy_for(bundle: ModelBundle) -> str:
     """What to do about a model that is not approved, as an imperative."""
-    return f"look at it and approve it with: {command_for(bundle)}"
+    return f"run {command_for(bundle)} to look at it and approve it"
 
 
 def _check(bundle: ModelBundle, standing: Standing) -> None:

@@ -219,7 +219,7 @@ def test_wrong_usage_gives_2(xaimed: Run, arguments: list[str], message: str) ->
     assert "\x1b" not in err
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["tasks"], ["predict"], ["explain"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["tasks"], ["trust"], ["predict"], ["explain"]])
 def test_every_command_has_help(xaimed: Run, command: list[str]) -> None:
     status, out, err = xaimed(*command, "--help")
     assert (status, err) == (0, "")

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         rows = []
         for task in tasks:
             for model in task.models:
-                note = " ".join(model.bundle.assumed) if model.bundle else model.reason
+                note = " ".join(model.bundle.assumed) if model.bundle and model.usable else model.reason
                 rows.append((task.name, model.name, "yes" if model.usable else "no", note))
             if not task.models:
                 rows.append((task.name, "(none)", "no", "The task has no models."))
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _as_json(model: ModelEntry) -> dict[str, object]:
     entry: dict[str, object] = {"model": model.name, "usable": model.usable, "reason": model.reason}
-    entry |= {"description": model.description, "path": str(model.path)}
+    entry |= {"description": model.description, "path": str(model.path), "approval": _approval(model)}
     if bundle := model.bundle:
         entry |= {
             "classes": None if bundle.output.classes is None else list(bundle.output.classes),
@@ -75,3 +75,18 @@ def _as_json(model: ModelEntry) -> dict[str, object]:
             "digest": bundle.digest,
         }
     return entry
+
+
+def _approval(model: ModelEntry) -> dict[str, object] | None:
+    """How the model stands with the approvals; None for one that is broken."""
+    if (standing := model.standing) is None:
+        return None
+    given, changes = standing.approval, standing.changes
+    return {
+        "state": standing.state,
+        "time": given.time if given else None,
+        "user": given.user if given else None,
+        "changed": list(changes.changed),
+        "added": list(changes.added),
+        "removed": list(changes.removed),
+    }

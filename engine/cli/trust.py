@@ -1,0 +1,209 @@
+"""`xaimed trust`: look at a model's code and approve it, list approvals, take them back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import ApprovalError, BundleError, TaskError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from engine.trust import Changes, Review
+
+NAME = "trust"
+HELP = "look at a model's code and approve it"
+DESCRIPTION = (
+    "Show a model's architecture.py with a list of what in it deserves a look, ask, and keep the approval. A model's "
+    "code runs only if it was approved and no byte of its folder has changed since."
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("model", nargs="?", metavar="TASK/MODEL", help="the model to look at and approve")
+    what.add_argument("--list", action="store_true", help="list what is approved, and whether it still is")
+    what.add_argument("--revoke", metavar="TASK/MODEL", help="take the approval of a model back")
+    parser.add_argument("--yes", action="store_true", help="approve without asking, whatever the list says")
+    parser.add_argument("--json", action="store_true", help="with --list: print JSON")
+    parser.set_defaults(run=run, wrong_usage=parser.error)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the arguments ask for.
+
+    Raises:
+        TaskError, BundleError: there is no such model, or it is broken.
+        ApprovalError: nobody could be asked, or the approvals could not be read or written.
+    """
+    if arguments.json and not arguments.list:
+        arguments.wrong_usage("--json goes with --list")
+    if arguments.yes and arguments.model is None:
+        arguments.wrong_usage("--yes goes with TASK/MODEL")
+    if arguments.list:
+        return _list(as_json=arguments.json)
+    if arguments.revoke is not None:
+        return _revoke(arguments.revoke, arguments.tasks)
+    return _approve(arguments.model, arguments.tasks, yes=arguments.yes)
+
+
+# Approving
+
+
+def _approve(name: str, tasks: Path | None, *, yes: bool) -> int:
+    from engine.cli.console import emit, print_line
+    from engine.places import task_folders
+    from engine.tasks import find_model_folder
+    from engine.trust import approve, review, subject_of
+
+    task, model = _split(name)
+    seen = review(find_model_folder(task_folders(tasks), task, model), task=task)
+    subject = subject_of(seen.bundle)
+    emit(_shown(seen))
+    if seen.standing.state == "bundled":
+        print_line(f"{subject} comes with XAIMed, which approves it: nothing is to be done.")
+        return 0
+    if (given := seen.standing.approval) is not None and seen.standing.allowed:
+        print_line(f"{subject} was approved already, on {given.time} by {given.user}.")
+        return 0
+    if not yes and not _agreed(subject):
+        raise ApprovalError("it was not approved", subject=subject)
+    approve(seen.bundle)
+    print_line(f"Approved: {subject}.")
+    return 0
+
+
+def _agreed(subject: str) -> bool:
+    from engine.text import safe_text
+
+    if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None:
+        raise ApprovalError(
+            "nothing was approved, as there is no terminal to ask on",
+            subject=subject,
+            remedy="add --yes to approve it whatever the list says",
+        )
+    sys.stderr.write(f"Approve {safe_text(subject)}, so that its code runs? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+
+
+def _shown(seen: Review) -> str:
+    """Where the model lies, its code with line numbers, what deserves a look, and what the approval means."""
+    from engine.inspection import lines_of
+    from engine.text import safe_text
+    from engine.trust import subject_of, words_about
+
+    code = lines_of(seen.code)
+    width = len(str(len(code)))
+    out = [
+        f"{safe_text(subject_of(seen.bundle))} in {safe_text(seen.bundle.path)}",
+        "",
+        "architecture.py",
+        *(f"{i:>{width + 2}}  {safe_text(line, multiline=True)}" for i, line in enumerate(code, start=1)),
+        "",
+        *(safe_text(line) for line in words_about(seen)),
+    ]
+    return "\n".join(out) + "\n\n"
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """Task and model of `TASK/MODEL`; the model may be left out where the task has just one."""
+    from engine.names import check_name
+
+    task, slash, model = name.partition("/")
+    check_name("task", task)
+    if not slash:
+        return task, None
+    check_name("model", model)
+    return task, model
+
+
+# What was approved
+
+
+def _list(*, as_json: bool) -> int:
+    from engine.approvals import files_set_aside, read_approvals
+    from engine.bundled import bundled_files
+    from engine.cli.console import print_failure, print_json, print_table
+    from engine.digest import digest_of
+    from engine.places import bundled_tasks
+    from engine.trust import Changes, state_now
+
+    approvals = read_approvals()
+    if approvals.problem:
+        print_failure(approvals.problem)
+    for path in files_set_aside():
+        print_failure(f"{path}: approvals that could not be read lie there; delete it once you have looked at it")
+    entries = [
+        _entry(bundled_tasks() / name, digest_of(files), "bundled", Changes())
+        for name, files in bundled_files().items()
+    ]
+    for approval in approvals.all:
+        state, changes = state_now(approval)
+        given = {"time": approval.time, "user": approval.user}
+        entries.append(_entry(approval.path, approval.digest, state, changes) | given)
+    if as_json:
+        print_json(entries)
+    else:
+        print_table(("Model", "Now", "Approved", "Digest", "Tasks folder"), [_row(entry) for entry in entries])
+    return 1 if approvals.problem else 0
+
+
+def _entry(path: Path, digest: str, state: str, changes: Changes) -> dict[str, object]:
+    differences = {"changed": changes.changed, "added": changes.added, "removed": changes.removed}
+    return {
+        "path": str(path),
+        "digest": digest,
+        "state": state,
+        "time": None,
+        "user": None,
+        **{key: list(names) for key, names in differences.items()},
+    }
+
+
+def _row(entry: dict[str, object]) -> tuple[str, ...]:
+    path = Path(str(entry["path"]))
+    given = "comes with XAIMed" if entry["time"] is None else f"{entry['time']} by {entry['user']}"
+    return (
+        f"{path.parent.name}/{path.name}",
+        str(entry["state"]),
+        given,
+        str(entry["digest"])[:16],
+        str(path.parents[1]),
+    )
+
+
+def _revoke(name: str, tasks: Path | None) -> int:
+    from engine.bundled import bundled_digests
+    from engine.cli.console import print_line
+    from engine.digest import take_snapshot
+    from engine.names import place_of
+    from engine.places import task_folders
+    from engine.tasks import find_model_folder
+    from engine.trust import revoke
+
+    task, model = _split(name)
+    digest, places = None, []
+    try:
+        places = [find_model_folder(task_folders(tasks), task, model)]
+        digest = take_snapshot(places[0]).digest
+    except TaskError:
+        if model is None:
+            raise
+        places = [place_of(folder, task, model) for folder in task_folders(tasks)]  # it may be gone
+    except BundleError:  # whatever is wrong with it, its approval can be taken back
+        pass
+    taken = [approval for place in places for approval in revoke(place, digest)]
+    if not taken:
+        carried = digest in bundled_digests()
+        raise ApprovalError(
+            "it comes with XAIMed, which approves it" if carried else "it was not approved",
+            subject=name,
+            remedy=None if carried else "list what is with: xaimed trust --list",
+        )
+    for approval in taken:
+        print_line(f"Revoked: {approval.path.parent.name}/{approval.path.name} in {approval.path.parents[1]}.")
+    return 0
