@@ -26,8 +26,9 @@ import engine.export.folder as folder
 from engine.cells import cell_slices
 from engine.errors import ExportError
 from engine.explanation import METHODS
-from engine.export.folder import maps_bytes, safe_folder_name, save_explanation
+from engine.export.folder import maps_bytes, safe_folder_name, save_explanation, statistics_bytes
 from engine.export.record import explanation_record, path_record, record_bytes
+from engine.grid import GridStatistics, grid_statistics
 
 FILES = {
     *("original.png", "agreement.png", "saliency.npz", "statistics.csv", "explanation.json"),
@@ -94,7 +95,7 @@ def test_a_method_may_be_called_like_an_argument_of_savez() -> None:
 def test_the_numbers_of_the_table_are_those_of_the_maps(tmp_path: Path) -> None:
     saved = save_explanation(make_explanation(), tmp_path)
     lines = (saved / "statistics.csv").read_text(encoding="ascii").splitlines()
-    assert lines[0] == "method,row,column,mean,median,min,max,std,top"
+    assert lines[0] == "method,row,column,mean,median,min,max,std,top,certain"
     rows = list(csv.DictReader(lines))
     assert len(rows) == 9 * len(METHODS)
     with np.load(saved / "saliency.npz") as maps:
@@ -107,6 +108,25 @@ def test_the_numbers_of_the_table_are_those_of_the_maps(tmp_path: Path) -> None:
     record = json.loads((saved / "explanation.json").read_bytes())
     assert tops == {(name, *cell) for name, entry in record["methods"].items() for cell in entry["top"]}
     assert {row["top"] for row in rows} == {"0", "1"}
+
+
+def test_the_table_marks_the_cells_whose_place_is_open() -> None:
+    unsettled = grid_statistics(make_map("rise", settled=False))
+    assert unsettled.ties
+    found = certain_of({"rise": unsettled, "lime": grid_statistics(make_map("lime"))})
+    assert {
+        (row, column) for (method, row, column), certain in found.items() if method == "rise" and certain == "0"
+    } == {*(tuple(map(str, cell)) for cell in unsettled.ties)}
+    assert {certain for (method, _, _), certain in found.items() if method == "lime"} == {"1"}
+
+
+def test_no_cell_of_a_constant_map_is_certain_in_the_table() -> None:
+    assert set(certain_of({"rise": grid_statistics(make_map("rise", constant=True))}).values()) == {"0"}
+
+
+def certain_of(statistics: dict[str, GridStatistics]) -> dict[tuple[str, str, str], str]:
+    rows = csv.DictReader(statistics_bytes(statistics).decode("ascii").splitlines())
+    return {(row["method"], row["row"], row["column"]): row["certain"] for row in rows}
 
 
 def test_the_record_says_what_was_found_and_how() -> None:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from engine.grid import GridStatistics
     from engine.saliency import SaliencyMap
 
-COLUMNS = ("method", "row", "column", "mean", "median", "min", "max", "std", "top")
-"""Header of `statistics.csv`."""
+COLUMNS = ("method", "row", "column", "mean", "median", "min", "max", "std", "top", "certain")
+"""Header of `statistics.csv`; `certain` is 0 where a cell's place among the three is not settled."""
 
 LONGEST_NAME = 100
 """Characters of a folder's name, without its number."""
@@ -119,14 +119,18 @@ def maps_bytes(maps: Mapping[str, SaliencyMap]) -> bytes:
 
 
 def statistics_bytes(statistics: Mapping[str, GridStatistics]) -> bytes:
-    """`statistics.csv`: nine rows a method; every number in full, so that reading it gives the same float64."""
+    """`statistics.csv`: nine rows a method; every number in full, so that reading it gives the same float64.
+
+    `certain` is 0 for the cells that tie for a place among the three, and for all cells of a constant map.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for method, table in statistics.items():
         for cell in CELLS:
             numbers = (table.mean, table.median, table.min, table.max, table.std)
-            writer.writerow([method, *cell, *(repr(float(each[cell])) for each in numbers), int(cell in table.top)])
+            marks = int(cell in table.top), int(bool(table.top) and cell not in table.ties)
+            writer.writerow([method, *cell, *(repr(float(each[cell])) for each in numbers), *marks])
     return text.getvalue().encode("ascii")
 
 
