@@ -133,6 +133,28 @@ def test_a_layer_that_the_score_does_not_depend_on_is_refused() -> None:
         GradCam("gradcam", layer="side").explain(request(classifier(Sidelined()), target=1))
 
 
+def test_nothing_before_the_layer_is_gone_back_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small_cnn(3)
+    reached = []
+
+    class Watched(torch.autograd.Function):
+        @staticmethod
+        def forward(context: object, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(context: object, gradient: torch.Tensor) -> torch.Tensor:
+            reached.append(True)
+            return gradient
+
+    network[1].register_forward_hook(lambda _, __, output: Watched.apply(output))
+    assert not GradCam("gradcam", layer="0").explain(request(classifier(network), target=2)).constant
+    assert reached
+    reached.clear()
+    assert not GradCam("gradcam", layer="3").explain(request(classifier(network), target=2)).constant
+    assert not reached
+
+
 def test_the_network_is_left_as_it_was() -> None:
     model = classifier(small_cnn(3))
     first = next(model.network.parameters())

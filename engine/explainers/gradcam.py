@@ -47,26 +47,21 @@ class GradCam:
         module = classifier.network.get_submodule(layer)
         kind = _recording(self.key)
         started = time.perf_counter()
-        tensor = request.tensor.detach().clone().requires_grad_(True)
+        tensor = request.tensor.detach().clone()
         with (
             as_it_was(classifier.network),
             classifier.exact(),
             torch.enable_grad(),
             kind(_Logits(classifier), [module]) as cam,
         ):
-            targets = [lambda logits: classifier.target_logit(logits, request.target)]
+            targets = [lambda logits: self._score(classifier.target_logit(logits, request.target), layer)]
             record = cam.activations_and_grads
             shared = request.kept.get("cam")
             if isinstance(shared, _Pass) and shared.of == (layer, request.target):
                 record.activations, record.gradients = list(shared.activations), list(shared.gradients)
             else:
-                # The package keeps the activation itself; an in-place ReLU behind the layer would change it under
-                # its hands. This hook comes after the package's, so what is handed on is a copy.
-                handle = module.register_forward_hook(lambda _, __, output: output.clone())
-                try:
+                with _graph_from(module):
                     cam(tensor, targets)
-                finally:
-                    handle.remove()
                 request.kept["cam"] = _Pass((layer, request.target), tuple(record.activations), tuple(record.gradients))
             values = cam.aggregate_multi_layers(cam.compute_cam_per_layer(tensor, targets, False))[0]
             weights, raw = cam.weights, np.maximum(cam.weighted_sum, 0.0)
@@ -89,6 +84,15 @@ class GradCam:
             warnings=tuple(_doubts(self.key, weights, positive)),
         )
 
+    def _score(self, score: torch.Tensor, layer: str) -> torch.Tensor:
+        if not score.requires_grad:  # the graph begins at the layer
+            raise ExplanationError(
+                "the class's score does not depend on this layer",
+                subject=f"{self.key} at {layer}",
+                remedy="choose another layer",
+            )
+        return score
+
     def _parameters(self, classifier: Classifier, layer: str) -> dict[str, Parameter]:
         channels, height, width = classifier.anatomy.shapes[layer]
         return {
@@ -110,6 +114,25 @@ class _Pass:
     gradients: tuple[torch.Tensor, ...]
 
 
+@contextmanager
+def _graph_from(module: nn.Module) -> Iterator[None]:
+    """Let the graph begin at a layer's output, as no gradient is needed before it.
+
+    Around the package's hook, which keeps the activation and waits for its gradient, stand two of ours. The one before
+    it makes the activation a leaf. The one behind it hands on a copy: an in-place ReLU behind the layer would change
+    the activation under the package's hands.
+    """
+    handles = (
+        module.register_forward_hook(lambda _, __, output: output.detach().requires_grad_(True), prepend=True),
+        module.register_forward_hook(lambda _, __, output: output.clone()),
+    )
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 def _recording(key: str) -> Any:
     """The package's class, made to keep its channel weights and the weighted sum before scaling."""
     from pytorch_grad_cam import GradCAM, GradCAMPlusPlus  # late: seconds of import
@@ -121,10 +144,6 @@ def _recording(key: str) -> Any:
         weighted_sum: NDArray[np.float32]
 
         def get_cam_weights(self, tensor: Any, layer: Any, targets: Any, activations: Any, gradients: Any) -> Any:
-            if gradients is None:
-                raise ExplanationError(
-                    "the class's score does not depend on this layer", subject=key, remedy="choose another layer"
-                )
             self.weights = super().get_cam_weights(tensor, layer, targets, activations, gradients)
             return self.weights
 
