@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -23,10 +23,13 @@ from engine.images.view import network_input
 from engine.network import build_network
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+_Result = TypeVar("_Result")
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _ROUNDING = 1e-4
 """Largest difference of logits, relative to their size, that may come from folding."""
+_SAME = 1e-6
+"""Logits that differ by less than this, relative to their size, differ by rounding."""
 _NEARLY_ONE = 1.0 - 2.0**-24
 """float32's last value below 1: a probability that the network itself has rounded to 1 has lost its logit."""
 
@@ -47,6 +50,7 @@ class Classifier:
         default_layer: name of the layer they look at unless one is named.
         assumed: the bundle's assumptions and those that only the loaded network could settle.
         lock: held by whoever uses the network.
+        moved: a sentence if the network had to be moved to the CPU because the device's memory did not suffice.
     """
 
     def __init__(
@@ -70,14 +74,16 @@ class Classifier:
         height, width = bundle.input.size
         network = network.eval()
         self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
-        _check_steady(network, bundle, self._subject)
+        self._answers_alike = _check_steady(network, bundle, self._subject)
         self.activation, self._doubts = _settle_activation(bundle, network, self.anatomy, self._subject)
         self.classes, more = _settle_classes(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
         self._folded: nn.Module | None = None
         self._tried_folding = False
         self._kept: tuple[str, dict[Hashable, object]] = ("", {})
-        self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.moved: tuple[str, ...] = ()
+        self.network: nn.Module = network
+        self.with_memory(self._settle_on_device)
 
     @classmethod
     def load(cls, bundle: ModelBundle, *, device: str = "auto", precision: Precision = "auto") -> Classifier:
@@ -160,9 +166,14 @@ class Classifier:
         Raises:
             NotCompliantError: the image cannot be fed to this model.
             ExplanationError: the network gave NaN or infinity.
+            DeviceError: neither the device's memory nor the machine's suffices.
         """
+        with self.lock:
+            return self.with_memory(lambda: self._diagnose(image))
+
+    def _diagnose(self, image: MedicalImage) -> Diagnosis:
         tensor = self.tensor(image)
-        with self.lock, self.exact():
+        with self.exact():
             started = time.perf_counter()
             with torch.inference_mode():
                 logits = self.logits(tensor)
@@ -174,13 +185,19 @@ class Classifier:
                 subject=image.path,
                 remedy="check the model with another image",
             )
+        if self._answers_alike and self._deaf_to(tensor):
+            raise ExplanationError(
+                "no valid result: the network gives the same answer whatever the image shows",
+                subject=image.path,
+                remedy="check the model's weights",
+            )
         probabilities = self.probabilities(scores[None])[0].numpy()
         if self.one_logit:
             scores = torch.stack([-scores[0], scores[0]])
         values = scores.numpy()
         for array in (values, probabilities):
             array.setflags(write=False)
-        warnings = self._doubts  # if the activation is misread, so is every probability
+        warnings = (*self.moved, *self._doubts)  # if the activation is misread, so is every probability
         if self._own_activation() and float(probabilities.max()) >= _NEARLY_ONE:
             warnings += ("The network rounds its own probability to 1: how sure it is beyond that cannot be told.",)
         return Diagnosis(
@@ -278,8 +295,62 @@ class Classifier:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             yield
 
+    def with_memory(self, work: Callable[[], _Result]) -> _Result:
+        """Do work on the device or, where its memory does not suffice, once more from the start on the CPU.
+
+        The network then stays on the CPU: what filled the device's memory would fill it again. See `moved`.
+
+        Args:
+            work: what is to be done; it takes the device from the classifier and holds nothing on it when it fails.
+
+        Raises:
+            DeviceError: the machine's own memory does not suffice either.
+        """
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not _lacks_memory(error):
+                raise
+            if self.device == "cpu":
+                raise DeviceError(
+                    "there is not enough memory",
+                    subject=self._subject,
+                    remedy="end other programs, or use a machine with more memory",
+                ) from error
+        # Behind the `except`: until its end the error holds on to the tensors of the work that failed.
+        self.moved = (f"The memory of {self.device} did not suffice: this was computed on the CPU.",)
+        self.device = "cpu"
+        self._kept = ("", {})
+        self._tried_folding = self.folded  # a copy that found no room there may find it here
+        self._settle_on_device()
+        torch.cuda.empty_cache()
+        return self.with_memory(work)
+
+    def _settle_on_device(self) -> None:
+        for network in (self.network, self._folded):
+            if network is not None:
+                network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _deaf_to(self, tensor: torch.Tensor) -> bool:
+        """Whether the logits are the same for an image, its mirror image, its negative, a blank and noise."""
+        noise = _noise(self.bundle, 1).to(tensor)
+        others = [tensor.flip(-1), -tensor, torch.zeros_like(tensor), torch.ones_like(tensor), noise, 30.0 * noise]
+        with self.exact(), torch.inference_mode():
+            logits = self.logits(torch.cat([tensor, *others])).double()
+        spread = float((logits.amax(0) - logits.amin(0)).max())
+        return not spread > _SAME * max(float(logits.abs().max()), 1.0)
+
     def _own_activation(self) -> bool:
         return self.anatomy.head is None and self.activation != "none"
+
+
+def _lacks_memory(error: Exception) -> bool:
+    # On the CPU torch raises a plain RuntimeError.
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "allocate memory" in str(error)
+        or "enough memory" in str(error)
+    )
 
 
 def choose_device(name: str) -> str:
@@ -348,8 +419,9 @@ def _settle_activation(
     return seen, (f"The network's outputs look like those of a {seen}; they are taken as probabilities.",)
 
 
-def _check_steady(network: nn.Module, bundle: ModelBundle, subject: str) -> None:
-    noise = _noise(bundle, 2)
+def _check_steady(network: nn.Module, bundle: ModelBundle, subject: str) -> bool:
+    """See that the network answers the same question alike; whether it also answered two questions alike."""
+    noise = _noise(bundle, 2) * torch.tensor([1.0, 10.0]).reshape(-1, 1, 1, 1)
     with torch.inference_mode():
         first, second = (flat_output(network(noise), 2, subject) for _ in range(2))
     if not torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)):
@@ -358,6 +430,7 @@ def _check_steady(network: nn.Module, bundle: ModelBundle, subject: str) -> None
             subject=subject,
             remedy="remove what is random in evaluation mode, such as F.dropout without training=self.training",
         )
+    return torch.allclose(first[0], first[1], rtol=_SAME, atol=_SAME)
 
 
 def _noise(bundle: ModelBundle, count: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from engine.consensus import Consensus, consensus
-from engine.errors import ExplanationError, Stopped
+from engine.errors import DeviceError, ExplanationError, Stopped
 from engine.explainers.base import Explainer, Request
 from engine.grid import GridStatistics, grid_statistics
 from engine.images.view import picture_view
@@ -133,9 +133,11 @@ def explain_method(
         Stopped: stopped before there was a map worth showing.
         ExplanationError: unknown method, class or layer, a parameter out of range, or the network gave NaN.
         NotCompliantError: the image cannot be fed to this model.
+        DeviceError: neither the device's memory nor the machine's suffices.
     """
     explainer = make_explainer(method, classifier.bundle, settings)
-    with classifier.lock:
+
+    def make() -> SaliencyMap:
         name = target or settings.target or classifier.diagnose(image).predicted
         digest = classifier.bundle.digest
         request = Request(
@@ -148,6 +150,10 @@ def explain_method(
             kept=classifier.kept_for(image.sha256),
         )
         return explainer.explain(request)
+
+    with classifier.lock:
+        saliency = classifier.with_memory(make)
+        return replace(saliency, warnings=(*classifier.moved, *saliency.warnings))
 
 
 def explain(
@@ -188,7 +194,7 @@ def explain(
     for method in sorted(settings.methods, key=lambda method: not method.startswith("gradcam")):
         try:
             saliency = explain_method(classifier, image, method, settings, target=target, progress=progress, stop=stop)
-        except (ExplanationError, Stopped) as error:
+        except (ExplanationError, DeviceError, Stopped) as error:
             failures[method] = error.message
             continue
         maps[method] = saliency

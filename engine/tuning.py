@@ -119,6 +119,8 @@ def _best_batch(probe: Probe, image: torch.Tensor, precision: str) -> tuple[int,
                 break
             images = image.repeat(batch, 1, 1, 1).contiguous(memory_format=torch.channels_last)
             times[batch] = min(seconds, _seconds(probe, images, precision))
+    if not times:
+        return 1, 0.0  # not even the smallest batch fits: one image after the other
     speeds = {batch: batch / seconds for batch, seconds in times.items()}
     fastest = max(speeds.values())
     best = min(batch for batch, speed in speeds.items() if speed * _AS_GOOD >= fastest)

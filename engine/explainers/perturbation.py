@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 
-from engine.errors import DeviceError, ExplanationError
+from engine.errors import ExplanationError
 from engine.explainers.base import Request
 from engine.progress import StopSignal
 from engine.tuning import Tuning, tune
@@ -97,7 +97,7 @@ class MaskedForward:
 
         Raises:
             ExplanationError: the network gave NaN or infinity.
-            DeviceError: not even a single image fits into the device's memory.
+            torch.OutOfMemoryError: not even a single image fits into the device's memory.
         """
         done, kept = 0, sum(len(part) for part in self._outputs.get(self.precision, ()))
         self.reused = kept
@@ -142,13 +142,9 @@ class MaskedForward:
                 with self.classifier.many_passes(precision):
                     logits = self.classifier.logits(self._masked(chunk), folded=True)
                     parts.append(self.classifier.probabilities(logits))
-            except torch.cuda.OutOfMemoryError as error:
+            except torch.cuda.OutOfMemoryError:
                 if len(chunk) == 1:
-                    raise DeviceError(
-                        "not even one image fits into the device's memory",
-                        subject=self.classifier.device,
-                        remedy="use --device cpu",
-                    ) from error
+                    raise  # then the method is run on the CPU, see `Classifier.with_memory`
                 self.batch = max(1, len(chunk) // 2)
                 torch.cuda.empty_cache()
                 self.warnings.append(f"The device ran out of memory; the batch was halved to {self.batch}.")
