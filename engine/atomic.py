@@ -19,15 +19,20 @@ _PATIENCE = 10.0
 """Seconds to wait for another program that has the lock; each has it for milliseconds."""
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Put `content` in the place of a file, readable by its owner alone; after a crash there is the old or the new one.
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Put `content` in the place of a file; after a crash there is the old or the new one.
+
+    Args:
+        path: the file; it need not exist.
+        content: all of it.
+        mode: who may read and write it, as far as the umask allows; its owner alone unless given.
 
     Raises:
         OSError: it could not be written; the old file is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

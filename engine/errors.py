@@ -54,6 +54,10 @@ class BundleError(XAIMedError):
     """A model folder that cannot be used: files missing, `model.toml` wrong, weights not fitting the architecture."""
 
 
+class LibraryError(XAIMedError):
+    """A task or model that could not be added, changed, removed or restored; what was there is as it was."""
+
+
 class ApprovalError(XAIMedError):
     """An approval of a model's code that could not be given, kept or taken back."""
 

@@ -25,6 +25,11 @@ def approvals() -> Path:
     return Path(platformdirs.user_data_dir("xaimed", appauthor=False)) / "approvals.json"
 
 
+def hidden() -> Path:
+    """The file of what the user hides of the bundled tasks; need not exist."""
+    return Path(platformdirs.user_data_dir("xaimed", appauthor=False)) / "hidden.json"
+
+
 def cache() -> Path:
     """What can be worked out again; need not exist."""
     return Path(platformdirs.user_cache_dir("xaimed", appauthor=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from engine.bundle import DESCRIPTION, ModelBundle, find_picture, read_bundle, r
 from engine.declared import closest
 from engine.errors import BundleError, TaskError
 from engine.files import natural_key
+from engine.hidden import hidden_names, is_bundled
 from engine.names import name_problem, stays_below
 from engine.text import safe_text
 from engine.trust import Standing, remedy_for, standing_of
@@ -66,16 +67,17 @@ def list_tasks(folders: Sequence[Path]) -> tuple[Task, ...]:
     Every folder in a task folder is a model, hidden ones and `__pycache__` left out. Models that cannot be used are
     listed with the reason: something is wrong with them, their code is not approved, their own or their task's name
     will not do (`engine.names`), or their folder is a link out of the tasks folder. A folder that is not there is
-    skipped where there are several.
+    skipped where there are several. Bundled tasks and models that the user hides are left out (`engine.hidden`).
 
     Raises:
         TaskError: none of the folders can be read.
     """
     tasks = []
     approvals = read_approvals()
-    for name, path in _named_tasks(folders):
+    hidden = hidden_names(folders)
+    for name, path in _named_tasks(folders, hidden):
         try:
-            models = tuple(_entry(name, model, approvals) for model in _folders(path))
+            models = tuple(_entry(name, model, approvals) for model in _models(path, hidden))
         except OSError as error:
             tasks.append(Task(name, path, f"(This task folder cannot be read: {error.strerror}.)", ()))
         else:
@@ -93,18 +95,25 @@ def find_model(folders: Sequence[Path], task: str, model: str | None) -> ModelBu
     return read_bundle(find_model_folder(folders, task, model), task=task)
 
 
-def find_model_folder(folders: Sequence[Path], task: str, model: str | None) -> Path:
+def find_model_folder(folders: Sequence[Path], task: str, model: str | None, *, links_out: bool = False) -> Path:
     """The folder of a task's model, which is not read; see `find_model`.
+
+    Args:
+        folders, task, model: as in `find_model`.
+        links_out: take a link that leads out of the tasks folder too (whoever removes it removes the link).
 
     Raises:
         TaskError: no such task or model; names the ones there are.
         BundleError: a name will not do, or the folder is a link out of the tasks folder.
     """
-    tasks = dict(_named_tasks(folders))
+    hidden = hidden_names(folders)
+    tasks = dict(_named_tasks(folders, hidden))
     if task not in tasks:
+        if task in hidden:
+            raise TaskError("the task is hidden", subject=task, remedy="bring it back with xaimed tasks restore")
         raise _unknown("task", task, tasks, " or ".join(str(folder) for folder in folders))
     try:
-        models = {path.name: path for path in _folders(tasks[task])}
+        models = {path.name: path for path in _models(tasks[task], hidden)}
     except OSError as error:
         raise TaskError(
             f"the task folder cannot be read: {error.strerror}",
@@ -121,7 +130,8 @@ def find_model_folder(folders: Sequence[Path], task: str, model: str | None) -> 
         model = next(iter(models))
     if model not in models:
         raise _unknown("model", model, models, f"the task {task}")
-    _check_place(task, models[model])
+    if not (links_out and name_problem(model) is None and models[model].is_symlink()):
+        _check_place(task, models[model])
     return models[model]
 
 
@@ -167,14 +177,46 @@ def _reason(error: BundleError, model: Path) -> str:
     return text if text.endswith("?") else f"{text}."
 
 
-def _named_tasks(folders: Sequence[Path]) -> list[tuple[str, Path]]:
+def task_names(folders: Sequence[Path]) -> list[str]:
+    """Names of all tasks that are listed, in order; none if no folder can be read."""
+    try:
+        return [name for name, _ in _named_tasks(folders, hidden_names(folders))]
+    except TaskError:
+        return []
+
+
+def find_task_folder(folders: Sequence[Path], task: str) -> Path:
+    """The folder of a task, which is not read.
+
+    Raises:
+        TaskError: no such task; names the ones there are.
+    """
+    tasks = dict(_named_tasks(folders, hidden_names(folders)))
+    if task not in tasks:
+        raise _unknown("task", task, tasks, " or ".join(str(folder) for folder in folders))
+    return tasks[task]
+
+
+def _models(task: Path, hidden: Collection[str]) -> list[Path]:
+    """The model folders of a task, but those hidden.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    bundled = is_bundled(task.parent)
+    return [path for path in _folders(task) if not (bundled and f"{task.name}/{path.name}" in hidden)]
+
+
+def _named_tasks(folders: Sequence[Path], hidden: Collection[str]) -> list[tuple[str, Path]]:
     """Names and folders of all tasks, by name."""
     found: dict[str, Path] = {}
     failures: list[OSError] = []
     for folder in folders:
         try:
+            out = hidden if is_bundled(folder) else ()
             for path in _folders(folder):
-                found.setdefault(path.name, path)
+                if path.name not in out:
+                    found.setdefault(path.name, path)
         except OSError as error:
             failures.append(error)
     if failures and len(failures) == len(folders):

@@ -93,6 +93,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         console.print(table)
 
 
+def ask(question: str) -> bool | None:
+    """Ask on the terminal for a yes or a no; None if there is no terminal to ask on.
+
+    Args:
+        question: ends in a question mark; it is made safe.
+    """
+    if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None:
+        return None
+    sys.stderr.write(f"{safe_text(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+
+
 @contextmanager
 def muted_libraries() -> Iterator[None]:
     """Keep what native libraries write to standard error (libtiff does, about damaged files) from the terminal.

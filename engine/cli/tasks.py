@@ -1,23 +1,71 @@
-"""`xaimed tasks`: the tasks, their models, and whether each can be used."""
+"""`xaimed tasks`: the tasks, their models, and whether each can be used; adding, describing and removing tasks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.errors import LibraryError
+
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from engine.tasks import ModelEntry
+    from engine.trash import Removed
 
 NAME = "tasks"
-HELP = "list tasks and models, and whether each is usable"
-DESCRIPTION = "List the tasks, their models, whether each model is usable, and why not."
+HELP = "list tasks and models, and whether each is usable; add and remove tasks"
+DESCRIPTION = (
+    "List the tasks, their models, whether each model is usable, and why not. With a verb, change them: in the folder "
+    "given by --tasks or $XAIMED_TASKS, else in yours. What is removed lies in a trash folder beside the tasks, until "
+    "it is purged; what comes with XAIMed is hidden, not changed."
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
+    verbs = parser.add_subparsers(metavar="VERB", title="verbs")
+    adding = verbs.add_parser("add", help="make a task", description="Make a task, without models.", allow_abbrev=False)
+    adding.add_argument("name", metavar="NAME", help="its name, which people see")
+    adding.add_argument("--description", required=True, metavar="FILE|TEXT", help="what is decided in this task")
+    adding.set_defaults(run=_add)
+    describing = verbs.add_parser(
+        "describe",
+        help="print or replace a task's description",
+        description="Print the description of a task, or replace it.",
+        allow_abbrev=False,
+    )
+    describing.add_argument("name", metavar="NAME", help="the task")
+    describing.add_argument("--description", metavar="FILE|TEXT", help="the new description")
+    describing.set_defaults(run=_describe)
+    removing = verbs.add_parser(
+        "remove",
+        help="move a task and its models into the trash",
+        description="Move a task and its models into the trash, from which it can be restored.",
+        allow_abbrev=False,
+    )
+    removing.add_argument("name", metavar="NAME", help="the task")
+    removing.set_defaults(run=_remove)
+    restoring = verbs.add_parser(
+        "restore",
+        help="bring back a task from the trash, or list what can be restored",
+        description="Bring back the task of that name that was removed last. Without a name, list what there is.",
+        allow_abbrev=False,
+    )
+    restoring.add_argument("name", nargs="?", metavar="NAME", help="the task")
+    restoring.add_argument("--json", action="store_true", help="without a name: print JSON")
+    restoring.set_defaults(run=_restore)
+    purging = verbs.add_parser(
+        "purge",
+        help="delete for good what lies in the trash",
+        description="Delete for good what lies in the trash. What is hidden stays hidden.",
+        allow_abbrev=False,
+    )
+    purging.add_argument("name", nargs="?", metavar="NAME", help="only this task and models removed from it")
+    purging.add_argument("--yes", action="store_true", help="do not ask")
+    purging.set_defaults(run=_purge)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
                     "task": task.name,
                     "description": task.description,
                     "path": str(task.path),
-                    "models": [_as_json(model) for model in task.models],
+                    "models": [as_json(model) for model in task.models],
                 }
                 for task in tasks
             ]
@@ -58,7 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _as_json(model: ModelEntry) -> dict[str, object]:
+def as_json(model: ModelEntry) -> dict[str, object]:
+    """A model of the library for programs."""
     entry: dict[str, object] = {"model": model.name, "usable": model.usable, "reason": model.reason}
     entry |= {"description": model.description, "path": str(model.path), "approval": _approval(model)}
     if bundle := model.bundle:
@@ -90,3 +139,121 @@ def _approval(model: ModelEntry) -> dict[str, object] | None:
         "added": list(changes.added),
         "removed": list(changes.removed),
     }
+
+
+# Changing them
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    from engine import library
+    from engine.cli.console import print_line
+    from engine.places import task_folders
+
+    folders = task_folders(arguments.tasks)
+    place = library.add_task(folders, arguments.name, library.description_from(arguments.description))
+    print_line(f"Added the task {arguments.name} in {place}. It has no models yet.")
+    return 0
+
+
+def _describe(arguments: argparse.Namespace) -> int:
+    from engine import library
+    from engine.bundle import read_description
+    from engine.cli.console import emit, print_line
+    from engine.places import task_folders
+    from engine.tasks import TASK_DESCRIPTION, find_task_folder
+    from engine.text import safe_text
+
+    folders = task_folders(arguments.tasks)
+    if arguments.description is None:
+        text = read_description(find_task_folder(folders, arguments.name) / TASK_DESCRIPTION)
+        emit(f"{safe_text(text.rstrip(), multiline=True)}\n")
+        return 0
+    library.describe_task(folders, arguments.name, library.description_from(arguments.description))
+    print_line(f"The task {arguments.name} has a new description.")
+    return 0
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    from engine import library
+    from engine.places import task_folders
+
+    return say_removed(library.remove(task_folders(arguments.tasks), arguments.name))
+
+
+def say_removed(gone: Removed) -> int:
+    """Say where a removed task or model is now, and how it comes back."""
+    from engine.cli.console import print_line
+
+    verb = "tasks" if gone.model is None else "models"
+    where = "hidden, since it comes with XAIMed" if gone.path is None else f"in the trash, {gone.path}"
+    print_line(f"Removed: {gone.name}. It is {where}; xaimed {verb} restore brings it back.")
+    return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from engine import library
+    from engine.cli.console import print_line
+    from engine.places import task_folders
+
+    folders = task_folders(arguments.tasks)
+    if arguments.name is None:
+        return list_removed([gone for gone in library.removed(folders) if gone.model is None], as_json=arguments.json)
+    gone = library.restore(folders, arguments.name)
+    print_line(f"Restored: {gone.name}.")
+    return 0
+
+
+def list_removed(removed: Sequence[Removed], *, as_json: bool) -> int:
+    """Print what can be restored."""
+    from engine.cli.console import print_json, print_line, print_table
+
+    if as_json:
+        print_json(
+            [
+                {
+                    "task": gone.task,
+                    "model": gone.model,
+                    "removed": gone.when,
+                    "path": None if gone.path is None else str(gone.path),
+                }
+                for gone in removed
+            ]
+        )
+    elif not removed:
+        print_line("Nothing was removed that could be restored.")
+    else:
+        print_table(
+            ("Name", "Removed", "Where"),
+            [(gone.name, gone.when, "hidden" if gone.path is None else str(gone.path)) for gone in removed],
+        )
+    return 0
+
+
+def _purge(arguments: argparse.Namespace) -> int:
+    from engine import library
+    from engine.cli.console import ask, print_line
+    from engine.places import task_folders
+
+    folders = task_folders(arguments.tasks)
+    unwanted = [
+        gone for gone in library.removed(folders) if gone.path is not None and arguments.name in (None, gone.task)
+    ]
+    if not unwanted:
+        if arguments.name is not None:
+            raise LibraryError("nothing of that name is in the trash", subject=f"task {arguments.name}")
+        print_line("The trash is empty.")
+        return 0
+    for gone in unwanted:
+        print_line(f"{gone.name}, removed {gone.when}")
+    if not arguments.yes:
+        answer = ask(f"Delete {'it' if len(unwanted) == 1 else f'these {len(unwanted)}'} for good?")
+        if answer is None:
+            raise LibraryError(
+                "nothing was deleted, as there is no terminal to ask on", remedy="add --yes to delete without asking"
+            )
+        if not answer:
+            print_line("Nothing was deleted.")
+            return 1
+    library.purge(folders, unwanted)
+    print_line(f"Deleted for good: {len(unwanted)}.")
+    return 0

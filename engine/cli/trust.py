@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,17 +76,16 @@ def _approve(name: str, tasks: Path | None, *, yes: bool) -> int:
 
 
 def _agreed(subject: str) -> bool:
-    from engine.text import safe_text
+    from engine.cli.console import ask
 
-    if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None:
+    answer = ask(f"Approve {subject}, so that its code runs?")
+    if answer is None:
         raise ApprovalError(
             "nothing was approved, as there is no terminal to ask on",
             subject=subject,
             remedy="add --yes to approve it whatever the list says",
         )
-    sys.stderr.write(f"Approve {safe_text(subject)}, so that its code runs? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+    return answer
 
 
 def _shown(seen: Review) -> str:
