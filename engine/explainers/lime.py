@@ -20,6 +20,7 @@ from engine.errors import ExplanationError, Stopped
 from engine.explainers.base import Reporter, Request, looks_until, scaled_map, unmoved, weak_effect
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.superpixels import Superpixels, superpixels
+from engine.explainers.transfer import on_device
 from engine.saliency import CellEstimate, Parameter, SaliencyMap
 from engine.tuning import Tuning
 
@@ -113,7 +114,7 @@ class Lime:
         labels = torch.from_numpy(segments.labels).to(request.tensor.device)
 
         def draw(start: int, stop: int) -> torch.Tensor:
-            rows = torch.from_numpy(shown[start:stop] != 0).to(labels.device)
+            rows = on_device(shown[start:stop] != 0, labels.device)
             return rows[:, labels][:, None]
 
         hidden = mean_colours(request.tensor, labels, segments.count)
@@ -168,15 +169,17 @@ def neighbourhood(samples: int, count: int, seed: int) -> NDArray[np.int_]:
 def mean_colours(tensor: torch.Tensor, labels: torch.Tensor, count: int) -> torch.Tensor:
     """(1, C, H, W): the image with every superpixel in its mean colour.
 
+    Summed up on the host: a GPU adds in any order, and the same image would not give the same map bit for bit.
+
     Args:
         tensor: (1, C, H, W).
         labels: (H, W) of 0..count-1.
         count: number of superpixels.
     """
-    flat, pixels = labels.flatten(), tensor[0].flatten(1).double()
-    sums = torch.zeros(pixels.shape[0], count, dtype=torch.float64, device=tensor.device).index_add_(1, flat, pixels)
+    flat, pixels = labels.flatten().cpu(), tensor[0].flatten(1).double().cpu()
+    sums = torch.zeros(pixels.shape[0], count, dtype=torch.float64).index_add_(1, flat, pixels)
     means = sums / torch.bincount(flat, minlength=count)
-    return means[:, flat].reshape(tensor.shape).to(tensor.dtype)
+    return means[:, flat].reshape(tensor.shape).to(tensor.device, tensor.dtype)
 
 
 def fit_surrogate(shown: NDArray[np.int_], outputs: NDArray[np.float64], kernel_width: float) -> Surrogate:

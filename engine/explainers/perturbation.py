@@ -14,6 +14,7 @@ import torch
 
 from engine.errors import ExplanationError
 from engine.explainers.base import Request
+from engine.explainers.transfer import Pace
 from engine.progress import StopSignal
 from engine.tuning import Tuning, tune
 
@@ -99,6 +100,7 @@ class MaskedForward:
             ExplanationError: the network gave NaN or infinity.
             torch.OutOfMemoryError: not even a single image fits into the device's memory.
         """
+        pace = Pace(self.classifier.device)
         done, kept = 0, sum(len(part) for part in self._outputs.get(self.precision, ()))
         self.reused = kept
         for border in sorted({*(look for look in looks if 0 < look < total), total}):
@@ -113,6 +115,7 @@ class MaskedForward:
                 probabilities = self._probabilities(self._draw(done, end), self.precision)
                 columns = probabilities if self._all_classes else probabilities[:, self._target, None]
                 self._outputs.setdefault(self.precision, []).append(columns)
+                pace.given()
                 done = end
                 yield done
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from engine.explainers.transfer import on_device
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -80,8 +82,7 @@ class RiseMasks:
 
     def enlarge(self, bits: NDArray[np.bool_], shifts: NDArray[np.int_]) -> torch.Tensor:
         """(n, 1, H, W) float32: grids enlarged and cropped at their shifts."""
-        grids = torch.from_numpy(bits.astype(np.float32)).to(self.device)
-        places = torch.from_numpy(shifts).to(self.device)
+        grids, places = on_device(bits.astype(np.float32), self.device), on_device(shifts, self.device)
         rows, columns = self._rows[places[:, 0]], self._columns[places[:, 1]]
         return torch.bmm(torch.bmm(rows, grids), columns.transpose(1, 2)).clamp_(0.0, 1.0)[:, None]
 
