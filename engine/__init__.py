@@ -17,6 +17,7 @@ _HOME = {
     "Consensus": "engine.consensus",
     "Diagnosis": "engine.diagnosis",
     "Explanation": "engine.explanation",
+    "FidelityCurve": "engine.fidelity",
     "GridStatistics": "engine.grid",
     "MedicalImage": "engine.images.raster",
     "METHODS": "engine.explanation",
@@ -26,6 +27,7 @@ _HOME = {
     "Task": "engine.tasks",
     "XAIMedError": "engine.errors",
     "explain": "engine.explanation",
+    "fidelity_curve": "engine.fidelity",
     "find_model": "engine.tasks",
     "list_tasks": "engine.tasks",
     "read_bundle": "engine.bundle",
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from engine.errors import XAIMedError
     from engine.explanation import METHODS, Explanation, Settings, explain
     from engine.export.folder import save_explanation
+    from engine.fidelity import FidelityCurve, fidelity_curve
     from engine.grid import GridStatistics
     from engine.images.raster import MedicalImage, read_image
     from engine.saliency import SaliencyMap
