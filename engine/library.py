@@ -64,7 +64,7 @@ def add_task(folders: Sequence[Path], task: str, description: str) -> Path:
         LibraryError: there is such a task, or it could not be made; nothing was.
     """
     check_name("task", task)
-    content = _encoded(description)
+    content = encoded(description)
     folder = _own(folders)
     with changing(folder, f"task {task}", "nothing was added"):
         place = place_of(folder, task)
@@ -86,7 +86,7 @@ def describe_task(folders: Sequence[Path], task: str, description: str) -> None:
         TaskError: there is no such task.
         LibraryError: it is a bundled one, or the text could not be written; the old one is as it was.
     """
-    content = _encoded(description)
+    content = encoded(description)
     folder = find_task_folder(folders, task).parent
     refuse_bundled(folder, f"task {task}")
     with changing(folder, f"task {task}", "its description is as it was"):
@@ -246,7 +246,12 @@ def _failing(subject: str, outcome: str) -> Iterator[None]:
         raise LibraryError(f"{cause}{place}; {outcome}", subject=subject) from error
 
 
-def _encoded(description: str) -> bytes:
+def encoded(description: str) -> bytes:
+    """A description as it is written.
+
+    Raises:
+        LibraryError: it is too long, or not text.
+    """
     try:
         content = description.encode()
     except UnicodeEncodeError as error:

@@ -30,7 +30,7 @@ def build_network(bundle: ModelBundle) -> nn.Module:
     """
     content = approved_content(bundle)
     network = _architecture(bundle, content.kept[ARCHITECTURE])
-    _load_weights(network, _read_weights(content.kept[bundle.weights.name], bundle.weights), bundle.weights)
+    _load_weights(network, read_weights(content.kept[bundle.weights.name], bundle.weights), bundle.weights)
     return network.float().eval()
 
 
@@ -74,7 +74,16 @@ def _builder(module: ModuleType, path: Path) -> type[nn.Module]:
     return own[0]
 
 
-def _read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
+def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
+    """A state_dict on the CPU, read as data: nothing in it is run.
+
+    Args:
+        data: the file's content.
+        path: its name; the suffix tells the format, and errors name it.
+
+    Raises:
+        BundleError: it is a pickle that holds more, damaged, or no state_dict.
+    """
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load

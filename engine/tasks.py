@@ -95,6 +95,16 @@ def find_model(folders: Sequence[Path], task: str, model: str | None) -> ModelBu
     return read_bundle(find_model_folder(folders, task, model), task=task)
 
 
+def read_entry(folders: Sequence[Path], task: str, model: str | None) -> ModelEntry:
+    """One model as `list_tasks` would list it, usable or not; see `find_model` for the names.
+
+    Raises:
+        TaskError: no such task or model.
+        BundleError: a name will not do, or the folder is a link out of the tasks folder.
+    """
+    return _entry(task, find_model_folder(folders, task, model), read_approvals())
+
+
 def find_model_folder(folders: Sequence[Path], task: str, model: str | None, *, links_out: bool = False) -> Path:
     """The folder of a task's model, which is not read; see `find_model`.
 

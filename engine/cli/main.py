@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from engine import __version__
-from engine.cli import demo, explain, model, predict, tasks, trust
+from engine.cli import demo, explain, model, models, predict, tasks, trust
 from engine.cli.console import OutputError, emit, print_failure
 from engine.errors import XAIMedError
 from engine.text import safe_text
@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of tasks; otherwise $XAIMED_TASKS, or yours and the bundled ones",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for module in (demo, tasks, trust, predict, explain):
+    for module in (demo, tasks, models, trust, predict, explain):
         command = commands.add_parser(module.NAME, help=module.HELP, description=module.DESCRIPTION, allow_abbrev=False)
         module.configure(command)
     return parser

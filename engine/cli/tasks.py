@@ -151,7 +151,7 @@ def _add(arguments: argparse.Namespace) -> int:
 
     folders = task_folders(arguments.tasks)
     place = library.add_task(folders, arguments.name, library.description_from(arguments.description))
-    print_line(f"Added the task {arguments.name} in {place}. It has no models yet.")
+    print_line(f"Added the task {arguments.name} in {place}. It has no models yet: see xaimed models add --help")
     return 0
 
 

@@ -1,0 +1,164 @@
+"""`xaimed models`: models are added to a task, shown, removed and restored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.cli.tasks import as_json, list_removed, say_removed
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from engine.tasks import ModelEntry
+
+NAME = "models"
+HELP = "add, show and remove models"
+DESCRIPTION = (
+    "Add models to a task, show and remove them. What is removed lies in a trash folder beside the tasks, until it is "
+    "purged (xaimed tasks purge); what comes with XAIMed is hidden, not changed."
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    verbs = parser.add_subparsers(metavar="VERB", title="verbs", required=True)
+
+    def verb(name: str, text: str, description: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(name, help=text, description=description, allow_abbrev=False)
+
+    adding = verb(
+        "add",
+        "add a model to a task",
+        "Copy a model's files into a task and check them as far as no code need run. The model does not run before its "
+        "code is approved: see xaimed trust --help",
+    )
+    adding.add_argument("task", metavar="TASK", help="the task, which is there already")
+    adding.add_argument("name", metavar="NAME", help="the model's name, which people see")
+    adding.add_argument("--weights", required=True, type=Path, metavar="F", help="state_dict, .pt or .safetensors")
+    adding.add_argument("--architecture", required=True, type=Path, metavar="F", help="Python file with build_model()")
+    adding.add_argument("--description", metavar="FILE|TEXT", help="data, results, what it must not be used for")
+    adding.add_argument("--picture", type=Path, metavar="F", help="any picture of its performance")
+    adding.add_argument("--model-toml", type=Path, metavar="F", help="how to feed the network and how to read it")
+    adding.set_defaults(run=_add)
+    showing = verb("show", "show what is known of a model", "Show what is known of a model; nothing of it is run.")
+    _choose(showing)
+    showing.add_argument("--json", action="store_true", help="print JSON")
+    showing.set_defaults(run=_show)
+    removing = verb(
+        "remove", "move a model into the trash", "Move a model into the trash, from which it can be restored."
+    )
+    removing.add_argument("task", metavar="TASK", help="the task")
+    removing.add_argument("name", metavar="NAME", help="the model")
+    removing.set_defaults(run=_remove)
+    restoring = verb(
+        "restore",
+        "bring back a model from the trash, or list what can be restored",
+        "Bring back the model of that name that was removed last. Without names, list what there is.",
+    )
+    restoring.add_argument("task", nargs="?", metavar="TASK", help="the task")
+    restoring.add_argument("name", nargs="?", metavar="NAME", help="the model")
+    restoring.add_argument("--json", action="store_true", help="without a name: print JSON")
+    restoring.set_defaults(run=_restore)
+
+
+def _choose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="the task")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="the model; may be left out where the task has just one"
+    )
+
+
+# Adding and removing
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    from engine import intake, library, trust
+    from engine.cli.console import muted_libraries, print_line, waiting
+    from engine.places import task_folders
+
+    description = None if arguments.description is None else library.description_from(arguments.description)
+    parts = intake.Parts(
+        weights=arguments.weights,
+        architecture=arguments.architecture,
+        description=description,
+        picture=arguments.picture,
+        settings=arguments.model_toml,
+    )
+    with waiting(f"Adding {arguments.name}"), muted_libraries():
+        bundle = intake.add_model(task_folders(arguments.tasks), arguments.task, arguments.name, parts)
+    subject = trust.subject_of(bundle)
+    print_line(f"Added: {subject} in {bundle.path}.")
+    for sentence in bundle.assumed:
+        print_line(f"  {sentence}")
+    if trust.standing_of(bundle).allowed:
+        print_line("A model with the same files was approved already, so it can be used.")
+    else:
+        print_line(f"It does not run before its code is approved: {trust.command_for(bundle)}")
+    return 0
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    from engine import library
+    from engine.places import task_folders
+
+    return say_removed(library.remove(task_folders(arguments.tasks), arguments.task, arguments.name))
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from engine import library
+    from engine.cli.console import print_line
+    from engine.places import task_folders
+
+    folders = task_folders(arguments.tasks)
+    if arguments.name is None:
+        removed = [gone for gone in library.removed(folders) if gone.model is not None]
+        return list_removed([gone for gone in removed if arguments.task in (None, gone.task)], as_json=arguments.json)
+    gone = library.restore(folders, arguments.task, arguments.name)
+    print_line(f"Restored: {gone.name}.")
+    return 0
+
+
+# Showing
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from engine.cli.console import print_json, print_line
+    from engine.places import task_folders
+    from engine.tasks import read_entry
+
+    entry = read_entry(task_folders(arguments.tasks), arguments.task, arguments.name)
+    if arguments.json:
+        content = as_json(entry)
+        if entry.bundle is not None:
+            content["files"] = {name: [file.size, file.sha256] for name, file in sorted(entry.bundle.files.items())}
+            content["notes"] = dict(entry.bundle.notes)
+        print_json({"task": entry.task, **content})
+        return 0
+    for line in _lines_about(entry):
+        print_line(line)
+    return 0
+
+
+def _lines_about(entry: ModelEntry) -> Iterator[str]:
+    yield f"{entry.task}/{entry.name} in {entry.path}"
+    yield "It can be used." if entry.usable else entry.reason
+    if (bundle := entry.bundle) is not None:
+        height, width = bundle.input.size
+        kind = "grey" if bundle.input.channels == 1 else "RGB"
+        rule = "exactly" if bundle.input.exact_size else f"others are resized ({bundle.input.resize})"
+        yield f"Input: {height}x{width} {kind}, {rule}; mean {bundle.input.mean}, std {bundle.input.std}"
+        yield f"Classes: {', '.join(bundle.output.classes) if bundle.output.classes else 'not declared'}"
+        yield f"Activation at the end: {bundle.output.activation or 'not declared'}"
+        yield f"Layer for the CAMs: {bundle.explain.target_layer or 'the last convolution'}"
+        yield from bundle.assumed
+        for section, text in bundle.notes.items():
+            yield f"[{section}]"
+            yield from (f"  {line}" for line in text.splitlines())
+        yield f"Digest: {bundle.digest}"
+        for name, file in sorted(bundle.files.items()):
+            yield f"  {file.size:>13,}  {name}"
+    if entry.description.strip():
+        yield "Description:"
+        yield from (f"  {line}" for line in entry.description.rstrip().splitlines())
