@@ -75,7 +75,9 @@ class Classifier:
         network = network.eval()
         self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
         self._answers_alike = _check_steady(network, bundle, self._subject)
-        self.activation, self._doubts = _settle_activation(bundle, network, self.anatomy, self._subject)
+        self.activation, self._doubts = _settle_activation(
+            bundle, network, self.anatomy, self._subject, alike=self._answers_alike
+        )
         self.classes, more = _settle_classes(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
         self._folded: nn.Module | None = None
@@ -378,9 +380,14 @@ def choose_device(name: str) -> str:
 
 
 def _settle_activation(
-    bundle: ModelBundle, network: nn.Module, anatomy: Anatomy, subject: str
+    bundle: ModelBundle, network: nn.Module, anatomy: Anatomy, subject: str, *, alike: bool
 ) -> tuple[str, tuple[str, ...]]:
-    """What the network applies at its end, and what had to be assumed for it."""
+    """What the network applies at its end, and what had to be assumed for it.
+
+    Args:
+        alike: whether it answered two different questions alike.
+        (others): what they are.
+    """
     declared = bundle.output.activation
     if anatomy.head is not None:
         if declared is not None and declared != anatomy.head_kind:
@@ -415,6 +422,10 @@ def _settle_activation(
         return declared, ()
     if seen == "none":
         return seen, ()
+    if alike and seen == "sigmoid" and anatomy.outputs > 1 and not bundle.output.multilabel:
+        raise BundleError(
+            "the network gives the same answer whatever it is shown", subject=subject, remedy="check the weights"
+        )
     _check_head(seen, anatomy.outputs, bundle.output.multilabel, subject)
     return seen, (f"The network's outputs look like those of a {seen}; they are taken as probabilities.",)
 

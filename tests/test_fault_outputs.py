@@ -16,7 +16,7 @@ from torch import nn
 
 from engine.classifier import Classifier
 from engine.cli.main import run
-from engine.errors import ExplanationError
+from engine.errors import BundleError, ExplanationError
 from engine.explanation import Settings, explain
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.facade import RealEngine
@@ -132,5 +132,8 @@ def test_dead_weights_are_no_result() -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
+    with pytest.raises(BundleError, match="the network gives the same answer whatever it is shown"):
+        classifier(network)
+    model = classifier(network, activation="none")
     with pytest.raises(ExplanationError, match="no valid result: the network gives the same answer"):
-        classifier(network).diagnose(make_image(height=24, width=24))
+        model.diagnose(make_image(height=24, width=24))
