@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +68,31 @@ def rise_of_the_paper(plain: Plain, masks: torch.Tensor, p: float = 0.5, batch: 
         outputs = [plain(masks[i : i + batch] * plain.tensor) for i in range(0, len(masks), batch)]
     flat = masks.reshape(len(masks), -1)
     return (torch.cat(outputs).float().T @ flat / (len(masks) * p)).reshape(-1, *masks.shape[2:])
+
+
+def rise_of_xaitk(plain: Plain, count: int, batch: int = 100) -> NDArray[np.float64]:
+    """(K, H, W): `xaitk_saliency`'s RISE, debiased as it comes; it holds all masks, and hands on images one by one."""
+    from smqtk_classifier import ClassifyImage
+    from xaitk_saliency.impls.gen_image_classifier_blackbox_sal.rise import RISEStack
+
+    class Blackbox(ClassifyImage):  # type: ignore[misc]  # no types
+        def get_labels(self) -> list[int]:
+            with torch.no_grad():
+                return list(range(plain(plain.tensor).shape[1]))
+
+        def classify_images(self, images: Iterable[NDArray[np.float32]]) -> Iterator[dict[int, float]]:
+            stream = iter(images)
+            while pictures := list(islice(stream, batch)):
+                stacked = torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy())
+                with torch.no_grad():
+                    yield from (dict(enumerate(row)) for row in plain(stacked).tolist())
+
+        def get_config(self) -> dict[str, object]:
+            return {}
+
+    normalised = np.ascontiguousarray(plain.tensor[0].permute(1, 2, 0).numpy())
+    result: NDArray[np.float64] = RISEStack(n=count, s=7, p1=0.5, seed=0).generate(normalised, Blackbox())
+    return result
 
 
 def lime_as_it_comes(plain: Plain, samples: int, labels: NDArray[np.int64] | None) -> int:
