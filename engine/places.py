@@ -30,6 +30,11 @@ def hidden() -> Path:
     return Path(platformdirs.user_data_dir("xaimed", appauthor=False)) / "hidden.json"
 
 
+def settings() -> Path:
+    """The file of the app's settings, written by hand; need not exist."""
+    return Path(platformdirs.user_config_dir("xaimed", appauthor=False)) / "settings.toml"
+
+
 def cache() -> Path:
     """What can be worked out again; need not exist."""
     return Path(platformdirs.user_cache_dir("xaimed", appauthor=False))
@@ -38,6 +43,11 @@ def cache() -> Path:
 def state() -> Path:
     """Logs and what the app remembers; need not exist."""
     return Path(platformdirs.user_state_dir("xaimed", appauthor=False))
+
+
+def app_state() -> Path:
+    """The file in which the app remembers where one was; need not exist."""
+    return state() / "app.json"
 
 
 def task_folders(chosen: Path | None = None) -> tuple[Path, ...]:

@@ -13,14 +13,17 @@ def open_app(request: AppRequest) -> int:
     """Open the app and return its exit status."""
     from xaimed_tui.start import start
 
-    return start(tasks=request.tasks, task=request.task, model=request.model, folder=request.folder)
+    return start(
+        tasks=request.tasks, task=request.task, model=request.model, folder=request.folder, flags=request.flags
+    )
 
 
 def main() -> int:
     """Run the command line; what it is not asked to do there is done in the app."""
     from engine.cli.main import run
+    from xaimed_tui.settings import FLAGS
 
-    return run(sys.argv[1:], open_app=open_app)
+    return run(sys.argv[1:], open_app=open_app, flags=FLAGS)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,13 +13,17 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Footer
 
 from engine.text import safe_text
 from xaimed_tui import messages
 from xaimed_tui.facade import Engine
 from xaimed_tui.jobs import Jobs
+from xaimed_tui.memory import Memory, Remembered
+from xaimed_tui.opening import opening
 from xaimed_tui.screens.home import HomeView
+from xaimed_tui.settings import AppSettings
 from xaimed_tui.themes import DARK, LIGHT
 from xaimed_tui.widgets.nav_bar import NavBar, NavItem
 from xaimed_tui.widgets.top_bar import TopBar
@@ -29,6 +34,14 @@ if TYPE_CHECKING:
 
 DEMO_TASK = "IHC Stain (demo)"
 
+DEMO_WORDS = (
+    "A small network that tells three stains apart, and patches to try it on. The arrow keys choose a patch, its "
+    "answer stands below the list. Press e: four methods show where the network looked. Enter looks closely at one."
+)
+
+WRITE_AFTER = 1.0
+"""Seconds after which a change of place is written down, with those that follow it meanwhile."""
+
 
 class XAIMedApp(App[int]):
     """See in a terminal what a network says about an image, how sure it is, and where it looked.
@@ -37,6 +50,9 @@ class XAIMedApp(App[int]):
         engine: what computes.
         clock: seconds, for elapsed times; tests stop it.
         task, model, folder: what to open at once, from the command line.
+        settings: see `settings.py`.
+        memory: where one was last time; what the command line does not say is opened as it was.
+        problems: one safe line for everything about settings and memory that a person should know.
     """
 
     CSS_PATH = "app.tcss"
@@ -67,15 +83,30 @@ class XAIMedApp(App[int]):
         task: str | None = None,
         model: str | None = None,
         folder: Path | None = None,
+        settings: AppSettings | None = None,
+        memory: Memory | None = None,
+        problems: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        self.settings = settings or AppSettings()
+        self.memory = memory or Memory()
+        self._problems = list(problems)
         self.jobs = Jobs(self, engine, clock=clock)
-        self._wish = (task, model)
-        self._folder = folder
-        self._demo_wanted = False
+        self._opening = opening(self.memory.now, task=task, model=model, folder=folder)
+        self._writing: Timer | None = None
+        if not self.settings.animated:
+            self.animation_level = "none"
         self.register_theme(DARK)
         self.register_theme(LIGHT)
-        self.theme = DARK.name
+        self.theme = self._first_theme()
+
+    def _first_theme(self) -> str:
+        for name in (self.settings.theme, self.memory.now.theme):
+            if name in self.available_themes:
+                return name
+            if name:
+                self._problems.append(f"There is no theme {safe_text(name, limit=80)}; Ctrl+P lists all.")
+        return DARK.name
 
     # The frame
 
@@ -99,14 +130,39 @@ class XAIMedApp(App[int]):
         from xaimed_tui.screens.selection import SelectionView
 
         switcher = self.query_one(ContentSwitcher)
-        await switcher.add_content(SelectionView(wish=self._wish, id="selection"), set_current=False)
-        await switcher.add_content(ExplainView(folder=self._folder, id="explain"), set_current=False)
+        first = self._opening
+        selection = SelectionView(wish=(first.task, first.model), id="selection")
+        await switcher.add_content(selection, set_current=False)
+        await switcher.add_content(ExplainView(folder=first.folder, image=first.image, id="explain"), set_current=False)
         self.jobs.list_tasks(self.selection)
         self.jobs.warm_up(self)
-        if any(self._wish):
-            self.action_go("selection")
-        elif self._folder is not None:
-            self.action_go("explain")
+        if switcher.current == "home":  # else a key was quicker
+            if first.folder is not None:
+                self.action_go("explain")
+            elif first.task is not None:
+                self.action_go("selection")
+        for problem in self._problems:
+            self.notify(problem, title="Settings", severity="warning", timeout=15, markup=False)
+
+    # What is remembered
+
+    def remember(self, now: Remembered) -> None:
+        """Remember this from now on."""
+        self.memory.now = now
+        self._write_soon()
+
+    def remember_place(self, folder: Path | None, image: Path | None) -> None:
+        """Remember a folder and the image in it."""
+        absolute = None if folder is None else folder.absolute()
+        self.remember(self.memory.now.at(absolute, None if image is None else image.absolute()))
+
+    def _write_soon(self) -> None:
+        if self.memory.changed and self._writing is None:
+            self._writing = self.set_timer(WRITE_AFTER, self._write, name="memory")
+
+    def _write(self) -> None:
+        self._writing = None
+        self.jobs.write_down(self.memory)
 
     @property
     def selection(self) -> SelectionView:
@@ -166,12 +222,14 @@ class XAIMedApp(App[int]):
             self.action_quit_now()
 
     def action_demo(self) -> None:
-        """Open the bundled demo with its samples."""
-        if not self.screen_stack[0].query("#selection"):
-            self._wish = (DEMO_TASK, None)
+        """Open the bundled demo with its samples, and say what can be done with it."""
+        if not self.screen_stack[0].query("#explain"):
+            self.call_after_refresh(self.action_demo)  # the first moment: the views are not made yet
             return
         self.action_go("selection")
+        self.explain.use_samples()
         self.selection.open_task(DEMO_TASK)
+        self.notify(DEMO_WORDS, title="The demo", timeout=30, markup=False)
 
     def action_help(self) -> None:
         """The guide and all keys of the view one is in."""
@@ -182,7 +240,12 @@ class XAIMedApp(App[int]):
 
     def action_toggle_theme(self) -> None:
         """Light or dark."""
-        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+        self.choose_theme(DARK.name if not self.current_theme.dark else LIGHT.name)
+
+    def choose_theme(self, name: str) -> None:
+        """Use a theme, from now on and next time."""
+        self.theme = name
+        self.remember(replace(self.memory.now, theme=name))
 
     async def action_quit(self) -> None:
         """Leave, whatever runs; `start.py` sees to it that nothing is waited for."""
@@ -222,7 +285,9 @@ class XAIMedApp(App[int]):
         self.screen_stack[0].query_one(TopBar).model = safe_text(f"{bundle.task} / {bundle.name}")
         self.say(f"ready on {safe_text(message.model.device, limit=20)}")
         self.explain.use_model(bundle, message.model)
-        self.action_go("explain")
+        self.remember(replace(self.memory.now, task=bundle.task, model=bundle.name))
+        if self.screen_stack[0].query_one(ContentSwitcher).current == "selection":
+            self.action_go("explain")  # who has gone elsewhere meanwhile is left there
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say in words what went wrong; views show it in their place too."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from engine import places
+from xaimed_tui.settings import AppSettings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from engine.bundle import InputSpec, ModelBundle
-    from engine.classifier import Classifier
+    from engine.classifier import Classifier, Precision
     from engine.diagnosis import Diagnosis
     from engine.explanation import Explanation, Settings
     from engine.grid import GridStatistics
@@ -119,8 +120,9 @@ class Engine(Protocol):
 class RealEngine:
     """The engine itself. Its heavy imports happen on first use, in the thread that calls."""
 
-    def __init__(self, tasks: Path | None = None) -> None:
+    def __init__(self, tasks: Path | None = None, settings: AppSettings | None = None) -> None:
         self._tasks = tasks
+        self._settings = settings or AppSettings()
 
     def warm_up(self) -> None:
         """Import torch, so that the first network loads without it."""
@@ -140,7 +142,8 @@ class RealEngine:
         """See `engine.classifier.Classifier.load`."""
         from engine.classifier import Classifier
 
-        return Classifier.load(bundle)
+        precision = cast("Precision", self._settings.precision)
+        return Classifier.load(bundle, device=self._settings.device, precision=precision)
 
     def list_images(self, folder: Path) -> tuple[ImageFile, ...]:
         """See `engine.images.folder.list_images`."""
@@ -174,10 +177,11 @@ class RealEngine:
         return _classifier(model).diagnose(image)
 
     def settings(self, *, target: str | None, layer: str | None) -> Settings:
-        """The app's defaults."""
+        """What the app's settings say."""
         from engine.explanation import Settings
 
-        return Settings(target=target, layer=layer, until="certain")
+        until = cast("Literal['samples', 'certain']", self._settings.until)
+        return Settings(target=target, layer=layer, until=until, samples=self._settings.samples)
 
     def explain_method(
         self,

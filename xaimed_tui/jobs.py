@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from engine.images.raster import MedicalImage
     from engine.progress import Progress
     from engine.saliency import SaliencyMap
+    from xaimed_tui.memory import Memory
 
 log = logging.getLogger("xaimed.jobs")
 
@@ -45,7 +46,7 @@ PREVIEW_EVERY = 1 / 4
 COMPLIANCE_EVERY = 1 / 10
 """Seconds between two messages about the compliance of files."""
 
-_LANES = ("library", "tasks", "model", "picture", "folder", "image", "explain", "save")
+_LANES = ("library", "tasks", "model", "picture", "folder", "image", "explain", "save", "memory")
 
 _ORDER = {"gradcam": 0, "gradcam++": 1, "lime": 2, "rise": 3}
 """The quick methods first: a person who waits gets something to look at."""
@@ -299,6 +300,10 @@ class Jobs:
             self._post(target, ticket, messages.ExplanationSaved(self._engine.save(explanation, folder)))
 
         self._lanes["save"].put(lambda: self._guarded("save", ticket, target, work))
+
+    def write_down(self, memory: Memory) -> None:
+        """Write where one is."""
+        self._lanes["memory"].put(memory.write, alone=True)
 
 
 @dataclass(eq=False)

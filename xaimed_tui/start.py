@@ -7,17 +7,28 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from engine import places
 from engine.text import safe_text
 from xaimed_tui.facade import RealEngine, log_file
+from xaimed_tui.memory import Memory
+from xaimed_tui.settings import load_settings
+
+LAST_WORDS = 0.5
+"""Seconds that writing down where one was may take when the app is left: the disk may be one that is gone."""
 
 
 def start(
-    *, tasks: Path | None = None, task: str | None = None, model: str | None = None, folder: Path | None = None
+    *,
+    tasks: Path | None = None,
+    task: str | None = None,
+    model: str | None = None,
+    folder: Path | None = None,
+    flags: Mapping[str, object] | None = None,
 ) -> int:
     """Run the app until the person leaves it; returns the exit status.
 
@@ -28,14 +39,28 @@ def start(
         print("xaimed: the app needs a terminal; for scripts there are commands, see xaimed --help", file=sys.stderr)
         return 1
     open_log()
+    settings, problems = load_settings(flags or {})
+    memory = Memory(places.app_state())
     from xaimed_tui.app import XAIMedApp
 
-    app = XAIMedApp(RealEngine(tasks), task=task, model=model, folder=folder)
+    app = XAIMedApp(
+        RealEngine(tasks, settings),
+        task=task,
+        model=model,
+        folder=folder,
+        settings=settings,
+        memory=memory,
+        problems=(*problems, *filter(None, [memory.problem])),
+    )
     loop = asyncio.new_event_loop()
     with native_output_in_log():
         # With a loop of our own `run` does not wait for the threads of the loop's executor, as asyncio.run() would.
         app.run(loop=loop)
     status = app.return_code or 0
+    if memory.changed:
+        last = threading.Thread(target=memory.write, daemon=True)
+        last.start()
+        last.join(LAST_WORDS)
     logging.shutdown()
     if any(thread is not threading.main_thread() and thread.is_alive() for thread in threading.enumerate()):
         # The interpreter would join the executor's threads at exit, and torch's import cannot be interrupted.

@@ -10,8 +10,9 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -38,20 +39,39 @@ class AppRequest:
         tasks: the folder given by `--tasks`.
         task, model: names of the task and model to select.
         folder: the image folder to show.
+        flags: the app's settings that were given, by name.
     """
 
     tasks: Path | None = None
     task: str | None = None
     model: str | None = None
     folder: Path | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
 
 
-def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int]) -> int:
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A setting of the app that the command line takes.
+
+    Attributes:
+        name: in lower case with `_`; the flag has `-` instead.
+        metavar, about: for the help.
+        check: turns the text into a value; raises ValueError with a clause that says what it may be.
+    """
+
+    name: str
+    metavar: str
+    about: str
+    check: Callable[[object], object]
+
+
+def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int], flags: Sequence[Flag] = ()) -> int:
     """Run the command line.
 
     Args:
         argv: the arguments without the program's name.
         open_app: opens the app and returns its exit status; called for no command and for `demo`.
+        flags: the app's settings.
 
     Returns:
         The exit status: 0, 1 (failed; a line on standard error says why), 2 (wrong usage) or 130 (Ctrl+C).
@@ -61,7 +81,7 @@ def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int]) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
     settle_threads()
     try:
-        return _run(argv, open_app)
+        return _run(argv, open_app, flags)
     except OutputError as error:
         _drop_output()
         return _failed(error.message)
@@ -83,25 +103,64 @@ def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int]) -> int:
         )
 
 
-def _run(argv: Sequence[str], open_app: Callable[[AppRequest], int]) -> int:
-    arguments = _parser().parse_args(list(argv))
+def _run(argv: Sequence[str], open_app: Callable[[AppRequest], int], flags: Sequence[Flag]) -> int:
+    parser = _parser(flags)
+    folder, rest = _take_folder(argv)
+    arguments = parser.parse_args(rest)
     chosen: Path | None = arguments.tasks
-    match arguments.command:
-        case None:
-            return open_app(AppRequest(tasks=chosen))
-        case "demo":
-            folder, bundle = demo.find(chosen)
-            return open_app(AppRequest(tasks=folder, task=bundle.task, model=bundle.name, folder=bundle.samples))
+    given: dict[str, object] = {
+        flag.name: value for flag in flags if (value := getattr(arguments, f"app_{flag.name}")) is not None
+    }
+    task: str | None = arguments.app_task
+    if folder is not None and not folder.is_dir():
+        parser.error(f"{folder}: there is no such folder")
+    if arguments.command is None:
+        if arguments.app_model is not None and task is None:
+            parser.error("--model needs --task")
+        return open_app(AppRequest(chosen, task, arguments.app_model, folder, given))
+    if folder is not None:
+        parser.error(f"{folder} is a folder for the app, and {arguments.command} a command: give one of them")
+    if task is not None or arguments.app_model is not None:
+        parser.error(f"--task and --model stand after the command {arguments.command}")
+    if arguments.command == "demo":
+        found, bundle = demo.find(chosen)
+        return open_app(AppRequest(found, bundle.task, bundle.name, bundle.samples, given))
+    if given:
+        parser.error(f"--{next(iter(given)).replace('_', '-')} is for the app, not for the command {arguments.command}")
     _silence_libraries()
     command: Callable[[argparse.Namespace], int] = arguments.run
     return command(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+_COMMANDS = (demo, tasks, models, trust, predict, explain)
+
+
+def _take_folder(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The folder to open in the app, if the first argument that is no option is one, and the other arguments.
+
+    A word that is no command and names no folder is left to the parser, which says that there is no such command.
+    """
+    skip = False
+    for index, text in enumerate(argv):
+        if skip:
+            skip = False
+        elif text.startswith("--"):
+            skip = "=" not in text and text not in ("--help", "--version")  # all others have a value
+        elif not text.startswith("-"):
+            if text in {module.NAME for module in _COMMANDS}:
+                return None, list(argv)
+            if text and (Path(text).is_dir() or os.sep in text):
+                return Path(text), [*argv[:index], *argv[index + 1 :]]
+            return None, list(argv)
+    return None, list(argv)
+
+
+def _parser(flags: Sequence[Flag]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="xaimed",
+        usage="xaimed [options] [FOLDER | COMMAND ...]",
         description="See what a convolutional network says about a medical image, how sure it is, and where it looked. "
-        "Without a command the app opens.",
+        "Without a command the app opens, on the images of FOLDER if one is given.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"xaimed {__version__}")
@@ -111,11 +170,33 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of tasks; otherwise $XAIMED_TASKS, or yours and the bundled ones",
     )
+    app = parser.add_argument_group(
+        "the app", "What it opens, and its settings (also in its settings file, or $XAIMED_…)."
+    )
+    app.add_argument("--task", dest="app_task", metavar="T", help="name of the task to open")
+    app.add_argument("--model", dest="app_model", metavar="M", help="name of its model; otherwise its first usable one")
+    for flag in flags:
+        name = f"--{flag.name.replace('_', '-')}"
+        kind = partial(_checked, flag.check)
+        app.add_argument(name, dest=f"app_{flag.name}", type=kind, metavar=flag.metavar, help=flag.about)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for module in (demo, tasks, models, trust, predict, explain):
-        command = commands.add_parser(module.NAME, help=module.HELP, description=module.DESCRIPTION, allow_abbrev=False)
+    for module in _COMMANDS:
+        command = commands.add_parser(
+            module.NAME,
+            prog=f"xaimed {module.NAME}",
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            allow_abbrev=False,
+        )
         module.configure(command)
     return parser
+
+
+def _checked(check: Callable[[object], object], text: str) -> object:
+    try:
+        return check(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
 
 class _Parser(argparse.ArgumentParser):

@@ -63,10 +63,11 @@ class ExplainView(Horizontal):
         Binding("escape", "back", "Back", show=False),
     ]
 
-    def __init__(self, *, folder: Path | None = None, id: str | None = None) -> None:
+    def __init__(self, *, folder: Path | None = None, image: Path | None = None, id: str | None = None) -> None:
         super().__init__(id=id)
         self.scene = Scene()
         self._folder = folder
+        self._image_wanted = image  # the cursor goes there when the folder is listed
         self._folder_chosen = folder is not None
         self._path: Path | None = None
         self._results: Path | None = None  # the folder written to last: the next image goes there too
@@ -82,7 +83,7 @@ class ExplainView(Horizontal):
     def on_mount(self) -> None:
         """Say what to do first; open the folder of the command line."""
         if self._folder is not None:
-            self.side.list_folder(self._folder, None)
+            self.side.list_folder(self._folder, None, at=self._image_wanted)
         self._show_everything()
 
     # Shortcuts
@@ -129,21 +130,25 @@ class ExplainView(Horizontal):
         if scene.bundle is None or scene.bundle.path != bundle.path:
             scene.target = scene.layer = None
         scene.bundle, scene.model = bundle, model
-        if not self._folder_chosen:
-            self._folder = bundle.samples
+        if not self._folder_chosen or self._folder == bundle.samples:
+            self._folder, self._folder_chosen = bundle.samples, False
         self.side.reserve(len(model.classes))
         self._open_folder()
 
     def use_folder(self, folder: Path) -> None:
         """Show the images of this folder from now on."""
-        self._folder, self._folder_chosen = folder, True
+        self._folder, self._folder_chosen, self._image_wanted = folder, True, None
         self._open_folder()
         self.images.focus()
+
+    def use_samples(self) -> None:
+        """Show the samples of the next network."""
+        self._folder_chosen = False
 
     def _open_folder(self) -> None:
         self._forget_image()
         self._path = None
-        self.side.list_folder(self._folder, self.scene.bundle)
+        self.side.list_folder(self._folder, self.scene.bundle, at=self._image_wanted)
         self._show_everything()
 
     # One image
@@ -176,6 +181,8 @@ class ExplainView(Horizontal):
         self._settling = None
         if self._path is None:
             return
+        self._image_wanted = self._path
+        self.app.remember_place(self._folder, self._path)  # type: ignore[attr-defined]
         model = None if self.side.reason_of(self._path) else self.scene.model
         self._image_run = self.jobs.open_image(self, self._path, self.scene.bundle, model)
 

@@ -58,6 +58,7 @@ class ImageSide(Vertical):
         self._files: tuple[ImageFile, ...] = ()
         self._reasons: dict[Path, str] = {}
         self._pointed: Path | None = None
+        self._at: Path | None = None
         self.problem = ""
         """Why the folder cannot be read; empty if it can."""
 
@@ -80,9 +81,10 @@ class ImageSide(Vertical):
 
     # The folder
 
-    def list_folder(self, folder: Path | None, bundle: ModelBundle | None) -> None:
-        """Show a folder's images, judged by what the network takes; None shows none."""
+    def list_folder(self, folder: Path | None, bundle: ModelBundle | None, *, at: Path | None = None) -> None:
+        """Show a folder's images, judged by what the network takes, the cursor first `at` one; None shows none."""
         self._folder, self._files, self._reasons, self._pointed, self.problem = folder, (), {}, None, ""
+        self._at = at
         if folder is None:
             self.images.set_rows((), empty=CHOOSE_A_FOLDER)
         else:
@@ -125,7 +127,9 @@ class ImageSide(Vertical):
 
     def _show_files(self, empty: str | None = None) -> None:
         self.images.set_rows(
-            (Row(file.path, file.name, reason=self._reasons.get(file.path, "")) for file in self._files), empty=empty
+            (Row(file.path, file.name, reason=self._reasons.get(file.path, "")) for file in self._files),
+            empty=empty,
+            at=self._at,
         )
 
     def _show_folder(self) -> None:

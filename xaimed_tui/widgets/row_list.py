@@ -119,12 +119,12 @@ class RowList(ScrollView, can_focus=True):
         """The row under the cursor."""
         return self._shown[self._cursor] if self._shown else None
 
-    def set_rows(self, rows: Iterable[Row], *, empty: str | None = None) -> None:
-        """Show other rows; the cursor stays on the row of the same key if that is still there."""
+    def set_rows(self, rows: Iterable[Row], *, empty: str | None = None, at: Hashable = None) -> None:
+        """Show other rows; the cursor stays on the row of the same key if that is still there, else goes to `at`."""
         self._rows = list(rows)
         if empty is not None:
             self._empty = empty
-        self._show()
+        self._show(at)
 
     def set_filter(self, text: str) -> None:
         """Show only the rows whose label contains a text, whatever its case."""
@@ -139,14 +139,15 @@ class RowList(ScrollView, can_focus=True):
                 return True
         return False
 
-    def _show(self) -> None:
+    def _show(self, at: Hashable = None) -> None:
         before = self.current
+        key = at if before is None else before.key
         matching = [row for row in self._rows if self._filter in row.label.casefold()] if self._filter else self._rows
         self._shown = [row for row in matching if not row.reason] + [row for row in matching if row.reason]
         self._cursor = 0
-        if before is not None:
+        if key is not None:
             for index, row in enumerate(self._shown):
-                if row.key == before.key:
+                if row.key == key:
                     self._cursor = index
                     break
         self.virtual_size = Size(max(self.container_size.width, 1), len(self._shown))
