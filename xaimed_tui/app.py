@@ -17,7 +17,7 @@ from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Footer
 
 from engine.text import safe_text
-from xaimed_tui import messages
+from xaimed_tui import messages, palette
 from xaimed_tui.facade import Engine
 from xaimed_tui.jobs import Jobs
 from xaimed_tui.memory import Memory, Remembered
@@ -58,6 +58,7 @@ class XAIMedApp(App[int]):
     CSS_PATH = "app.tcss"
     TITLE = "XAIMed"
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS = {palette.Commands}  # noqa: RUF012 - declared by the base class
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared by the base class
         (0, "-slim"),
         (100, "-medium"),
@@ -256,15 +257,34 @@ class XAIMedApp(App[int]):
         self.jobs.stop_everything()
         self.exit(0)
 
+    def show_task(self, task: str) -> None:
+        """Go to a task; its models are chosen there."""
+        self.action_go("selection")
+        self.selection.show_task(task)
+
+    def open_task(self, task: str, model: str) -> None:
+        """Load a model."""
+        self.action_go("selection")
+        self.selection.open_task(task, model)
+
+    def open_folder(self, folder: Path, image: Path | None = None) -> None:
+        """Show the images of a folder, the cursor on one of them."""
+        self.action_go("explain")
+        self.explain.use_folder(folder, image)
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the command palette offers."""
         yield SystemCommand("Home", "What XAIMed is, and the guide", lambda: self.action_go("home"))
         yield SystemCommand("Task & Model Selection", "Choose a network", lambda: self.action_go("selection"))
         yield SystemCommand("Visualize & Explain", "Look at images", lambda: self.action_go("explain"))
         yield SystemCommand("Open the demo", "Sample images with a small network", self.action_demo)
-        if screen is self.screen_stack[0] and self.query_one(ContentSwitcher).current == "explain":
+        here = self.screen_stack[0].query_one(ContentSwitcher).current
+        if screen is self.screen_stack[0] and here == "explain":
             yield from self.explain.commands()
+        if self.screen_stack[0].query("#explain"):
+            yield from palette.places_to_go(self)
         yield SystemCommand("Light or dark", "Change the theme", self.action_toggle_theme)
+        yield from palette.themes(self)
         yield SystemCommand("Help", "The guide, and all keys", self.action_help)
         yield SystemCommand("Quit", "Leave at once", self.action_quit_now)
 

@@ -135,9 +135,9 @@ class ExplainView(Horizontal):
         self.side.reserve(len(model.classes))
         self._open_folder()
 
-    def use_folder(self, folder: Path) -> None:
-        """Show the images of this folder from now on."""
-        self._folder, self._folder_chosen, self._image_wanted = folder, True, None
+    def use_folder(self, folder: Path, image: Path | None = None) -> None:
+        """Show the images of this folder from now on, the cursor first on one of them."""
+        self._folder, self._folder_chosen, self._image_wanted = folder, True, image
         self._open_folder()
         self.images.focus()
 

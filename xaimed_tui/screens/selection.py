@@ -104,6 +104,18 @@ class SelectionView(Container):
         """The list of models of the task under the cursor."""
         return self.query_one("#models", RowList)
 
+    @property
+    def library(self) -> tuple[Task, ...]:
+        """The tasks, as far as read."""
+        return self._tasks
+
+    def show_task(self, name: str) -> None:
+        """Put the cursor on a task, and go on to its models."""
+        index = next((i for i, task in enumerate(self._tasks) if task.name == name), None)
+        if index is not None and self.tasks.go_to(index):
+            self._show_task()
+            self.models.focus()
+
     def focus_first(self) -> None:
         """Where one was, or the tasks."""
         if not self.screen.focused or self not in self.screen.focused.ancestors:
@@ -263,6 +275,12 @@ class SelectionView(Container):
         return Content.assemble(*parts)
 
     # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what can be done now: there is nothing to choose in an empty list."""
+        if action == "choose" and self.is_mounted:
+            return (self.tasks.current if self.tasks.has_focus else self.models.current) is not None
+        return True
 
     def action_choose(self) -> None:
         """From the tasks on to the models; elsewhere load the model under the cursor."""

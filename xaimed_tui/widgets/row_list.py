@@ -153,6 +153,8 @@ class RowList(ScrollView, can_focus=True):
         self.virtual_size = Size(max(self.container_size.width, 1), len(self._shown))
         self.refresh()
         after = self.current
+        if (before is None) != (after is None):
+            self.refresh_bindings()
         if (after and after.key) != (before and before.key):
             self.post_message(self.Highlighted(self, after))
         self.call_after_refresh(self._keep_visible)
@@ -186,6 +188,10 @@ class RowList(ScrollView, can_focus=True):
         """Choose the row under the cursor."""
         if (row := self.current) is not None:
             self.post_message(self.Chosen(self, row))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """An empty list cannot be filtered."""
+        return bool(self._rows) if action == "filter" else True
 
     def action_filter(self) -> None:
         """Ask for a filter."""

@@ -1,0 +1,57 @@
+"""Matching what a person types with names and paths: all letters in order, those that stand together count most."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+_BOUNDARY = frozenset("/\\ _-.,:()[]")
+
+
+def fuzzy(query: str, text: str) -> tuple[float, tuple[int, ...]]:
+    """How well a text matches, and where.
+
+    Letters are looked for whatever their case, and blanks of the query are passed over. A query that stands in the text
+    as it is beats one whose letters are scattered; beginnings of words and later places (a file's name in its path)
+    count more. The work is linear in the text's length for any query.
+
+    Returns:
+        A score, 0 if the text does not match, and the matching places in the text. An empty query matches all at 1.
+    """
+    wanted, within = query.casefold(), text.casefold()
+    if len(within) != len(text):
+        within = text.lower() if len(text.lower()) == len(text) else text  # places must be those of the text
+    if not wanted.strip():
+        return 1.0, ()
+    start = _best_start(wanted, within)
+    if start >= 0:
+        begins = start == 0 or within[start - 1] in _BOUNDARY
+        whole = start == 0 and len(wanted) == len(within)
+        places = tuple(range(start, start + len(wanted)))
+        return 4.0 + 2.0 * begins + 4.0 * whole + len(wanted) / (len(within) + 1), places
+    places = _scattered(wanted.replace(" ", ""), within)
+    if not places:
+        return 0.0, ()
+    together = sum(1 for one, next_ in pairwise(places) if next_ == one + 1)
+    beginnings = sum(1 for place in places if place == 0 or within[place - 1] in _BOUNDARY)
+    return (together + beginnings + 1.0) / (len(places) + 1.0) + len(places) / (len(within) + 1) / 2, places
+
+
+def _best_start(wanted: str, within: str) -> int:
+    """The last place where the query stands, one where a word begins if there is one; -1 if there is none."""
+    start = within.rfind(wanted)
+    place = start
+    while place > 0 and within[place - 1] not in _BOUNDARY:
+        place = within.rfind(wanted, 0, place + len(wanted) - 1)
+    return place if place >= 0 else start
+
+
+def _scattered(wanted: str, within: str) -> tuple[int, ...]:
+    """The places of the letters, found from the end: what was typed last is mostly the name at the end of a path."""
+    places: list[int] = []
+    end = len(within)
+    for letter in reversed(wanted):
+        end = within.rfind(letter, 0, end)
+        if end < 0:
+            return ()
+        places.append(end)
+    return tuple(reversed(places))

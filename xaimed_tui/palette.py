@@ -1,0 +1,73 @@
+"""The command palette: every command, task, model, folder and image of late, and theme, found by a few letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from rich.text import Text
+from textual.app import SystemCommand
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from engine.text import safe_text
+from xaimed_tui.fuzzy import fuzzy
+from xaimed_tui.names import path_text
+
+if TYPE_CHECKING:
+    from xaimed_tui.app import XAIMedApp
+
+WIDEST = 70
+"""Characters of a path; of a longer one the end is shown."""
+
+
+class Commands(Provider):
+    """All commands that `XAIMedApp.get_system_commands` offers, in its order; names may hold anything."""
+
+    async def discover(self) -> Hits:
+        """What is shown before anything is typed."""
+        for name, about, callback, shown in self.app.get_system_commands(self.screen):
+            if shown:
+                yield DiscoveryHit(Text(name), callback, text=name, help=_plain(about))
+
+    async def search(self, query: str) -> Hits:
+        """What matches."""
+        for name, about, callback, _ in self.app.get_system_commands(self.screen):
+            score, places = fuzzy(query, name)
+            if score > 0:
+                words = Text(name)
+                for place in places:
+                    words.stylize("bold underline", place, place + 1)
+                yield Hit(score, words, callback, text=name, help=_plain(about))
+
+
+def _plain(words: str) -> str:
+    """Words in which Textual looks for no markup."""
+    return cast("str", Content(words))  # what is no `str` is taken as it is
+
+
+def places_to_go(app: XAIMedApp) -> Iterable[SystemCommand]:
+    """Tasks and models, folders and images of late."""
+    for task in app.selection.library:
+        name = safe_text(task.name, limit=60)
+        yield SystemCommand(f"Task: {name}", "Choose it and one of its models", partial(app.show_task, task.name))
+        for model in task.models:
+            about = "Load it" if model.usable else safe_text(model.reason, limit=80)
+            load = partial(app.open_task, task.name, model.name)
+            yield SystemCommand(f"Model: {name} / {safe_text(model.name, limit=60)}", about, load)
+    now = app.memory.now
+    for folder in map(Path, now.folders):
+        yield SystemCommand(f"Folder: {path_text(folder, WIDEST)}", "Show its images", partial(app.open_folder, folder))
+    for image in map(Path, now.images):
+        show = partial(app.open_folder, image.parent, image)
+        yield SystemCommand(f"Image: {path_text(image, WIDEST)}", "Show it in its folder", show)
+
+
+def themes(app: XAIMedApp) -> Iterable[SystemCommand]:
+    """All themes, the app's own first; they are shown once something is typed."""
+    own = [name for name in app.available_themes if name.startswith("xaimed")]
+    for name in (*own, *(other for other in app.available_themes if other not in own)):
+        about = "In use" if name == app.theme else "Use these colours"
+        yield SystemCommand(f"Theme: {name}", about, partial(app.choose_theme, name), name in own)
