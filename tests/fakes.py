@@ -14,7 +14,7 @@ from factories import TOPS, make_bundle, make_diagnosis, make_explanation, make_
 from engine.cells import cell_slices
 from engine.diagnosis import Diagnosis
 from engine.errors import ImageError, Stopped
-from engine.explanation import Explanation, Settings
+from engine.explanation import METHODS, Explanation, Settings
 from engine.grid import GridStatistics, grid_statistics
 from engine.images.folder import ImageFile
 from engine.images.raster import MedicalImage
@@ -198,7 +198,7 @@ class FakeEngine:
         failures: Mapping[str, str],
         settings: Settings,
     ) -> Explanation:
-        order = {m: maps[m] for m in ("lime", "rise", "gradcam", "gradcam++") if m in maps}
+        order = {m: maps[m] for m in sorted(maps, key=lambda m: METHODS.index(m) if m in METHODS else len(METHODS))}
         return make_explanation(
             image,
             maps=order,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.cells import CELL_NAMES, Cell
+from engine.explanation import METHOD_NAMES
 from engine.text import safe_text
 
 LONG_LINE = 72
@@ -13,6 +14,16 @@ LONG_LINE = 72
 
 METHOD_KEYS = {"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++"}
 """The key that starts each method."""
+
+
+def method_name(method: str) -> str:
+    """What people call a method; a method that is not one of the four goes by its key."""
+    return METHOD_NAMES.get(method) or safe_text(method, limit=30)
+
+
+def key_of(method: str) -> str:
+    """The key that starts a method; empty for one that has none."""
+    return next((key for key, name in METHOD_KEYS.items() if name == method), "")
 
 
 def cell_list(cells: Iterable[Cell]) -> str:
@@ -30,6 +41,14 @@ def seconds_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
+
+
+def time_left(elapsed: float, done: int, total: int) -> str:
+    """What remains at the present pace, roughly; empty until there is a pace to speak of."""
+    if elapsed < 0.5 or not 0 < done < total:
+        return ""
+    seconds = max(1, round(elapsed * (total - done) / done))
+    return f"~{seconds} s left" if seconds < 120 else f"~{round(seconds / 60)} min left"
 
 
 def reflow(text: str) -> str:

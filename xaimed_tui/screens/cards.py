@@ -1,4 +1,4 @@
-"""What stands on the six cards of Visualize & Explain."""
+"""What stands on the cards of Visualize & Explain."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from engine.explanation import METHODS
 from engine.text import safe_text
 from xaimed_tui.method_run import MethodRun
-from xaimed_tui.names import METHOD_KEYS
+from xaimed_tui.names import key_of
 from xaimed_tui.screens.pictures import agreement_caption, agreement_picture, method_picture
 from xaimed_tui.widgets.card import Card, method_caption, method_state
 
@@ -47,12 +46,12 @@ def show_progress(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
         card.view.placeholder = _words(run, answered=scene.diagnosis is not None)
 
 
-def show_agreement(card: Card, scene: Scene) -> None:
-    """The counts of the maps made so far."""
+def show_agreement(card: Card, scene: Scene, methods: int) -> None:
+    """The counts of the maps made so far, of `methods` that there are."""
     if scene.explanation is None or scene.pixels is None:
         card.show(None, words="counts where the methods agree" if scene.diagnosis is not None else "")
         return
-    state = f"{len(scene.explanation.consensus.methods)} of {len(METHODS)}"
+    state = f"{len(scene.explanation.consensus.methods)} of {methods}"
     card.show(agreement_picture(scene.explanation), state=state, caption=agreement_caption(scene.explanation))
 
 
@@ -68,5 +67,5 @@ def _words(run: MethodRun, *, answered: bool) -> str:
             return "stopped before a first map"
     if not answered:
         return ""
-    key = next(key for key, method in METHOD_KEYS.items() if method == run.method)
-    return f"{key} makes this map\ne makes all four"
+    key = key_of(run.method)
+    return f"{key} makes this map\ne makes all" if key else "e makes all maps"

@@ -15,9 +15,9 @@ from textual.widgets import DataTable, Footer, Static
 
 from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.consensus import DEPENDENCE_NOTE
-from engine.explanation import METHOD_NAMES, METHODS
+from engine.explanation import METHODS
 from engine.text import safe_text
-from xaimed_tui.names import cell_list, seconds_text
+from xaimed_tui.names import cell_list, method_name, seconds_text
 from xaimed_tui.screens.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.statistics_table import StatisticsTable
@@ -64,8 +64,7 @@ class DetailScreen(Screen[str]):
     def __init__(self, explanation: Explanation, key: str) -> None:
         super().__init__()
         self._explanation = explanation
-        self._keys = [method for method in METHODS if method in explanation.maps]
-        self._keys.append("agreement")
+        self._keys = [*explanation.maps, "agreement"]
         self._key = key if key in self._keys else self._keys[0]
         self._cell: Cell | None = None
 
@@ -98,7 +97,7 @@ class DetailScreen(Screen[str]):
 
     def _show(self) -> None:
         explanation = self._explanation
-        name = METHOD_NAMES.get(self._key, "Agreement")
+        name = "Agreement" if self._key == "agreement" else method_name(self._key)
         image, target = safe_text(explanation.image.path.name, limit=60), safe_text(explanation.target, limit=40)
         place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
         self.query_one("#title", Static).update(
@@ -125,7 +124,7 @@ class DetailScreen(Screen[str]):
             made, cells = explanation.maps[self._key], explanation.statistics[self._key]
             left = method_picture(explanation.view, made, cells, "cells", highlight=self._cell, show_grid=True)
             right = method_picture(explanation.view, made, cells, "overlay", highlight=self._cell, show_grid=True)
-            names = ("its three cells on the image", f"{METHOD_NAMES[self._key]} on the image")
+            names = ("its three cells on the image", f"{method_name(self._key)} on the image")
         for which, spec, words in (("image", left, names[0]), ("map", right, names[1])):
             self.query_one(f"#{which}", ImageView).picture = spec
             self.query_one(f"#{which}-frame .name", Static).update(words)
@@ -143,7 +142,7 @@ class DetailScreen(Screen[str]):
         for name in ("count", "cell", "methods"):
             table.add_column(Text(name))
         for cell in CELLS:
-            who = [METHOD_NAMES[m] for m in consensus.methods if cell in explanation.statistics[m].top]
+            who = [method_name(m) for m in consensus.methods if cell in explanation.statistics[m].top]
             count = str(int(consensus.counts[cell]))
             table.add_row(Text(count, style="bold"), Text(CELL_NAMES[cell]), Text(", ".join(who)))
         table.move_cursor(row=max(row, 0))
@@ -211,9 +210,9 @@ def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
 
 def _agreement_facts(explanation: Explanation) -> list[Part]:
     consensus = explanation.consensus
-    parts: list[Part] = [f"{len(consensus.methods)} of {len(METHODS)} methods counted.\n"]
+    parts: list[Part] = [f"{len(consensus.methods)} of {max(len(METHODS), len(consensus.methods))} methods counted.\n"]
     parts.extend(
-        (f"{METHOD_NAMES[method]}: {safe_text(reason)}\n", "$text-warning")
+        (f"{method_name(method)}: {safe_text(reason)}\n", "$text-warning")
         for method, reason in explanation.failures.items()
     )
     if {"gradcam", "gradcam++"} <= set(consensus.methods):
@@ -221,7 +220,7 @@ def _agreement_facts(explanation: Explanation) -> list[Part]:
     if consensus.correlation:
         parts.append("\nSpearman's rank correlation of the maps\n")
     for (one, other), value in consensus.correlation.items():
-        names = f"{METHOD_NAMES[one]} and {METHOD_NAMES[other]}"
+        names = f"{method_name(one)} and {method_name(other)}"
         number = f"{value:5.2f}" if value == value else "none (a constant map)"
         parts += [f"{names:<26}", (f"{number}\n", "$foreground")]
     return parts

@@ -53,7 +53,7 @@ def agreement_picture(explanation: Explanation, *, highlight: Cell | None = None
         explanation.view,
         style="agreement",
         counts=explanation.consensus.counts,
-        methods=len(METHODS),
+        methods=max(len(METHODS), len(explanation.maps)),
         highlight=highlight,
     )
 

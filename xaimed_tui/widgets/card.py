@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from engine.cells import CELL_NAMES
 from engine.text import safe_text
-from xaimed_tui.names import METHOD_KEYS, seconds_text
+from xaimed_tui.names import key_of, seconds_text, time_left
 from xaimed_tui.widgets.image_view import ImageView
 
 if TYPE_CHECKING:
@@ -45,8 +45,14 @@ class Card(Vertical):
         card: Card
         again: bool
 
+    @dataclass
+    class StateClicked(Message):
+        """The state at the right end of the headline was clicked: the method is to be started, or stopped."""
+
+        card: Card
+
     def __init__(self, key: str, name: str) -> None:
-        super().__init__(id=f"card-{'camplus' if key == 'gradcam++' else key}", classes="card")
+        super().__init__(classes="card")
         self.key = key
         self.card_name = name
         self._state = ""
@@ -99,7 +105,11 @@ class Card(Vertical):
         self._headline()
 
     def on_click(self, event: events.Click) -> None:
-        """Become the active card; a double click opens it."""
+        """Become the active card; a double click opens it; a click on the state starts or stops the method."""
+        on_state = event.screen_y == self.region.y and event.screen_x >= self.region.right - 1 - len(self._state)
+        if on_state and self._state.endswith(("▶", "■")):
+            self.post_message(self.StateClicked(self))
+            return
         self.post_message(self.Clicked(self, again=event.chain > 1))
 
     def _headline(self) -> None:
@@ -110,15 +120,18 @@ class Card(Vertical):
         self.query_one(".headline", Static).update(Content(f"{left}{gap}{self._state}"))
 
 
-def cells_line(statistics: GridStatistics, width: int, *, say_certain: bool) -> list[Part]:
-    """The three cells in words, and whether the choice is certain; lines break between cells only."""
+def cells_line(statistics: GridStatistics, width: int, *, settled: str) -> list[Part]:
+    """The three cells in words, and whether the choice is certain; lines break between cells only.
+
+    `settled` is the word for a choice that no chance can change: `certain` after sampling; empty to say nothing.
+    """
     if not statistics.top:
         return [("marks no cell: the map is constant", "bold $text-warning")]
     items: list[tuple[str, str, str]] = []
     for rank, cell in enumerate(statistics.top, start=1):
         items.append((f"{rank}{'?' if cell in statistics.ties else ''} ", CELL_NAMES[cell], "bold $foreground"))
     if statistics.certain:
-        items += [("", "certain", "")] if say_certain else []
+        items += [("", settled, "")] if settled else []
     else:
         others = [CELL_NAMES[cell] for cell in statistics.ties if cell not in statistics.top]
         words = f", or {', '.join(others)}" if len(others) < 3 else f", or {len(others)} other cells"
@@ -143,31 +156,40 @@ def method_caption(run: MethodRun, width: int, now: float) -> Content:
     parts: list[Part] = []
     if run.state == "running":
         parts += [_progress(run, width, now), "\n"]
+        if left := time_left(now - run.since, run.done, run.total):
+            # A method may end before its last sample: as soon as its three cells are certain.
+            parts.append(f"at most {left}\n")
     elif run.state == "waiting":
         parts.append("waits for its turn\n")
     elif run.state == "failed":
         return Content.assemble(("failed: ", "bold $text-error"), run.reason)
     elif run.map is not None:
-        parts += [_made(run.map), "\n"]
+        parts += [_made(run.map, width), "\n"]
     # Above the cells, in one line: what comes last is what a small card cuts off. The detail has all of it.
     warned = run.map is not None and bool(run.map.warnings) and run.state == "done"
     if run.map is not None and warned:
         parts.append((f"! {safe_text(run.map.warnings[0], limit=max(width - 2, 8))}\n", "$text-warning"))
     if run.statistics is not None:
-        sampled = run.map is not None and run.map.cells is not None
-        parts += cells_line(run.statistics, width, say_certain=sampled and not warned)
+        parts += cells_line(run.statistics, width, settled=_settled(run.map, warned=warned))
     return Content.assemble(*parts)
 
 
+def _settled(made: SaliencyMap | None, *, warned: bool) -> str:
+    """The word for a settled choice: only sampling can make one certain, and a map with a warning claims nothing."""
+    if made is None or warned:
+        return ""
+    return "certain" if made.cells is not None else "not sampled"
+
+
 def method_state(run: MethodRun) -> str:
-    """One or two words for the headline."""
+    """One or two words for the headline; a click on them starts or stops the method."""
     if run.state == "running":
-        return f"{round(100 * run.done / run.total)} %" if run.total else "running"
+        return f"{round(100 * run.done / run.total)} % ■" if run.total else "running ■"
     if run.state == "done":
         return "stopped" if run.map is not None and run.map.stopped else "done"
     if run.state == "idle":
-        return next(key for key, method in METHOD_KEYS.items() if method == run.method)
-    return {"waiting": "waits", "failed": "failed", "stopped": "stopped"}[run.state]
+        return f"{key_of(run.method)} ▶".strip()
+    return {"waiting": "waits ■", "failed": "failed", "stopped": "stopped ▶"}[run.state]
 
 
 def _progress(run: MethodRun, width: int, now: float) -> str:
@@ -177,6 +199,8 @@ def _progress(run: MethodRun, width: int, now: float) -> str:
     return "━" * full + "╌" * (room - full) + counts
 
 
-def _made(made: SaliencyMap) -> str:
-    samples = f"{made.samples:,} samples · " if made.samples else ""
-    return f"{samples}{seconds_text(made.seconds)}"
+def _made(made: SaliencyMap, width: int) -> str:
+    if not made.samples:
+        return seconds_text(made.seconds)
+    both = f"{made.samples:,} samples · {seconds_text(made.seconds)}"
+    return both if len(both) <= width else f"{made.samples:,} samples"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.explanation import METHODS
@@ -10,6 +10,7 @@ from engine.text import safe_text
 from xaimed_tui import messages
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.screens.cards import show_agreement, show_method, show_original, show_progress
+from xaimed_tui.widgets.card import Card
 from xaimed_tui.widgets.wall import Wall
 
 if TYPE_CHECKING:
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class MethodWall(Wall):
-    """Six cards on one scene, and the state of every method on it."""
+    """The cards of one scene, and the state of every method on it."""
 
-    def __init__(self, scene: Scene, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, scene: Scene, *, methods: Sequence[str] = METHODS, id: str | None = None) -> None:
+        super().__init__(methods, id=id)
         self._scene = scene
         self.subject: Subject | None = None
-        self.runs = {method: MethodRun(method) for method in METHODS}
+        self.runs = {method: MethodRun(method) for method in methods}
 
     def on_mount(self) -> None:
         """Elapsed times are shown while methods run."""
@@ -54,7 +55,7 @@ class MethodWall(Wall):
         """Stop all methods and drop their maps."""
         self.jobs.withdraw("explain")
         self.subject = self._scene.explanation = None
-        self.runs = {method: MethodRun(method) for method in METHODS}
+        self.runs = {method: MethodRun(method) for method in self.runs}
         self._changed()
 
     def start(self, methods: Iterable[str]) -> None:
@@ -84,6 +85,17 @@ class MethodWall(Wall):
             self.runs[method] = MethodRun(method)
         self.show_all()
         self.start(again)
+
+    def on_card_state_clicked(self, message: Card.StateClicked) -> None:
+        """Start a method that has no whole map, stop one at work."""
+        message.stop()
+        key = message.card.key
+        self.go(key)
+        self.post_message(self.Moved(key))
+        if key in self.runs and self.runs[key].busy:
+            self.jobs.stop_methods(key)
+        elif key in self.unfinished():
+            self.start((key,))
 
     # Hearing
 
@@ -152,7 +164,7 @@ class MethodWall(Wall):
     # Showing
 
     def show_all(self) -> None:
-        """Show all six cards."""
+        """Show all cards."""
         for card in self:
             self.show_card(card.key)
 
@@ -162,7 +174,7 @@ class MethodWall(Wall):
         if key == "original":
             show_original(card, self._scene)
         elif key == "agreement":
-            show_agreement(card, self._scene)
+            show_agreement(card, self._scene, len(self.runs))
         else:
             show_method(card, self.runs[key], self._scene, self.jobs.clock())
 

@@ -1,8 +1,8 @@
-"""The wall of six pictures: all at once where there is room, one at a time where there is not."""
+"""The wall of pictures: all at once where there is room, one at a time where there is not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,27 +11,49 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import Static
 
-from engine.explanation import METHOD_NAMES
+from engine.explanation import METHODS
+from xaimed_tui.names import method_name
 from xaimed_tui.widgets.card import Card
 
-ORDER = ("original", "lime", "rise", "agreement", "gradcam", "gradcam++")
-"""As in the paper's figure 6: the original and the agreement on the left, the methods beside them."""
+SMALLEST_CARD = (22, 12)
+"""Columns and rows below which a card has no room for its picture and its words."""
 
-NAMES = {"original": "Original", **METHOD_NAMES, "agreement": "Agreement"}
+_WORDS = 5
+"""Rows of a card that are not picture: headline and caption."""
 
-_TABS = ("Image", "LIME", "RISE", "Agree", "CAM", "CAM++")
+_SHORT = {"original": "Image", "agreement": "Agree", "gradcam": "CAM", "gradcam++": "CAM++"}
 
-ROOM_FOR_ALL = (72, 24)
-"""Columns and rows from which all six are shown at once."""
+
+def in_order(methods: Sequence[str], columns: int) -> list[str]:
+    """The cards from left to right and top to bottom.
+
+    Four methods in three columns stand as in the paper's figure 6: the original and the agreement on the left, the
+    methods beside them. Else the original and the agreement come first.
+    """
+    if columns == 3 and len(methods) == 4:
+        return ["original", *methods[:2], "agreement", *methods[2:]]
+    return ["original", "agreement", *methods]
+
+
+def columns_for(cards: int, width: int, height: int) -> int:
+    """In how many columns all cards are largest in a box of characters; 0 if not all have room at once."""
+    best, largest = 0, 0
+    for columns in range(1, cards + 1):
+        wide, high = (width - columns + 1) // columns, height // -(-cards // columns)
+        if wide < SMALLEST_CARD[0] or high < SMALLEST_CARD[1]:
+            continue
+        side = min(wide, 2 * (high - _WORDS))
+        if side > largest:
+            best, largest = columns, side
+    return best
 
 
 class Tabs(Static):
     """The names of the pictures while only one is shown."""
-
-    active = 0
 
     @dataclass
     class Picked(Message):
@@ -39,30 +61,39 @@ class Tabs(Static):
 
         index: int
 
-    def show(self, active: int) -> None:
-        """Mark the one shown."""
-        self.active = active
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+        self._places: list[tuple[int, int, int]] = []  # first column, one past the last, index
+
+    def show(self, keys: Sequence[str], active: int) -> None:
+        """Mark the one shown. Names that have no room to the right push out those on the left."""
+        names = [_SHORT.get(key) or method_name(key)[:9] for key in keys]
+        first = 0
+        while first < active and sum(len(name) + 2 for name in names[first : active + 1]) > max(self.size.width, 30):
+            first += 1
+        self._places = []
         parts: list[str | tuple[str, str]] = []
-        for index, name in enumerate(_TABS):
+        x = 0
+        for index, name in enumerate(names[first:], start=first):
             parts.append((f"▸{name} ", "bold $foreground on $primary 30%") if index == active else f" {name} ")
+            self._places.append((x, x + len(name) + 2, index))
+            x += len(name) + 2
         self.update(Content.assemble(*parts))
 
     def on_click(self, event: events.Click) -> None:
         """Show the one whose name was clicked."""
-        start = 0
-        for index, name in enumerate(_TABS):
-            start += len(name) + 2
-            if event.x < start:
+        for start, end, index in self._places:
+            if start <= event.x < end:
                 self.post_message(self.Picked(index))
-                return
 
 
 class Wall(Container, can_focus=True):
-    """Six cards; one of them is active."""
+    """The original, one card a method, and the agreement; one of the cards is active."""
 
     DEFAULT_CSS = """
-    Wall { layout: grid; grid-size: 3 2; grid-gutter: 0 1; padding: 0 0 0 1; }
+    Wall { layout: grid; grid-size: 3; grid-gutter: 0 1; padding: 0 0 0 1; }
     Wall > Tabs { display: none; }
+    Wall.-tall > Card > .caption { height: 6; }
     Wall.-one { layout: vertical; }
     Wall.-one > Tabs { display: block; height: 1; width: 100%; color: $text-muted; }
     Wall.-one > Card { display: none; }
@@ -86,14 +117,18 @@ class Wall(Container, can_focus=True):
 
         key: str
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, methods: Sequence[str] = METHODS, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._active = 0
-        self._cards = {key: Card(key, NAMES[key]) for key in ORDER}
+        self._methods = tuple(methods)
+        self._columns = 3
+        self._order = in_order(self._methods, self._columns)
+        self._active = "original"
+        names = {"original": "Original", "agreement": "Agreement"}
+        self._cards = {key: Card(key, names.get(key) or method_name(key)) for key in self._order}
 
     def compose(self) -> ComposeResult:
         """The tabs, which are shown only where one picture is, and the cards."""
-        yield Tabs(markup=False)
+        yield Tabs()
         yield from self._cards.values()
 
     def on_mount(self) -> None:
@@ -101,8 +136,17 @@ class Wall(Container, can_focus=True):
         self._mark()
 
     def on_resize(self, event: events.Resize) -> None:
-        """All at once, or one at a time."""
-        self.set_class(event.size.width < ROOM_FOR_ALL[0] or event.size.height < ROOM_FOR_ALL[1], "-one")
+        """All at once, in the columns that make them largest, or one at a time."""
+        columns = columns_for(len(self._cards), event.size.width - 1, event.size.height)
+        self.set_class(not columns, "-one")
+        self.set_class(bool(columns) and self._spare_rows(columns, event.size) >= 2, "-tall")
+        columns = columns or 3
+        if columns != self._columns:
+            self._columns = columns
+            self._order = in_order(self._methods, columns)
+            self.styles.grid_size_columns = columns
+            self.sort_children(key=lambda child: self._order.index(child.key) if isinstance(child, Card) else -1)
+        self._mark()
 
     @property
     def one(self) -> bool:
@@ -112,44 +156,53 @@ class Wall(Container, can_focus=True):
     @property
     def active(self) -> str:
         """Key of the active card."""
-        return ORDER[self._active]
+        return self._active
 
     def card(self, key: str) -> Card:
         """The card of a method, `original` or `agreement`."""
         return self._cards[key]
 
     def __iter__(self) -> Iterator[Card]:
-        return iter(self._cards.values())
+        return (self._cards[key] for key in self._order)
 
     def go(self, key: str) -> None:
         """Make a card active."""
-        self._active = ORDER.index(key)
+        self._active = key
         self._mark()
 
     def step(self, step: int) -> None:
         """Make the next or the previous card active."""
-        self._active = (self._active + step) % len(ORDER)
-        self._mark()
-        self.post_message(self.Moved(self.active))
+        self.go(self._order[(self._order.index(self._active) + step) % len(self._order)])
+        self.post_message(self.Moved(self._active))
 
     def action_vertical(self, step: int) -> None:
-        """Move between the two rows."""
-        if not self.one:
-            self.step(3 * step)
+        """Move between the rows."""
+        place = self._order.index(self._active) + self._columns * step
+        if self.one:
+            return
+        if not 0 <= place < len(self._order):  # from the last row to the first one, and back
+            place %= self._columns * -(-len(self._order) // self._columns)
+            place = min(place, len(self._order) - 1)
+        self.step(place - self._order.index(self._active))
 
     def on_card_clicked(self, message: Card.Clicked) -> None:
         """Take the click for a choice."""
         message.stop()
         self.go(message.card.key)
-        self.post_message(self.Opened(self.active) if message.again else self.Moved(self.active))
+        self.post_message(self.Opened(self._active) if message.again else self.Moved(self._active))
 
     def on_tabs_picked(self, message: Tabs.Picked) -> None:
         """Show the picture whose name was clicked."""
         message.stop()
-        self.go(ORDER[message.index])
-        self.post_message(self.Moved(self.active))
+        self.go(self._order[message.index])
+        self.post_message(self.Moved(self._active))
+
+    def _spare_rows(self, columns: int, size: Size) -> int:
+        """Rows of each card that a square picture leaves empty: words can have them."""
+        wide, high = (size.width - columns) // columns, size.height // -(-len(self._cards) // columns)
+        return high - _WORDS - -(-wide // 2)
 
     def _mark(self) -> None:
-        for index, card in enumerate(self):
-            card.set_active(index == self._active)
-        self.query_one(Tabs).show(self._active)
+        for key, card in self._cards.items():
+            card.set_active(key == self._active)
+        self.query_one(Tabs).show(self._order, self._order.index(self._active))
