@@ -22,10 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import engine.export.folder as folder
 from engine.cells import cell_slices
 from engine.errors import ExportError
 from engine.explanation import METHODS
+from engine.export import folder, leftovers
 from engine.export.folder import maps_bytes, safe_folder_name, save_explanation, statistics_bytes
 from engine.export.record import explanation_record, path_record, record_bytes
 from engine.grid import GridStatistics, grid_statistics
@@ -342,14 +342,14 @@ def make_partial(out: Path, host: str, pid: int, age: float = 0.0) -> Path:
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = make_partial(tmp_path, folder._host(), dead.pid)
+    left = make_partial(tmp_path, leftovers._host(), dead.pid)
     save_explanation(make_explanation(), tmp_path)
     assert not left.exists()
 
 
 @pytest.mark.usefixtures("few_files")
 def test_what_a_running_process_or_another_machine_is_writing_is_left_alone(tmp_path: Path) -> None:
-    ours = make_partial(tmp_path, folder._host(), os.getppid(), age=90_000)
+    ours = make_partial(tmp_path, leftovers._host(), os.getppid(), age=90_000)
     theirs = make_partial(tmp_path, "00000000", 1, age=80_000)
     save_explanation(make_explanation(), tmp_path)
     assert ours.is_dir()

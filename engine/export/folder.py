@@ -7,21 +7,19 @@ import errno
 import io
 import os
 import re
-import secrets
 import shutil
-import socket
-import time
 import unicodedata
 import zipfile
-import zlib
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.atomic import flush_folder
 from engine.cells import CELLS
 from engine.errors import ExportError
+from engine.export.leftovers import partial_folder, remove_beside
 from engine.export.pictures import agreement_picture, cells_picture, original_picture, overlay_picture
 from engine.export.record import explanation_record, record_bytes
 
@@ -40,8 +38,6 @@ COLUMNS = ("method", "row", "column", "mean", "median", "min", "max", "std", "to
 LONGEST_NAME = 100
 """Characters of a folder's name, without its number."""
 
-_PARTIAL = re.compile(r"\.xaimed-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{16}\.partial")
-_ABANDONED_SECONDS = 24 * 60 * 60
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 
@@ -67,24 +63,16 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
     stem = safe_folder_name(explanation.image.path.stem if name is None else name)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(out)
-        partial = out / f".xaimed-{_host()}-{os.getpid()}-{secrets.token_hex(8)}.partial"
-        partial.mkdir()
+        remove_beside(out)
+        with partial_folder(out) as partial:
+            for file_name, content in explanation_files(explanation):
+                _write(partial / file_name, content)
+            flush_folder(partial)
+            final = _rename(partial, out, stem)
     except OSError as error:
         raise _export_error(error, out) from error
     try:
-        for file_name, content in explanation_files(explanation):
-            _write(partial / file_name, content)
-        _flush_folder(partial)
-        final = _rename(partial, out, stem)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise _export_error(error, out) from error
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    try:
-        _flush_folder(out)
+        flush_folder(out)
     except OSError as error:
         shutil.rmtree(final, ignore_errors=True)
         raise _export_error(error, out) from error
@@ -160,18 +148,6 @@ def _write(path: Path, content: bytes) -> None:
         raise OSError(errno.EIO, "the file is shorter than what was written", str(path))
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make the names in a folder outlast a power cut, on file systems that can do so."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def _rename(partial: Path, out: Path, stem: str) -> Path:
     """Give the finished folder the first name that is free.
 
@@ -190,36 +166,6 @@ def _rename(partial: Path, out: Path, stem: str) -> Path:
         else:
             return final
     raise AssertionError("count never ends")
-
-
-def _host() -> str:
-    """Eight digits for this machine: a process number means something only here."""
-    return f"{zlib.crc32(socket.gethostname().encode('utf-8', 'surrogateescape')):08x}"
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Remove hidden folders whose writer died here, and those of other machines that nobody touched for a day."""
-    for entry in list(os.scandir(out)):
-        match = _PARTIAL.fullmatch(entry.name)
-        if match is None or not entry.is_dir(follow_symlinks=False):
-            continue
-        try:
-            age = time.time() - entry.stat(follow_symlinks=False).st_mtime
-        except FileNotFoundError:  # its writer has just renamed it
-            continue
-        here = match["host"] == _host()
-        if (here and not _alive(int(match["pid"]))) or (not here and age > _ABANDONED_SECONDS):
-            shutil.rmtree(entry.path, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 _REASONS = {
