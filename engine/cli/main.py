@@ -20,7 +20,6 @@ from engine import __version__
 from engine.cli import demo, explain, model, models, predict, tasks, trust
 from engine.cli.console import OutputError, emit, print_failure
 from engine.errors import XAIMedError
-from engine.export.leftovers import remove_noted
 from engine.text import safe_text
 from engine.threads import settle_threads
 
@@ -108,7 +107,7 @@ def _run(argv: Sequence[str], open_app: Callable[[AppRequest], int], flags: Sequ
     parser = _parser(flags)
     folder, rest = _take_folder(argv)
     arguments = parser.parse_args(rest)
-    remove_noted()
+    _clean_up()
     chosen: Path | None = arguments.tasks
     given: dict[str, object] = {
         flag.name: value for flag in flags if (value := getattr(arguments, f"app_{flag.name}")) is not None
@@ -132,6 +131,12 @@ def _run(argv: Sequence[str], open_app: Callable[[AppRequest], int], flags: Sequ
     _silence_libraries()
     command: Callable[[argparse.Namespace], int] = arguments.run
     return command(arguments)
+
+
+def _clean_up() -> None:
+    from engine.export.leftovers import remove_noted
+
+    remove_noted()
 
 
 _COMMANDS = (demo, tasks, models, trust, predict, explain)
