@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from engine.declared import assemble
 from engine.errors import BundleError
 from engine.files import UnusableFileError, check_regular, read_limited
-from engine.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize
+from engine.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize, SelfTest
 
 if TYPE_CHECKING:
     from engine.digest import FileDigest
@@ -58,6 +58,7 @@ class ModelBundle:
         samples: folder of sample images, or None.
         notes: `[intended_use]`, `[training]`, `[performance]` as text for people, by section.
         digest: hex SHA-256 over the sorted relative paths, sizes and SHA-256s of all regular files in the folder.
+        selftest: what the network must answer for one of its images, or None.
         files: the digest of each of them, by its relative path. What was read above is the content they tell of.
     """
 
@@ -75,6 +76,7 @@ class ModelBundle:
     samples: Path | None
     notes: Mapping[str, str]
     digest: str
+    selftest: SelfTest | None = None
     files: Mapping[str, FileDigest] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
@@ -146,6 +148,7 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
         samples=samples if samples.is_dir() else None,
         notes=declared.notes,
         digest=content.digest,
+        selftest=declared.selftest,
         files=content.files,
     )
     return bundle, code

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.specs import ExplainSpec, InputSpec, OutputSpec
+from engine.specs import ExplainSpec, InputSpec, OutputSpec, SelfTest
 
 if TYPE_CHECKING:
     from engine.specs import Activation, Resize
@@ -38,6 +38,7 @@ class Declared:
     target_layer: str | None = None
     rise: dict[str, Scalar] = field(default_factory=dict)
     lime: dict[str, Scalar] = field(default_factory=dict)
+    selftest: SelfTest | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -127,6 +128,24 @@ def layer(value: object) -> str:
     if not isinstance(value, str) or not value or len(value) > 500:
         raise WrongValueError(f"must be the name of a layer, not {_shown(value)}")
     return value
+
+
+def image_path(value: object) -> str:
+    """Path of a file in the model folder: relative, with `/`, not upwards."""
+    if isinstance(value, str) and 0 < len(value) <= 500 and "\\" not in value and "\0" not in value:
+        parts = value.split("/")
+        if all(part not in ("", ".", "..") for part in parts):
+            return value
+    raise WrongValueError(f"must be the path of an image in the model folder, not {_shown(value)}")
+
+
+def probabilities(value: object) -> tuple[float, ...]:
+    """2 to 10,000 numbers in [0, 1], one a class."""
+    if isinstance(value, list) and 2 <= len(value) <= 10_000:
+        numbers = [n for n in value if isinstance(n, int | float) and not isinstance(n, bool) and 0 <= n <= 1]
+        if len(numbers) == len(value):
+            return tuple(float(n) for n in numbers)
+    raise WrongValueError(f"must be a list of numbers in [0, 1], one for each class, not {_shown(value)}")
 
 
 def whole(low: int, high: int) -> Callable[[object], int]:

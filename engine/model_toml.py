@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from engine import declared as check
 from engine.declared import Declared, WrongValueError, closest, contradiction
 from engine.errors import BundleError
+from engine.specs import SelfTest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +42,13 @@ _LIME: Mapping[str, Callable[[object], Scalar]] = {
     "kernel_width": check.between(0, 1_000),
 }
 _METHODS = {"rise": _RISE, "lime": _LIME}
+_SELFTEST: Mapping[str, Check] = {
+    "image": check.image_path,
+    "probabilities": check.probabilities,
+    "tolerance": check.between(0, 1),
+}
 _NOTES = ("intended_use", "training", "performance")
-_SECTIONS = ("input", "output", "explain", *_NOTES)
+_SECTIONS = ("input", "output", "explain", "selftest", *_NOTES)
 
 
 def parse_model_toml(data: bytes, path: Path) -> Declared:
@@ -82,8 +88,21 @@ def parse_model_toml(data: bytes, path: Path) -> Declared:
             values[key] = _checked(parameters[key], value, section, key, path)
     if problem := contradiction(declared):
         raise _wrong("input", problem[0], problem[1], path)
+    declared.selftest = _selftest(document, path)
     declared.notes = {name: _note(_table(document, name, path)) for name in _NOTES if name in document}
     return declared
+
+
+def _selftest(document: Mapping[str, object], path: Path) -> SelfTest | None:
+    if "selftest" not in document:
+        return None
+    table = _table(document, "selftest", path)
+    _refuse_unknown(table, _SELFTEST, "selftest", path)
+    for key in ("image", "probabilities"):
+        if key not in table:
+            raise _wrong("selftest", key, "is missing", path)
+    values = {key: _checked(_SELFTEST[key], value, "selftest", key, path) for key, value in table.items()}
+    return SelfTest(**values)  # type: ignore[arg-type]  # each value was checked for its key
 
 
 def _table(parent: Mapping[str, object], key: str, path: Path, name: str | None = None) -> dict[str, object]:

@@ -61,3 +61,18 @@ class ExplainSpec:
     target_layer: str | None = None
     rise: Mapping[str, int | float | str] = field(default_factory=dict)
     lime: Mapping[str, int | float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What the network must answer for one image of its folder: `[selftest]` of `model.toml`.
+
+    Attributes:
+        image: path of the image in the model folder, with `/`.
+        probabilities: of the classes, in their order; for one logit (negative, positive).
+        tolerance: the most by which a probability may differ.
+    """
+
+    image: str
+    probabilities: tuple[float, ...]
+    tolerance: float = 0.001

@@ -161,7 +161,7 @@ def approved_content(bundle: ModelBundle) -> Snapshot:
     content = take_snapshot(bundle.path, {ARCHITECTURE: None, bundle.weights.name: None}, fresh=True)
     _check(bundle, _standing(bundle.path, content.digest, content.files, read_approvals()))
     if content.digest != bundle.digest:
-        differences = _changes(bundle.files, content.files)
+        differences = changes_between(bundle.files, content.files)
         raise BundleError(
             f"the model was changed after it was read ({differences}), so it was not loaded",
             subject=subject_of(bundle),
@@ -199,7 +199,7 @@ def state_now(approval: Approval) -> tuple[Literal["approved", "changed", "unrea
         return "unreadable", Changes()
     if content.digest == approval.digest:
         return "approved", Changes()
-    return "changed", _changes(approval.files, content.files)
+    return "changed", changes_between(approval.files, content.files)
 
 
 def subject_of(bundle: ModelBundle) -> str:
@@ -237,9 +237,9 @@ def _standing(path: Path, digest: str, files: Mapping[str, FileDigest], approval
     if same is not None:  # of the folder itself if there is one, else of one with the same content
         return Standing("approved", here if here is not None and here.digest == digest else same)
     if here is not None:
-        return Standing("changed", here, _changes(here.files, files))
+        return Standing("changed", here, changes_between(here.files, files))
     if (known := _known_of(real)) is not None:
-        return Standing("changed", None, _changes(known, files), approvals.problem)
+        return Standing("changed", None, changes_between(known, files), approvals.problem)
     return Standing("unapproved", problem=approvals.problem)
 
 
@@ -249,7 +249,8 @@ def _known_of(real: Path) -> Mapping[str, FileDigest] | None:
     return bundled_files().get(real.relative_to(tasks).as_posix()) if real.is_relative_to(tasks) else None
 
 
-def _changes(before: Mapping[str, FileDigest], after: Mapping[str, FileDigest]) -> Changes:
+def changes_between(before: Mapping[str, FileDigest], after: Mapping[str, FileDigest]) -> Changes:
+    """How a folder's files differ from what they were."""
     return Changes(
         changed=tuple(sorted(name for name in before if name in after and before[name] != after[name])),
         added=tuple(sorted(name for name in after if name not in before)),

@@ -195,7 +195,9 @@ def test_wrong_input_gives_one_line_and_1_and_leaves_nothing(
     [
         (["nonsense"], "invalid choice"),
         (["\x1b[2J"], "invalid choice"),
-        (["tasks", "\x1b[2J"], "unrecognized arguments: ␛[2J"),
+        (["tasks", "\x1b[2J"], "invalid choice"),
+        (["demo", "\x1b[2J"], "unrecognized arguments: ␛[2J"),
+        (["models"], "VERB"),
         (["predict", "--task", "T"], "IMAGE"),
         (["predict", "a.png"], "--task"),
         (["explain", "a.png", "--task", "T"], "--out"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.cli import check
 from engine.cli.tasks import as_json, list_removed, say_removed
 
 if TYPE_CHECKING:
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
     from engine.tasks import ModelEntry
 
 NAME = "models"
-HELP = "add, show and remove models"
+HELP = "add, check, show and remove models"
 DESCRIPTION = (
-    "Add models to a task, show and remove them. What is removed lies in a trash folder beside the tasks, until it is "
-    "purged (xaimed tasks purge); what comes with XAIMed is hidden, not changed."
+    "Add models to a task, check, show and remove them. What is removed lies in a trash folder beside the tasks, until "
+    "it is purged (xaimed tasks purge); what comes with XAIMed is hidden, not changed."
 )
 
 
@@ -46,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _choose(showing)
     showing.add_argument("--json", action="store_true", help="print JSON")
     showing.set_defaults(run=_show)
+    check.configure(verb("check", "try a model as a physician would meet it", check.DESCRIPTION))
     removing = verb(
         "remove", "move a model into the trash", "Move a model into the trash, from which it can be restored."
     )
