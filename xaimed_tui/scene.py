@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.bundle import ModelBundle
+    from engine.cells import Cell
     from engine.diagnosis import Diagnosis
     from engine.explanation import Explanation
     from engine.images.raster import MedicalImage
@@ -31,6 +32,7 @@ class Scene:
         diagnosis: the network's answer, once made.
         explanation: the maps made so far.
         words: what to say in the image's place while there is none.
+        cell: the cell pointed out in every picture, whose numbers stand below them; None points at none.
         display: how maps are shown.
     """
 
@@ -43,6 +45,7 @@ class Scene:
     diagnosis: Diagnosis | None = None
     explanation: Explanation | None = None
     words: str = ""
+    cell: Cell | None = None
     display: Display = "overlay"
 
     @property

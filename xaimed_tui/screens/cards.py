@@ -10,7 +10,7 @@ from engine.text import safe_text
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.names import key_of
 from xaimed_tui.screens.pictures import agreement_caption, agreement_picture, method_picture
-from xaimed_tui.widgets.card import Card, method_caption, method_state
+from xaimed_tui.widgets.card import Card, cell_caption, method_caption, method_state
 
 if TYPE_CHECKING:
     from xaimed_tui.scene import Scene
@@ -26,22 +26,22 @@ def show_original(card: Card, scene: Scene) -> None:
         return
     colour = "grey" if image.colour == "grey" else "RGB"
     facts = f"{safe_text(image.path.name)}\n{image.width}x{image.height} {colour}, {image.bit_depth} bit"
-    card.show(PictureSpec(scene.pixels), caption=Content(facts))
+    card.show(PictureSpec(scene.pixels, highlight=scene.cell), caption=Content(facts))
 
 
 def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """A method's map, its state, its three cells."""
     card.show(
-        method_picture(scene.pixels, run.map, run.statistics, scene.display),
+        method_picture(scene.pixels, run.map, run.statistics, scene.display, highlight=scene.cell),
         words=_words(run, answered=scene.diagnosis is not None),
         state=method_state(run),
-        caption=method_caption(run, card.room, now),
+        caption=_caption(card, run, scene, now),
     )
 
 
 def show_progress(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """The words of a method's card only: the picture has not changed."""
-    card.caption(method_caption(run, card.room, now), method_state(run))
+    card.caption(_caption(card, run, scene, now), method_state(run))
     if run.map is None:
         card.view.placeholder = _words(run, answered=scene.diagnosis is not None)
 
@@ -52,7 +52,14 @@ def show_agreement(card: Card, scene: Scene, methods: int) -> None:
         card.show(None, words="counts where the methods agree" if scene.diagnosis is not None else "")
         return
     state = f"{len(scene.explanation.consensus.methods)} of {methods}"
-    card.show(agreement_picture(scene.explanation), state=state, caption=agreement_caption(scene.explanation))
+    picture = agreement_picture(scene.explanation, highlight=scene.cell)
+    card.show(picture, state=state, caption=agreement_caption(scene.explanation, scene.cell))
+
+
+def _caption(card: Card, run: MethodRun, scene: Scene, now: float) -> Content:
+    if scene.cell is not None and run.map is not None and run.statistics is not None:
+        return cell_caption(run.map, run.statistics, scene.cell)
+    return method_caption(run, card.room, now)
 
 
 def _words(run: MethodRun, *, answered: bool) -> str:

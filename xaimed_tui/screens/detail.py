@@ -19,6 +19,7 @@ from engine.explanation import METHODS
 from engine.text import safe_text
 from xaimed_tui.names import cell_list, method_name, seconds_text
 from xaimed_tui.screens.pictures import agreement_picture, method_picture
+from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.statistics_table import StatisticsTable
 
@@ -40,6 +41,7 @@ class DetailScreen(Screen[str]):
     DetailScreen #body { height: 1fr; }
     DetailScreen #pictures { height: 1fr; min-height: 11; padding: 0 1; }
     DetailScreen .framed { width: 1fr; height: 100%; }
+    DetailScreen .framed:focus > .name { color: $primary; text-style: bold; }
     DetailScreen .framed > .name { height: 1; width: 100%; text-align: center; color: $text-muted; }
     DetailScreen #numbers { height: auto; width: 100%; padding: 1 1 0 1; }
     DetailScreen #table-box { width: auto; height: auto; max-width: 66; margin: 0 3 0 0; }
@@ -57,7 +59,7 @@ class DetailScreen(Screen[str]):
         Binding("escape", "leave", "Back"),
         Binding("left,h", "method(-1)", "Method before", key_display="←"),
         Binding("right,l", "method(1)", "Next method", key_display="→"),
-        Binding("tab", "app.focus_next", "Facts"),
+        Binding("tab", "app.focus_next", "Next pane"),
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]
 
@@ -74,7 +76,7 @@ class DetailScreen(Screen[str]):
         with Vertical(id="body"):
             with Horizontal(id="pictures"):
                 for name in ("image", "map"):
-                    with Vertical(classes="framed", id=f"{name}-frame"):
+                    with CellFrame(classes="framed", id=f"{name}-frame"):
                         yield Static(classes="name", markup=False)
                         yield ImageView(id=name)
             with Horizontal(id="numbers"):
@@ -158,8 +160,14 @@ class DetailScreen(Screen[str]):
             self._draw()
 
     @on(ImageView.CellClicked)
-    def _cell_clicked(self, message: ImageView.CellClicked) -> None:
-        self.query_one(StatisticsTable).move_cursor(row=CELLS.index(message.cell))
+    @on(ImageView.CellHovered)
+    def _cell_under_mouse(self, message: ImageView.CellClicked | ImageView.CellHovered) -> None:
+        if message.cell is not None:
+            self.query_one(StatisticsTable).go_to(message.cell)
+
+    @on(CellFrame.Pointed)
+    def _cell_pointed(self, message: CellFrame.Pointed) -> None:
+        self.query_one(StatisticsTable).go_to(neighbour(self._cell, message.rows, message.columns))
 
     def action_method(self, step: int) -> None:
         """Show the next method."""

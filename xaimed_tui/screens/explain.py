@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.timer import Timer
 
+from engine.cells import CELLS
 from engine.diagnosis import probability_text
 from engine.explanation import METHOD_NAMES, METHODS
 from engine.text import safe_text
@@ -59,6 +60,7 @@ class ExplainView(Horizontal):
         Binding("o", "display", "View"),
         Binding("t", "target", "Class"),
         Binding("y", "layer", "Layer"),
+        Binding("n", "numbers", "Numbers"),
         Binding("w", "save", "Save"),
         Binding("escape", "back", "Back", show=False),
     ]
@@ -269,7 +271,7 @@ class ExplainView(Horizontal):
                 return run is not None and run.busy
             case "open":
                 return explanation is not None and (self.wall.active == "original" or self._can_open())
-            case "display":
+            case "numbers" | "display":
                 return any(run.map is not None for run in self.runs.values())
             case "layer":
                 return self.scene.model is not None
@@ -322,8 +324,17 @@ class ExplainView(Horizontal):
         self.jobs.stop_methods(self.wall.active)
 
     def action_card(self, step: int) -> None:
-        """Make another card the active one."""
-        self.wall.step(step)
+        """Make another card the active one, or point at the cell beside."""
+        if not self.wall.move_point(0, step):
+            self.wall.step(step)
+
+    def action_numbers(self) -> None:
+        """Point one cell out in all pictures, with its numbers; arrows and the mouse choose the cell."""
+        if self.scene.cell is None:
+            self.wall.point_at(CELLS[0])
+            self.wall.focus()
+        else:
+            self.wall.point_at(None)
 
     def action_display(self) -> None:
         """Overlay, map alone, cells on the image."""
@@ -407,7 +418,9 @@ class ExplainView(Horizontal):
 
     def action_back(self) -> None:
         """From the pictures to the images, from the images to the models."""
-        if self.images.has_focus:
+        if self.scene.cell is not None:
+            self.wall.point_at(None)
+        elif self.images.has_focus:
             self.app.action_go("selection")  # type: ignore[attr-defined]
         else:
             self.images.focus()

@@ -42,6 +42,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("← →", "choose a picture"),
         ("Enter", "look at it closely"),
         ("o", "overlay, map alone, cells"),
+        ("n", "one cell in all pictures, with its numbers; arrows or the mouse choose it"),
         ("t y", "class to explain, layer of the CAMs"),
         ("w", "save"),
         ("Esc", "back"),
@@ -49,7 +50,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "detail": (
         ("← →", "the other methods, the agreement"),
         ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
-        ("Tab", "to the facts, to scroll them"),
+        ("Tab", "to the facts, to scroll them, and to the pictures, where arrows choose a cell"),
         ("Esc", "back"),
     ),
 }

@@ -8,6 +8,7 @@ from textual.content import Content
 
 from engine.cells import CELL_NAMES
 from engine.explanation import METHODS
+from xaimed_tui.names import method_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,9 +59,13 @@ def agreement_picture(explanation: Explanation, *, highlight: Cell | None = None
     )
 
 
-def agreement_caption(explanation: Explanation) -> Content:
-    """Where most methods agree, and what that is worth."""
+def agreement_caption(explanation: Explanation, cell: Cell | None = None) -> Content:
+    """Where most methods agree, and what that is worth; or which methods mark a cell."""
     counts = explanation.consensus.counts
+    if cell is not None:
+        who = [method_name(method) for method in explanation.maps if cell in explanation.statistics[method].top]
+        head = f"{CELL_NAMES[cell]}: {len(who)} of {len(explanation.consensus.methods)}"
+        return Content.assemble((head, "bold $foreground"), "\n", ", ".join(who) or "no map marks it")
     most = int(counts.max())
     if most == 0:
         return Content("no map marks a cell")

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.cells import CELL_NAMES
+from engine.cells import CELL_NAMES, Cell, rank_cells
 from engine.text import safe_text
 from xaimed_tui.names import key_of, seconds_text, time_left
 from xaimed_tui.widgets.image_view import ImageView
@@ -179,6 +179,24 @@ def _settled(made: SaliencyMap | None, *, warned: bool) -> str:
     if made is None or warned:
         return ""
     return "certain" if made.cells is not None else "not sampled"
+
+
+def cell_caption(made: SaliencyMap, statistics: GridStatistics, cell: Cell) -> Content:
+    """The numbers of one cell in one map, in four lines."""
+    rank = rank_cells(statistics.mean).index(cell) + 1
+    errors = made.cell_errors
+    error = "" if errors is None else f" ± {errors[cell]:.3f}"
+    place: Part = f" · {rank}{('st', 'nd', 'rd')[rank - 1] if rank <= 3 else 'th'} of {len(CELL_NAMES)}"
+    if cell in statistics.ties:
+        place = (f" · {rank}?, not certain", "$text-warning")
+    elif not statistics.top:
+        place = (" · constant map", "$text-warning")
+    return Content.assemble(
+        (CELL_NAMES[cell], "bold $foreground"),
+        place,
+        f"\nmean {statistics.mean[cell]:.3f}{error}\nmedian {statistics.median[cell]:.3f}",
+        f"\n{statistics.min[cell]:.3f} to {statistics.max[cell]:.3f}, std {statistics.std[cell]:.3f}",
+    )
 
 
 def method_state(run: MethodRun) -> str:

@@ -11,9 +11,12 @@ from xaimed_tui import messages
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.screens.cards import show_agreement, show_method, show_original, show_progress
 from xaimed_tui.widgets.card import Card
+from xaimed_tui.widgets.cell_keys import neighbour
+from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.wall import Wall
 
 if TYPE_CHECKING:
+    from engine.cells import Cell
     from xaimed_tui.jobs import Jobs, Subject
     from xaimed_tui.scene import Scene
 
@@ -160,6 +163,31 @@ class MethodWall(Wall):
             self.app.say(f"explaining, {ended} of {len(asked)} done")  # type: ignore[attr-defined]
         else:
             self.app.say(f"ready on {safe_text(self._scene.model.device, limit=20)}")  # type: ignore[attr-defined]
+
+    # One cell in all pictures
+
+    def point_at(self, cell: Cell | None) -> None:
+        """Point a cell out in every picture and show its numbers below them; None shows the captions again."""
+        if cell != self._scene.cell:
+            self._scene.cell = cell
+            self.show_all()
+
+    def move_point(self, rows: int, columns: int) -> bool:
+        """Point at the neighbouring cell; False if no cell is pointed out."""
+        if self._scene.cell is None:
+            return False
+        self.point_at(neighbour(self._scene.cell, rows, columns))
+        return True
+
+    def action_vertical(self, step: int) -> None:
+        """Move between the rows: of cells while one is pointed out, else of pictures."""
+        if not self.move_point(step, 0):
+            super().action_vertical(step)
+
+    def on_image_view_cell_hovered(self, message: ImageView.CellHovered) -> None:
+        """While a cell is pointed out, the mouse can do it too; else it may pass over without a repaint."""
+        if self._scene.cell is not None and message.cell is not None:
+            self.point_at(message.cell)
 
     # Showing
 

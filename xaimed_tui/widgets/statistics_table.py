@@ -56,6 +56,6 @@ class StatisticsTable(DataTable[Text]):
             )
         self.move_cursor(row=max(row, 0))
 
-    def cell_at(self, row: int) -> Cell:
-        """The cell of a row."""
-        return CELLS[row]
+    def go_to(self, cell: Cell) -> None:
+        """Put the cursor on the row of a cell."""
+        self.move_cursor(row=CELLS.index(cell))
