@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from engine.approvals import Approvals, read_approvals
 from engine.bundle import DESCRIPTION, ModelBundle, find_picture, read_bundle, read_description
@@ -17,6 +18,8 @@ from engine.hidden import hidden_names, is_bundled
 from engine.names import name_problem, stays_below
 from engine.text import safe_text
 from engine.trust import Standing, remedy_for, standing_of
+
+State = Literal["usable", "not approved", "changed", "broken"]
 
 TASK_DESCRIPTION = "task_description.txt"
 _SKIPPED = "__pycache__"
@@ -44,6 +47,15 @@ class ModelEntry:
     description: str
     picture: Path | None
     standing: Standing | None = None
+
+    @property
+    def state(self) -> State:
+        """In a word: what stands in the way of using it."""
+        if self.bundle is None:
+            return "broken"
+        if self.standing is None or self.standing.allowed:
+            return "broken" if self.reason else "usable"
+        return "changed" if self.standing.state == "changed" else "not approved"
 
     @property
     def usable(self) -> bool:

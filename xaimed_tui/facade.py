@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.progress import ProgressCallback, StopSignal
     from engine.saliency import SaliencyMap
     from engine.tasks import Task
+    from engine.trust import Review
 
 
 class Layer(Protocol):
@@ -66,6 +67,12 @@ class Engine(Protocol):
 
     def list_tasks(self) -> tuple[Task, ...]:
         """The task library."""
+
+    def review(self, path: Path, task: str) -> Review:
+        """A model's code, for a person to look at; nothing of it is run."""
+
+    def approve(self, bundle: ModelBundle) -> None:
+        """Keep that the code of a model, as it was read, may run."""
 
     def load(self, bundle: ModelBundle) -> Model:
         """A network, ready to answer."""
@@ -137,6 +144,18 @@ class RealEngine:
         from engine.tasks import list_tasks
 
         return list_tasks(places.task_folders(self._tasks))
+
+    def review(self, path: Path, task: str) -> Review:
+        """See `engine.trust.review`."""
+        from engine.trust import review
+
+        return review(path, task=task)
+
+    def approve(self, bundle: ModelBundle) -> None:
+        """See `engine.trust.approve`."""
+        from engine.trust import approve
+
+        approve(bundle)
 
     def load(self, bundle: ModelBundle) -> Model:
         """See `engine.classifier.Classifier.load`."""

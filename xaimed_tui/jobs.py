@@ -188,6 +188,26 @@ class Jobs:
 
         self._lanes["tasks"].put(lambda: self._guarded("tasks", ticket, target, work))
 
+    def review_model(self, target: Widget, path: Path, task: str) -> int:
+        """Read a model's code for a person to look at."""
+        ticket = self._ticket("review")
+
+        def work() -> None:
+            self._post(target, ticket, messages.ModelReviewed(ticket.run, self._engine.review(path, task)))
+
+        self._lanes["tasks"].put(lambda: self._guarded("review", ticket, target, work))
+        return ticket.run
+
+    def approve_model(self, target: Widget, bundle: ModelBundle) -> None:
+        """Keep that a model's code may run."""
+        ticket = Ticket(next(self._runs))  # never withdrawn: what a person has decided is kept
+
+        def work() -> None:
+            self._engine.approve(bundle)
+            self._post(target, ticket, messages.ModelApproved(bundle))
+
+        self._lanes["tasks"].put(lambda: self._guarded("approval", ticket, target, work))
+
     def load_model(self, target: Widget, bundle: ModelBundle) -> int:
         """Load a network; methods at work on the one before it stop, and keep what they have."""
         self.stop_methods()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.images.raster import MedicalImage
     from engine.saliency import SaliencyMap
     from engine.tasks import Task
+    from engine.trust import Review
     from xaimed_tui.facade import Model
 
 
@@ -37,6 +38,21 @@ class TasksListed(Message):
     """The task library was read."""
 
     tasks: tuple[Task, ...]
+
+
+@dataclass
+class ModelReviewed(Message):
+    """A model's code was read for a person to look at."""
+
+    run: int
+    review: Review
+
+
+@dataclass
+class ModelApproved(Message):
+    """It is kept that a model's code may run."""
+
+    bundle: ModelBundle
 
 
 @dataclass

@@ -83,6 +83,8 @@ class ChooseDialog(ModalScreen[Hashable]):
 _DOING = {
     "library": "importing the network library",
     "tasks": "reading the tasks",
+    "review": "reading a model's code",
+    "approval": "keeping an approval",
     "model": "loading the network",
     "picture": "reading a model's picture",
     "folder": "reading the folder",

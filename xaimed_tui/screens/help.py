@@ -27,7 +27,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("↑ ↓ or j k", "move"),
         ("← →", "tasks, models"),
         ("Tab", "to the descriptions, to scroll them"),
-        ("Enter", "load the model and go on"),
+        ("Enter", "load the model and go on; first show its code, if it is not approved"),
         ("/", "filter the list"),
         ("Ctrl+R", "read the task folders again"),
         ("Esc", "back"),

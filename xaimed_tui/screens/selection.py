@@ -68,9 +68,11 @@ class SelectionView(Container):
         self._listed = False
         self._wish = wish
         self._run = 0
+        self._review = 0
         self._loading: ModelBundle | None = None
         self._loaded: ModelBundle | None = None
         self._error = ""
+        self._tried: ModelBundle | None = None
 
     def compose(self) -> ComposeResult:
         """The four panes, in the paper's places."""
@@ -182,10 +184,35 @@ class SelectionView(Container):
         if entry.bundle is None:
             self.notify(safe_text(entry.reason), title="Not usable", severity="warning", markup=False)
             return
-        self._loading, self._error = entry.bundle, ""
+        if not entry.usable:
+            self._review = self.app.jobs.review_model(self, entry.path, entry.task)  # type: ignore[attr-defined]
+            return
+        self._loading, self._tried, self._error = entry.bundle, entry.bundle, ""
         self._run = self.app.jobs.load_model(self, entry.bundle)  # type: ignore[attr-defined]
         self.post_message(messages.ModelLoading(self._run, entry.bundle))
         self._show_model()
+
+    def on_model_reviewed(self, message: messages.ModelReviewed) -> None:
+        """Show a model's code and ask, if the person is still here; what was approved meanwhile is just loaded."""
+        from xaimed_tui.screens.trust import TrustScreen
+
+        bundle = message.review.bundle
+        if message.run != self._review or not self.display or self.app.screen is not self.screen:
+            return
+        if message.review.standing.allowed:
+            self.on_model_approved(messages.ModelApproved(bundle))
+            return
+
+        def answered(approved: bool | None) -> None:
+            if approved:
+                self.app.jobs.approve_model(self, bundle)  # type: ignore[attr-defined]
+
+        self.app.push_screen(TrustScreen(message.review), answered)
+
+    def on_model_approved(self, message: messages.ModelApproved) -> None:
+        """Read the library anew, and load the model."""
+        self._listed, self._wish = False, (message.bundle.task, message.bundle.name)
+        self.action_reload()
 
     def on_model_loaded(self, message: messages.ModelLoaded) -> None:
         """Mark the network in use; a network that is no longer wanted is dropped here."""
@@ -227,7 +254,7 @@ class SelectionView(Container):
         loaded = self._loaded.path if self._loaded else None
         self.models.set_rows(
             [
-                Row(index, safe_text(model.name), reason=model.reason, mark="●" if model.path == loaded else " ")
+                Row(index, _label(model), reason=model.reason, mark="●" if model.path == loaded else " ")
                 for index, model in enumerate(task.models)
             ],
             empty="this task has no models",
@@ -261,10 +288,14 @@ class SelectionView(Container):
 
     def _about(self, entry: ModelEntry) -> Content:
         parts: list[str | tuple[str, str]] = []
-        if self._error and self._loading is None and entry.bundle is not None:
+        if self._error and self._tried is not None and self._tried.path == entry.path:
             parts += [("Could not be loaded. ", "bold $text-error"), self._error, "\n\n"]
         if entry.bundle is None:
             parts += [("Cannot be used: ", "bold $text-warning"), safe_text(entry.reason), "\n\n"]
+        elif entry.standing is not None and not entry.usable:
+            word = "Changed since it was approved." if entry.state == "changed" else "Not approved."
+            parts += [(word, "bold $text-warning"), f" {_sentence(entry.standing.cause)}\n"]
+            parts += [("Enter", "bold $primary"), " shows its code and asks\n\n"]
         elif self._loading is not None and self._loading.path == entry.path:
             parts += [("Loading the network…", "bold $primary"), "\n\n"]
         elif self._loaded is not None and self._loaded.path == entry.path:
@@ -307,6 +338,15 @@ class SelectionView(Container):
 
 def _prose(text: str) -> str:
     return reflow(safe_text(text, multiline=True, limit=LONGEST_DESCRIPTION))
+
+
+def _label(model: ModelEntry) -> str:
+    name = safe_text(model.name)
+    return name if model.usable else f"{name} · {model.state}"
+
+
+def _sentence(clause: str) -> str:
+    return safe_text(f"{clause[:1].upper()}{clause[1:]}.", limit=2_000)
 
 
 def _why_no_model(task: Task) -> str:
