@@ -93,6 +93,19 @@ def parse_model_toml(data: bytes, path: Path) -> Declared:
     return declared
 
 
+def toml_string(text: str) -> str:
+    """A string as TOML writes it."""
+    out = []
+    for character in text:
+        if character in '"\\':
+            out.append(f"\\{character}")
+        elif ord(character) < 0x20 or ord(character) == 0x7F:
+            out.append(f"\\u{ord(character):04X}")
+        else:
+            out.append(character)
+    return f'"{"".join(out)}"'
+
+
 def _selftest(document: Mapping[str, object], path: Path) -> SelfTest | None:
     if "selftest" not in document:
         return None

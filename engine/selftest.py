@@ -20,6 +20,7 @@ from engine.bundle import SETTINGS, ModelBundle, read_bundle
 from engine.errors import BundleError, LibraryError, XAIMedError
 from engine.files import UnusableFileError, read_limited
 from engine.images.raster import MedicalImage, read_image
+from engine.model_toml import toml_string
 from engine.text import safe_text
 
 if TYPE_CHECKING:
@@ -166,19 +167,6 @@ def with_selftest(toml: bytes, image: str, probabilities: tuple[float, ...], pat
             remedy="remove that section by hand first",
         )
     return new.encode()
-
-
-def toml_string(text: str) -> str:
-    """A string as TOML writes it."""
-    out = []
-    for character in text:
-        if character in '"\\':
-            out.append(f"\\{character}")
-        elif ord(character) < 0x20 or ord(character) == 0x7F:
-            out.append(f"\\u{ord(character):04X}")
-        else:
-            out.append(character)
-    return f'"{"".join(out)}"'
 
 
 def _noise_png(bundle: ModelBundle) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.cli import check
 from engine.cli.tasks import as_json, list_removed, say_removed
+from engine.errors import LibraryError
 
 if TYPE_CHECKING:
     import argparse
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from engine.tasks import ModelEntry
 
 NAME = "models"
-HELP = "add, check, show and remove models"
+HELP = "add, check, show and remove models, and help to make them"
 DESCRIPTION = (
     "Add models to a task, check, show and remove them. What is removed lies in a trash folder beside the tasks, until "
     "it is purged (xaimed tasks purge); what comes with XAIMed is hidden, not changed."
@@ -43,6 +44,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("--picture", type=Path, metavar="F", help="any picture of its performance")
     adding.add_argument("--model-toml", type=Path, metavar="F", help="how to feed the network and how to read it")
     adding.set_defaults(run=_add)
+    drafting = verb(
+        "init",
+        "write a first model.toml",
+        "Run an approved model to find out the input sizes it takes, its outputs and its layers, and write them into a "
+        "commented model.toml. The model then has to be approved anew.",
+    )
+    _choose(drafting)
+    drafting.add_argument("--print", action="store_true", help="print it, and write nothing")
+    drafting.set_defaults(run=_init)
+    converting = verb(
+        "convert",
+        "turn a pickle into a safetensors file",
+        "Load a file that holds more than a state_dict and write its weights as safetensors. LOADING A PICKLE RUNS "
+        "WHATEVER CODE ITS MAKER PUT INTO IT, with your rights: do this only if you trust them. Where no code need run "
+        "to get at the weights, none is.",
+    )
+    converting.add_argument("file", type=Path, metavar="FILE", help="what torch.save wrote")
+    converting.add_argument("--out", type=Path, metavar="F", help="(default: FILE with the suffix .safetensors)")
+    converting.add_argument(
+        "--architecture", type=Path, metavar="F", help="Python file with the classes that the pickle names; it is run"
+    )
+    converting.add_argument("--yes", action="store_true", help="do not ask whether the pickle is trusted")
+    converting.set_defaults(run=_convert)
     showing = verb("show", "show what is known of a model", "Show what is known of a model; nothing of it is run.")
     _choose(showing)
     showing.add_argument("--json", action="store_true", help="print JSON")
@@ -164,3 +188,74 @@ def _lines_about(entry: ModelEntry) -> Iterator[str]:
     if entry.description.strip():
         yield "Description:"
         yield from (f"  {line}" for line in entry.description.rstrip().splitlines())
+
+
+# Making them
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from engine import library, trust
+    from engine.cli import model
+    from engine.cli.console import emit, print_line, waiting
+    from engine.places import task_folders
+    from engine.tasks import find_model
+    from engine.text import safe_text
+
+    bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.name)
+    trust.check_approved(bundle)
+    with waiting(f"Looking at {bundle.name}"), model.quietly():
+        from engine import draft
+
+        if not arguments.print:
+            library.refuse_bundled(bundle.path.parent.parent, trust.subject_of(bundle))
+            draft.refuse_existing(bundle)
+        text = draft.draft(bundle)
+    if arguments.print:
+        emit(safe_text(text, multiline=True))
+        return 0
+    now = draft.write_draft(bundle, text)
+    print_line(f"Written: {now.path / 'model.toml'}")
+    print_line("Look at the lines with CHECK: only whoever trained the model knows what belongs there.")
+    print_line("An approval is for every byte of a model, so the one from before does not hold any longer.")
+    print_line(f"Once the file is right, approve the model as it is then: {trust.command_for(now)}")
+    return 0
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from engine.cli import model
+    from engine.cli.console import ask, print_failure, print_line, waiting
+
+    source: Path = arguments.file
+    target: Path = arguments.out or source.with_suffix(".safetensors")
+    with waiting(f"Reading {source.name}"), model.quietly():
+        from engine import convert
+
+        converted = convert.read_safely(source)
+    if converted is None:
+        print_failure(
+            f"{source}: this is a pickle. Loading it runs whatever code its maker put into it, with your rights: it "
+            "can read, change and send whatever you can. Go on only if you trust its maker and the way it came to you"
+        )
+        if not arguments.yes:
+            answer = ask(f"Load {source} all the same?")
+            if answer is None:
+                raise LibraryError(
+                    "it was not loaded, as there is no terminal to ask on",
+                    subject=source,
+                    remedy="add --yes if you trust its maker",
+                )
+            if not answer:
+                print_line("It was not loaded.")
+                return 1
+        with model.quietly():
+            converted = convert.read_trusting(source, arguments.architecture)
+    convert.write_safetensors(converted, target)
+    for note in converted.notes:
+        print_line(note)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in converted.tensors.values())
+    print_line(f"Written: {target}, {len(converted.tensors):,} tensors, {size:,} bytes. It holds no code.")
+    if (source.parent / "architecture.py").exists() and target.parent == source.parent:
+        print_line(
+            f"A model has one file of weights: take {source.name} out of the folder, and approve the model anew."
+        )
+    return 0
