@@ -22,6 +22,7 @@ from engine.explainers.rise import Rise, RiseEstimate
 from engine.explainers.rise_masks import RiseMasks
 from engine.grid import grid_statistics
 from engine.progress import Progress
+from engine.saliency import CellEstimate
 from engine.tuning import Tuning
 
 
@@ -45,8 +46,23 @@ def test_the_same_seed_gives_the_same_masks_however_they_are_batched() -> None:
     assert not torch.equal(whole[:5], RiseMasks((20, 30), 4, 0.5, seed=10)(0, 5))
 
 
-def test_the_exact_covariance_is_that_of_many_masks() -> None:
-    masks = RiseMasks((20, 20), 3, 0.4, seed=1)
+@pytest.mark.parametrize("probability", [0.5, 0.3])
+def test_antithetic_masks_come_in_pairs_and_show_as_often(probability: float) -> None:
+    masks = RiseMasks((20, 30), 4, probability, seed=9, antithetic=True)
+    bits, shifts = masks.coarse(0, 4000)
+    assert np.array_equal(shifts[::2], shifts[1::2])
+    assert bits.mean() == pytest.approx(probability, abs=0.01)
+    assert bits[1::2].mean() == pytest.approx(probability, abs=0.01)
+    assert not (bits[::2] & bits[1::2]).any()  # below 0.5 no place is shown twice
+    if probability == 0.5:
+        np.testing.assert_allclose((masks(0, 2000)[::2] + masks(0, 2000)[1::2]).numpy(), 1.0, atol=1e-6)
+    parts = torch.cat([RiseMasks((20, 30), 4, probability, 9, antithetic=True)(0, 301), masks(301, 700)])
+    assert torch.equal(parts, masks(0, 700))
+
+
+@pytest.mark.parametrize("antithetic", [False, True])
+def test_the_exact_covariance_is_that_of_many_masks(antithetic: bool) -> None:
+    masks = RiseMasks((20, 20), 3, 0.4, seed=1, antithetic=antithetic)
     drawn = masks(0, 40000)[:, 0].numpy()
     rows, columns = masks.covariance()
     for (y, x), (v, u) in [((3, 5), (6, 9)), ((10, 10), (10, 10)), ((0, 0), (1, 19))]:
@@ -109,33 +125,86 @@ def test_cell_estimates_are_the_cell_means_of_the_map() -> None:
         np.testing.assert_allclose(estimate.cells().means, means, atol=1e-6)
 
 
-def test_standard_errors_match_the_spread_over_seeds() -> None:
-    estimates, variances = [], []
-    for seed in range(80):
-        masks = RiseMasks((20, 20), 4, 0.5, seed=seed)
-        cells = _estimate(_outputs(masks, 300), masks, "centred").cells()
-        estimates.append(cells.means)
-        variances.append(np.diag(cells.covariance))
-    ratio = np.var(estimates, axis=0) / np.mean(variances, axis=0)
-    assert 0.6 < ratio.mean() < 1.4
+class Known:
+    """A nonlinear output of an 18x18 mask on a 3x3 grid, and RISE's true cell means for it.
 
+    There are 2^9 grids and 36 shifts: the truth is the covariance over all 18,432 masks.
+    """
 
-def test_of_the_choices_called_certain_at_99_percent_at_least_97_percent_are_right() -> None:
-    certain = right = 0
-    for seed in range(150):
-        masks = RiseMasks((18, 18), 3, 0.5, seed=seed)
-        m = masks(0, 1000)[:, 0].double().numpy()
+    SIZE, GRID = (18, 18), 3
+
+    def __init__(self) -> None:
+        grids = (np.arange(512)[:, None] >> np.arange(9)) & 1
+        bits = np.repeat(grids.reshape(512, 3, 3).astype(bool), 36, axis=0)
+        shifts = np.tile(np.array([(y, x) for y in range(6) for x in range(6)]), (512, 1))
+        self._all = self.masks(0).enlarge(bits, shifts)[:, 0].double().numpy()
+        self._thirds = part_weights(3, 18)
+        self._means = (self._thirds @ self._all @ self._thirds.T).reshape(len(self._all), 9)
+
+    def masks(self, seed: int, *, antithetic: bool = True) -> RiseMasks:
+        return RiseMasks(self.SIZE, self.GRID, 0.5, seed, antithetic=antithetic)
+
+    @staticmethod
+    def output(m: np.ndarray, seed: int) -> np.ndarray:
+        """(N,) for (N, 18, 18) masks: a sigmoid of weighted places, products of two and of three of them."""
         rng = np.random.default_rng(seed)
-        places, weights = rng.integers(0, 18, (6, 2)), rng.normal(0, 0.05, 6)
-        f = 0.5 + sum(w * m[:, y, x] for w, (y, x) in zip(weights, places, strict=True))
-        f += 0.15 * (m[:, 3, 3] - 0.5) * (m[:, 14, 12] - 0.5)  # noise as far as cells go, see above
-        rows, columns = masks.covariance()
-        truth = sum(w * np.outer(rows[y], columns[x]) for w, (y, x) in zip(weights, places, strict=True))
-        thirds = part_weights(3, 18)
-        best = set(np.argsort(-(thirds @ truth @ thirds.T).ravel())[:3])
-        looks = looks_until(1000)
+        places, weights = rng.integers(0, 18, (6, 2)), rng.normal(0, 1, 8)
+        seen = [m[:, y, x] - 0.5 for y, x in places]
+        pull = sum(w * each for w, each in zip(weights, seen, strict=False))
+        pull += 4.0 * (weights[6] * seen[0] * seen[1] + weights[7] * seen[2] * seen[3] * seen[4])
+        return 1.0 / (1.0 + np.exp(-pull))
+
+    def truth(self, seed: int) -> np.ndarray:
+        """(9,): cov(f, cell mean of M) / p."""
+        f = self.output(self._all, seed)
+        return (f - f.mean()) @ (self._means - self._means.mean(axis=0)) / len(f) / 0.5
+
+    def cells(self, seed: int, count: int, *, network: int, antithetic: bool = True, looks: int = 1) -> CellEstimate:
+        masks = self.masks(seed, antithetic=antithetic)
+        outputs = self.output(masks(0, count)[:, 0].double().numpy(), network)
+        return RiseEstimate(masks, outputs, "centred", looks).cells()
+
+
+@pytest.fixture(scope="module")
+def known() -> Known:
+    return Known()
+
+
+@pytest.mark.parametrize("antithetic", [False, True])
+@pytest.mark.parametrize("count", [200, 251, 1000])
+def test_standard_errors_match_the_error_over_seeds(known: Known, count: int, antithetic: bool) -> None:
+    ratios = []
+    for network in range(3):
+        truth = known.truth(network)
+        found = [known.cells(seed, count, network=network, antithetic=antithetic) for seed in range(60)]
+        errors = np.mean([np.square(cells.means - truth) for cells in found], axis=0)
+        ratios.append(errors.mean() / np.mean([np.diag(cells.covariance) for cells in found], axis=0).mean())
+    assert 0.75 < np.mean(ratios) < 1.25
+
+
+def test_antithetic_masks_come_closer_to_the_truth_at_equal_samples(known: Known) -> None:
+    errors = {
+        antithetic: np.mean(
+            [
+                np.square(known.cells(seed, 500, network=seed, antithetic=antithetic).means - known.truth(seed)).mean()
+                for seed in range(40)
+            ]
+        )
+        for antithetic in (False, True)
+    }
+    assert errors[True] < 0.7 * errors[False]
+
+
+@pytest.mark.parametrize("antithetic", [False, True])
+def test_of_the_choices_called_certain_at_99_percent_at_least_97_percent_are_right(
+    known: Known, antithetic: bool
+) -> None:
+    certain = right = 0
+    looks = looks_until(1000)
+    for seed in range(150):
+        best = set(np.argsort(-known.truth(seed))[:3])
         for look in looks:
-            cells = RiseEstimate(masks, f[:look], "centred", len(looks)).cells()
+            cells = known.cells(seed, look, network=seed, antithetic=antithetic, looks=len(looks))
             if not unsettled_cells(cells):
                 certain += 1
                 right += set(np.argsort(-cells.means)[:3]) == best

@@ -44,7 +44,16 @@ def _reflect(index: NDArray[np.int_], length: int) -> NDArray[np.int_]:
 class RiseMasks:
     """A stream of masks: the same seed gives the same masks however they are batched."""
 
-    def __init__(self, size: tuple[int, int], grid: int, probability: float, seed: int, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        size: tuple[int, int],
+        grid: int,
+        probability: float,
+        seed: int,
+        device: str = "cpu",
+        *,
+        antithetic: bool = False,
+    ) -> None:
         """Start a stream.
 
         Args:
@@ -53,8 +62,11 @@ class RiseMasks:
             probability: that a grid cell shows the image, p in the paper.
             seed: of the random numbers.
             device: where the masks are made.
+            antithetic: every second mask is the one before it, drawn from 1 - u where that was drawn from u: where the
+                one shows the image the other hides it, as far as `probability` allows (at 0.5 everywhere).
         """
         self.size, self.grid, self.probability, self.device = size, grid, probability, device
+        self.antithetic = antithetic
         self._exact = tuple(upsampling(grid, side) for side in size)
         self._rows, self._columns = (
             torch.tensor(matrices, dtype=torch.float32, device=device) for matrices in self._exact
@@ -73,12 +85,21 @@ class RiseMasks:
         block = _BLOCK
         first, last = start // block, (stop - 1) // block + 1
         while len(self._drawn) < last:
-            bits = self._bits.random((block, self.grid, self.grid)) < self.probability
-            shifts = self._shifts.integers(0, (len(self._rows), len(self._columns)), size=(block, 2))
-            self._drawn.append((bits, shifts))
+            self._drawn.append(self._draw(block))
         bits = np.concatenate([drawn[0] for drawn in self._drawn[first:last]])
         shifts = np.concatenate([drawn[1] for drawn in self._drawn[first:last]])
         return bits[start - first * block : stop - first * block], shifts[start - first * block : stop - first * block]
+
+    def _draw(self, count: int) -> tuple[NDArray[np.bool_], NDArray[np.int_]]:
+        """The next grids and shifts; an even count."""
+        draws = count // 2 if self.antithetic else count
+        uniform = self._bits.random((draws, self.grid, self.grid))
+        shifts = self._shifts.integers(0, (len(self._rows), len(self._columns)), size=(draws, 2))
+        bits = uniform < self.probability
+        if self.antithetic:
+            bits = np.stack([bits, 1.0 - uniform <= self.probability], axis=1).reshape(count, self.grid, self.grid)
+            shifts = shifts.repeat(2, axis=0)
+        return bits, shifts
 
     def enlarge(self, bits: NDArray[np.bool_], shifts: NDArray[np.int_]) -> torch.Tensor:
         """(n, 1, H, W) float32: grids enlarged and cropped at their shifts."""

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.convergence [--quick] [--images FOLDER] [--only rise lime] [--json FILE]
 
 For every image the nine cell means at 250 to 4,000 passes are held against those of 48,000 masks (RISE) and 20,000
-samples (LIME) drawn with another seed. `paper` and `centred` are computed here from the same masked passes; `shipped`
-is what the engine gives.
+samples (LIME) drawn with another seed. `paper`, `centred` and `regressed` (centred, with the control variate) are
+computed here from the same passes, whose masks are drawn one by one; `shipped` is what the engine gives: `regressed` on
+masks in antithetic pairs.
 """
 
 from __future__ import annotations
@@ -136,11 +137,12 @@ def _until_certain(tallies: dict[tuple[str, int], Tally], method: Any, request: 
 
 
 def _by_formula(request: Request) -> dict[tuple[str, int], CellEstimate]:
-    """Petsiuk's equation 6 and the plain covariance, averaged over cells, from the masks that the engine draws."""
+    """Petsiuk's equation 6, the plain covariance, and that with the control variate, averaged over cells."""
     import numpy as np
     import torch
 
     from engine.cells import part_weights
+    from engine.explainers.rise import RiseEstimate
     from engine.explainers.rise_masks import RiseMasks
     from engine.saliency import CellEstimate
 
@@ -161,6 +163,7 @@ def _by_formula(request: Request) -> dict[tuple[str, int], CellEstimate]:
             ("centred", (f[:n] - f[:n].mean())[:, None] * (m[:n] - m[:n].mean(axis=0)) / 0.5),
         ):
             found[how, n] = CellEstimate(terms.mean(axis=0), np.cov(terms.T) / n)
+        found["regressed", n] = RiseEstimate(draw, f[:n], "centred", 1).cells()
     return found
 
 
@@ -224,7 +227,7 @@ def main() -> None:
         started, tallies, settled = time.perf_counter(), {}, 0
         for image in images:
             settled += (rise if method == "rise" else lime)(classifier, image, arguments.seeds, tallies)
-        order = ("paper", "centred", "shipped", "until certain")
+        order = ("paper", "centred", "regressed", "shipped", "until certain")
         rows = [
             {"how": how, "passes": count, **tally.summary()}
             for (how, count), tally in sorted(tallies.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
