@@ -20,8 +20,8 @@ def name_problem(name: str) -> str | None:
     """What is wrong with the name of a task or model, as a clause after `the name`; None if it will do.
 
     A name has 1 to 100 characters and at most 200 bytes in UTF-8, no `/` and no `\\`, no leading dot, no space at its
-    ends, and nothing that `safe_text` would have to make visible: control codes, bidirectional overrides, zero-width
-    characters, lone surrogates (bytes that are not UTF-8).
+    ends, and nothing that `safe_text` would have to write otherwise: control codes, bidirectional overrides, zero-width
+    characters, lone surrogates (bytes that are not UTF-8), spaces other than the common one.
     """
     if not name:
         return "is empty"
@@ -30,7 +30,7 @@ def name_problem(name: str) -> str | None:
     if name.startswith("."):
         return "begins with a dot"
     if safe_text(name) != name:
-        return "has a character in it that cannot be seen"
+        return "has a character in it that cannot be seen, or the sign for one"
     if name != name.strip():
         return "begins or ends with a space"
     if len(name) > MOST_CHARACTERS or len(name.encode()) > MOST_BYTES:

@@ -195,8 +195,7 @@ def _reason(error: BundleError, model: Path) -> str:
     if error.subject is not None and Path(error.subject) != model:
         with contextlib.suppress(ValueError):  # elsewhere: then the error's own words name the place
             text = f"{Path(error.subject).relative_to(model)}: {text}"
-    text = safe_text(text)
-    return text if text.endswith("?") else f"{text}."
+    return safe_text(text if text.endswith("?") else f"{text}.")
 
 
 def task_names(folders: Sequence[Path]) -> list[str]:

@@ -2,54 +2,149 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import unicodedata
-
-_NAMED = {"\n": "␊", "\r": "␍", "\t": "␉", "\x1b": "␛", "\x7f": "␡"}
 
 # Cc controls, Cf format characters (bidi overrides, zero-width, tags), Cs lone surrogates, Zl/Zp separators,
 # Co private use (terminal fonts and Kitty's image placeholders live there), Cn unassigned.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"})
+
+# Letters and marks that are drawn as nothing, or as an empty space: fillers, joiners, variation selectors.
+_UNSEEN = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, 0xFFFC),
+            *range(0x180B, 0x1810),
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
+        ),
+    )
+)
+_SPACES = " \u3000"
+"""Spaces that are shown as they are: the common one, and the one of Chinese and Japanese, which is wider."""
+
+_PICTURES = frozenset(map(chr, (*range(0x2400, 0x2420), 0x2421)))
+"""Stand for controls here, so that those in the text itself must look otherwise."""
+
+_LOOKS_ESCAPED = re.compile("⟨(?=U\\+)")
+_LOOKS_CUT = re.compile("…[0-9a-f]")
+
+_MARKS = 4
+"""The most combining marks on a character."""
+
+
+class _Safe(str):
+    """Text that `safe_text` has made: making it safe again changes nothing."""
+
+    __slots__ = ()
 
 
 def safe_text(text: object, *, multiline: bool = False, limit: int | None = None) -> str:
     """Text in which nothing can act on a terminal, and different texts stay different to the eye.
 
     Control codes, bidirectional overrides, zero-width and format characters, private-use characters, unassigned code
-    points and lone surrogates are replaced by a visible form: the control picture where Unicode has one (`␛` for ESC),
-    else `⟨U+202E⟩`. More than four combining marks in a row are shown that way too, so that nothing is overprinted.
+    points, lone surrogates, spaces that look like others and characters drawn as nothing are replaced by a visible
+    form: the control picture where Unicode has one (`␛` for ESC), else `⟨U+202E⟩`. More than four combining marks in a
+    row are shown that way too, so that nothing is overprinted. What looks like such a form in the text itself is
+    written as `⟨U+241B⟩` and `⟨U+27E8⟩U+202E⟩`, so that no two one-line texts give the same. (Letters of different
+    scripts that look alike stay as they are.) What this function returned is returned unchanged.
     Markup is not touched: show the result with `markup=False` or through `rich.text.Text`.
 
     Args:
         text: anything; `str()` is taken of it.
         multiline: keep line feeds, and turn tabs into four spaces (descriptions). Otherwise one line results.
-        limit: the most characters to return; a longer text ends in `…`.
+        limit: the most characters to return; a longer text ends in `…`. For names see `safe_name`.
     """
-    source = str(text)
-    if limit is not None and len(source) > 4 * limit:
-        source = source[: 4 * limit]
+    if type(text) is _Safe and (multiline or "\n" not in text):
+        result: str = text
+    else:
+        source = str(text)
+        if limit is not None and len(source) > 2 * limit:
+            source = source[: 2 * limit]
+        result = _Safe(source if source.isascii() and source.isprintable() else _escaped(source, multiline=multiline))
+    if limit is not None and len(result) > limit:
+        result = _Safe(result[: max(limit - 1, 0)] + "…")
+    return result
+
+
+def safe_name(name: object, limit: int) -> str:
+    """A name made safe, in at most `limit` columns; different names stay different. See `safe_text` and `shorten`."""
+    return shorten(safe_text(name), limit)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Safe text in at most `limit` columns of a terminal: of a longer one, its beginning, a mark and its end.
+
+    The mark is `…` and hexadecimal digits of the text's SHA-256, so that two texts that differ only in what is left out
+    differ still; six digits, or as many as there is room for. A text that looks as if it were cut is marked likewise.
+    """
+    if limit < 1:
+        return ""
+    if _columns(text) <= limit and not _LOOKS_CUT.search(text):
+        return text
+    digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[: min(6, limit - 1)]
+    room = limit - 1 - len(digits) - 1
+    head = _start(text, max(room // 2, 0))
+    tail = _start(text[::-1], max(room - _columns(head), 0))[::-1] if limit >= 16 else ""
+    return _Safe(f"{head}…{digits}…{tail}" if tail else f"{head}…{digits}")
+
+
+def _escaped(source: str, *, multiline: bool) -> str:
     if multiline:
         source = source.replace("\r\n", "\n").replace("\t", "    ")
+    source = _LOOKS_ESCAPED.sub("⟨U+27E8⟩", source) if "⟨U+" in source else source
+    return "".join(_visible_forms(source, multiline=multiline))
+
+
+def _visible_forms(source: str, *, multiline: bool) -> list[str]:
     out: list[str] = []
     marks = 0
     for character in source:
+        if " " <= character <= "~":
+            marks = 0
+            out.append(character)
+            continue
         category = unicodedata.category(character)
         marks = marks + 1 if category in ("Mn", "Me") else 0
         if multiline and character == "\n":
             out.append(character)
-        elif category in _UNSAFE or marks > 4:
+        elif (
+            category in _UNSAFE
+            or marks > _MARKS
+            or (category == "Zs" and character not in _SPACES)
+            or character in _UNSEEN
+            or character in _PICTURES
+        ):
             out.append(_visible(character))
         else:
             out.append(character)
-    result = "".join(out)
-    if limit is not None and len(result) > limit:
-        result = result[: max(limit - 1, 0)] + "…"
-    return result
+    return out
 
 
 def _visible(character: str) -> str:
-    if character in _NAMED:
-        return _NAMED[character]
     code = ord(character)
     if code < 0x20:
         return chr(0x2400 + code)
-    return f"⟨U+{code:04X}⟩"
+    return "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
+
+
+def _columns(text: str) -> int:
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def _width(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _start(text: str, columns: int) -> str:
+    """As much of the beginning as fits."""
+    taken = 0
+    for index, character in enumerate(text):
+        taken += _width(character)
+        if taken > columns:
+            return text[:index]
+    return text

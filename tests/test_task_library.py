@@ -130,8 +130,16 @@ def test_names_are_compared_exactly_and_close_ones_suggested(
 @pytest.mark.parametrize(
     ("task", "model", "reason"),
     [
-        ("T", "a\nb", "The name of the model has a character in it that cannot be seen; rename its folder."),
-        ("T\u202e", "M", "The name of the task has a character in it that cannot be seen; rename its folder."),
+        (
+            "T",
+            "a\nb",
+            "The name of the model has a character in it that cannot be seen, or the sign for one; rename its folder.",
+        ),
+        (
+            "T\u202e",
+            "M",
+            "The name of the task has a character in it that cannot be seen, or the sign for one; rename its folder.",
+        ),
         ("T", "x" * 150, "The name of the model is longer than 100 characters or 200 bytes; rename its folder."),
     ],
 )

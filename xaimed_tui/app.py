@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Footer
 
-from engine.text import safe_text
+from engine.text import safe_name, safe_text
 from xaimed_tui import messages, palette
 from xaimed_tui.facade import Engine
 from xaimed_tui.jobs import Jobs
@@ -106,7 +106,7 @@ class XAIMedApp(App[int]):
             if name in self.available_themes:
                 return name
             if name:
-                self._problems.append(f"There is no theme {safe_text(name, limit=80)}; Ctrl+P lists all.")
+                self._problems.append(f"There is no theme {safe_name(name, 80)}; Ctrl+P lists all.")
         return DARK.name
 
     # The frame
@@ -297,7 +297,7 @@ class XAIMedApp(App[int]):
 
     def on_model_loading(self, message: messages.ModelLoading) -> None:
         """Say which network is being loaded."""
-        self.say(f"loading {safe_text(message.bundle.name, limit=30)}…")
+        self.say(f"loading {safe_name(message.bundle.name, 30)}…")
 
     def on_model_loaded(self, message: messages.ModelLoaded) -> None:
         """Take the network to the images."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.cells import CELL_NAMES, Cell
 from engine.explanation import METHOD_NAMES
-from engine.text import safe_text
+from engine.text import safe_name, safe_text
 
 LONG_LINE = 72
 """Characters from which a line of a description counts as broken for its length."""
@@ -18,7 +18,7 @@ METHOD_KEYS = {"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++"}
 
 def method_name(method: str) -> str:
     """What people call a method; a method that is not one of the four goes by its key."""
-    return METHOD_NAMES.get(method) or safe_text(method, limit=30)
+    return METHOD_NAMES.get(method) or safe_name(method, 30)
 
 
 def key_of(method: str) -> str:

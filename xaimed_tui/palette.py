@@ -12,7 +12,7 @@ from textual.app import SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from engine.text import safe_text
+from engine.text import safe_name, safe_text
 from xaimed_tui.fuzzy import fuzzy
 from xaimed_tui.names import path_text
 
@@ -51,12 +51,12 @@ def _plain(words: str) -> str:
 def places_to_go(app: XAIMedApp) -> Iterable[SystemCommand]:
     """Tasks and models, folders and images of late."""
     for task in app.selection.library:
-        name = safe_text(task.name, limit=60)
+        name = safe_name(task.name, 60)
         yield SystemCommand(f"Task: {name}", "Choose it and one of its models", partial(app.show_task, task.name))
         for model in task.models:
             about = "Load it" if model.usable else safe_text(model.reason, limit=80)
             load = partial(app.open_task, task.name, model.name)
-            yield SystemCommand(f"Model: {name} / {safe_text(model.name, limit=60)}", about, load)
+            yield SystemCommand(f"Model: {name} / {safe_name(model.name, 60)}", about, load)
     now = app.memory.now
     for folder in map(Path, now.folders):
         yield SystemCommand(f"Folder: {path_text(folder, WIDEST)}", "Show its images", partial(app.open_folder, folder))

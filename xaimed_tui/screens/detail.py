@@ -16,7 +16,7 @@ from textual.widgets import DataTable, Footer, Static
 from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.consensus import DEPENDENCE_NOTE
 from engine.explanation import METHODS
-from engine.text import safe_text
+from engine.text import safe_name, safe_text
 from xaimed_tui.names import cell_list, method_name, seconds_text
 from xaimed_tui.screens.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
@@ -100,7 +100,7 @@ class DetailScreen(Screen[str]):
     def _show(self) -> None:
         explanation = self._explanation
         name = "Agreement" if self._key == "agreement" else method_name(self._key)
-        image, target = safe_text(explanation.image.path.name, limit=60), safe_text(explanation.target, limit=40)
+        image, target = safe_name(explanation.image.path.name, 60), safe_name(explanation.target, 40)
         place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
         self.query_one("#title", Static).update(
             Content.assemble(

@@ -16,7 +16,7 @@ from textual.timer import Timer
 from engine.cells import CELLS
 from engine.diagnosis import probability_text
 from engine.explanation import METHOD_NAMES, METHODS
-from engine.text import safe_text
+from engine.text import safe_name, safe_text
 from xaimed_tui import messages
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.names import METHOD_KEYS
@@ -359,9 +359,9 @@ class ExplainView(Horizontal):
         if self.scene.diagnosis is None:
             return
         diagnosis = self.scene.diagnosis
-        rows = [Row("", f"the predicted class ({safe_text(diagnosis.predicted, limit=40)})")]
+        rows = [Row("", f"the predicted class ({safe_name(diagnosis.predicted, 40)})")]
         rows += [
-            Row(name, f"{safe_text(name, limit=40)}   {probability_text(value)} {level}")
+            Row(name, f"{safe_name(name, 40)}   {probability_text(value)} {level}")
             for name, value, level in zip(
                 diagnosis.classes, diagnosis.probabilities, diagnosis.confidences, strict=True
             )
@@ -385,9 +385,7 @@ class ExplainView(Horizontal):
         model = self.scene.model
         current = self.scene.layer or model.default_layer
         rows = [
-            Row(
-                layer.name, f"{safe_text(layer.name, limit=40)}   {layer.channels} maps of {layer.height}x{layer.width}"
-            )
+            Row(layer.name, f"{safe_name(layer.name, 40)}   {layer.channels} maps of {layer.height}x{layer.width}")
             for layer in model.layers
         ]
 

@@ -11,7 +11,7 @@ from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from engine.text import safe_text
+from engine.text import safe_name, safe_text
 from xaimed_tui import messages
 from xaimed_tui.names import reflow
 from xaimed_tui.widgets.image_view import ImageView
@@ -153,15 +153,15 @@ class SelectionView(Container):
         self._wish = (None, None)
         index = next((i for i, task in enumerate(self._tasks) if task.name == name), None)
         if index is None:
-            self.notify(f"There is no task {safe_text(name, limit=80)}.", severity="error", markup=False)
+            self.notify(f"There is no task {safe_name(name, 80)}.", severity="error", markup=False)
             return
         self.tasks.go_to(index)
         self._show_task()
         models = self._tasks[index].models
         entry = next((m for m in models if (m.name == model if model else m.usable)), None)
         if entry is None:
-            text = f"The task {safe_text(name, limit=80)} has no " + (
-                f"model {safe_text(model, limit=80)}." if model else "usable model."
+            text = f"The task {safe_name(name, 80)} has no " + (
+                f"model {safe_name(model, 80)}." if model else "usable model."
             )
             self.notify(text, severity="error", markup=False)
             return
@@ -358,7 +358,7 @@ def _facts(bundle: ModelBundle) -> list[str | tuple[str, str]]:
     height, width = bundle.input.size
     colour = "grey" if bundle.input.channels == 1 else "RGB"
     how = "of exactly this size" if bundle.input.exact_size else f"other sizes: {bundle.input.resize}"
-    classes = ", ".join(safe_text(name, limit=40) for name in bundle.output.classes or ()) or "not named"
+    classes = ", ".join(safe_name(name, 40) for name in bundle.output.classes or ()) or "not named"
     parts: list[str | tuple[str, str]] = [
         ("Input    ", "bold"),
         f"{height}x{width} {colour}, {how}",

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from engine.diagnosis import probability_text
-from engine.text import safe_text
+from engine.text import safe_name, safe_text
 
 if TYPE_CHECKING:
     from engine.diagnosis import Diagnosis
@@ -41,7 +41,7 @@ class DiagnosisPanel(Widget):
             return Content(self._words)
         diagnosis, width = self._diagnosis, max(self.content_size.width or self.container_size.width, 12)
         parts: list[str | tuple[str, str]] = [
-            (safe_text(diagnosis.predicted, limit=width), "bold $foreground"),
+            (safe_name(diagnosis.predicted, width), "bold $foreground"),
             (f"\n{diagnosis.confidence} confidence", "$primary"),
         ]
         for index, (name, value, level) in enumerate(
@@ -49,7 +49,7 @@ class DiagnosisPanel(Widget):
         ):
             right = f"{probability_text(value):>5} {level:<6}"
             mark = "▸" if name == self._target else " "
-            label = safe_text(name, limit=max(width - len(right) - 3, 4))
+            label = safe_name(name, max(width - len(right) - 3, 4))
             style = "bold $foreground" if index == diagnosis.index else "$text-muted"
             parts += [
                 (f"\n{mark}{label}{' ' * max(1, width - 1 - len(label) - len(right))}{right}", style),

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from engine.text import safe_text
+from engine.text import safe_name
 from xaimed_tui import messages
 from xaimed_tui.names import path_text
 from xaimed_tui.widgets.diagnosis_panel import DiagnosisPanel
@@ -169,6 +169,6 @@ class ImageSide(Vertical):
             choices.update("")
             return
         key = "bold $primary"
-        class_name = safe_text(target, limit=40) if target else "as predicted"
-        layer_name = safe_text(layer or model.default_layer, limit=40)
+        class_name = safe_name(target, 40) if target else "as predicted"
+        layer_name = safe_name(layer or model.default_layer, 40)
         choices.update(Content.assemble(("t", key), f" class {class_name}\n", ("y", key), f" layer {layer_name}"))

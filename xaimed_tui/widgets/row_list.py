@@ -19,6 +19,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Input
 
+from engine.text import shorten
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -226,7 +228,7 @@ class RowList(ScrollView, can_focus=True):
             style += self.get_component_rich_style("row--cursor", partial=True)
         # The cursor and the rows that cannot be used are told by a character too, not only by colour.
         mark = ("▸" if index == self._cursor else " ") + ("✕" if row.reason else row.mark)
-        label = row.label if len(row.label) + 3 <= width else _shorten(row.label, width - 3)
+        label = shorten(row.label, width - 3)
         return Strip([Segment(set_cell_size(f"{mark} {label}", width), style)], width)
 
 
@@ -290,11 +292,3 @@ class FilteredList(Vertical):
         self.query_one(Input).value = ""
         self.remove_class("-filtering")
         self.list.focus()
-
-
-def _shorten(label: str, width: int) -> str:
-    """Cut in the middle: names of one folder differ at their ends."""
-    if width < 8:
-        return label[: max(width, 0)]
-    head = (width - 1) // 3
-    return f"{label[:head]}…{label[len(label) - (width - 1 - head) :]}"
