@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,11 @@ from engine.diagnosis import Diagnosis
 from engine.errors import ImageError, Stopped
 from engine.explanation import METHODS, Explanation, Settings
 from engine.grid import GridStatistics, grid_statistics
-from engine.images.folder import ImageFile
 from engine.images.raster import MedicalImage
+from engine.images.watching import FolderChange
 from engine.progress import Progress
 from engine.saliency import SaliencyMap
 from engine.tasks import ModelEntry, Task
-from engine.text import safe_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,9 +127,12 @@ class FakeEngine:
         self._call("load", bundle.name)
         return FakeModel(bundle, classes=self.classes)
 
-    def list_images(self, folder: Path) -> tuple[ImageFile, ...]:
+    def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
         self._call("list_images", str(folder))
-        return tuple(ImageFile(folder / name, safe_text(name)) for name in self.names)
+        yield self.names
+
+    def watch_folder(self, folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
+        return iter(())
 
     def why_not_compliant(self, path: Path, bundle: ModelBundle) -> str:
         return self.refused.get(path.name, "")

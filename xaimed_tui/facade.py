@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
@@ -10,6 +10,8 @@ from engine import places
 from xaimed_tui.settings import AppSettings
 
 if TYPE_CHECKING:
+    import threading
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from engine.diagnosis import Diagnosis
     from engine.explanation import Explanation, Settings
     from engine.grid import GridStatistics
-    from engine.images.folder import ImageFile
     from engine.images.raster import MedicalImage
+    from engine.images.watching import FolderChange
     from engine.progress import ProgressCallback, StopSignal
     from engine.saliency import SaliencyMap
     from engine.tasks import Task
@@ -77,8 +79,11 @@ class Engine(Protocol):
     def load(self, bundle: ModelBundle) -> Model:
         """A network, ready to answer."""
 
-    def list_images(self, folder: Path) -> tuple[ImageFile, ...]:
-        """The files of an image folder, by name."""
+    def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
+        """The names of the images in a folder, as far as found; the last is whole."""
+
+    def watch_folder(self, folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
+        """What happens to a folder until `stop` is set."""
 
     def why_not_compliant(self, path: Path, bundle: ModelBundle) -> str:
         """Why a file cannot be fed to the network; empty if it can."""
@@ -164,11 +169,17 @@ class RealEngine:
         precision = cast("Precision", self._settings.precision)
         return Classifier.load(bundle, device=self._settings.device, precision=precision)
 
-    def list_images(self, folder: Path) -> tuple[ImageFile, ...]:
-        """See `engine.images.folder.list_images`."""
-        from engine.images.folder import list_images
+    def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
+        """See `engine.images.folder.scan_images`."""
+        from engine.images.folder import scan_images
 
-        return list_images(folder)
+        return scan_images(folder)
+
+    def watch_folder(self, folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
+        """See `engine.images.watching.watch_folder`."""
+        from engine.images.watching import watch_folder
+
+        return watch_folder(folder, stop)
 
     def why_not_compliant(self, path: Path, bundle: ModelBundle) -> str:
         """See `engine.images.compliance.why_not_compliant`."""

@@ -11,7 +11,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.diagnosis import Diagnosis
     from engine.explanation import Explanation, Settings
-    from engine.images.folder import ImageFile
     from engine.images.raster import MedicalImage
+    from engine.images.watching import FolderChange
     from engine.progress import Progress
     from engine.saliency import SaliencyMap
     from xaimed_tui.memory import Memory
@@ -46,7 +46,10 @@ PREVIEW_EVERY = 1 / 4
 COMPLIANCE_EVERY = 1 / 10
 """Seconds between two messages about the compliance of files."""
 
-_LANES = ("library", "tasks", "model", "picture", "folder", "image", "explain", "save", "memory")
+RELIST_AFTER = 1 / 2
+"""Seconds at least between two listings of a folder to which files are written."""
+
+_LANES = ("library", "tasks", "model", "picture", "folder", "compliance", "image", "explain", "save", "memory")
 
 _ORDER = {"gradcam": 0, "gradcam++": 1, "lime": 2, "rise": 3}
 """The quick methods first: a person who waits gets something to look at."""
@@ -232,32 +235,52 @@ class Jobs:
 
     # Folders and images
 
-    def list_folder(self, target: Widget, folder: Path, bundle: ModelBundle | None) -> int:
-        """List a folder, and find out which of its files can be fed to the network."""
-        self.withdraw("image", "explain")
+    def list_folder(self, target: Widget, folder: Path) -> int:
+        """List a folder, and go on telling what happens to it until another one is listed."""
+        self.withdraw("image", "explain", "compliance")
         ticket = self._ticket("folder")
 
         def work() -> None:
-            files = self._engine.list_images(folder)
-            self._post(target, ticket, messages.FolderListed(ticket.run, folder, files))
-            if bundle is not None:
-                self._find_compliance(target, ticket, files, bundle)
+            changes = self._engine.watch_folder(folder, ticket.withdrawn)
+            next(changes, None)  # what happens from here on is told
+            self._list(target, ticket, folder)
+            if ticket.withdrawn.is_set():
+                return
+            # No lane: it never comes to an end by itself.
+            watching = _Watching(self, target, ticket, folder, changes)
+            threading.Thread(target=watching.run, name="watch", daemon=True).start()
 
         self._lanes["folder"].put(lambda: self._guarded("folder", ticket, target, work))
         return ticket.run
 
-    def _find_compliance(self, target: Widget, ticket: Ticket, files: Iterable[ImageFile], bundle: ModelBundle) -> None:
-        found: dict[Path, str] = {}
-        posted = time.monotonic()
-        for file in files:
+    def _list(self, target: Widget, ticket: Ticket, folder: Path, *, growing: bool = True) -> None:
+        found: Sequence[str] | None = None
+        for names in self._engine.scan_images(folder):
             if ticket.withdrawn.is_set():
                 return
-            found[file.path] = self._engine.why_not_compliant(file.path, bundle)
-            if time.monotonic() - posted > COMPLIANCE_EVERY:
-                self._post(target, ticket, messages.ComplianceFound(ticket.run, found))
-                found, posted = {}, time.monotonic()
-        if found:
+            if found is not None and growing:
+                self._post(target, ticket, messages.FolderListed(ticket.run, folder, found, whole=False))
+            found = names
+        self._post(target, ticket, messages.FolderListed(ticket.run, folder, found or (), whole=True))
+
+    def judge(self, target: Widget, folder: Path, names: Sequence[str], bundle: ModelBundle) -> int:
+        """Find out which images of a folder can be fed to a network."""
+        ticket = self._ticket("compliance")
+
+        def work() -> None:
+            found: dict[str, str] = {}
+            posted = time.monotonic()
+            for name in names:
+                if ticket.withdrawn.is_set():
+                    return
+                found[name] = self._engine.why_not_compliant(folder / name, bundle)
+                if time.monotonic() - posted > COMPLIANCE_EVERY:
+                    self._post(target, ticket, messages.ComplianceFound(ticket.run, found))
+                    found, posted = {}, time.monotonic()
             self._post(target, ticket, messages.ComplianceFound(ticket.run, found))
+
+        self._lanes["compliance"].put(lambda: self._guarded("folder", ticket, target, work), alone=True)
+        return ticket.run
 
     def open_image(self, target: Widget, path: Path, bundle: ModelBundle | None, model: Model | None) -> int:
         """Read an image and, if there is a network, let it answer."""
@@ -324,6 +347,42 @@ class Jobs:
     def write_down(self, memory: Memory) -> None:
         """Write where one is."""
         self._lanes["memory"].put(memory.write, alone=True)
+
+
+@dataclass(eq=False)
+class _Watching:
+    """Watches a folder in a thread of its own, and lists it again when files came or went."""
+
+    jobs: Jobs
+    target: Widget
+    ticket: Ticket
+    folder: Path
+    changes: Iterator[FolderChange]
+
+    def run(self) -> None:
+        """Until the ticket is withdrawn."""
+        try:
+            for change in self.changes:
+                if not change.there:
+                    self._post(messages.FolderGone(self.ticket.run, self.folder))
+                if change.modified:
+                    self._post(messages.FilesModified(self.ticket.run, change.modified))
+                if change.listing:
+                    self._list_again()
+        except Exception as error:
+            log.exception("watching %s failed", safe_text(self.folder))
+            self.jobs._app.post_message(messages.FaultFound("watch", _fault_line(error), log_file()))
+
+    def _list_again(self) -> None:
+        begun = time.monotonic()
+        try:
+            self.jobs._list(self.target, self.ticket, self.folder, growing=False)
+        except XAIMedError as error:  # it went meanwhile, which the watching will say
+            log.warning("%s", error)
+        self.ticket.withdrawn.wait(max(RELIST_AFTER, 4 * (time.monotonic() - begun)))
+
+    def _post(self, message: Message) -> None:
+        Jobs._post(self.target, self.ticket, message)
 
 
 @dataclass(eq=False)

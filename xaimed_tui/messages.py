@@ -5,7 +5,7 @@ Every message of a job carries the `run` it belongs to; a receiver drops those o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from engine.diagnosis import Diagnosis
     from engine.explanation import Explanation
     from engine.grid import GridStatistics
-    from engine.images.folder import ImageFile
     from engine.images.raster import MedicalImage
     from engine.saliency import SaliencyMap
     from engine.tasks import Task
@@ -82,19 +81,40 @@ class PictureRead(Message):
 
 @dataclass
 class FolderListed(Message):
-    """The names of an image folder are known."""
+    """The names of an image folder are known, or, if it is not `whole` yet, some of them."""
 
     run: int
     folder: Path
-    files: tuple[ImageFile, ...]
+    names: Sequence[str]
+    whole: bool
+
+    def can_replace(self, message: Message) -> bool:
+        """A longer list makes an unread shorter one worthless."""
+        return isinstance(message, FolderListed) and message.run == self.run
+
+
+@dataclass
+class FilesModified(Message):
+    """Images of the folder have other content than before."""
+
+    run: int
+    names: frozenset[str]
+
+
+@dataclass
+class FolderGone(Message):
+    """The folder is not there any more; a `FolderListed` follows should it come back."""
+
+    run: int
+    folder: Path
 
 
 @dataclass
 class ComplianceFound(Message):
-    """For some files it is known whether they can be fed to the network; an empty reason means yes."""
+    """For some files, by name, it is known whether they can be fed to the network; an empty reason means yes."""
 
     run: int
-    reasons: Mapping[Path, str]
+    reasons: Mapping[str, str]
 
 
 @dataclass

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import heapq
 import os
 import stat
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +20,11 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 
+FIRST_AFTER = 0.1
+"""Seconds after which the first names are handed out."""
+
+_NEXT_AFTER = 0.5
+_PIECE = 4000
 _PROBES = 10_000
 _LISTED = SUFFIXES + DICOM_SUFFIXES
 
@@ -34,36 +43,76 @@ class ImageFile:
 
 
 def list_images(folder: Path) -> tuple[ImageFile, ...]:
-    """The images in a folder, in natural order: regular files with an image's suffix, and DICOM files.
-
-    DICOM files cannot be read yet; they are listed so that `why_not_compliant` can say so. Files without a suffix are
-    listed if they carry DICOM's mark at byte 128; after 10,000 such looks the others are listed unseen. Hidden files,
-    sub-folders, pipes, devices and links that lead nowhere are left out.
+    """The images in a folder, in natural order; see `scan_images`.
 
     Raises:
         ImageError: the folder is not there, is not a folder, or cannot be read.
     """
     names: list[str] = []
+    for names in scan_images(folder):  # noqa: B007 - the last is whole
+        pass
+    return tuple(ImageFile(folder / name, shown_name(name)) for name in names)
+
+
+def scan_images(folder: Path) -> Iterator[list[str]]:
+    """The names of the images in a folder: regular files with an image's suffix, and DICOM files.
+
+    DICOM files cannot be read yet; they are listed so that `why_not_compliant` can say so. Files without a suffix are
+    listed if they carry DICOM's mark at byte 128; after 10,000 such looks the others are listed unseen. Hidden files,
+    sub-folders, pipes, devices and links that lead nowhere are left out.
+
+    Yields:
+        The names found so far in natural order: after `FIRST_AFTER` seconds, then now and then; the last is whole.
+
+    Raises:
+        ImageError: the folder is not there, is not a folder, or cannot be read.
+    """
+    found: list[tuple[str, str]] = []
+    fresh: list[tuple[str, str]] = []
+    due = time.monotonic() + FIRST_AFTER
+    with _readable(folder), os.scandir(folder) as entries:
+        for name in _names(entries):
+            fresh.append(natural_key(name))
+            if len(fresh) % 64 == 0 and time.monotonic() > due:
+                begin = time.monotonic()
+                found, fresh = _merged(found, fresh), []
+                yield [key[1] for key in found]
+                now = time.monotonic()
+                due = now + max(_NEXT_AFTER, 4 * (now - begin))  # so that sorting takes a fifth of the time at most
+    yield [key[1] for key in _merged(found, fresh)]
+
+
+def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
     probes = 0
+    for entry in entries:
+        name = entry.name
+        if name.startswith("."):
+            continue
+        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - three times as fast as Path.suffix
+        if suffix and suffix not in _LISTED:
+            continue
+        try:
+            if not entry.is_file():
+                continue
+        except OSError:  # a link that cannot be followed
+            continue
+        if not suffix:
+            probes += 1
+            if probes <= _PROBES and not _is_dicom(entry.path):
+                continue
+        yield name
+
+
+def _merged(found: list[tuple[str, str]], fresh: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Both in order. Sorting keeps all other threads out: it is done in pieces, which a program merges."""
+    pieces = [sorted(fresh[start : start + _PIECE]) for start in range(0, len(fresh), _PIECE)]
+    return list(heapq.merge(found, *pieces)) if found or len(pieces) > 1 else [key for piece in pieces for key in piece]
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith("."):
-                    continue
-                suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - three times as fast as Path.suffix
-                if suffix and suffix not in _LISTED:
-                    continue
-                try:
-                    if not entry.is_file():
-                        continue
-                except OSError:  # a link that cannot be followed
-                    continue
-                if not suffix:
-                    probes += 1
-                    if probes <= _PROBES and not _is_dicom(entry.path):
-                        continue
-                names.append(name)
+        yield
     except FileNotFoundError as error:
         raise ImageError("there is no such folder", subject=folder, remedy="choose another folder") from error
     except NotADirectoryError as error:
@@ -75,11 +124,16 @@ def list_images(folder: Path) -> tuple[ImageFile, ...]:
             subject=folder,
             remedy="ask for permission to read it, or choose another folder",
         ) from error
-    names.sort(key=natural_key)
-    return tuple(ImageFile(folder / name, _shown(name)) for name in names)
 
 
-def _shown(name: str) -> str:
+def is_listed(name: str) -> bool:
+    """Whether a file of this name may be an image."""
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - as above
+    return not name.startswith(".") and (not suffix or suffix in _LISTED)
+
+
+def shown_name(name: str) -> str:
+    """A file's name, safe to show."""
     # Most names need nothing; this keeps 100,000 of them quick.
     return name if name.isascii() and name.isprintable() else safe_text(name)
 

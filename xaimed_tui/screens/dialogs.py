@@ -88,6 +88,7 @@ _DOING = {
     "model": "loading the network",
     "picture": "reading a model's picture",
     "folder": "reading the folder",
+    "watch": "watching the folder",
     "image": "looking at the image",
     "method": "making a saliency map",
     "save": "saving",

@@ -149,6 +149,19 @@ class ExplainView(Horizontal):
 
     def _open_folder(self) -> None:
         self._forget_image()
+        if (
+            self._folder is not None
+            and self._folder == self.side.folder
+            and self.scene.bundle
+            and not self.side.problem
+        ):
+            self.side.judge_by(self.scene.bundle)  # another network looks at the same images
+            self._show_everything()
+            if self._image_wanted is not None and self._image_wanted != self._path:
+                self.images.go_to(self._image_wanted)
+            elif self._path is not None:
+                self._open_image()
+            return
         self._path = None
         self.side.list_folder(self._folder, self.scene.bundle, at=self._image_wanted)
         self._show_everything()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,19 +12,23 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
+from textual.timer import Timer
 from textual.widgets import Static
 
 from engine.text import safe_name
 from xaimed_tui import messages
 from xaimed_tui.names import path_text
 from xaimed_tui.widgets.diagnosis_panel import DiagnosisPanel
-from xaimed_tui.widgets.row_list import FilteredList, Row, RowList
+from xaimed_tui.widgets.file_rows import FileRows
+from xaimed_tui.widgets.row_list import FilteredList, RowList
 
 if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.diagnosis import Diagnosis
-    from engine.images.folder import ImageFile
     from xaimed_tui.facade import Model
+
+LOOK_AFTER = 0.05
+"""Seconds after which the files that have come into view are judged."""
 
 CHOOSE_A_FOLDER = "f chooses a folder"
 
@@ -55,8 +60,12 @@ class ImageSide(Vertical):
         super().__init__(id=id)
         self._folder: Path | None = None
         self._run = 0
-        self._files: tuple[ImageFile, ...] = ()
-        self._reasons: dict[Path, str] = {}
+        self._judged = 0
+        self._bundle: ModelBundle | None = None
+        self._reasons: dict[str, str] = {}
+        self._rows = FileRows(Path(), (), self._reasons)
+        self._gone = False
+        self._judging: Timer | None = None
         self._pointed: Path | None = None
         self._at: Path | None = None
         self.problem = ""
@@ -81,27 +90,95 @@ class ImageSide(Vertical):
 
     # The folder
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder shown."""
+        return self._folder
+
     def list_folder(self, folder: Path | None, bundle: ModelBundle | None, *, at: Path | None = None) -> None:
         """Show a folder's images, judged by what the network takes, the cursor first `at` one; None shows none."""
-        self._folder, self._files, self._reasons, self._pointed, self.problem = folder, (), {}, None, ""
-        self._at = at
+        self._folder, self._bundle, self._at = folder, bundle, at
+        self._reasons, self._pointed, self._gone, self.problem = {}, None, False, ""
+        self._rows = FileRows(folder or Path(), (), self._reasons)
         if folder is None:
+            self._run = 0
             self.images.set_rows((), empty=CHOOSE_A_FOLDER)
         else:
             self.images.set_rows((), empty="reading the folder…")
-            self._run = self.app.jobs.list_folder(self, folder, bundle)  # type: ignore[attr-defined]
+            self._run = self.app.jobs.list_folder(self, folder)  # type: ignore[attr-defined]
+        self._show_folder()
+
+    def judge_by(self, bundle: ModelBundle) -> None:
+        """Judge the images shown by what another network takes."""
+        self._bundle = bundle
+        self._reasons.clear()
+        self._show_files()
+        self._judge()
         self._show_folder()
 
     def on_folder_listed(self, message: messages.FolderListed) -> None:
-        """Show the names."""
-        if message.run == self._run:
-            self._files = message.files
-            self._show_files(empty="no images in this folder")
+        """Show the names; files that have gone leave, files that came are judged."""
+        if message.run != self._run:
+            return
+        came_back, self._gone = self._gone, False
+        self._rows = FileRows(message.folder, message.names, self._reasons)
+        if message.whole and len(self._reasons) > len(message.names):
+            known = set(message.names)
+            for name in [name for name in self._reasons if name not in known]:
+                del self._reasons[name]
+        self._show_files(empty="no images in this folder" if message.whole else "reading the folder…")
+        if self._at is not None and (self.images.go_to(self._at) or message.whole):
+            self._at = None
+        if message.whole or not self._rows.all_judged:
+            self._judge()
+        self._show_folder()
+        if came_back:
+            self.notify("The folder is there again.", markup=False)
+
+    def on_files_modified(self, message: messages.FilesModified) -> None:
+        """What was found out about these files holds no more."""
+        if message.run != self._run:
+            return
+        refused = [name for name in message.names if self._reasons.pop(name, "")]
+        self._judge()
+        if refused:
+            self._show_files()
             self._show_folder()
+            if self._pointed is not None and self._pointed.name in refused:  # most likely it is complete only now
+                self.post_message(self.Pointed(self._pointed))
+
+    def on_folder_gone(self, message: messages.FolderGone) -> None:
+        """Say so; what was read of it stays."""
+        if message.run == self._run:
+            self._gone = True
+            self._show_folder()
+            words = f"{path_text(message.folder, 200)} is not there any more. What is shown was read before."
+            self.notify(words, title="The folder is gone", severity="warning", timeout=15, markup=False)
+
+    @on(RowList.Scrolled, "#images-list")
+    def _scrolled(self, message: RowList.Scrolled) -> None:
+        message.stop()
+        if not self._rows.all_judged and self._judging is None:
+            self._judging = self.set_timer(LOOK_AFTER, self._judge, name="judge")
+
+    def _judge(self) -> None:
+        """Find out about the images of which it is not known whether they can be used, as far as they matter now."""
+        if self._judging is not None:
+            self._judging.stop()
+            self._judging = None
+        if self._bundle is None or self._folder is None:
+            return
+        if self._rows.all_judged:
+            names: Sequence[str] = self._rows.names
+        else:
+            names = [row.key.name for row in self.images.in_view if isinstance(row.key, Path)]
+        if unknown := [name for name in names if name not in self._reasons]:
+            self._judged = self.app.jobs.judge(self, self._folder, unknown, self._bundle)  # type: ignore[attr-defined]
 
     def on_compliance_found(self, message: messages.ComplianceFound) -> None:
         """Grey what cannot be fed to the network."""
-        if message.run != self._run:
+        if message.run != self._judged:
+            message.stop()
             return
         self._reasons.update(message.reasons)
         if any(message.reasons.values()):
@@ -117,31 +194,29 @@ class ImageSide(Vertical):
 
     def reason_of(self, path: Path | None) -> str:
         """Why an image cannot be fed to the network, as far as known; empty if it can."""
-        return self._reasons.get(path, "") if path is not None else ""
+        return self._reasons.get(path.name, "") if path is not None else ""
 
     def refuse(self, path: Path, reason: str) -> None:
         """Grey an image of which it turned out only now that it cannot be used."""
-        self._reasons[path] = reason
+        self._reasons[path.name] = reason
         self._show_files()
         self._show_folder()
 
     def _show_files(self, empty: str | None = None) -> None:
-        self.images.set_rows(
-            (Row(file.path, file.name, reason=self._reasons.get(file.path, "")) for file in self._files),
-            empty=empty,
-            at=self._at,
-        )
+        self.images.set_rows(self._rows, empty=empty, at=self._at)
 
     def _show_folder(self) -> None:
-        width = 22 if self.screen.has_class("-slim") else 26 if self.screen.has_class("-medium") else 31
+        width = 22 if self.screen.has_class("-slim") else 25 if self.screen.has_class("-medium") else 31
         if self._folder is None:
             words = "No image folder yet"
+        elif self._gone:
+            words = f"the folder is gone:\n{path_text(self._folder, width)}"
         else:
-            total, bad = len(self._files), sum(1 for reason in self._reasons.values() if reason)
+            total, bad = len(self._rows), sum(1 for reason in self._reasons.values() if reason)
             counts = f"{total:,} images" if total != 1 else "1 image"
             if bad:
                 counts += f", {bad:,} not usable"
-            words = path_text(self._folder, width) + (f"\n{counts}" if self._files else "")
+            words = path_text(self._folder, width) + (f"\n{counts}" if total else "")
         self.query_one("#folder", Static).update(Content(words))
 
     @on(RowList.Highlighted, "#images-list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from rich.cells import set_cell_size
 from rich.segment import Segment
@@ -37,6 +37,46 @@ class Row:
     label: str
     reason: str = ""
     mark: str = " "
+
+
+class Rows(Protocol):
+    """Where a list takes its rows from; they are made when they are drawn."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def row(self, index: int) -> Row:
+        """One of them."""
+
+    def order(self, text: str) -> Sequence[int]:
+        """The rows to show, in order: those whose label contains a text, whatever its case."""
+
+    def find(self, key: Hashable) -> int | None:
+        """Which row has a key; None if there is none."""
+
+
+class FewRows:
+    """Rows that are there already; those that cannot be used come last."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = list(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, index: int) -> Row:
+        """See `Rows`."""
+        return self._rows[index]
+
+    def order(self, text: str) -> Sequence[int]:
+        """See `Rows`."""
+        folded = text.casefold()
+        matching = [index for index, row in enumerate(self._rows) if folded in row.label.casefold()]
+        return sorted(matching, key=lambda index: bool(self._rows[index].reason))
+
+    def find(self, key: Hashable) -> int | None:
+        """See `Rows`."""
+        return next((index for index, row in enumerate(self._rows) if row.key == key), None)
 
 
 class RowList(ScrollView, can_focus=True):
@@ -86,6 +126,17 @@ class RowList(ScrollView, can_focus=True):
             return self.list
 
     @dataclass
+    class Scrolled(Message):
+        """Other rows are in view."""
+
+        list: RowList
+
+        @property
+        def control(self) -> RowList:
+            """The list, for `@on(..., selector)`."""
+            return self.list
+
+    @dataclass
     class FilterAsked(Message):
         """The person wants to filter the list."""
 
@@ -98,8 +149,8 @@ class RowList(ScrollView, can_focus=True):
 
     def __init__(self, *, empty: str = "nothing here", id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._rows: list[Row] = []
-        self._shown: list[Row] = []
+        self._rows: Rows = FewRows(())
+        self._order: Sequence[int] = ()
         self._filter = ""
         self._cursor = 0
         self._empty = empty
@@ -107,52 +158,61 @@ class RowList(ScrollView, can_focus=True):
     # Content
 
     @property
-    def rows(self) -> Sequence[Row]:
-        """All rows, filtered out or not."""
-        return self._rows
-
-    @property
     def shown(self) -> Sequence[Row]:
         """The rows that pass the filter, in the order shown."""
-        return self._shown
+        return [self._rows.row(index) for index in self._order]
+
+    @property
+    def in_view(self) -> Sequence[Row]:
+        """The rows that are on the screen."""
+        first = round(self.scroll_y)
+        return [self._rows.row(index) for index in self._order[first : first + max(self.size.height, 1)]]
 
     @property
     def current(self) -> Row | None:
         """The row under the cursor."""
-        return self._shown[self._cursor] if self._shown else None
+        return self._rows.row(self._order[self._cursor]) if self._order else None
 
-    def set_rows(self, rows: Iterable[Row], *, empty: str | None = None, at: Hashable = None) -> None:
-        """Show other rows; the cursor stays on the row of the same key if that is still there, else goes to `at`."""
-        self._rows = list(rows)
+    def set_rows(self, rows: Iterable[Row] | Rows, *, empty: str | None = None, at: Hashable = None) -> None:
+        """Show other rows.
+
+        The cursor stays on the row of the same key; where that has gone, on the place where it was; and if there was
+        none, it goes to the row of the key `at`.
+        """
+        before = self.current
+        self._rows = FewRows(rows) if isinstance(rows, Iterable) else rows
         if empty is not None:
             self._empty = empty
-        self._show(at)
+        self._show(before, at)
 
     def set_filter(self, text: str) -> None:
         """Show only the rows whose label contains a text, whatever its case."""
-        self._filter = text.casefold()
-        self._show()
+        self._filter = text
+        self._show(self.current)
 
     def go_to(self, key: Hashable) -> bool:
         """Put the cursor on the row of a key; False if there is none."""
-        for index, row in enumerate(self._shown):
-            if row.key == key:
-                self._move_to(index)
-                return True
-        return False
+        place = self._place(key)
+        if place is not None:
+            self._move_to(place)
+        return place is not None
 
-    def _show(self, at: Hashable = None) -> None:
-        before = self.current
+    def _place(self, key: Hashable) -> int | None:
+        index = self._rows.find(key)
+        try:
+            return None if index is None else self._order.index(index)
+        except ValueError:  # filtered out
+            return None
+
+    def _show(self, before: Row | None, at: Hashable = None) -> None:
+        self._order = self._rows.order(self._filter)
         key = at if before is None else before.key
-        matching = [row for row in self._rows if self._filter in row.label.casefold()] if self._filter else self._rows
-        self._shown = [row for row in matching if not row.reason] + [row for row in matching if row.reason]
-        self._cursor = 0
-        if key is not None:
-            for index, row in enumerate(self._shown):
-                if row.key == key:
-                    self._cursor = index
-                    break
-        self.virtual_size = Size(max(self.container_size.width, 1), len(self._shown))
+        place = None if key is None else self._place(key)
+        if place is None:
+            # A row that has gone leaves its place to the next one; a filter begins at its first match.
+            place = 0 if self._filter or before is None else min(self._cursor, max(len(self._order) - 1, 0))
+        self._cursor = place
+        self.virtual_size = Size(max(self.container_size.width, 1), len(self._order))
         self.refresh()
         after = self.current
         if (before is None) != (after is None):
@@ -160,12 +220,23 @@ class RowList(ScrollView, can_focus=True):
         if (after and after.key) != (before and before.key):
             self.post_message(self.Highlighted(self, after))
         self.call_after_refresh(self._keep_visible)
+        self.post_message(self.Scrolled(self))
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Tell which rows are in view."""
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self.post_message(self.Scrolled(self))
+
+    def on_resize(self) -> None:
+        """More or fewer rows are in view."""
+        self.post_message(self.Scrolled(self))
 
     # Movement
 
     def _move_to(self, index: int) -> None:
-        index = max(0, min(index, len(self._shown) - 1))
-        if self._shown and index != self._cursor:
+        index = max(0, min(index, len(self._order) - 1))
+        if self._order and index != self._cursor:
             self._cursor = index
             self._keep_visible()
             self.refresh()
@@ -184,7 +255,7 @@ class RowList(ScrollView, can_focus=True):
 
     def action_end(self, side: int) -> None:
         """Move the cursor to the first or last row."""
-        self._move_to(len(self._shown) - 1 if side > 0 else 0)
+        self._move_to(len(self._order) - 1 if side > 0 else 0)
 
     def action_choose(self) -> None:
         """Choose the row under the cursor."""
@@ -193,7 +264,7 @@ class RowList(ScrollView, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """An empty list cannot be filtered."""
-        return bool(self._rows) if action == "filter" else True
+        return len(self._rows) > 0 if action == "filter" else True
 
     def action_filter(self) -> None:
         """Ask for a filter."""
@@ -202,7 +273,7 @@ class RowList(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """The first click moves the cursor, a click on the cursor chooses."""
         index = event.y + round(self.scroll_y)
-        if index < len(self._shown):
+        if index < len(self._order):
             if index == self._cursor and event.chain > 1:
                 self.action_choose()
             else:
@@ -215,12 +286,12 @@ class RowList(ScrollView, can_focus=True):
         width = self.scrollable_content_region.width
         index = y + round(self.scroll_y)
         base = self.rich_style
-        if not self._shown:
+        if not self._order:
             style = base + Style(italic=True, dim=True)
             return Strip([Segment(set_cell_size(f" {self._empty}" if y == 0 else "", width), style)], width)
-        if index >= len(self._shown):
+        if index >= len(self._order):
             return Strip.blank(width, base)
-        row = self._shown[index]
+        row = self._rows.row(self._order[index])
         style = base
         if row.reason:
             style += self.get_component_rich_style("row--unusable", partial=True)
