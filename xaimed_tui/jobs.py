@@ -282,13 +282,17 @@ class Jobs:
         self._lanes["compliance"].put(lambda: self._guarded("folder", ticket, target, work), alone=True)
         return ticket.run
 
-    def open_image(self, target: Widget, path: Path, bundle: ModelBundle | None, model: Model | None) -> int:
-        """Read an image and, if there is a network, let it answer."""
+    def open_image(
+        self, target: Widget, path: Path, bundle: ModelBundle | None, model: Model | None, *, known: str | None = None
+    ) -> int:
+        """Read an image and, if there is a network, let it answer; say nothing if its digest is the one `known`."""
         self.withdraw("explain")
         ticket = self._ticket("image")
 
         def work() -> None:
             image = self._engine.read(path)
+            if image.sha256 == known:
+                return
             self._post(target, ticket, messages.ImageRead(ticket.run, image, self._engine.view(image, bundle)))
             if model is not None and not ticket.withdrawn.is_set():
                 diagnosis = self._engine.diagnose(model, image)

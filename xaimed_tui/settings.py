@@ -94,6 +94,10 @@ class AppSettings:
         0, _samples(100), "N", "samples of LIME, at most; 0: as many as the model says, else 1,000"
     )
 
+    memory: int = _setting(
+        256, _whole(0, 1_000_000), "MB", "for the last images and their maps, so that going back is instant"
+    )
+
     @property
     def animated(self) -> bool:
         """Whether anything on the screen moves by itself."""

@@ -18,6 +18,7 @@ from engine.diagnosis import probability_text
 from engine.explanation import METHOD_NAMES, METHODS
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages
+from xaimed_tui.kept import Kept, Known
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.names import METHOD_KEYS
 from xaimed_tui.scene import DISPLAYS, Scene
@@ -73,6 +74,7 @@ class ExplainView(Horizontal):
         self._folder_chosen = folder is not None
         self._path: Path | None = None
         self._results: Path | None = None  # the folder written to last: the next image goes there too
+        self._kept = Kept(0)
         self._image_run = 0
         self._settling: Timer | None = None
         self._moved_at = float("-inf")
@@ -84,6 +86,7 @@ class ExplainView(Horizontal):
 
     def on_mount(self) -> None:
         """Say what to do first; open the folder of the command line."""
+        self._kept = Kept(1_000_000 * self.app.settings.memory)  # type: ignore[attr-defined]
         if self._folder is not None:
             self.side.list_folder(self._folder, None, at=self._image_wanted)
         self._show_everything()
@@ -187,7 +190,11 @@ class ExplainView(Horizontal):
         self._moved_at = now
 
     def _forget_image(self) -> None:
-        """Nothing of the image before may be drawn from here on."""
+        """Nothing of the image before may be drawn from here on; what is known of it is kept."""
+        scene = self.scene
+        if scene.image is not None and scene.pixels is not None and scene.diagnosis is not None:
+            known = Known(scene.image, scene.pixels, scene.diagnosis, scene.explanation)
+            self._kept.keep(self._key(scene.image.path), known)
         self.jobs.withdraw("image")
         self.scene.forget_image()
         self.wall.forget()
@@ -199,12 +206,34 @@ class ExplainView(Horizontal):
         self._image_wanted = self._path
         self.app.remember_place(self._folder, self._path)  # type: ignore[attr-defined]
         model = None if self.side.reason_of(self._path) else self.scene.model
-        self._image_run = self.jobs.open_image(self, self._path, self.scene.bundle, model)
+        known = None if model is None else self._kept.get(self._key(self._path))
+        if known is not None:
+            self._show_known(known)
+        digest = None if known is None else known.image.sha256  # the file may be another one by now
+        self._image_run = self.jobs.open_image(self, self._path, self.scene.bundle, model, known=digest)
+
+    def _key(self, path: Path) -> tuple[object, ...]:
+        """What an explanation depends on, besides the pixels."""
+        scene = self.scene
+        return path, None if scene.bundle is None else scene.bundle.digest, scene.target, scene.layer
+
+    def _show_known(self, known: Known) -> None:
+        scene = self.scene
+        scene.image, scene.pixels, scene.diagnosis = known.image, known.pixels, known.diagnosis
+        if known.explanation is not None:
+            self.wall.restore(known.explanation)
+        self._show_everything()
+        self.refresh_bindings()
 
     def on_image_read(self, message: messages.ImageRead) -> None:
         """Show the image while the network thinks."""
         if message.run != self._image_run or message.image.path != self._path:
             return
+        if self.scene.image is not None:  # what was known is of another content
+            self._kept.drop(self._key(self._path))
+            self.scene.forget_image()
+            self.wall.forget()
+            self.wall.show_all()
         self.scene.image, self.scene.pixels = message.image, message.view
         self._show_answer()
         self.wall.show_card("original")

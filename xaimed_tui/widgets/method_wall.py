@@ -17,6 +17,7 @@ from xaimed_tui.widgets.wall import Wall
 
 if TYPE_CHECKING:
     from engine.cells import Cell
+    from engine.explanation import Explanation
     from xaimed_tui.jobs import Jobs, Subject
     from xaimed_tui.scene import Scene
 
@@ -59,6 +60,16 @@ class MethodWall(Wall):
         self.jobs.withdraw("explain")
         self.subject = self._scene.explanation = None
         self.runs = {method: MethodRun(method) for method in self.runs}
+        self._changed()
+
+    def restore(self, explanation: Explanation) -> None:
+        """Show maps that were made before."""
+        self._scene.explanation = explanation
+        for method, made in explanation.maps.items():
+            statistics = explanation.statistics[method]
+            self.runs[method] = MethodRun(method, "done", map=made, statistics=statistics)
+        for method, reason in explanation.failures.items():
+            self.runs[method] = MethodRun(method, "failed", reason=safe_text(reason))
         self._changed()
 
     def start(self, methods: Iterable[str]) -> None:
