@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from engine.errors import Stopped, XAIMedError
 from engine.text import safe_text
@@ -128,6 +129,13 @@ class Jobs:
         self._tickets: dict[str, Ticket] = {}
         self._lanes = {name: Lane(app, name) for name in _LANES}
         self._subject: Subject | None = None
+        self._siblings: WeakSet[Jobs] = WeakSet()
+
+    def sibling(self) -> Jobs:
+        """Jobs on the same engine with lanes and tickets of their own: their work withdraws nothing of these ones'."""
+        jobs = Jobs(self._app, self._engine, clock=self.clock)
+        self._siblings.add(jobs)
+        return jobs
 
     # Tickets
 
@@ -149,6 +157,8 @@ class Jobs:
         """Ask all work to end, when the app is left."""
         self.withdraw(*list(self._tickets))
         self.stop_methods()
+        for jobs in self._siblings:
+            jobs.stop_everything()
 
     def _guarded(self, what: str, ticket: Ticket, target: Widget | App[int], work: Callable[[], None]) -> None:
         """Run a job's work and turn what it raises into a message."""

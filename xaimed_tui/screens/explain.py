@@ -62,6 +62,7 @@ class ExplainView(Horizontal):
         Binding("t", "target", "Class"),
         Binding("y", "layer", "Layer"),
         Binding("n", "numbers", "Numbers"),
+        Binding("b", "beside", "Beside"),
         Binding("w", "save", "Save"),
         Binding("escape", "back", "Back", show=False),
     ]
@@ -304,7 +305,7 @@ class ExplainView(Horizontal):
         match action:
             case "explain_all":
                 return answered and bool(self.wall.unfinished())
-            case "explain" | "target":
+            case "explain" | "target" | "beside":
                 return answered
             case "stop":
                 return self.wall.busy
@@ -440,6 +441,12 @@ class ExplainView(Horizontal):
         about = "Grad-CAM and Grad-CAM++ look here. Early layers show detail, late ones meaning."
         self.app.push_screen(ChooseDialog("Layer of the CAMs", about, rows, current), chosen)
 
+    def action_beside(self) -> None:
+        """Compare with another class or another network on this image."""
+        from xaimed_tui.screens.beside import open_beside
+
+        open_beside(self.app, self.scene, self.runs, self.wall.active)  # type: ignore[arg-type]
+
     def action_save(self) -> None:
         """Write what was made."""
         from xaimed_tui.screens.save import DEFAULT_FOLDER, SaveDialog
@@ -474,6 +481,7 @@ class ExplainView(Horizontal):
                 name = METHOD_NAMES[method]
                 yield SystemCommand(f"Explain with {name}", "one map", partial(self.action_explain, method))
             yield SystemCommand("Choose the class to explain", "t", self.action_target)
+            yield SystemCommand("Side by side with another class or network", "b", self.action_beside)
         if self.scene.model is not None:
             yield SystemCommand("Choose the layer of the CAMs", "y", self.action_layer)
         if self.scene.explanation is not None:

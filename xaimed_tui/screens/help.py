@@ -44,7 +44,15 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("o", "overlay, map alone, cells"),
         ("n", "one cell in all pictures, with its numbers; arrows or the mouse choose it"),
         ("t y", "class to explain, layer of the CAMs"),
+        ("b", "side by side with another class or network"),
         ("w", "save"),
+        ("Esc", "back"),
+    ),
+    "side-by-side": (
+        ("← →", "the other methods, the agreement"),
+        ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
+        ("s", "stop what runs on both sides; the maps so far are kept"),
+        ("Tab", "to the words, to scroll them"),
         ("Esc", "back"),
     ),
     "detail": (
@@ -97,9 +105,12 @@ class HelpScreen(ModalScreen[None]):
         from textual.widgets import ContentSwitcher
 
         from xaimed_tui.screens.detail import DetailScreen
+        from xaimed_tui.screens.side_by_side import SideBySideScreen
 
         if isinstance(self._behind, DetailScreen):
             here = "detail"
+        elif isinstance(self._behind, SideBySideScreen):
+            here = "side-by-side"
         else:
             switchers = self._behind.query(ContentSwitcher)
             here = (switchers.first().current or "home") if switchers else "home"

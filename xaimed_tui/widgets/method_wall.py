@@ -7,28 +7,27 @@ from typing import TYPE_CHECKING
 
 from engine.explanation import METHODS
 from engine.text import safe_text
-from xaimed_tui import messages
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.screens.cards import show_agreement, show_method, show_original, show_progress
 from xaimed_tui.widgets.card import Card
 from xaimed_tui.widgets.cell_keys import neighbour
+from xaimed_tui.widgets.hearing import HearsMethods
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.wall import Wall
 
 if TYPE_CHECKING:
     from engine.cells import Cell
     from engine.explanation import Explanation
-    from xaimed_tui.jobs import Jobs, Subject
+    from xaimed_tui.jobs import Jobs
     from xaimed_tui.scene import Scene
 
 
-class MethodWall(Wall):
+class MethodWall(HearsMethods, Wall):
     """The cards of one scene, and the state of every method on it."""
 
     def __init__(self, scene: Scene, *, methods: Sequence[str] = METHODS, id: str | None = None) -> None:
         super().__init__(methods, id=id)
         self._scene = scene
-        self.subject: Subject | None = None
         self.runs = {method: MethodRun(method) for method in methods}
 
     def on_mount(self) -> None:
@@ -39,11 +38,6 @@ class MethodWall(Wall):
     def jobs(self) -> Jobs:
         """The app's background work."""
         return self.app.jobs  # type: ignore[attr-defined,no-any-return]
-
-    @property
-    def busy(self) -> bool:
-        """Whether a method works or waits."""
-        return any(run.busy for run in self.runs.values())
 
     def unfinished(self) -> list[str]:
         """The methods without a whole map."""
@@ -113,54 +107,21 @@ class MethodWall(Wall):
 
     # Hearing
 
-    def _run_of(self, message: messages.OfMethod) -> MethodRun | None:
-        """The state that a message is about; None if the message is stale."""
-        if self.subject is None or message.run != self.subject.ticket.run:
-            return None
-        return self.runs[message.method]
-
-    def on_method_started(self, message: messages.MethodStarted) -> None:
-        """A method is at work."""
-        if (run := self._run_of(message)) is not None:
-            run.state, run.since = "running", self.jobs.clock()
-            self.show_card(run.method)
-
-    def on_method_advanced(self, message: messages.MethodAdvanced) -> None:
-        """A method has come further."""
-        if (run := self._run_of(message)) is not None and run.busy:
-            run.done, run.total = message.done, message.total
-            self._show_progress(run)
-
-    def on_map_sharpened(self, message: messages.MapSharpened) -> None:
-        """A running method has a better map."""
-        if (run := self._run_of(message)) is not None and run.busy:
-            run.map, run.statistics = message.map, message.statistics
-            self.show_card(run.method)
-
-    def on_map_finished(self, message: messages.MapFinished) -> None:
-        """A method has ended with a map."""
-        if (run := self._run_of(message)) is None:
-            return
-        explanation = self._scene.explanation = message.explanation
-        run.state = "done"
-        run.map, run.statistics = explanation.maps[run.method], explanation.statistics[run.method]
+    def run_changed(self, run: MethodRun) -> None:
+        """Show the method's card."""
         self.show_card(run.method)
+
+    def run_advanced(self, run: MethodRun) -> None:
+        """Show the words of the method's card."""
+        show_progress(self.card(run.method), run, self._scene, self.jobs.clock())
+
+    def explained(self, explanation: Explanation) -> None:
+        """Count anew where the methods agree."""
+        self._scene.explanation = explanation
         self.show_card("agreement")
-        self._changed()
 
-    def on_method_stopped(self, message: messages.MethodStopped) -> None:
-        """A method was stopped before it had anything."""
-        if self._run_of(message) is not None:
-            self._ended(MethodRun(message.method, "stopped"))
-
-    def on_method_failed(self, message: messages.MethodFailed) -> None:
-        """A method could not make its map."""
-        if self._run_of(message) is not None:
-            self._ended(MethodRun(message.method, "failed", reason=safe_text(message.reason)))
-
-    def _ended(self, run: MethodRun) -> None:
-        self.runs[run.method] = run
-        self.show_card(run.method)
+    def run_ended(self) -> None:
+        """Other things can be done now."""
         self._changed()
 
     def _changed(self) -> None:
@@ -217,10 +178,7 @@ class MethodWall(Wall):
         else:
             show_method(card, self.runs[key], self._scene, self.jobs.clock())
 
-    def _show_progress(self, run: MethodRun) -> None:
-        show_progress(self.card(run.method), run, self._scene, self.jobs.clock())
-
     def _tick(self) -> None:
         for run in self.runs.values():
             if run.state == "running":
-                self._show_progress(run)
+                self.run_advanced(run)

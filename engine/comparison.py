@@ -1,0 +1,62 @@
+"""Two maps of one image beside each other: the cells that both mark, and where they differ.
+
+A cell whose place among a map's three is not settled is never counted for or against anything: it may differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.cells import CELLS, TOP, Cell
+
+if TYPE_CHECKING:
+    from engine.explanation import Explanation
+    from engine.grid import GridStatistics
+
+SHARED_BY_CHANCE = TOP * TOP / len(CELLS)
+"""How many cells two choices of three of nine share on average if neither knows of the other: 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellComparison:
+    """What two maps say of the nine cells.
+
+    Attributes:
+        shared: cells that are among the three of both maps, for certain.
+        only_first, only_second: cells that are for certain among the three of one map, and not of the other.
+        unsettled: cells whose place is not settled in at least one of the maps: nothing is said of them.
+        constant: whether one of the maps is constant and marks nothing, so that there is nothing to compare.
+    """
+
+    shared: tuple[Cell, ...] = ()
+    only_first: tuple[Cell, ...] = ()
+    only_second: tuple[Cell, ...] = ()
+    unsettled: tuple[Cell, ...] = ()
+    constant: bool = False
+
+
+def compare_cells(first: GridStatistics, second: GridStatistics) -> CellComparison:
+    """Compare the three cells of two maps of the same part of one image."""
+    if not first.top or not second.top:
+        return CellComparison(constant=True)
+    settled = [cell for cell in CELLS if cell not in first.ties and cell not in second.ties]
+    return CellComparison(
+        shared=tuple(cell for cell in settled if cell in first.top and cell in second.top),
+        only_first=tuple(cell for cell in settled if cell in first.top and cell not in second.top),
+        only_second=tuple(cell for cell in settled if cell not in first.top and cell in second.top),
+        unsettled=tuple(cell for cell in CELLS if cell not in settled),
+    )
+
+
+def why_not_comparable(first: Explanation, second: Explanation) -> str:
+    """Why the cells of two explanations do not lie on the same part of one image; empty if they do."""
+    if first.image.sha256 != second.image.sha256:
+        return "These are two images."
+    if first.view.shape[:2] != second.view.shape[:2]:
+        (one, two), (three, four) = first.view.shape[:2], second.view.shape[:2]
+        return (
+            f"The networks see different parts of the image ({two}x{one} and {four}x{three} pixels), so their cells "
+            "are not the same places and are not compared."
+        )
+    return ""

@@ -1,0 +1,69 @@
+"""What two maps share, worked out by hand; a cell that is not settled is never counted for or against anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from factories import make_explanation, make_image, make_map
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.cells import CELLS
+from engine.comparison import SHARED_BY_CHANCE, CellComparison, compare_cells, why_not_comparable
+from engine.grid import GridStatistics, grid_statistics
+
+
+def statistics(top: tuple[tuple[int, int], ...], ties: tuple[tuple[int, int], ...] = ()) -> GridStatistics:
+    table = np.zeros((3, 3))
+    return GridStatistics(table, table, table, table, table, top=top, certain=bool(top) and not ties, ties=ties)
+
+
+def test_cells_of_both_of_one_and_of_the_other_are_told_apart() -> None:
+    first, second = statistics(((0, 0), (0, 1), (0, 2))), statistics(((0, 1), (0, 2), (2, 2)))
+    assert compare_cells(first, second) == CellComparison(
+        shared=((0, 1), (0, 2)), only_first=((0, 0),), only_second=((2, 2),)
+    )
+
+
+def test_a_cell_that_is_not_settled_in_one_map_is_neither_shared_nor_a_difference() -> None:
+    first = statistics(((0, 0), (0, 1), (0, 2)), ties=((0, 2), (1, 1)))
+    second = statistics(((0, 1), (0, 2), (1, 1)))
+    assert compare_cells(first, second) == CellComparison(
+        shared=((0, 1),), only_first=((0, 0),), unsettled=((0, 2), (1, 1))
+    )
+
+
+def test_a_constant_map_leaves_nothing_to_compare() -> None:
+    constant = grid_statistics(make_map("gradcam", constant=True))
+    assert compare_cells(constant, statistics(((0, 0), (0, 1), (0, 2)))).constant
+
+
+def test_two_random_choices_of_three_cells_share_one_on_average() -> None:
+    from itertools import combinations
+
+    choices = list(combinations(CELLS, 3))
+    shared = [len(set(choices[0]) & set(other)) for other in choices]
+    assert sum(shared) / len(shared) == SHARED_BY_CHANCE == 1.0
+
+
+cells = st.permutations(CELLS)
+
+
+@given(cells, cells, st.sets(st.sampled_from(CELLS)), st.sets(st.sampled_from(CELLS)))
+def test_no_cell_is_said_to_be_two_things_and_swapping_the_maps_swaps_the_answer(one, two, ties, other_ties) -> None:
+    first, second = statistics(tuple(one[:3]), tuple(ties)), statistics(tuple(two[:3]), tuple(other_ties))
+    made, swapped = compare_cells(first, second), compare_cells(second, first)
+    parts = [*made.shared, *made.only_first, *made.only_second, *made.unsettled]
+    assert len(parts) == len(set(parts))
+    assert set(made.unsettled) == ties | other_ties
+    assert swapped == replace(made, only_first=made.only_second, only_second=made.only_first)
+
+
+def test_cells_of_two_images_or_of_different_parts_of_one_are_not_compared() -> None:
+    image = make_image(height=48, width=60)
+    whole, centre = make_explanation(image), make_explanation(image, view=np.zeros((48, 48, 3), dtype=np.uint8))
+    assert why_not_comparable(whole, whole) == ""
+    assert "60x48 and 48x48 pixels" in why_not_comparable(whole, centre)
+    other = make_explanation(make_image(height=48, width=60, channels=1))
+    assert why_not_comparable(whole, other) == "These are two images."
