@@ -124,7 +124,7 @@ def _explained(error: OSError | ValueError) -> tuple[str, str | None]:
         case ValueError():
             return "this is not a valid path", "check the path"
         case _:
-            return f"it cannot be read: {(error.strerror or str(error)).lower()}", None
+            return f"it cannot be read: {(error.strerror or str(error)).lower()}", "copy it to another place"
 
 
 def _kind(mode: int) -> tuple[str, str]:

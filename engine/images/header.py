@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from engine.errors import ImageError
 from engine.files import UnusableFileError, open_regular
+from engine.images.watched import PIECE, TooMuchWorkError, WatchedFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 
 DICOM_REASON = "DICOM files cannot be read yet"
 EXPORT = "export the image as PNG or TIFF"
+SMALLER = "export a smaller part of the image"
 
 _DEPTHS = "8 or 16 bit grey or RGB"
 _GREY_OR_RGB = f"convert it to {_DEPTHS}"
@@ -51,10 +53,12 @@ class Limits:
     Attributes:
         bytes: the most bytes a file may have.
         pixels: the most pixels (height times width) a picture may have. Pillow itself refuses more than 178 million.
+        seconds: the most processor time that decoding may take; the largest pictures that are read take a tenth of it.
     """
 
     bytes: int = 256 * 10**6
     pixels: int = 64 * 10**6
+    seconds: float = 30.0
 
 
 DEFAULT_LIMITS = Limits()
@@ -117,7 +121,7 @@ def check_bytes(size: int, path: Path, limits: Limits) -> None:
         raise ImageError(
             f"the file has {size:,} bytes; at most {limits.bytes:,} are read",
             subject=path,
-            remedy="export a smaller part of the image",
+            remedy=SMALLER,
         )
 
 
@@ -133,13 +137,13 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
     Raises:
         ImageError: not a picture of an allowed format and kind, or beyond the limits.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageFile, UnidentifiedImageError
 
     _load_plugins()
     start = file.read(512)
     file.seek(0)
     try:
-        picture = Image.open(file, formats=FORMATS)
+        picture = Image.open(cast("BinaryIO", WatchedFile(file, size, limits.seconds)), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise _unknown(start, path) from error
     except Image.DecompressionBombError as error:
@@ -147,6 +151,8 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
     except Exception as error:  # a decoder given hostile bytes may raise anything; none of it is our fault
         raise damaged(error, path) from error
     try:
+        if isinstance(picture, ImageFile.ImageFile):
+            picture.decodermaxblock = PIECE
         return picture, _examined(picture, start, size, path, limits)
     except ImageError:
         raise
@@ -177,6 +183,8 @@ def damaged(error: Exception, path: Path) -> ImageError:
     """The error for a file on which a decoder gave up."""
     if isinstance(error, MemoryError):
         return ImageError("there is not enough memory to decode it", subject=path, remedy="export a smaller image")
+    if isinstance(error, TooMuchWorkError):
+        return ImageError(str(error), subject=path, remedy="save it again, as an ordinary PNG")
     reason = str(error).strip().rstrip(".")
     return ImageError(
         f"the file is damaged or incomplete ({reason or type(error).__name__})",
@@ -277,7 +285,7 @@ def _too_large(pixels: str, path: Path, limits: Limits) -> ImageError:
     return ImageError(
         f"the picture has {pixels} pixels; at most {limits.pixels:,} are read",
         subject=path,
-        remedy="export a smaller part of the image",
+        remedy=SMALLER,
     )
 
 

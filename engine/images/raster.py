@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,16 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.errors import ImageError
 from engine.files import UnusableFileError, read_limited
-from engine.images.header import DEFAULT_LIMITS, Header, Limits, check_bytes, damaged, open_picture, orientation_of
+from engine.images.header import (
+    DEFAULT_LIMITS,
+    SMALLER,
+    Header,
+    Limits,
+    check_bytes,
+    damaged,
+    open_picture,
+    orientation_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +33,8 @@ if TYPE_CHECKING:
 Colour = Literal["grey", "rgb"]
 
 _PNG_END = b"IEND\xaeB`\x82"
+_DEFLATE = (8, 32946)
+"""TIFF's two numbers for the same compression."""
 _PNG_TAIL = 1 << 16  # some programs append to their files
 
 __all__ = ["DEFAULT_LIMITS", "Colour", "Limits", "MedicalImage", "read_image"]
@@ -76,7 +88,7 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MedicalImage:
     try:
         data = read_limited(path, limits.bytes)
     except UnusableFileError as error:
-        raise ImageError(error.cause, subject=path, remedy=error.remedy) from error
+        raise ImageError(error.cause, subject=path, remedy=error.remedy or SMALLER) from error
     check_bytes(len(data), path, limits)
     # From memory: Pillow 13 maps an uncompressed grey TIFF into memory and then turns it wrongly (orientations 5 to 8).
     picture, header = open_picture(io.BytesIO(data), len(data), path, limits)
@@ -205,14 +217,27 @@ def _deep_tiff(data: bytes) -> Integers:
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it would write to the terminal; what matters is raised
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = file.pages.first
-            samples = page.asarray(squeeze=False, maxworkers=1)  # (separate samples, 1, H, W, interleaved samples)
-    except ValueError:  # a compression (LZW) for which it needs another package
-        return _deep_opencv(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        if page.compression in _DEFLATE:
+            most = int(np.prod(page.chunks)) * 2
+            for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+                _check_inflated(data[start : start + length], most)
+        elif page.compression != 1:  # LZW, for which it needs another package, and others that it does not bound
+            return _deep_opencv(data)
+        samples = page.asarray(squeeze=False, maxworkers=1)  # (separate samples, 1, H, W, interleaved samples)
     planes = samples[:, 0]
     return np.asarray(planes[0] if planes.shape[0] == 1 else planes[..., 0].transpose(1, 2, 0), dtype=np.uint16)
+
+
+def _check_inflated(data: bytes, most: int) -> None:
+    """See that compressed pixels are not more than there is room for: tifffile inflates whatever there is.
+
+    Raises:
+        ValueError: there are more.
+    """
+    if len(zlib.decompressobj().decompress(data, most + 1)) > most:
+        raise ValueError("more pixels are compressed in it than it has")
 
 
 def _deep_opencv(data: bytes) -> Integers:

@@ -1,0 +1,72 @@
+"""Pictures that mean harm: each is shown or refused with a reason, in bounded time and memory."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from torture import hostile_images
+from torture.images import corpus, try_files
+
+from engine.errors import ImageError
+from engine.images.header import Limits, read_header
+from engine.images.raster import read_image
+from engine.images.watched import TooMuchWorkError, WatchedFile
+
+
+def test_every_file_of_a_hostile_corpus_is_shown_or_refused_with_a_named_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = try_files(corpus(tmp_path, 0.02, seed=1), limit=0.3)
+    with capsys.disabled():
+        tried = sum(counts.shown.values()) + sum(reasons.total() for reasons in counts.refused.values())
+        print(f"[{sum(counts.shown.values())} of {tried} hostile pictures shown, the others refused]", end=" ")
+    assert counts.faults == []
+    assert counts.shown["whole"] == 22
+    assert counts.refused["whole"].total() == 0
+    assert counts.refused["cut short"].total() > 300
+    assert counts.shown["cut short"] <= 4  # BMP files without the last bytes, which hold no pixel
+    assert counts.refused["bombs"].total() >= 15
+    assert {"this is a folder, not a file", "this is a pipe, not a regular file"} <= set(counts.refused["odd"])
+
+
+def bomb(name: str, folder: Path, size: float) -> Path:
+    content = next(content for other, content in hostile_images.bombs(size) if other == name)
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+@pytest.mark.parametrize("name", ["scans.jpg", "dribble.png"])
+def test_a_file_that_keeps_its_decoder_busy_is_given_up_in_time(name: str, tmp_path: Path) -> None:
+    path = bomb(name, tmp_path, 0.5)
+    assert path.stat().st_size < 2_000_000
+    begin = time.thread_time()
+    with pytest.raises(ImageError, match=r"decoding it takes longer than 0.3 s; save it again"):
+        read_image(path, limits=Limits(seconds=0.3))
+    assert time.thread_time() - begin < 3.0
+
+
+def test_a_small_file_of_16_bit_pixels_does_not_inflate_beyond_its_picture(tmp_path: Path) -> None:
+    path = bomb("deflate-16.tif", tmp_path, 0.01)
+    read_header(path)
+    with pytest.raises(ImageError, match="more pixels are compressed in it than it has"):
+        read_image(path)
+
+
+def test_a_decoder_that_takes_too_long_or_reads_too_much_is_stopped_at_its_next_read() -> None:
+    file = WatchedFile(io.BytesIO(bytes(100)), 100, seconds=60.0)
+    assert (file.read(10), file.tell(), file.seek(0)) == (bytes(10), 10, 0)
+
+    def read_for_ever() -> None:
+        while True:
+            file.seek(0)
+            file.read()
+
+    with pytest.raises(TooMuchWorkError, match="again and again"):
+        read_for_ever()
+    late = WatchedFile(io.BytesIO(bytes(100)), 100, seconds=0.0)
+    for _ in range(2):  # a decoder that swallows the first one meets the next
+        with pytest.raises(TooMuchWorkError, match="takes longer than 0 s"):
+            late.read(1)
