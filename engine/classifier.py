@@ -15,7 +15,7 @@ from torch import nn
 from engine.anatomy import Anatomy, LayerInfo, before_head, examine, flat_output
 from engine.bundle import ModelBundle
 from engine.diagnosis import Diagnosis
-from engine.errors import BundleError, DeviceError, ExplanationError
+from engine.errors import BundleError, DeviceError, ExplanationError, NotFiniteError, OutOfMemoryError
 from engine.folding import fold_batch_norm
 from engine.images.compliance import check_compliance
 from engine.images.raster import MedicalImage
@@ -182,7 +182,7 @@ class Classifier:
             seconds = time.perf_counter() - started
         scores = logits[0].double().cpu()
         if not bool(torch.isfinite(scores).all()):
-            raise ExplanationError(
+            raise NotFiniteError(
                 "no valid result: the network gave NaN or infinity",
                 subject=image.path,
                 remedy="check the model with another image",
@@ -314,7 +314,7 @@ class Classifier:
             if not _lacks_memory(error):
                 raise
             if self.device == "cpu":
-                raise DeviceError(
+                raise OutOfMemoryError(
                     "there is not enough memory",
                     subject=self._subject,
                     remedy="end other programs, or use a machine with more memory",

@@ -66,8 +66,16 @@ class DeviceError(XAIMedError):
     """A device or precision that was asked for and is not there, or that ran out of memory."""
 
 
+class OutOfMemoryError(DeviceError):
+    """The memory of the device, or of the machine, did not suffice."""
+
+
 class ExplanationError(XAIMedError):
     """A map that could not be made: unknown class, method or layer, a parameter out of range, a NaN output."""
+
+
+class NotFiniteError(ExplanationError):
+    """A network that gave NaN or infinity where numbers were asked for."""
 
 
 class ExportError(XAIMedError):

@@ -11,7 +11,7 @@ from fakes import FakeEngine, demo_tasks, make_entry, make_task
 
 from engine.errors import BundleError, ExplanationError, ImageError
 from xaimed_tui.screens.detail import DetailScreen
-from xaimed_tui.screens.dialogs import FaultDialog
+from xaimed_tui.screens.failure import FailureScreen
 from xaimed_tui.screens.folder import FolderDialog
 from xaimed_tui.screens.help import HelpScreen
 from xaimed_tui.screens.save import SaveDialog
@@ -236,7 +236,7 @@ async def test_a_fault_of_the_program_names_the_log_and_the_app_goes_on() -> Non
     app = make_app(engine)
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "r")
-        assert isinstance(app.screen, FaultDialog)
+        assert isinstance(app.screen, FailureScreen)
         text = screen_text(app)
         assert "xaimed.log" in text
         assert "␛[31mdevice-side assert" in text
@@ -249,6 +249,9 @@ async def test_a_model_that_cannot_be_loaded_says_why_where_one_chose_it() -> No
     app = make_app(engine)
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES)
+        assert isinstance(app.screen, FailureScreen)
+        assert "The model cannot be used" in screen_text(app)
+        await press(pilot, "escape")
         assert app.selection.models.has_focus
         assert "lacks the key fc.weight" in " ".join(screen_text(app).split())
         engine.failures.clear()
@@ -508,7 +511,8 @@ async def test_a_saving_that_fails_says_why(tmp_path: Path) -> None:
     app = make_app(FakeEngine(failures={"save": ExportError("the disk is full", subject=tmp_path)}))
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "e", "w", "enter")
-        assert "the disk is full" in notices(app)
+        assert "Nothing was saved" in screen_text(app)
+        assert "the disk is full" in app.screen.failure.words
 
 
 async def test_only_what_can_be_done_is_offered() -> None:

@@ -19,6 +19,7 @@ from textual.widgets import ContentSwitcher, Footer
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages, palette
 from xaimed_tui.facade import Engine
+from xaimed_tui.failure import Failure
 from xaimed_tui.jobs import Jobs
 from xaimed_tui.memory import Memory, Remembered
 from xaimed_tui.opening import opening
@@ -73,6 +74,7 @@ class XAIMedApp(App[int]):
         Binding("d", "demo", "Open the demo", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("ctrl+t", "toggle_theme", "Light or dark", show=False),
+        Binding("ctrl+l", "log", "Log", show=False),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
     ]
 
@@ -285,6 +287,7 @@ class XAIMedApp(App[int]):
             yield from palette.places_to_go(self)
         yield SystemCommand("Light or dark", "Change the theme", self.action_toggle_theme)
         yield from palette.themes(self)
+        yield SystemCommand("Log", "What went wrong, and what libraries wrote", self.action_log)
         yield SystemCommand("Help", "The guide, and all keys", self.action_help)
         yield SystemCommand("Quit", "Leave at once", self.action_quit_now)
 
@@ -313,14 +316,28 @@ class XAIMedApp(App[int]):
         """Say in words what went wrong; views show it in their place too."""
         if message.what in ("library", "model"):
             self.say("no network loaded" if message.what == "library" else "the network could not be loaded")
-        self.notify(message.reason, title="Not done", severity="error", timeout=10, markup=False)
+        if message.what in ("library", "model", "save"):
+            self.show_failure(message.failure)
+        elif message.what != "image":  # while one looks through a folder, it is said in the image's place
+            self.notify(message.reason, title="Not done", severity="error", timeout=10, markup=False)
 
     def on_fault_found(self, message: messages.FaultFound) -> None:
         """A fault of the program: say so, name the log, and go on."""
-        from xaimed_tui.screens.dialogs import FaultDialog
+        self.show_failure(message.failure)
 
-        if not isinstance(self.screen, FaultDialog):
-            self.push_screen(FaultDialog(message.what, message.reason, message.log))
+    def show_failure(self, failure: Failure) -> None:
+        """Show what went wrong, why, and what to do; of several at once the first."""
+        from xaimed_tui.screens.failure import FailureScreen
+
+        if not isinstance(self.screen, FailureScreen):
+            self.push_screen(FailureScreen(failure))
+
+    def action_log(self) -> None:
+        """Show the log."""
+        from xaimed_tui.screens.failure import LogScreen
+
+        if not isinstance(self.screen, LogScreen):
+            self.push_screen(LogScreen())
 
     def on_explanation_saved(self, message: messages.ExplanationSaved) -> None:
         """Say where the files are."""

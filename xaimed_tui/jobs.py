@@ -20,7 +20,8 @@ from weakref import WeakSet
 from engine.errors import Stopped, XAIMedError
 from engine.text import safe_text
 from xaimed_tui import messages
-from xaimed_tui.facade import Engine, Model, log_file
+from xaimed_tui.facade import Engine, Model
+from xaimed_tui.failure import DOING, Failure, failure_of
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -167,11 +168,14 @@ class Jobs:
         try:
             work()
         except XAIMedError as error:
-            self._post(target, ticket, messages.JobFailed(what, ticket.run, error.message))
+            log.warning("%s: %s", DOING.get(what, what), error)
+            failure = failure_of(what, error)
+            self._post(target, ticket, messages.JobFailed(what, ticket.run, error.message, failure))
         except Exception as error:
             log.exception("job %s failed", what)
-            self._post(target, ticket, messages.JobFailed(what, ticket.run, _fault_line(error)))
-            self._app.post_message(messages.FaultFound(what, _fault_line(error), log_file()))
+            failure = failure_of(what, error)
+            self._post(target, ticket, messages.JobFailed(what, ticket.run, _fault_line(error), failure))
+            self._app.post_message(messages.FaultFound(failure))
 
     @staticmethod
     def _post(target: Widget | App[int], ticket: Ticket, message: Message) -> None:
@@ -385,7 +389,7 @@ class _Watching:
                     self._list_again()
         except Exception as error:
             log.exception("watching %s failed", safe_text(self.folder))
-            self.jobs._app.post_message(messages.FaultFound("watch", _fault_line(error), log_file()))
+            self.jobs._app.post_message(messages.FaultFound(failure_of("watch", error)))
 
     def _list_again(self) -> None:
         begun = time.monotonic()
@@ -419,11 +423,13 @@ class _Explaining:
         except Stopped:
             ending = messages.MethodStopped(subject.ticket.run, self.method)
         except XAIMedError as error:
-            ending = self._failed(error.message)
+            log.warning("%s: %s", self.method, error)
+            ending = self._failed(error.message, failure_of("method", error))
         except Exception as error:
             log.exception("method %s failed", self.method)
-            ending = self._failed(_fault_line(error))
-            self.jobs._app.post_message(messages.FaultFound("method", _fault_line(error), log_file()))
+            failure = failure_of("method", error)
+            ending = self._failed(_fault_line(error), failure)
+            self.jobs._app.post_message(messages.FaultFound(failure))
         # Before the message: whoever reads it may start the method again at once.
         subject.stops.pop(self.method, None)
         self._post(ending)
@@ -447,10 +453,10 @@ class _Explaining:
             subject.model, subject.image, subject.diagnosis, subject.maps, subject.failures, settings
         )
 
-    def _failed(self, reason: str) -> messages.OfMethod:
+    def _failed(self, reason: str, failure: Failure) -> messages.OfMethod:
         self.subject.failures[self.method] = reason
         self.subject.maps.pop(self.method, None)
-        return messages.MethodFailed(self.subject.ticket.run, self.method, reason)
+        return messages.MethodFailed(self.subject.ticket.run, self.method, reason, failure)
 
     def _progress(self, progress: Progress) -> None:
         now, run = time.monotonic(), self.subject.ticket.run

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from engine.tasks import Task
     from engine.trust import Review
     from xaimed_tui.facade import Model
+    from xaimed_tui.failure import Failure
 
 
 @dataclass
@@ -188,6 +189,7 @@ class MethodFailed(OfMethod):
     """A method could not make its map."""
 
     reason: str
+    failure: Failure
 
 
 @dataclass
@@ -207,12 +209,11 @@ class JobFailed(Message):
     what: str
     run: int
     reason: str
+    failure: Failure
 
 
 @dataclass
 class FaultFound(Message):
     """A job hit a fault of the program itself; the log has the details."""
 
-    what: str
-    reason: str
-    log: Path
+    failure: Failure

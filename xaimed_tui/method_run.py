@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from engine.grid import GridStatistics
     from engine.saliency import SaliencyMap
+    from xaimed_tui.failure import Failure
 
 State = Literal["idle", "waiting", "running", "done", "stopped", "failed"]
 
@@ -22,7 +23,7 @@ class MethodRun:
         done, total: samples.
         since: when it began, by the jobs' clock.
         map, statistics: the map (while it runs: an intermediate one) and its cells.
-        reason: why it failed.
+        reason, failure: why it failed.
     """
 
     method: str
@@ -33,6 +34,7 @@ class MethodRun:
     map: SaliencyMap | None = None
     statistics: GridStatistics | None = None
     reason: str = ""
+    failure: Failure | None = None
 
     @property
     def busy(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.errors import ExplanationError, Stopped
+from engine.errors import ExplanationError, NotFiniteError, Stopped
 from engine.explainers.base import Reporter, Request, scaled_map
 from engine.saliency import Parameter, SaliencyMap
 
@@ -66,7 +66,7 @@ class GradCam:
             values = cam.aggregate_multi_layers(cam.compute_cam_per_layer(tensor, targets, False))[0]
             weights, raw = cam.weights, np.maximum(cam.weighted_sum, 0.0)
         if not np.isfinite(values).all() or not np.isfinite(raw).all():
-            raise ExplanationError(
+            raise NotFiniteError(
                 "no valid map: a gradient or an activation is NaN or infinite",
                 subject=f"{self.key} at {layer}",
                 remedy="check the model's weights, or choose another layer",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 
-from engine.errors import ExplanationError
+from engine.errors import NotFiniteError
 from engine.explainers.base import Request
 from engine.explainers.transfer import Pace
 from engine.progress import StopSignal
@@ -128,7 +128,7 @@ class MaskedForward:
         column = self._target if self._all_classes else 0
         values = torch.cat([part[:, column] for part in self._outputs[self.precision]])[:count].cpu().numpy()
         if not np.isfinite(values).all():
-            raise ExplanationError(
+            raise NotFiniteError(
                 "no valid map: the network gave NaN or infinity for a masked image",
                 subject=f"{self.classifier.bundle.task}/{self.classifier.bundle.name}",
                 remedy="try --precision fp32" if self.precision != "fp32" else "check the model's weights",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -14,7 +13,6 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from engine.text import safe_text
 from xaimed_tui.widgets.row_list import FilteredList, Row, RowList
 
 NO_CHOICE = object()
@@ -78,52 +76,3 @@ class ChooseDialog(ModalScreen[Hashable]):
     def action_leave(self) -> None:
         """Change nothing."""
         self.dismiss(NO_CHOICE)
-
-
-_DOING = {
-    "library": "importing the network library",
-    "tasks": "reading the tasks",
-    "review": "reading a model's code",
-    "approval": "keeping an approval",
-    "model": "loading the network",
-    "picture": "reading a model's picture",
-    "folder": "reading the folder",
-    "watch": "watching the folder",
-    "image": "looking at the image",
-    "method": "making a saliency map",
-    "save": "saving",
-}
-
-
-class FaultDialog(ModalScreen[None]):
-    """The program itself has a fault: what, where the details are, and that one can go on."""
-
-    DEFAULT_CSS = FRAME.format(name="FaultDialog") + "FaultDialog > .dialog { border: round $error; }"
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter", "leave", "Go on"),
-        Binding("c", "copy", "Copy"),
-    ]
-
-    def __init__(self, what: str, reason: str, log: Path) -> None:
-        super().__init__()
-        self._words = (
-            f"XAIMed met a fault of its own while {_DOING.get(what, what)}.\n\n{safe_text(reason)}\n\n"
-            f"The details are in {safe_text(log)}.\nNothing else is lost; you can go on."
-        )
-
-    def compose(self) -> ComposeResult:
-        """Words and keys."""
-        with Vertical(classes="dialog") as dialog:
-            dialog.border_title = "A fault in the program"
-            yield Static(self._words, markup=False)
-            yield Static(keys_line(("c", "copy the text"), ("Enter", "go on")), classes="keys")
-
-    def action_copy(self) -> None:
-        """Put the words on the clipboard of the terminal."""
-        self.app.copy_to_clipboard(self._words)
-        self.notify("Copied.", markup=False)
-
-    def action_leave(self) -> None:
-        """Go on."""
-        self.dismiss(None)

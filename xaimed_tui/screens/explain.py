@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.explanation import Explanation
     from xaimed_tui.facade import Model
+    from xaimed_tui.failure import Failure
     from xaimed_tui.jobs import Jobs
 
 SETTLE = 0.08
@@ -76,6 +77,7 @@ class ExplainView(Horizontal):
         self._path: Path | None = None
         self._results: Path | None = None  # the folder written to last: the next image goes there too
         self._kept = Kept(0)
+        self._image_failure: Failure | None = None
         self._image_run = 0
         self._settling: Timer | None = None
         self._moved_at = float("-inf")
@@ -132,6 +134,7 @@ class ExplainView(Horizontal):
 
     def use_model(self, bundle: ModelBundle, model: Model) -> None:
         """Answer with this network from now on."""
+        self._forget_image()  # while what was made is still the other network's
         scene = self.scene
         if scene.bundle is None or scene.bundle.path != bundle.path:
             scene.target = scene.layer = None
@@ -196,6 +199,7 @@ class ExplainView(Horizontal):
         if scene.image is not None and scene.pixels is not None and scene.diagnosis is not None:
             known = Known(scene.image, scene.pixels, scene.diagnosis, scene.explanation)
             self._kept.keep(self._key(scene.image.path), known)
+        self._image_failure = None
         self.jobs.withdraw("image")
         self.scene.forget_image()
         self.wall.forget()
@@ -216,7 +220,8 @@ class ExplainView(Horizontal):
     def _key(self, path: Path) -> tuple[object, ...]:
         """What an explanation depends on, besides the pixels."""
         scene = self.scene
-        return path, None if scene.bundle is None else scene.bundle.digest, scene.target, scene.layer
+        bundle = None if scene.bundle is None else (scene.bundle.path, scene.bundle.digest)
+        return path, bundle, scene.target, scene.layer
 
     def _show_known(self, known: Known) -> None:
         scene = self.scene
@@ -252,7 +257,9 @@ class ExplainView(Horizontal):
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say in its place what went wrong with an image."""
         if message.what == "image" and message.run == self._image_run and self._path is not None:
+            self._image_failure = message.failure
             self.side.refuse(self._path, message.reason)
+            self.refresh_bindings()
             self._show_answer()
             self.wall.show_card("original")
 
@@ -313,6 +320,8 @@ class ExplainView(Horizontal):
                 run = self.runs.get(self.wall.active)
                 return run is not None and run.busy
             case "open":
+                if self._failure is not None:
+                    return True
                 return explanation is not None and (self.wall.active == "original" or self._can_open())
             case "numbers" | "display":
                 return any(run.map is not None for run in self.runs.values())
@@ -321,6 +330,12 @@ class ExplainView(Horizontal):
             case "save":
                 return explanation is not None
         return True
+
+    @property
+    def _failure(self) -> Failure | None:
+        """What went wrong with the image, or with the method of the active card."""
+        run = self.runs.get(self.wall.active)
+        return self._image_failure or (run.failure if run is not None and run.state == "failed" else None)
 
     def _can_open(self) -> bool:
         return self.scene.explanation is not None and (
@@ -332,7 +347,10 @@ class ExplainView(Horizontal):
         self.action_open()
 
     def action_open(self) -> None:
-        """Look at one method closely."""
+        """Look at one method closely, or at what went wrong."""
+        if self._failure is not None:
+            self.app.show_failure(self._failure)  # type: ignore[attr-defined]
+            return
         if self.scene.explanation is None:
             return
         if self.wall.active == "original":

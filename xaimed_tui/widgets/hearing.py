@@ -89,7 +89,7 @@ class HearsMethods:
     def on_method_failed(self, message: messages.MethodFailed) -> None:
         """A method could not make its map."""
         if self._run_of(message) is not None:
-            self._ended(MethodRun(message.method, "failed", reason=safe_text(message.reason)))
+            self._ended(MethodRun(message.method, "failed", reason=safe_text(message.reason), failure=message.failure))
 
     def _ended(self, run: MethodRun) -> None:
         self.runs[run.method] = run

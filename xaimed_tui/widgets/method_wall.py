@@ -62,8 +62,6 @@ class MethodWall(HearsMethods, Wall):
         for method, made in explanation.maps.items():
             statistics = explanation.statistics[method]
             self.runs[method] = MethodRun(method, "done", map=made, statistics=statistics)
-        for method, reason in explanation.failures.items():
-            self.runs[method] = MethodRun(method, "failed", reason=safe_text(reason))
         self._changed()
 
     def start(self, methods: Iterable[str]) -> None:

@@ -1,0 +1,134 @@
+"""A failure as a screen, and the log."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.text import safe_text
+from xaimed_tui.facade import log_file
+from xaimed_tui.failure import Failure
+from xaimed_tui.screens.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.lines_view import Line, LinesView
+
+LOG_SHOWN = 200_000
+"""Bytes of the log's end that are shown."""
+
+
+class FailureScreen(ModalScreen[None]):
+    """What, why, what to do, where the log is."""
+
+    DEFAULT_CSS = (
+        FRAME.format(name="FailureScreen")
+        + """
+    FailureScreen > .dialog { border: round $error; border-title-color: $text-error; }
+    FailureScreen VerticalScroll { height: auto; max-height: 24; }
+    """
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,q", "leave", "Go on"),
+        Binding("c", "copy", "Copy"),
+        Binding("l", "app.log", "Log"),
+    ]
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__()
+        self.failure = failure
+
+    def compose(self) -> ComposeResult:
+        """Words and keys."""
+        failure = self.failure
+        parts: list[str | tuple[str, str]] = [failure.why, "\n"]
+        if failure.remedy:
+            parts += [("\nWhat to do  ", "bold"), failure.remedy, "\n"]
+        if failure.more:
+            parts += ["\n", failure.more, "\n"]
+        parts += [("\nLog  ", "bold"), safe_text(failure.log)]
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = failure.title
+            with VerticalScroll():
+                yield Static(Content.assemble(*parts), markup=False)
+            yield Static(keys_line(("c", "copy"), ("l", "log"), ("Enter", "go on")), classes="keys")
+
+    def action_copy(self) -> None:
+        """Put the words on the clipboard of the terminal (OSC 52)."""
+        self.app.copy_to_clipboard(f"{self.failure.title}\n\n{self.failure.words}")
+        self.notify("Copied, if your terminal allows it.", markup=False)
+
+    def action_leave(self) -> None:
+        """Go on."""
+        self.dismiss(None)
+
+
+class LogScreen(ModalScreen[None]):
+    """The end of the log: the program's records, and what native libraries wrote."""
+
+    DEFAULT_CSS = (
+        FRAME.format(name="LogScreen")
+        + """
+    LogScreen > .dialog { width: 120; height: 94%; padding: 0 1; }
+    LogScreen .keys { margin: 0; }
+    """
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "leave", "Close"),
+        Binding("c", "copy", "Copy"),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = end_of_log(log_file())
+
+    def compose(self) -> ComposeResult:
+        """Lines and keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = f"Log  {safe_text(log_file(), limit=100)}"
+            yield LinesView([Line(line) for line in self._text.split("\n")], id="log-lines")
+            yield Static(keys_line(("j k", "scroll"), ("c", "copy"), ("Esc", "close")), classes="keys")
+
+    def on_mount(self) -> None:
+        """The last lines are the ones that matter."""
+        lines = self.query_one(LinesView)
+        lines.focus()
+        self.call_after_refresh(lines.scroll_end, animate=False)
+
+    def action_scroll(self, step: int) -> None:
+        """Scroll by lines."""
+        self.query_one(LinesView).scroll_relative(y=2 * step, animate=False)
+
+    def action_copy(self) -> None:
+        """Put what is shown on the clipboard of the terminal (OSC 52)."""
+        self.app.copy_to_clipboard(safe_text(self._text, multiline=True))
+        self.notify("Copied, if your terminal allows it.", markup=False)
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+
+def end_of_log(path: Path) -> str:
+    """The last part of the log, from a line's beginning; words where there is none."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - LOG_SHOWN))
+            content = file.read(LOG_SHOWN)
+    except FileNotFoundError:
+        return "There is no log: nothing went wrong yet."
+    except OSError as error:
+        return f"The log cannot be read: {error.strerror or error}."
+    if size > LOG_SHOWN:
+        content = content.partition(b"\n")[2]
+    return content.decode("utf-8", "backslashreplace").rstrip("\n") or "The log is empty: nothing went wrong yet."
