@@ -38,13 +38,13 @@ def bomb(name: str, folder: Path, size: float) -> Path:
     return folder / name
 
 
-@pytest.mark.parametrize("name", ["scans.jpg", "dribble.png"])
-def test_a_file_that_keeps_its_decoder_busy_is_given_up_in_time(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "limit"), [("scans.jpg", 0.3), ("dribble.png", 0.02), ("chunks.png", 0.1)])
+def test_a_file_that_keeps_its_decoder_busy_is_given_up_in_time(name: str, limit: float, tmp_path: Path) -> None:
     path = bomb(name, tmp_path, 0.5)
-    assert path.stat().st_size < 2_000_000
+    assert path.stat().st_size < 15_000_000
     begin = time.thread_time()
-    with pytest.raises(ImageError, match=r"decoding it takes longer than 0.3 s; save it again"):
-        read_image(path, limits=Limits(seconds=0.3))
+    with pytest.raises(ImageError, match=rf"decoding it takes longer than {limit} s; save it again"):
+        read_image(path, limits=Limits(seconds=limit))
     assert time.thread_time() - begin < 3.0
 
 
