@@ -411,7 +411,8 @@ class ExplainView(Horizontal):
             if folder is not None:
                 self.use_folder(folder)
 
-        self.app.push_screen(FolderDialog(self._folder or Path.cwd()), chosen)
+        recent = [Path(path) for path in self.app.memory.now.folders]  # type: ignore[attr-defined]
+        self.app.push_screen(FolderDialog(self._folder or Path.cwd(), recent), chosen)
 
     def action_target(self) -> None:
         """Choose the class that is explained."""

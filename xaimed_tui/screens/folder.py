@@ -1,14 +1,15 @@
-"""Choosing an image folder: a path to type, with what it may become, and a tree of folders."""
+"""Choosing an image folder: a path to type roughly, the folders that it may mean, those of late, and a tree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -19,8 +20,10 @@ from textual.widgets._directory_tree import DirEntry
 from textual.widgets._tree import TreeNode
 
 from engine.text import safe_text
+from xaimed_tui.folders import existing, matching_folders
 from xaimed_tui.names import path_text
 from xaimed_tui.screens.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.row_list import Row, RowList
 
 
 class FolderSuggester(Suggester):
@@ -70,17 +73,25 @@ class FolderDialog(ModalScreen[Path | None]):
         FRAME.format(name="FolderDialog")
         + """
     FolderDialog Input { margin: 0; }
-    FolderDialog #folder-tree { height: 14; margin: 1 0 0 0; background: transparent; }
+    FolderDialog #folder-matches { height: 7; margin: 1 0 0 0; }
+    FolderDialog #folder-tree { height: 11; margin: 1 0 0 0; background: transparent; }
     FolderDialog #folder-problem { height: auto; color: $text-error; }
-    FolderDialog.-slim #folder-tree { height: 9; }
+    FolderDialog.-slim #folder-matches { height: 5; margin: 0; }
+    FolderDialog.-slim #folder-tree { height: 6; }
     """
     )
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Cancel"),
+        Binding("slash", "type", "Type a path", show=False),
+        Binding("enter", "choose", "Open", show=False),
+    ]
 
-    def __init__(self, start: Path) -> None:
+    def __init__(self, start: Path, recent: Sequence[Path] = ()) -> None:
         super().__init__()
         self._start = start.absolute()
+        self._recent = tuple(recent)
+        self._matched = ""  # the text for which the matches are
 
     def compose(self) -> ComposeResult:
         """The path, the tree, the keys."""
@@ -95,9 +106,11 @@ class FolderDialog(ModalScreen[Path | None]):
                 compact=True,
             )
             yield Static(id="folder-problem", markup=False)
+            yield RowList(empty="no folder matches", id="folder-matches")
             yield FolderTree(_existing(self._start), id="folder-tree")
             yield Static(
-                keys_line(("→", "complete"), ("Tab", "tree"), ("Enter", "open"), ("Esc", "cancel")), classes="keys"
+                keys_line(("→", "complete"), ("↓", "matches"), ("Tab", "tree"), ("Enter", "open"), ("Esc", "cancel")),
+                classes="keys",
             )
 
     def on_mount(self) -> None:
@@ -105,9 +118,62 @@ class FolderDialog(ModalScreen[Path | None]):
         path = self.query_one(Input)
         path.focus()
         path.cursor_position = len(path.value)
+        self._match("")
+
+    @property
+    def matches(self) -> RowList:
+        """The folders that what is typed may mean; at first those of late."""
+        return self.query_one("#folder-matches", RowList)
+
+    @on(Input.Changed)
+    def _changed(self, message: Input.Changed) -> None:
+        message.stop()
+        self._problem("")
+        untouched = message.value == f"{safe_text(self._start)}/"
+        self._match("" if untouched else message.value)
+
+    def _match(self, typed: str) -> None:
+        self.run_worker(self._find(typed), group="matches", exclusive=True)
+
+    async def _find(self, typed: str) -> None:
+        if typed:
+            found = await asyncio.to_thread(matching_folders, typed, self._recent, Path.cwd())
+        else:
+            found = await asyncio.to_thread(existing, self._recent)
+        words = "no folder matches" if typed else "no folders of late"
+        self._matched = typed
+        self.matches.set_rows([Row(folder, path_text(folder, 66)) for folder in found], empty=words)
+        if found:
+            self.matches.go_to(found[0])
+
+    def on_key(self, event: events.Key) -> None:
+        """The down arrow leaves the path for the matches."""
+        if event.key == "down" and self.query_one(Input).has_focus:
+            event.stop()
+            self.matches.focus()
+
+    @on(RowList.Chosen)
+    def action_choose(self) -> None:
+        """Open the match under the cursor."""
+        if self.matches.has_focus and (row := self.matches.current) is not None and isinstance(row.key, Path):
+            self._take(row.key)
+
+    @on(RowList.FilterAsked)
+    def action_type(self) -> None:
+        """Go to the path: it is the filter here."""
+        self.query_one(Input).focus()
 
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
+        row = self.matches.current
+        if (
+            row is not None
+            and isinstance(row.key, Path)
+            and message.value == self._matched
+            and not _is_path(message.value)
+        ):
+            self._take(row.key)  # what is typed is no folder itself: the best match
+            return
         try:
             folder = Path(message.value.strip() or ".").expanduser()
         except RuntimeError:
@@ -137,6 +203,14 @@ def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
     except (OSError, ValueError):  # a name with a NUL, a path that is too long, no permission
+        return False
+
+
+def _is_path(typed: str) -> bool:
+    """Whether what is typed is the path of a folder."""
+    try:
+        return _is_folder(Path(typed.strip() or ".").expanduser())
+    except RuntimeError:
         return False
 
 

@@ -1,0 +1,70 @@
+"""Choosing an image folder by a rough path, from those of late, or in the tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from app_driver import make_app, press, settled, until
+from fakes import FakeEngine
+
+from xaimed_tui.folders import matching_folders
+from xaimed_tui.memory import Memory, Remembered
+
+BIG = (120, 40)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("data/scans-may", "data/scans-june", "data/.hidden", "docs/mayor", "other"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "data" / "may.txt").touch()
+    return tmp_path
+
+
+def found(typed: str, tree: Path, recent: tuple[Path, ...] = ()) -> list[str]:
+    return [str(path.relative_to(tree)) for path in matching_folders(typed, recent, tree)]
+
+
+def test_every_part_of_a_path_may_be_a_few_letters(tree: Path) -> None:
+    assert found(f"{tree}/dta/my", tree) == ["data/scans-may"]
+    assert found("d/may", tree) == ["docs/mayor", "data/scans-may"]
+    assert found("data/", tree) == ["data/scans-june", "data/scans-may"]
+    assert found("data/.h", tree) == ["data/.hidden"]
+    assert found("xyz/", tree) == []
+
+
+def test_folders_of_late_are_found_by_any_part_of_their_path_while_they_are_there(tree: Path) -> None:
+    recent = (tree / "data" / "scans-june", tree / "gone-june")
+    assert found("june", tree, recent) == ["data/scans-june"]
+
+
+def test_paths_that_are_none_match_nothing(tree: Path) -> None:
+    for typed in ("~nobody-of-this-name/x", "a\0b", "/" + "x" * 5000, "//"):
+        assert isinstance(matching_folders(typed, (), tree), list)
+
+
+async def test_a_folder_of_late_is_chosen_with_two_keys(tree: Path) -> None:
+    memory = Memory()
+    memory.now = Remembered().at(tree / "docs", None).at(tree / "other", None)
+    engine = FakeEngine()
+    app = make_app(engine, memory=memory)
+    async with app.run_test(size=BIG) as pilot:
+        await settled(pilot)
+        await press(pilot, "3", "f")
+        await until(pilot, lambda: len(app.screen.matches.shown) == 2)
+        await press(pilot, "down", "j", "enter")
+        await settled(pilot)
+        assert ("list_images", str(tree / "docs")) in engine.calls
+
+
+async def test_enter_on_a_rough_path_opens_the_best_match(tree: Path) -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await settled(pilot)
+        await press(pilot, "3", "f")
+        app.screen.query_one("#folder-path").value = f"{tree}/dta/my"
+        await until(pilot, lambda: app.screen.matches.current and app.screen._matched.endswith("my"))
+        await press(pilot, "enter")
+        assert ("list_images", str(tree / "data" / "scans-may")) in engine.calls

@@ -1,0 +1,96 @@
+"""Finding a folder by a path typed roughly: every part of it may be a few letters of a folder's name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from xaimed_tui.fuzzy import fuzzy
+
+MOST = 40
+"""Folders that are offered."""
+
+_WIDTH = 6
+"""Folders that are followed for a part that names none exactly."""
+
+_LOOKED_AT = 5000
+"""Entries of a folder that are looked at; what lies behind them is found by its exact name only."""
+
+
+def matching_folders(typed: str, recent: Sequence[Path], here: Path) -> list[Path]:
+    """Folders that a typed path may mean, the best first: below what is typed so far, and among those of late.
+
+    Reads folders, which may take its time; folders that cannot be read have nothing below them.
+
+    Args:
+        typed: `~/da/may` finds `~/data/scans-may`; a part that exists is taken as it is.
+        recent: folders of late; a rough part of their path suffices.
+        here: what a relative path begins at.
+    """
+    scored: dict[Path, float] = {}
+    try:
+        path = Path(typed).expanduser()
+    except RuntimeError:  # there is no such home folder
+        path = Path(typed)
+    begun = "" if not typed or typed.endswith("/") else path.name
+    head = path if not begun else path.parent
+    for base in _heads(head if head.is_absolute() else here / head):
+        for name in _names(base, hidden=begun.startswith(".")):
+            score, _ = fuzzy(begun, name)
+            if score > 0:
+                scored[base / name] = score
+    if not begun:
+        scored = dict.fromkeys(sorted(scored, key=lambda folder: folder.name.casefold()), 1.0)
+    letters = typed.removeprefix("~").strip("/ ")
+    for folder in recent:
+        score, _ = fuzzy(letters, str(folder))
+        if letters and score > 0 and _is_folder(folder):
+            scored[folder] = max(scored.get(folder, 0.0), score)
+    return sorted(scored, key=lambda folder: -scored[folder])[:MOST]
+
+
+def _heads(head: Path) -> list[Path]:
+    """The folders that the beginning of a path may mean; itself if it is one."""
+    if _is_folder(head):
+        return [head]
+    bases = [Path(head.anchor)]
+    for part in head.parts[1:]:
+        found: list[tuple[float, Path]] = []
+        for base in bases:
+            if _is_folder(base / part):
+                found.append((100.0, base / part))
+                continue
+            scores = ((fuzzy(part, name)[0], base / name) for name in _names(base, hidden=part.startswith(".")))
+            found += [one for one in scores if one[0] > 0]
+        bases = [path for _, path in sorted(found, key=lambda one: -one[0])[:_WIDTH]]
+    return bases
+
+
+def _names(folder: Path, *, hidden: bool) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            for _, entry in zip(range(_LOOKED_AT), entries, strict=False):
+                if (hidden or not entry.name.startswith(".")) and _leads_to_folder(entry):
+                    yield entry.name
+    except (OSError, ValueError):
+        return
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name with a NUL, a path that is too long, no permission
+        return False
+
+
+def existing(paths: Iterable[Path]) -> list[Path]:
+    """Those that are folders now."""
+    return [path for path in paths if _is_folder(path)]
