@@ -170,6 +170,8 @@ def _name_aside(path: Path) -> Path:
 def _read(path: Path) -> tuple[Approval, ...]:
     if not os.path.lexists(path):
         return ()
+    if problem := _others_may_write(path):
+        raise _UnreadableError(problem)
     try:
         data = read_limited(path, _MOST_BYTES)
     except UnusableFileError as error:
@@ -183,6 +185,22 @@ def _read(path: Path) -> tuple[Approval, ...]:
         return tuple(_from_json(entry) for entry in content["approvals"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _DamagedError from error
+
+
+def _others_may_write(path: Path) -> str:
+    """Whether somebody else could have written approvals here, as a clause; empty if not, or if systems do not tell."""
+    if not hasattr(os, "geteuid"):
+        return ""
+    for place, writers in ((path, 0o022), (path.parent, 0o002)):  # many give a group of one to each user
+        try:
+            state = place.stat()
+        except OSError:
+            continue  # reading it will say so
+        if state.st_uid not in (os.geteuid(), 0):
+            return f"{place} belongs to another user"
+        if state.st_mode & writers and not state.st_mode & 0o1000:
+            return f"others may write to {place}: run chmod go-w"
+    return ""
 
 
 def _from_json(entry: Mapping[str, object]) -> Approval:

@@ -39,7 +39,8 @@ SAMPLES = "samples"
 _SETTINGS_LIMIT = 1_000_000
 _ARCHITECTURE_LIMIT = 1_000_000
 _DESCRIPTION_LIMIT = 64_000
-_PICTURE_LIMIT = 16_000_000
+PICTURE_LIMIT = 16_000_000
+"""Bytes of a description's picture, and pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ def find_picture(folder: Path) -> Path | None:
     """The model folder's `description.png`, if it is a regular file of at most 16 MB. It is not opened."""
     picture = folder / PICTURE
     try:
-        return picture if check_regular(picture).st_size <= _PICTURE_LIMIT else None
+        return picture if check_regular(picture).st_size <= PICTURE_LIMIT else None
     except UnusableFileError:
         return None
 

@@ -18,9 +18,15 @@ from engine.files import UnusableFileError, chunks_of, open_regular
 
 SKIPPED = "__pycache__"
 MOST_FILES = 10_000
+MOST_BYTES = 64 * 2**30
+"""Of all files together. To hash more takes minutes, and a file of holes can claim any size."""
 
 _SETTLED = 2.0
 """Seconds after which a file's times tell whether it was changed; before, two changes may bear the same time."""
+
+_LARGE = 2**30
+_MOST_COMPRESSED = 100
+"""What a file system that compresses may save at most; weights hardly compress at all."""
 
 _known: dict[tuple[int, int, int, int, int], str] = {}
 
@@ -72,8 +78,8 @@ def take_snapshot(folder: Path, keep: Mapping[str, int | None] | None = None, *,
 
     Raises:
         BundleError: a link leads out of the folder, to a folder or into `__pycache__`; a file has a second name (a hard
-            link) elsewhere; something is neither file nor folder; there are more than 10,000 files, or one cannot be
-            read.
+            link) elsewhere; something is neither file nor folder; there are more than 10,000 files or 64 GiB; a file is
+            mostly a hole; or one cannot be read.
     """
     wanted = keep or {}
     files: dict[str, FileDigest] = {}
@@ -90,6 +96,7 @@ def _walk(folder: Path) -> list[tuple[str, Path]]:
     """Relative path and path of all files below a folder; links only where they lead to a file inside it."""
     root = Path(os.path.realpath(folder))
     found: list[tuple[str, Path]] = []
+    size = 0
     names: Counter[tuple[int, int]] = Counter()
     hard_links: list[tuple[tuple[int, int], int, Path]] = []
     for entry in _entries(folder):
@@ -98,11 +105,19 @@ def _walk(folder: Path) -> list[tuple[str, Path]]:
             _check_link(path, root)
         elif entry.is_file(follow_symlinks=False):
             state = _state(path)
+            size += state.st_size
+            _check_holes(path, state)
             names[state.st_dev, state.st_ino] += 1
             if state.st_nlink > 1:
                 hard_links.append(((state.st_dev, state.st_ino), state.st_nlink, path))
         else:
             raise BundleError("this is neither a file nor a folder", subject=path, remedy="remove it")
+        if size > MOST_BYTES:
+            raise BundleError(
+                f"the model folder holds more than {MOST_BYTES / 2**30:.0f} GiB",
+                subject=folder,
+                remedy="keep data sets elsewhere",
+            )
         found.append((path.relative_to(folder).as_posix(), path))
         if len(found) > MOST_FILES:
             raise BundleError(
@@ -139,6 +154,17 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
                 waiting.append(Path(entry.path))
             else:
                 yield entry
+
+
+def _check_holes(path: Path, state: os.stat_result) -> None:
+    """Refuse a file that claims to be large and takes next to no space: reading it is work without end."""
+    blocks = getattr(state, "st_blocks", None)
+    if blocks is not None and state.st_size > _LARGE and blocks * 512 < state.st_size // _MOST_COMPRESSED:
+        raise BundleError(
+            f"the file claims {state.st_size:,} bytes and takes {blocks * 512:,} on the disk",
+            subject=path,
+            remedy="remove it, or copy the model again",
+        )
 
 
 def _check_link(path: Path, root: Path) -> None:

@@ -28,11 +28,11 @@ class XAIMedError(Exception):
 
     @property
     def message(self) -> str:
-        """The whole error in one line, safe to print: `subject: cause; remedy.`"""
+        """The whole error in one line of at most 4,000 characters, safe to print: `subject: cause; remedy`."""
         parts = f"{self.subject}: {self.cause}" if self.subject else self.cause
         if self.remedy:
             parts = f"{parts}; {self.remedy}"
-        return safe_text(parts)
+        return safe_text(parts, limit=4_000)
 
     def __str__(self) -> str:
         return self.message

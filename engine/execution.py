@@ -17,11 +17,12 @@ _running = threading.RLock()
 
 @contextmanager
 def run_alone(code: str, path: Path, name: str) -> Iterator[ModuleType]:
-    """Run a module's code, and keep the rules below for as long as the context lasts.
+    """Run a module's code by these rules.
 
     - The code is compiled from `code`; the file is not opened, and no bytecode is read or written.
-    - Nothing is imported from the folder of `path`: neither files beside it nor what lies in a `__pycache__`. The
-      module must stand alone. What it puts into `sys.path` is taken out again.
+    - Nothing is imported from the folder of `path`, now or later: neither files beside it nor what lies in a
+      `__pycache__`. The module must stand alone.
+    - What it puts into `sys.path` while the context lasts is taken out again.
 
     These rules keep what runs the same as what was approved; they do not confine code that wants to get around them.
 
@@ -35,10 +36,9 @@ def run_alone(code: str, path: Path, name: str) -> Iterator[ModuleType]:
     """
     module = ModuleType(name)
     module.__file__ = str(path)
-    finder = _NothingFrom(path.parent)
     with _running:
         kept, writes = list(sys.path), sys.dont_write_bytecode
-        sys.meta_path.insert(0, finder)
+        _guard.forbid(path.parent)
         sys.dont_write_bytecode = True
         try:
             sys.modules[name] = module
@@ -47,15 +47,31 @@ def run_alone(code: str, path: Path, name: str) -> Iterator[ModuleType]:
         finally:
             sys.path[:] = kept
             sys.dont_write_bytecode = writes
-            if finder in sys.meta_path:
-                sys.meta_path.remove(finder)
 
 
-class _NothingFrom(MetaPathFinder):
-    """Refuses modules that lie in a folder; all others are found as they would be without it."""
+class _Guard(MetaPathFinder):
+    """Refuses modules that lie in model folders; all others are found as they would be without it.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = Path(os.path.realpath(folder))
+    It stays: a network may import when it is used, long after its code was loaded.
+    """
+
+    def __init__(self) -> None:
+        self._folders: set[Path] = set()
+        self._homes = {Path(os.path.realpath(home)) for home in (sys.prefix, sys.base_prefix)}
+
+    def forbid(self, folder: Path) -> None:
+        """Let nothing be imported from a folder any more."""
+        self._folders.add(Path(os.path.realpath(folder)))
+        if self not in sys.meta_path[:1]:
+            sys.meta_path[:] = [self, *(finder for finder in sys.meta_path if finder is not self)]
+
+    def _forbids(self, place: Path) -> bool:
+        found = self._folders.intersection((place, *place.parents))
+        # An installation inside such a folder (a virtual environment in the project's folder) is not part of the model.
+        return any(
+            not any(place.is_relative_to(home) and home.is_relative_to(folder) for home in self._homes)
+            for folder in found
+        )
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -63,19 +79,22 @@ class _NothingFrom(MetaPathFinder):
         """What the finders behind this one find.
 
         Raises:
-            ImportError: it lies in the folder.
+            ImportError: it lies in one of the folders.
         """
         for finder in sys.meta_path[:]:
-            if isinstance(finder, _NothingFrom) or not hasattr(finder, "find_spec"):
+            if finder is self or not hasattr(finder, "find_spec"):
                 continue
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 files = (spec.origin, spec.cached) if spec.has_location else ()
                 for place in (*files, *(spec.submodule_search_locations or ())):
-                    if place and Path(os.path.realpath(place)).is_relative_to(self._folder):
+                    if place and self._forbids(Path(os.path.realpath(place))):
                         raise ImportError(
                             f"{fullname} lies in the model folder, and only architecture.py itself is run from there",
                             name=fullname,
                         )
                 return spec
         return None
+
+
+_guard = _Guard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
@@ -51,6 +52,14 @@ _NOTES = ("intended_use", "training", "performance")
 _SECTIONS = ("input", "output", "explain", "selftest", *_NOTES)
 
 
+_LONGEST_KEY = 80
+"""Characters of an unknown key that are named."""
+
+_MOST_PARTS = 32
+_PART = r"""(?>[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_DEEP = re.compile(rf"(?<![\w\\-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MOST_PARTS}}}")
+
+
 def parse_model_toml(data: bytes, path: Path) -> Declared:
     """What a `model.toml` declares.
 
@@ -62,7 +71,10 @@ def parse_model_toml(data: bytes, path: Path) -> Declared:
         BundleError: not TOML, an unknown key, a value of a wrong type or out of range; names the key.
     """
     try:
-        document = tomllib.loads(data.decode("utf-8-sig"))
+        text = data.decode("utf-8-sig")
+        if _DEEP.search(text):  # the time that tomllib takes grows with the square of a key's parts
+            raise BundleError(f"a key in it has more than {_MOST_PARTS} parts", subject=path, remedy="correct it")
+        document = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise BundleError("it is not UTF-8 text", subject=path, remedy="save it as UTF-8") from error
     except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError, as are numbers without end
@@ -131,7 +143,8 @@ def _refuse_unknown(
 ) -> None:
     for key in table:
         if key not in known:
-            near = closest(key, known)
+            near = closest(key[:_LONGEST_KEY], known)
+            key = key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}…"
             raise BundleError(
                 f"[{section}] has no key '{key}'" if section else f"there is no section '{key}'",
                 subject=path,

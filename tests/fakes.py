@@ -148,6 +148,9 @@ class FakeEngine:
         turn = sum(path.name.encode()) % 4
         return make_image(path, pixels=np.ascontiguousarray(np.rot90(make_pixels(), turn)))
 
+    def read_small(self, path: Path) -> MedicalImage:
+        return self.read(path)
+
     def view(self, image: MedicalImage, bundle: ModelBundle | None) -> NDArray[np.uint8]:
         view = image.pixels.astype(np.uint8)
         view.setflags(write=False)

@@ -91,6 +91,9 @@ class Engine(Protocol):
     def read(self, path: Path) -> MedicalImage:
         """A decoded image."""
 
+    def read_small(self, path: Path) -> MedicalImage:
+        """A decoded picture that describes a model; larger ones than a description needs are refused unread."""
+
     def view(self, image: MedicalImage, bundle: ModelBundle | None) -> NDArray[np.uint8]:
         """(h, w, C) uint8: the part of the image that the network sees, for people."""
 
@@ -192,6 +195,13 @@ class RealEngine:
         from engine.images.raster import read_image
 
         return read_image(path)
+
+    def read_small(self, path: Path) -> MedicalImage:
+        """See `engine.images.raster.read_image`."""
+        from engine.bundle import PICTURE_LIMIT
+        from engine.images.raster import Limits, read_image
+
+        return read_image(path, limits=Limits(bytes=PICTURE_LIMIT, pixels=PICTURE_LIMIT))
 
     def view(self, image: MedicalImage, bundle: ModelBundle | None) -> NDArray[np.uint8]:
         """See `engine.images.view.picture_view`; without a model the whole image."""

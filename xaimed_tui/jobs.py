@@ -242,7 +242,7 @@ class Jobs:
         ticket = self._ticket("picture")
 
         def work() -> None:
-            image = self._engine.read(path)
+            image = self._engine.read_small(path)
             self._post(target, ticket, messages.PictureRead(path, self._engine.view(image, None)))
 
         self._lanes["picture"].put(lambda: self._guarded("picture", ticket, target, work), alone=True)

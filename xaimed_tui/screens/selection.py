@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 LONGEST_DESCRIPTION = 20_000
 """Characters of a description that are shown."""
 
+LONGEST_NOTES = 4_000
+"""Characters of a section of free text in `model.toml` that are shown."""
+
+MOST_CLASSES = 50
+"""Class names that are shown."""
+
 
 class SelectionView(Container):
     """Tasks, what a task is about, its models, what a model is."""
@@ -144,6 +150,10 @@ class SelectionView(Container):
         elif message.what == "model" and message.run == self._run:
             self._error, self._loading = message.reason, None
             self._show_model()
+        elif message.what == "picture":  # said where it would be shown, and not in passing at every visit
+            message.stop()
+            view = self.query_one("#model-picture", ImageView)
+            view.picture, view.placeholder = None, message.reason
 
     def open_task(self, name: str, model: str | None = None) -> None:
         """Choose a task by name and load its model: the one named, or else its first usable one."""
@@ -337,7 +347,13 @@ class SelectionView(Container):
 
 
 def _prose(text: str) -> str:
-    return reflow(safe_text(text, multiline=True, limit=LONGEST_DESCRIPTION))
+    return reflow(_cut(text, LONGEST_DESCRIPTION))
+
+
+def _cut(text: str, limit: int) -> str:
+    """Text of several lines, made safe; where it is cut, it says so."""
+    shown = safe_text(text, multiline=True, limit=limit)
+    return f"{shown}\n(Cut here: the text has {len(text):,} characters.)" if len(shown) >= limit else shown
 
 
 def _label(model: ModelEntry) -> str:
@@ -358,7 +374,10 @@ def _facts(bundle: ModelBundle) -> list[str | tuple[str, str]]:
     height, width = bundle.input.size
     colour = "grey" if bundle.input.channels == 1 else "RGB"
     how = "of exactly this size" if bundle.input.exact_size else f"other sizes: {bundle.input.resize}"
-    classes = ", ".join(safe_name(name, 40) for name in bundle.output.classes or ()) or "not named"
+    names = bundle.output.classes or ()
+    classes = ", ".join(safe_name(name, 40) for name in names[:MOST_CLASSES]) or "not named"
+    if len(names) > MOST_CLASSES:
+        classes += f" and {len(names) - MOST_CLASSES:,} more"
     parts: list[str | tuple[str, str]] = [
         ("Input    ", "bold"),
         f"{height}x{width} {colour}, {how}",
@@ -373,6 +392,6 @@ def _facts(bundle: ModelBundle) -> list[str | tuple[str, str]]:
     for section, text in bundle.notes.items():
         parts += [
             (f"\n{safe_text(section).replace('_', ' ').capitalize()}\n", "bold"),
-            f"{safe_text(text, multiline=True)}\n",
+            f"{_cut(text, LONGEST_NOTES)}\n",
         ]
     return parts
