@@ -20,7 +20,7 @@ _HOME = {
     "FidelityCurve": "engine.fidelity",
     "GridStatistics": "engine.grid",
     "MedicalImage": "engine.images.raster",
-    "METHODS": "engine.explanation",
+    "METHODS": "engine.methods",
     "ModelBundle": "engine.bundle",
     "SaliencyMap": "engine.saliency",
     "Settings": "engine.explanation",
@@ -30,6 +30,7 @@ _HOME = {
     "fidelity_curve": "engine.fidelity",
     "find_model": "engine.tasks",
     "list_tasks": "engine.tasks",
+    "method_keys": "engine.methods",
     "read_bundle": "engine.bundle",
     "read_image": "engine.images.raster",
     "save_explanation": "engine.export.folder",
@@ -43,11 +44,12 @@ if TYPE_CHECKING:
     from engine.consensus import Consensus
     from engine.diagnosis import Confidence, Diagnosis
     from engine.errors import XAIMedError
-    from engine.explanation import METHODS, Explanation, Settings, explain
+    from engine.explanation import Explanation, Settings, explain
     from engine.export.folder import save_explanation
     from engine.fidelity import FidelityCurve, fidelity_curve
     from engine.grid import GridStatistics
     from engine.images.raster import MedicalImage, read_image
+    from engine.methods import METHODS, method_keys
     from engine.saliency import SaliencyMap
     from engine.tasks import Task, find_model, list_tasks
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import ExplanationError, XAIMedError
-from engine.explanation import METHODS, Settings, explain_method
+from engine.explanation import Settings, explain_method
 from engine.images.compliance import why_not_compliant
 from engine.images.folder import list_images
 from engine.images.raster import read_image
+from engine.methods import method_keys
 from engine.selftest import SelfTestCheck, noise_image, run_selftest
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def check_model(classifier: Classifier, image: Path | None = None) -> Check:
         made_up=made_up,
         diagnosis=answers[0],
         seconds=statistics.median(answer.seconds for answer in answers),
-        methods=tuple(_try(classifier, chosen, method) for method in METHODS),
+        methods=tuple(_try(classifier, chosen, method) for method in method_keys()),
         selftest=run_selftest(classifier),
         layer=layer,
     )

@@ -311,7 +311,7 @@ class Classifier:
         try:
             return work()
         except (RuntimeError, MemoryError) as error:
-            if not _lacks_memory(error):
+            if not lacks_memory(error):
                 raise
             if self.device == "cpu":
                 raise OutOfMemoryError(
@@ -346,7 +346,8 @@ class Classifier:
         return self.anatomy.head is None and self.activation != "none"
 
 
-def _lacks_memory(error: Exception) -> bool:
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, on whatever device."""
     # On the CPU torch raises a plain RuntimeError.
     return (
         isinstance(error, torch.OutOfMemoryError | MemoryError)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from engine.errors import DeviceError, ExplanationError, Stopped
 from engine.explainers.base import Explainer, Request
 from engine.grid import GridStatistics, grid_statistics
 from engine.images.view import picture_view
+from engine.methods import METHODS, Choices, make_plug_in, method_keys, plug_in, run_plug_in
 from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
 from engine.text import safe_text
 
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
 
 NEVER_STOP = NeverStop()
 
-METHODS: tuple[str, ...] = ("lime", "rise", "gradcam", "gradcam++")
-"""The four methods, in the order in which they are shown."""
-
-METHOD_NAMES: Mapping[str, str] = {"lime": "LIME", "rise": "RISE", "gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++"}
-"""Their names for people."""
-
 FEWEST: Mapping[str, int] = {"rise": 16, "lime": 100}
 """The fewest samples that a sampled method takes."""
 
@@ -47,7 +42,7 @@ class Settings:
     """What a person may choose about an explanation.
 
     Attributes:
-        methods: keys of the methods to run, in order.
+        methods: keys of the methods to run, in order; all that there are unless given (`engine.methods`).
         target: name of the class to explain; None for the predicted one.
         samples: number of samples by method key (`rise`, `lime`); what is not given comes from the bundle, else 4,000
             and 1,000.
@@ -57,7 +52,7 @@ class Settings:
         seed: of all random numbers; None derives one from image, model and method.
     """
 
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = field(default_factory=method_keys)
     target: str | None = None
     samples: Mapping[str, int] = field(default_factory=dict)
     until: Literal["samples", "certain"] = "samples"
@@ -123,7 +118,7 @@ def explain_method(
     Args:
         classifier: the network; its lock is taken.
         image: an image compliant with the model.
-        method: a key of `METHODS`.
+        method: a key, one of `engine.methods.method_keys`.
         settings: parameters; `settings.methods` is not looked at.
         target: class to explain; None for `settings.target`, else the predicted class.
         progress: called from this thread.
@@ -149,7 +144,7 @@ def explain_method(
             stop=stop,
             kept=classifier.kept_for(image.sha256),
         )
-        return explainer.explain(request)
+        return explainer.explain(request) if method in METHODS else run_plug_in(explainer, request)
 
     with classifier.lock:
         saliency = classifier.with_memory(make)
@@ -173,7 +168,7 @@ def explain(
     Args:
         classifier: the network.
         image: an image compliant with the model.
-        settings: what to compute; None for all four methods of the predicted class.
+        settings: what to compute; None for all methods, for the predicted class.
         progress: told how far each method is.
         stop: asked before every pass.
         on_map: called with each map as it is finished.
@@ -184,8 +179,10 @@ def explain(
         Stopped: stopped before there was any map.
     """
     settings = settings or Settings()
+    check_settings(settings)
     for method in settings.methods:
-        make_explainer(method, classifier.bundle, settings)  # wrong parameters are found before the first pass
+        if method in METHODS:
+            make_explainer(method, classifier.bundle, settings)  # wrong parameters are found before the first pass
     diagnosis = classifier.diagnose(image)
     target = settings.target or diagnosis.predicted
     classifier.class_index(target)
@@ -236,7 +233,7 @@ def assemble(
         failures=MappingProxyType(dict(failures)),
         settings=settings or Settings(),
         bundle=classifier.bundle,
-        environment=MappingProxyType(_environment(classifier)),
+        environment=MappingProxyType(_environment(classifier, ordered)),
         assumed=classifier.assumed,
     )
 
@@ -248,8 +245,8 @@ def check_settings(settings: Settings) -> None:
         ExplanationError: no such method, or a number out of range.
     """
     for method in settings.methods:
-        if method not in METHODS:
-            raise ExplanationError(f"no such method: {method}", remedy=f"choose among {', '.join(METHODS)}")
+        if method not in method_keys():
+            raise ExplanationError(f"no such method: {method}", remedy=f"choose among {', '.join(method_keys())}")
     for key, number in settings.samples.items():
         if key not in FEWEST:
             raise ExplanationError(f"{key} draws no samples", remedy="give --samples for rise and lime only")
@@ -266,9 +263,11 @@ def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Expl
     """A method with its parameters: the settings', else the bundle's, else the defaults.
 
     Raises:
-        ExplanationError: no such method, or a parameter out of range.
+        ExplanationError: no such method, a parameter out of range, or a plug-in that cannot be used.
     """
     check_settings(replace(settings, methods=(method,)))
+    if method not in METHODS:
+        return make_plug_in(method, Choices(layer=settings.layer))
     if method == "rise":
         from engine.explainers.rise import Rise
 
@@ -293,10 +292,11 @@ def _chosen(defaults: Mapping[str, int | float | str], settings: Settings, metho
 
 
 def _place(method: str) -> int:
-    return METHODS.index(method) if method in METHODS else len(METHODS)
+    keys = method_keys()
+    return keys.index(method) if method in keys else len(keys)
 
 
-def _environment(classifier: Classifier) -> dict[str, str]:
+def _environment(classifier: Classifier, methods: Iterable[str]) -> dict[str, str]:
     import torch
 
     versions = {
@@ -306,6 +306,7 @@ def _environment(classifier: Classifier) -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         **versions,
+        **{f"method {method}": found.package for method in methods if (found := plug_in(method)) is not None},
         "device": classifier.device,
         "threads": str(torch.get_num_threads()),
     }

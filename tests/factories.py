@@ -17,9 +17,10 @@ from engine.bundle import ExplainSpec, InputSpec, ModelBundle, OutputSpec, read_
 from engine.cells import CELLS, Cell, cell_slices
 from engine.consensus import consensus
 from engine.diagnosis import Diagnosis
-from engine.explanation import METHODS, Explanation, Settings
+from engine.explanation import Explanation, Settings
 from engine.grid import grid_statistics
 from engine.images.raster import MedicalImage
+from engine.methods import METHODS
 from engine.saliency import CellEstimate, SaliencyMap
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from factories import TOPS, make_bundle, make_diagnosis, make_explanation, make_
 from engine.cells import cell_slices
 from engine.diagnosis import Diagnosis
 from engine.errors import ImageError, Stopped
-from engine.explanation import METHODS, Explanation, Settings
+from engine.explanation import Explanation, Settings
 from engine.grid import GridStatistics, grid_statistics
 from engine.images.raster import MedicalImage
 from engine.images.watching import FolderChange
+from engine.methods import METHODS
 from engine.progress import Progress
 from engine.saliency import SaliencyMap
 from engine.tasks import ModelEntry, Task

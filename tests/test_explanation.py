@@ -17,7 +17,8 @@ import engine
 from engine.bundle import ExplainSpec
 from engine.consensus import consensus
 from engine.errors import ExplanationError, Stopped
-from engine.explanation import METHODS, Settings, derive_seed, explain, make_explainer
+from engine.explanation import Settings, derive_seed, explain, make_explainer
+from engine.methods import METHODS
 from engine.progress import Progress
 
 _QUICK = Settings(samples={"rise": 200, "lime": 150})

@@ -24,11 +24,11 @@ from PIL import Image
 
 from engine.cells import cell_slices
 from engine.errors import ExportError
-from engine.explanation import METHODS
 from engine.export import folder, leftovers
 from engine.export.folder import maps_bytes, safe_folder_name, save_explanation, statistics_bytes
 from engine.export.record import explanation_record, path_record, record_bytes
 from engine.grid import GridStatistics, grid_statistics
+from engine.methods import METHODS
 
 FILES = {
     *("original.png", "agreement.png", "saliency.npz", "statistics.csv", "explanation.json"),

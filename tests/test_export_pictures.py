@@ -13,7 +13,6 @@ from factories import TOPS, make_diagnosis, make_explanation, make_image, make_m
 import engine.export.sheet as sheet_module
 from engine.cells import CELLS
 from engine.consensus import DEPENDENCE_NOTE
-from engine.explanation import METHODS
 from engine.export.colors import colormap, count_colours
 from engine.export.lettering import drawable, fit, font, wrap
 from engine.export.pictures import (
@@ -25,6 +24,7 @@ from engine.export.pictures import (
     overlay_picture,
 )
 from engine.export.scaling import scale_pixels, scale_values
+from engine.methods import METHODS
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation

@@ -6,7 +6,7 @@ import pytest
 from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, until
 from fakes import FakeEngine
 
-from engine.explanation import METHODS
+from engine.methods import METHODS
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.names import time_left
 from xaimed_tui.screens.detail import DetailScreen

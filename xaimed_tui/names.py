@@ -5,25 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from engine import methods
 from engine.cells import CELL_NAMES, Cell
-from engine.explanation import METHOD_NAMES
 from engine.text import safe_name, safe_text
 
 LONG_LINE = 72
 """Characters from which a line of a description counts as broken for its length."""
 
-METHOD_KEYS = {"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++"}
-"""The key that starts each method."""
+_KEYS = {"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++"}
+_MORE_KEYS = "567890"
+"""Keys of plug-ins: the fifth method has the 5."""
+
+
+def method_bindings() -> dict[str, str]:
+    """The methods by the key that starts them; a plug-in for which no key is left has none."""
+    return {**_KEYS, **dict(zip(_MORE_KEYS, methods.method_keys()[len(_KEYS) :], strict=False))}
 
 
 def method_name(method: str) -> str:
-    """What people call a method; a method that is not one of the four goes by its key."""
-    return METHOD_NAMES.get(method) or safe_name(method, 30)
+    """What people call a method; what is no method goes by its key."""
+    return safe_name(methods.method_name(method), 30)
 
 
 def key_of(method: str) -> str:
     """The key that starts a method; empty for one that has none."""
-    return next((key for key, name in METHOD_KEYS.items() if name == method), "")
+    return next((key for key, name in method_bindings().items() if name == method), "")
 
 
 def cell_list(cells: Iterable[Cell]) -> str:

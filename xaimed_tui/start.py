@@ -41,6 +41,7 @@ def start(
     open_log()
     settings, problems = load_settings(flags or {})
     memory = Memory(places.app_state())
+    from engine.methods import left_out
     from xaimed_tui.app import XAIMedApp
 
     app = XAIMedApp(
@@ -50,7 +51,7 @@ def start(
         folder=folder,
         settings=settings,
         memory=memory,
-        problems=(*problems, *filter(None, [memory.problem])),
+        problems=(*problems, *filter(None, [memory.problem]), *(safe_text(line, limit=400) for line in left_out())),
     )
     loop = asyncio.new_event_loop()
     with native_output_in_log():

@@ -100,11 +100,11 @@ def _lines(classifier: Classifier, check: Check, loading: float) -> Iterator[str
 
 def _print_methods(check: Check) -> None:
     from engine.cli.console import print_table
-    from engine.explanation import METHOD_NAMES
+    from engine.methods import method_name
 
     rows = [
         (
-            METHOD_NAMES[method.method],
+            method_name(method.method),
             "failed" if method.failure else "works",
             "" if method.whole is None else f"{method.whole:.2f}",
         )
@@ -114,10 +114,10 @@ def _print_methods(check: Check) -> None:
 
 
 def _remarks(classifier: Classifier, check: Check) -> Iterator[str]:
-    from engine.explanation import METHOD_NAMES
+    from engine.methods import method_name
 
     for method in check.methods:
-        name = METHOD_NAMES[method.method]
+        name = method_name(method.method)
         if method.failure:
             yield f"{name}: {method.failure}"
         yield from (f"{name}: {warning}" for warning in method.warnings)

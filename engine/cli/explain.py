@@ -1,4 +1,4 @@
-"""`xaimed explain`: where a network looked, by up to four methods, written as pictures, tables and JSON."""
+"""`xaimed explain`: where a network looked, by several methods, written as pictures, tables and JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--methods",
         type=_methods,
         metavar="M,M",
-        help="methods to run (default: lime,rise,gradcam,gradcam++)",
+        help="methods to run (default: all, which are lime,rise,gradcam,gradcam++ and those that plug-ins bring)",
     )
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument(
@@ -72,7 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
         TaskError, BundleError, DeviceError, ExplanationError, ExportError: nothing can be explained.
     """
     from engine.cli.console import OutputError, print_failure, print_json, print_line
+    from engine.methods import left_out
 
+    for line in left_out():
+        print_failure(line)
     out: Path = arguments.out
     bundle = model.find_bundle(arguments)
     settings = _settings(arguments, bundle)
@@ -119,11 +122,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) -> tuple[Explanation, Path]:
     from engine.cli.console import following
-    from engine.explanation import METHOD_NAMES, explain
+    from engine.explanation import explain
     from engine.export.folder import save_explanation
+    from engine.methods import method_keys, method_name
 
     image = model.read(path)  # before the bars: it mutes standard error
-    with following(path.name, dict(METHOD_NAMES)) as progress, model.quietly():
+    with following(path.name, {key: method_name(key) for key in method_keys()}) as progress, model.quietly():
         explanation = explain(classifier, image, settings, progress=progress)
     return explanation, save_explanation(explanation, out)
 
@@ -153,10 +157,11 @@ def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
     Raises:
         ExplanationError: an unknown method or class, a number out of range.
     """
-    from engine.explanation import METHODS, Settings, check_settings
+    from engine.explanation import Settings, check_settings
+    from engine.methods import method_keys
 
     settings = Settings(
-        methods=arguments.methods or METHODS,
+        methods=arguments.methods or method_keys(),
         target=arguments.target,
         samples=arguments.samples,
         until=arguments.until or "samples",
@@ -195,7 +200,7 @@ def _check_writable(out: Path) -> None:
 
 def _print_explanation(explanation: Explanation, folder: Path) -> None:
     from engine.cli.console import print_line, print_table
-    from engine.explanation import METHOD_NAMES
+    from engine.methods import method_name
 
     diagnosis = explanation.diagnosis
     probability = float(diagnosis.probabilities[diagnosis.index])
@@ -211,7 +216,7 @@ def _print_explanation(explanation: Explanation, folder: Path) -> None:
         certain = ("yes" if saliency.cells is not None else "no samples drawn") if statistics.certain else "no"
         rows.append(
             (
-                METHOD_NAMES[method],
+                method_name(method),
                 cells,
                 certain,
                 f"{saliency.samples:,}" if saliency.samples else "",
@@ -223,7 +228,7 @@ def _print_explanation(explanation: Explanation, folder: Path) -> None:
     print_line(f"Agreement, row by row: {counts}")
     for method, saliency in explanation.maps.items():
         for warning in saliency.warnings:
-            print_line(f"{METHOD_NAMES[method]}: {warning}")
+            print_line(f"{method_name(method)}: {warning}")
     for warning in diagnosis.warnings:
         print_line(warning)
     print_line(f"Written to {folder}")

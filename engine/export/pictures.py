@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 from engine.cells import CELL_NAMES, GRID, Cell, cell_edges
 from engine.consensus import DEPENDENCE_NOTE
 from engine.diagnosis import probability_text
-from engine.explanation import METHOD_NAMES
 from engine.export.colors import (
     DEFAULT_COLORMAP,
     RGB,
@@ -24,6 +23,7 @@ from engine.export.colors import (
 from engine.export.lettering import font
 from engine.export.scaling import scale_pixels, scale_steps
 from engine.export.sheet import Outline, Page, Sheet, draw_outline
+from engine.methods import method_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +63,7 @@ def overlay_picture(explanation: Explanation, method: str, *, name: str = DEFAUL
     height, width = enlarged_size(explanation.view)
     heat = colormap(name)[scale_steps(to_steps(saliency.values), height, width)]
     picture = blend(backdrop(scale_pixels(explanation.view, height, width)), heat, OPACITY)
-    page = _page(explanation, Image.fromarray(picture), METHOD_NAMES.get(method, method))
+    page = _page(explanation, Image.fromarray(picture), method_name(method))
     page.add_colour_bar(name, "saliency (scaled): 0 the least salient pixel of this map, 1 the most salient")
     _add_warnings(page, explanation, method)
     page.add_note(INTENDED_USE)
@@ -86,7 +86,7 @@ def cells_picture(explanation: Explanation, method: str) -> Sheet:
     marks = _outlines(statistics.top, statistics.ties)
     for cell, outline in marks.items():
         draw_outline(pen, boxes[cell], outline, stroke, unit)
-    page = _page(explanation, picture, f"{METHOD_NAMES.get(method, method)}: cells")
+    page = _page(explanation, picture, f"{method_name(method)}: cells")
     errors = saliency.cell_errors
     for cell, outline in sorted(marks.items(), key=lambda item: (item[0] not in statistics.top, item[1].label)):
         error = "" if errors is None else f" ± {errors[cell]:.3f} (standard error)"
@@ -119,7 +119,7 @@ def agreement_picture(explanation: Explanation, *, name: str = DEFAULT_COLORMAP)
     for cell, box in boxes.items():
         _draw_count(pen, box, int(consensus.counts[cell]), colours[int(consensus.counts[cell])])
     page = _page(explanation, picture, "Agreement")
-    names = [METHOD_NAMES.get(method, method) for method in consensus.methods]
+    names = [method_name(method) for method in consensus.methods]
     if methods:
         page.add_key(colours, f"how many of {methods} maps have the cell among their three: {', '.join(names)}")
     else:
@@ -132,7 +132,7 @@ def agreement_picture(explanation: Explanation, *, name: str = DEFAULT_COLORMAP)
         for text in explanation.maps[method].warnings:
             page.add_note(f"{name_of_method}: {text}", strong=True)
     for method, reason in explanation.failures.items():
-        page.add_note(f"{METHOD_NAMES.get(method, method)} gave no map: {reason}", strong=True)
+        page.add_note(f"{method_name(method)} gave no map: {reason}", strong=True)
     page.add_note(INTENDED_USE)
     return page.draw()
 

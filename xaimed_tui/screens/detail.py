@@ -15,7 +15,7 @@ from textual.widgets import DataTable, Footer, Static
 
 from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.consensus import DEPENDENCE_NOTE
-from engine.explanation import METHODS
+from engine.methods import method_keys
 from engine.text import safe_name, safe_text
 from xaimed_tui.names import cell_list, method_name, seconds_text
 from xaimed_tui.screens.pictures import agreement_picture, method_picture
@@ -218,7 +218,8 @@ def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
 
 def _agreement_facts(explanation: Explanation) -> list[Part]:
     consensus = explanation.consensus
-    parts: list[Part] = [f"{len(consensus.methods)} of {max(len(METHODS), len(consensus.methods))} methods counted.\n"]
+    made = len(consensus.methods)
+    parts: list[Part] = [f"{made} of {max(len(method_keys()), made)} methods counted.\n"]
     parts.extend(
         (f"{method_name(method)}: {safe_text(reason)}\n", "$text-warning")
         for method, reason in explanation.failures.items()

@@ -1,4 +1,4 @@
-"""Visualize & Explain: images, what the network says about one, and where four methods say it looked."""
+"""Visualize & Explain: images, what the network says about one, and where the methods say it looked."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from textual.timer import Timer
 
 from engine.cells import CELLS
 from engine.diagnosis import probability_text
-from engine.explanation import METHOD_NAMES, METHODS
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages
 from xaimed_tui.kept import Kept, Known
 from xaimed_tui.method_run import MethodRun
-from xaimed_tui.names import METHOD_KEYS
+from xaimed_tui.names import method_bindings, method_name
 from xaimed_tui.scene import DISPLAYS, Scene
 from xaimed_tui.widgets.image_side import CHOOSE_A_FOLDER, ImageSide
 from xaimed_tui.widgets.method_wall import MethodWall
@@ -37,7 +36,8 @@ if TYPE_CHECKING:
 SETTLE = 0.08
 """Seconds that a highlighted image must stay so before it is read while one moves on quickly."""
 
-CAMS = ("gradcam", "gradcam++")
+NOT_AT_A_LAYER = frozenset({"lime", "rise"})
+"""Methods to which the layer is nothing; of a plug-in that is not known before it runs."""
 
 NO_NETWORK = "No network yet.\n2 chooses a task and a model,\nd opens the demo."
 
@@ -50,10 +50,6 @@ class ExplainView(Horizontal):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "folder", "Folder"),
         Binding("e", "explain_all", "Explain"),
-        *(
-            Binding(key, f"explain('{method}')", METHOD_NAMES[method], show=False)
-            for key, method in METHOD_KEYS.items()
-        ),
         Binding("s", "stop", "Stop all"),
         Binding("x", "stop_one", "Stop this"),
         Binding("left", "card(-1)", "Picture before", show=False, priority=False),
@@ -70,6 +66,8 @@ class ExplainView(Horizontal):
 
     def __init__(self, *, folder: Path | None = None, image: Path | None = None, id: str | None = None) -> None:
         super().__init__(id=id)
+        for key, method in method_bindings().items():
+            self._bindings.bind(key, f"explain('{method}')", method_name(method), show=False)
         self.scene = Scene()
         self._folder = folder
         self._image_wanted = image  # the cursor goes there when the folder is listed
@@ -433,7 +431,7 @@ class ExplainView(Horizontal):
             if isinstance(name, str) and (name or None) != self.scene.target:
                 self.scene.target = name or None
                 self._show_answer()
-                self.wall.again(METHODS)
+                self.wall.again(self.runs)
 
         about = "The maps show what speaks for this class."
         self.app.push_screen(ChooseDialog("Class to explain", about, rows, self.scene.target or ""), chosen)
@@ -455,7 +453,7 @@ class ExplainView(Horizontal):
             if isinstance(name, str) and name != current:
                 self.scene.layer = None if name == model.default_layer else name
                 self._show_answer()
-                self.wall.again(CAMS)
+                self.wall.again(set(self.runs) - NOT_AT_A_LAYER)
 
         about = "Grad-CAM and Grad-CAM++ look here. Early layers show detail, late ones meaning."
         self.app.push_screen(ChooseDialog("Layer of the CAMs", about, rows, current), chosen)
@@ -495,10 +493,11 @@ class ExplainView(Horizontal):
         """What the command palette offers here."""
         yield SystemCommand("Choose an image folder", "f", self.action_folder)
         if self.scene.diagnosis is not None:
-            yield SystemCommand("Explain with all four methods", "e", self.action_explain_all)
-            for method in METHODS:
-                name = METHOD_NAMES[method]
-                yield SystemCommand(f"Explain with {name}", "one map", partial(self.action_explain, method))
+            yield SystemCommand("Explain with all methods", "e", self.action_explain_all)
+            for method in self.runs:
+                yield SystemCommand(
+                    f"Explain with {method_name(method)}", "one map", partial(self.action_explain, method)
+                )
             yield SystemCommand("Choose the class to explain", "t", self.action_target)
             yield SystemCommand("Side by side with another class or network", "b", self.action_beside)
         if self.scene.model is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from textual.content import Content
 
 from engine.cells import CELL_NAMES
-from engine.explanation import METHODS
+from engine.methods import method_keys
 from xaimed_tui.names import method_name
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def agreement_picture(explanation: Explanation, *, highlight: Cell | None = None
         explanation.view,
         style="agreement",
         counts=explanation.consensus.counts,
-        methods=max(len(METHODS), len(explanation.maps)),
+        methods=max(len(method_keys()), len(explanation.maps)),
         highlight=highlight,
     )
 

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from engine.diagnosis import probability_text
-from engine.explanation import METHODS
+from engine.methods import method_keys
 from engine.text import safe_text
 from xaimed_tui import messages
 from xaimed_tui.method_run import MethodRun
@@ -85,7 +85,7 @@ class ComparedSide(HearsMethods, Vertical):
         self.letter = letter
         self.answer = answer
         self._jobs = jobs
-        self.runs = {method: answer.maps.get(method) or MethodRun(method) for method in METHODS}
+        self.runs = {method: answer.maps.get(method) or MethodRun(method) for method in method_keys()}
         self.method = next(iter(self.runs))
         self.cell: Cell | None = None
         self.problem = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from engine.explanation import METHODS
 from engine.text import safe_text
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.screens.cards import show_agreement, show_method, show_original, show_progress
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
 class MethodWall(HearsMethods, Wall):
     """The cards of one scene, and the state of every method on it."""
 
-    def __init__(self, scene: Scene, *, methods: Sequence[str] = METHODS, id: str | None = None) -> None:
+    def __init__(self, scene: Scene, *, methods: Sequence[str] | None = None, id: str | None = None) -> None:
         super().__init__(methods, id=id)
         self._scene = scene
-        self.runs = {method: MethodRun(method) for method in methods}
+        self.runs = {method: MethodRun(method) for method in self._methods}
 
     def on_mount(self) -> None:
         """Elapsed times are shown while methods run."""

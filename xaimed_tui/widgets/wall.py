@@ -15,7 +15,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import Static
 
-from engine.explanation import METHODS
+from engine.methods import method_keys
 from xaimed_tui.names import method_name
 from xaimed_tui.widgets.card import Card
 
@@ -117,9 +117,9 @@ class Wall(Container, can_focus=True):
 
         key: str
 
-    def __init__(self, methods: Sequence[str] = METHODS, *, id: str | None = None) -> None:
+    def __init__(self, methods: Sequence[str] | None = None, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._methods = tuple(methods)
+        self._methods = tuple(method_keys() if methods is None else methods)
         self._columns = 3
         self._order = in_order(self._methods, self._columns)
         self._active = "original"
