@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from xaimed_tui.render.picture import Rendered
 
 TOP = ((2, 1), (2, 2), (1, 1))
+WHOLE = Placement(0, 0, 48, 24)
 COUNTS = np.array([[1, 0, 0], [0, 2, 0], [2, 4, 3]])
 
 
@@ -166,20 +167,23 @@ def test_the_map_alone_has_exactly_the_colormaps_colours() -> None:
     values = np.zeros((48, 48), dtype=np.float32)
     values[:, 24:] = 1
     spec = PictureSpec(np.zeros((48, 48, 1), dtype=np.uint8), values=values, style="map", colormap="magma")
-    pixels = compose(spec, 48, 48)
+    pixels = compose(spec, WHOLE)
     assert (pixels[:, :24] == colormap("magma")[0]).all()
     assert (pixels[:, 24:] == colormap("magma")[255]).all()
 
 
 def test_cells_keep_the_images_own_colours() -> None:
     spec = make_spec("cells", top=TOP)
-    assert np.array_equal(compose(spec, 48, 48), spec.pixels)
+    assert np.array_equal(compose(spec, WHOLE), spec.pixels)
 
 
 def test_no_opacity_shows_only_the_image_in_grey_and_full_opacity_only_the_map() -> None:
-    grey = compose(make_spec("overlay", opacity=0.0), 48, 48)
+    grey = compose(make_spec("overlay", opacity=0.0), WHOLE)
     assert (np.ptp(grey, axis=2) == 0).all()
-    assert np.array_equal(compose(make_spec("overlay", opacity=1.0), 48, 48), compose(make_spec("map"), 48, 48))
+    assert np.array_equal(
+        compose(make_spec("overlay", opacity=1.0), WHOLE),
+        compose(make_spec("map"), WHOLE),
+    )
 
 
 def test_settled_cells_have_solid_outlines_and_their_ranks() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from xaimed_tui.look import Look
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
     from engine.explanation import Explanation
     from engine.images.raster import MedicalImage
     from xaimed_tui.facade import Model
-
-Display = Literal["overlay", "map", "cells"]
-DISPLAYS: tuple[Display, ...] = ("overlay", "map", "cells")
 
 
 @dataclass
@@ -33,7 +32,7 @@ class Scene:
         explanation: the maps made so far.
         words: what to say in the image's place while there is none.
         cell: the cell pointed out in every picture, whose numbers stand below them; None points at none.
-        display: how maps are shown.
+        look: how pictures are shown; it outlives the image.
     """
 
     bundle: ModelBundle | None = None
@@ -46,7 +45,7 @@ class Scene:
     explanation: Explanation | None = None
     words: str = ""
     cell: Cell | None = None
-    display: Display = "overlay"
+    look: Look = field(default_factory=Look)
 
     @property
     def explained_class(self) -> str | None:

@@ -91,14 +91,15 @@ def to_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(luma.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def backdrop(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def backdrop(pixels: NDArray[np.uint8], *, part_of: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """(h, w, 3) uint8 grey below a heat map: hue taken away, contrast spread over the middle tones.
 
     A dark scan would swallow the colours laid on it and a pale one wash them out, so the 1st and 99th percentile are
     moved to fixed tones; the contrast grows at most threefold. It shows where things are, not how bright they are.
+    The percentiles are those of `part_of`, if given: a part of a picture has the tones that it has in the whole.
     """
     grey = to_grey(pixels)
-    low, high = np.percentile(grey[:, :, 0], (1, 99))
+    low, high = np.percentile((grey if part_of is None else to_grey(part_of))[:, :, 0], (1, 99))
     gain = min((_BACKDROP[1] - _BACKDROP[0]) / max(high - low, 1.0), 3.0)
     tones = sum(_BACKDROP) / 2 + gain * (np.arange(256) - (low + high) / 2)
     return np.asarray(np.rint(tones.clip(0, 255)).astype(np.uint8)[grey])

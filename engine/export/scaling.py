@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,16 +11,19 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Part = tuple[int, int, int, int]
+"""(top, left, bottom, right) in pixels of a scaled picture, the last two exclusive: only this part of it is made."""
+
 _OVERSAMPLING = 4
 """From this enlargement on, pixels whose sizes differ by one can be told by nobody."""
 
 
-def scale_pixels(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """(height, width, 3) uint8 of a (h, w, 1) or (h, w, 3) image."""
+def scale_pixels(pixels: NDArray[np.uint8], height: int, width: int, part: Part | None = None) -> NDArray[np.uint8]:
+    """(height, width, 3) uint8 of a (h, w, 1) or (h, w, 3) image; of a part of it if one is named."""
     if pixels.shape[2] == 1:
-        plane = np.asarray(_scale(Image.fromarray(np.ascontiguousarray(pixels[:, :, 0])), height, width))
+        plane = np.asarray(_scale(Image.fromarray(np.ascontiguousarray(pixels[:, :, 0])), height, width, part))
         return np.repeat(plane[:, :, None], 3, axis=2)
-    return np.asarray(_scale(Image.fromarray(np.ascontiguousarray(pixels)), height, width))
+    return np.asarray(_scale(Image.fromarray(np.ascontiguousarray(pixels)), height, width, part))
 
 
 def scale_steps(steps: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -27,23 +31,33 @@ def scale_steps(steps: NDArray[np.uint8], height: int, width: int) -> NDArray[np
     return np.asarray(_scale(Image.fromarray(np.ascontiguousarray(steps)), height, width))
 
 
-def scale_values(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """(height, width) float32 of a (h, w) map."""
+def scale_values(values: NDArray[np.float32], height: int, width: int, part: Part | None = None) -> NDArray[np.float32]:
+    """(height, width) float32 of a (h, w) map; of a part of it if one is named."""
     plane = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    return np.asarray(_scale(plane, height, width))
+    return np.asarray(_scale(plane, height, width, part))
 
 
-def _scale(image: Image.Image, height: int, width: int) -> Image.Image:
+def _scale(image: Image.Image, height: int, width: int, part: Part | None = None) -> Image.Image:
     """Area averaging: a drawn pixel is the mean of what lies under it, so enlarged pixels stay sharp squares."""
     old_width, old_height = image.size
+    top, left, bottom, right = part or (0, 0, height, width)
+    size = (right - left, bottom - top)
+    scale_x, scale_y = old_width / width, old_height / height
+    # Products of floats may lie a hair outside, which Pillow refuses.
+    box = (left * scale_x, top * scale_y, min(right * scale_x, old_width), min(bottom * scale_y, old_height))
     if width <= old_width and height <= old_height:
-        return image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
+        smaller = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
+        return smaller if part is None else smaller.crop((left, top, right, bottom))
     whole = width % old_width == 0 and height % old_height == 0
     if whole or min(width / old_width, height / old_height) >= _OVERSAMPLING:
-        return image.resize((width, height), Image.Resampling.NEAREST)
+        return image.resize(size, Image.Resampling.NEAREST, box=box)
     # Between the whole numbers: enlarge by one that is plainly too large, then average. Pillow's BOX alone would
     # make some pixels wider than their neighbours.
     across = -(-_OVERSAMPLING * width // old_width)
     down = -(-_OVERSAMPLING * height // old_height)
-    larger = image.resize((old_width * across, old_height * down), Image.Resampling.NEAREST)
-    return larger.resize((width, height), Image.Resampling.BOX)
+    x, y = int(box[0]), int(box[1])
+    image = image.crop((x, y, min(math.ceil(box[2]), old_width), min(math.ceil(box[3]), old_height)))
+    larger = image.resize((image.width * across, image.height * down), Image.Resampling.NEAREST)
+    within = ((box[0] - x) * across, (box[1] - y) * down, (box[2] - x) * across, (box[3] - y) * down)
+    within = (*within[:2], min(within[2], larger.width), min(within[3], larger.height))
+    return larger.resize(size, Image.Resampling.BOX, box=within)

@@ -50,25 +50,27 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
         return marks
     if spec.style == "agreement" and spec.counts is not None:
         for cell in CELLS:
-            _count(marks, placement.box(cell), int(spec.counts[cell]))
+            if (box := placement.seen(placement.box(cell))) is not None:
+                _count(marks, box, int(spec.counts[cell]))
     elif spec.style != "image":
         for cell in spec.ties:
             if cell not in spec.top:
                 _outline(marks, placement.box(cell), DASHED, "open line")
-                _badge(marks, placement.box(cell), "?", "open badge")
+                _badge(marks, placement.seen(placement.box(cell)), "?", "open badge")
         for rank, cell in enumerate(spec.top, start=1):
             unsettled = cell in spec.ties
             _outline(marks, placement.box(cell), DASHED if unsettled else SOLID, "open line" if unsettled else "line")
             _badge(
                 marks,
-                placement.box(cell),
+                placement.seen(placement.box(cell)),
                 f"{rank}?" if unsettled else str(rank),
                 "open badge" if unsettled else "badge",
             )
     if spec.highlight is not None:
         _outline(marks, placement.box(spec.highlight), DOUBLE, "pointer")
         _brackets(marks, placement.box(spec.highlight))
-    return marks
+    rows, columns = range(placement.rows), range(placement.columns)
+    return {place: mark for place, mark in marks.items() if place[0] in rows and place[1] in columns}
 
 
 def letters(spec: PictureSpec, columns: int) -> str:
@@ -132,8 +134,13 @@ def _put(marks: Marks, place: tuple[int, int], character: str, kind: Kind) -> No
         marks[place] = Mark(character, kind)
 
 
-def _badge(marks: Marks, box: tuple[int, int, int, int], text: str, kind: Kind) -> None:
-    """A rank on the cell's upper outline, beside its corner; in the middle of a cell without outline."""
+def _badge(marks: Marks, box: tuple[int, int, int, int] | None, text: str, kind: Kind) -> None:
+    """A rank on the cell's upper outline, beside its corner; in the middle of a cell without outline.
+
+    Of a cell that is seen in part, the part has the rank; one that is not seen at all has none.
+    """
+    if box is None:
+        return
     top, left, bottom, right = box
     columns, rows = right - left, bottom - top
     if columns >= _CORNERS[0] and rows >= _CORNERS[1]:

@@ -97,7 +97,8 @@ def render(spec: PictureSpec, columns: int, rows: int, *, colour: bool = True, d
         colour: False draws glyphs of rising weight instead of half blocks.
         dark: whether the background is dark; decides what a heavy glyph means for an image without colour.
     """
-    placement = place(spec.pixels.shape[0], spec.pixels.shape[1], columns, rows)
+    height, width = spec.pixels.shape[:2]
+    placement = place(height, width, columns, rows, zoom=spec.zoom, centre=spec.centre)
     if not placement.has_cells and (text := letters(spec, columns)):
         placement = Placement(0, (rows - 1) // 2, columns, 1)
         line = Strip([Segment(text[:columns].ljust(columns))], columns)
@@ -107,33 +108,39 @@ def render(spec: PictureSpec, columns: int, rows: int, *, colour: bool = True, d
     return Rendered(tuple(lines), columns, rows, placement, colour)
 
 
-def compose(spec: PictureSpec, height: int, width: int) -> NDArray[np.uint8]:
-    """(height, width, 3) uint8: the picture without its marks."""
-    pixels = scale_pixels(spec.pixels, height, width)
+def compose(spec: PictureSpec, placement: Placement) -> NDArray[np.uint8]:
+    """(2 * rows, columns, 3) uint8: what is seen of the picture, without its marks."""
+    height, width, part = 2 * placement.whole_rows, placement.whole_columns, placement.part
     if spec.style == "map" and spec.values is not None:
-        return colour_values(scale_values(spec.values, height, width), spec.colormap)
+        return colour_values(scale_values(spec.values, height, width, part), spec.colormap)
     if spec.style == "overlay" and spec.values is not None:
-        heat = colour_values(scale_values(spec.values, height, width), spec.colormap)
-        return blend(backdrop(pixels), heat, spec.opacity)
+        heat = colour_values(scale_values(spec.values, height, width, part), spec.colormap)
+        return blend(_backdrop(spec, placement), heat, spec.opacity)
     if spec.style == "agreement" and spec.counts is not None:
-        return blend(
-            backdrop(pixels),
-            _count_planes(spec.counts, count_colours(spec.methods, spec.colormap), height, width),
-            spec.opacity,
-        )
-    return pixels
+        planes = _count_planes(spec.counts, count_colours(spec.methods, spec.colormap), placement)
+        return blend(_backdrop(spec, placement), planes, spec.opacity)
+    return scale_pixels(spec.pixels, height, width, part)
 
 
-def _thirds(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _backdrop(spec: PictureSpec, placement: Placement) -> NDArray[np.uint8]:
+    """The image in grey; a part of it in the tones that it has in the whole, so that they stay when it is moved."""
+    pixels = scale_pixels(spec.pixels, 2 * placement.whole_rows, placement.whole_columns, placement.part)
+    if placement.whole is None:
+        return backdrop(pixels)
+    whole = scale_pixels(spec.pixels, 2 * placement.whole_rows // spec.zoom, placement.whole_columns // spec.zoom)
+    return backdrop(pixels, part_of=whole)
+
+
+def _thirds(placement: Placement) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """For every pixel row and column the row and column of its cell, split where the characters are split."""
-    rows, columns = Placement(0, 0, width, height // 2).edges()
-    y = np.searchsorted(rows[1:-1], np.arange(height) // 2, side="right")
-    x = np.searchsorted(columns[1:-1], np.arange(width), side="right")
+    rows, columns = placement.edges()
+    y = np.searchsorted(rows[1:-1], np.arange(2 * placement.rows) // 2, side="right")
+    x = np.searchsorted(columns[1:-1], np.arange(placement.columns), side="right")
     return y, x
 
 
-def _count_planes(counts: NDArray[np.int64], colours: tuple[RGB, ...], height: int, width: int) -> NDArray[np.uint8]:
-    y, x = _thirds(height, width)
+def _count_planes(counts: NDArray[np.int64], colours: tuple[RGB, ...], placement: Placement) -> NDArray[np.uint8]:
+    y, x = _thirds(placement)
     return np.asarray(np.array(colours, dtype=np.uint8)[counts[np.ix_(y, x)]])
 
 
@@ -141,23 +148,32 @@ def _shows_grid(spec: PictureSpec, placement: Placement) -> bool:
     """In small pictures lines would hide more than they show."""
     if not (spec.show_grid or spec.style == "agreement") or not placement.has_cells:
         return False
-    return placement.columns >= _GRID_FROM[0] and placement.rows >= _GRID_FROM[1]
+    return placement.whole_columns >= _GRID_FROM[0] and placement.whole_rows >= _GRID_FROM[1]
+
+
+def _grid_lines(placement: Placement) -> tuple[list[int], list[int]]:
+    """Rows and columns of what is seen on which a line between cells lies."""
+    rows, columns = placement.edges()
+    return (
+        [edge for edge in rows[1:-1] if 0 <= edge < placement.rows],
+        [edge for edge in columns[1:-1] if 0 <= edge < placement.columns],
+    )
 
 
 def _draw_grid(pixels: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
     """Thin lines between the cells: a shade darker than the picture, or lighter if the picture is nearly black."""
     target = 0.0 if pixels.mean() > _NEARLY_BLACK else 255.0
-    rows, columns = placement.edges()
+    rows, columns = _grid_lines(placement)
     lines = np.zeros(pixels.shape[:2], dtype=bool)
-    lines[[2 * edge for edge in rows[1:-1]]] = True
-    lines[:, list(columns[1:-1])] = True
+    lines[[2 * edge for edge in rows]] = True
+    lines[:, columns] = True
     out = pixels.copy()
     out[lines] = np.rint((1.0 - _GRID_LINE) * pixels[lines] + _GRID_LINE * target)
     return out
 
 
 def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks) -> list[Strip]:
-    pixels = compose(spec, 2 * placement.rows, placement.columns)
+    pixels = compose(spec, placement)
     if _shows_grid(spec, placement):
         pixels = _draw_grid(pixels, placement)
     plates = count_colours(spec.methods, spec.colormap) if spec.style == "agreement" else ()
@@ -218,23 +234,25 @@ def _glyphs(spec: PictureSpec, placement: Placement, marks: Marks, *, dark: bool
     rows, columns = placement.rows, placement.columns
     steps: NDArray[np.floating]
     if spec.style in ("map", "overlay") and spec.values is not None:
-        steps, ramp = scale_values(spec.values, rows, columns), _RAMP
+        values = scale_values(spec.values, 2 * placement.whole_rows, placement.whole_columns, placement.part)
+        steps, ramp = (values[0::2] + values[1::2]) / 2, _RAMP
     elif spec.style == "agreement" and spec.counts is not None:
-        down, across = _thirds(2 * rows, columns)
+        down, across = _thirds(placement)
         steps, ramp = spec.counts[np.ix_(down[::2], across)] / max(spec.methods, 1), _SHADES
     else:
-        steps, ramp = backdrop(scale_pixels(spec.pixels, rows, columns))[:, :, 0] / 255.0, _RAMP
+        light = _backdrop(spec, placement)[:, :, 0] / 255.0
+        steps, ramp = (light[0::2] + light[1::2]) / 2, _RAMP
         steps = steps if dark else 1.0 - steps
     marked = _by_row(marks)
     places = np.clip(np.rint(steps * (len(ramp) - 1)), 0, len(ramp) - 1).astype(int)
-    grid = placement.edges() if _shows_grid(spec, placement) else ((), ())
+    grid: tuple[list[int], list[int]] = _grid_lines(placement) if _shows_grid(spec, placement) else ([], [])
     lines = []
     for row in range(rows):
         segments = [Segment(ramp[places[row, column]]) for column in range(columns)]
-        if row in grid[0][1:-1]:
+        if row in grid[0]:
             segments = [Segment("─")] * columns
-        for column in grid[1][1:-1]:
-            segments[column] = Segment("┼" if row in grid[0][1:-1] else "│")
+        for column in grid[1]:
+            segments[column] = Segment("┼" if row in grid[0] else "│")
         for column, mark in marked.get(row, ()):
             segments[column] = Segment(mark.character, _PLAIN_STYLES[mark.kind])
         lines.append(Strip(Segment.simplify(segments), columns))

@@ -1,13 +1,18 @@
 """Where a picture lies in its box, and where its nine cells are, counted in characters.
 
-A character is taken to be one pixel wide and two pixels high, as half blocks make it.
+A character is taken to be one pixel wide and two pixels high, as half blocks make it. Of a picture that is magnified
+beyond its box only a part is seen; its cells are counted from the corner of that part, and may begin before it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engine.cells import GRID, Cell, cell_edges
+
+if TYPE_CHECKING:
+    from engine.export.scaling import Part
 
 _FITS_WELL = 0.8
 """A whole-number enlargement is taken if it fills at least this share of the side that could be filled."""
@@ -20,26 +25,58 @@ class Placement:
     Attributes:
         left, top: characters left of and above the picture.
         columns, rows: characters that the picture covers; it has `columns` x `2 * rows` pixels.
+        whole: columns and rows of the whole picture; None if all of it is seen.
+        offset: columns and rows of the whole picture left of and above the part that is seen.
     """
 
     left: int
     top: int
     columns: int
     rows: int
+    whole: tuple[int, int] | None = None
+    offset: tuple[int, int] = (0, 0)
+
+    @property
+    def whole_columns(self) -> int:
+        """Columns of the whole picture."""
+        return self.whole[0] if self.whole else self.columns
+
+    @property
+    def whole_rows(self) -> int:
+        """Rows of the whole picture."""
+        return self.whole[1] if self.whole else self.rows
+
+    @property
+    def part(self) -> Part | None:
+        """The part that is seen, in pixels of the whole picture; None if that is all of it."""
+        if self.whole is None:
+            return None
+        x, y = self.offset
+        return 2 * y, x, 2 * (y + self.rows), x + self.columns
 
     @property
     def has_cells(self) -> bool:
         """Whether every cell of the grid is at least one character."""
-        return self.columns >= GRID and self.rows >= GRID
+        return self.whole_columns >= GRID and self.whole_rows >= GRID
 
     def edges(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The row edges and column edges of the cells within the picture, in characters."""
-        return cell_edges(self.rows), cell_edges(self.columns)
+        """The row edges and column edges of the cells, in characters from the corner of what is seen."""
+        x, y = self.offset
+        rows, columns = cell_edges(self.whole_rows), cell_edges(self.whole_columns)
+        return tuple(row - y for row in rows), tuple(column - x for column in columns)
 
     def box(self, cell: Cell) -> tuple[int, int, int, int]:
-        """(top, left, bottom, right) of a cell within the picture, in characters, the last two exclusive."""
+        """(top, left, bottom, right) of a cell, in characters from the corner of what is seen, the last two exclusive.
+
+        A cell of a magnified picture may lie outside.
+        """
         rows, columns = self.edges()
         return rows[cell[0]], columns[cell[1]], rows[cell[0] + 1], columns[cell[1] + 1]
+
+    def seen(self, box: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
+        """What is seen of a box like that of a cell; None if nothing is."""
+        top, left, bottom, right = max(box[0], 0), max(box[1], 0), min(box[2], self.rows), min(box[3], self.columns)
+        return (top, left, bottom, right) if top < bottom and left < right else None
 
     def cell_at(self, x: int, y: int) -> Cell | None:
         """The cell under a character of the box, or None beside the picture."""
@@ -53,15 +90,33 @@ class Placement:
         )
 
 
-def place(height: int, width: int, columns: int, rows: int) -> Placement:
+def place(
+    height: int, width: int, columns: int, rows: int, *, zoom: int = 1, centre: tuple[float, float] = (0.5, 0.5)
+) -> Placement:
     """The largest place for an image of height x width pixels in a box of columns x rows characters, centred.
 
     The aspect ratio is kept, but for the rounding to whole characters. From twice its size on, an image is enlarged by
     a whole number where that fills the box well.
+
+    Args:
+        height, width: of the image, in pixels.
+        columns, rows: of the box, in characters.
+        zoom: how many times larger than what fits the picture is drawn, at least 1.
+        centre: the place (x, y) of the picture, each in [0, 1], to have in the middle as far as that leaves none of
+            the box empty.
     """
     scale = min(columns / width, 2 * rows / height)
     if scale >= 2 and int(scale) / scale >= _FITS_WELL:
         scale = int(scale)
     wide = min(max(round(width * scale), 1), columns)
     high = min(max(round(height * scale / 2), 1), rows)
-    return Placement((columns - wide) // 2, (rows - high) // 2, wide, high)
+    if zoom <= 1:
+        return Placement((columns - wide) // 2, (rows - high) // 2, wide, high)
+    whole = (wide * zoom, high * zoom)
+    wide, high = min(columns, whole[0]), min(rows, whole[1])
+    offset = (_offset(centre[0], whole[0], wide), _offset(centre[1], whole[1], high))
+    return Placement((columns - wide) // 2, (rows - high) // 2, wide, high, whole, offset)
+
+
+def _offset(centre: float, whole: int, seen: int) -> int:
+    return min(max(round(centre * whole - seen / 2), 0), whole - seen)

@@ -40,6 +40,8 @@ class PictureSpec:
         opacity: how much of the map or the counts covers the view, 0 to 1.
         show_grid: thin lines between the cells; always there for `agreement`.
         highlight: a cell to point out, e.g. the one of a table's cursor.
+        zoom: how many times larger than what fits its box the picture is drawn; a whole number, 1 shows all of it.
+        centre: the place (x, y) of the picture, in [0, 1], that is in the middle of the box while it is magnified.
 
     Raises:
         ValueError: something is missing, or has the wrong shape or range.
@@ -56,6 +58,8 @@ class PictureSpec:
     opacity: float = 0.55
     show_grid: bool = False
     highlight: Cell | None = None
+    zoom: int = 1
+    centre: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or not self.pixels.size:
@@ -70,6 +74,8 @@ class PictureSpec:
             raise ValueError(f"{self.colormap!r} is not a colormap")
         if not 0.0 <= self.opacity <= 1.0:
             raise ValueError(f"an opacity of {self.opacity} is not in [0, 1]")
+        if self.zoom < 1:
+            raise ValueError(f"a zoom of {self.zoom} is not at least 1")
 
     @cached_property
     def image_key(self) -> str:
@@ -84,7 +90,7 @@ class PictureSpec:
             None if self.values is None else _digest(self.values),
             None if self.counts is None else _digest(self.counts),
             *(self.style, self.top, self.ties, self.methods, self.colormap, self.opacity, self.show_grid),
-            self.highlight,
+            *(self.highlight, self.zoom, self.centre),
         )
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 

@@ -88,6 +88,6 @@ def open_beside(app: XAIMedApp, scene: Scene, runs: Mapping[str, MethodRun], met
             else:
                 app.notify(safe_text(entry.reason), title="Not usable", severity="warning", markup=False)
         if second is not None:
-            app.push_screen(SideBySideScreen(first, second, app.jobs, method=method))
+            app.push_screen(SideBySideScreen(first, second, app.jobs, scene.look, method=method))
 
     app.push_screen(ChooseDialog("Side by side", ABOUT, rows, None), chosen)

@@ -32,7 +32,7 @@ def show_original(card: Card, scene: Scene) -> None:
 def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """A method's map, its state, its three cells."""
     card.show(
-        method_picture(scene.pixels, run.map, run.statistics, scene.display, highlight=scene.cell),
+        method_picture(scene.pixels, run.map, run.statistics, scene.look, highlight=scene.cell),
         words=_words(run, answered=scene.diagnosis is not None),
         state=method_state(run),
         caption=_caption(card, run, scene, now),
@@ -52,7 +52,7 @@ def show_agreement(card: Card, scene: Scene, methods: int) -> None:
         card.show(None, words="counts where the methods agree" if scene.diagnosis is not None else "")
         return
     state = f"{len(scene.explanation.consensus.methods)} of {methods}"
-    picture = agreement_picture(scene.explanation, highlight=scene.cell)
+    picture = agreement_picture(scene.explanation, scene.look, highlight=scene.cell)
     card.show(picture, state=state, caption=agreement_caption(scene.explanation, scene.cell))
 
 

@@ -17,10 +17,13 @@ from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.consensus import DEPENDENCE_NOTE
 from engine.methods import method_keys
 from engine.text import safe_name, safe_text
+from xaimed_tui.look import Display, Look
 from xaimed_tui.names import cell_list, method_name, seconds_text
 from xaimed_tui.screens.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
+from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
 from xaimed_tui.widgets.statistics_table import StatisticsTable
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 Part = str | tuple[str, str]
 
 
-class DetailScreen(Screen[str]):
+class DetailScreen(LookKeys, Screen[str]):
     """One method, or the agreement, of an explanation; returns the key of the one looked at last."""
 
     DEFAULT_CSS = """
@@ -59,12 +62,14 @@ class DetailScreen(Screen[str]):
         Binding("escape", "leave", "Back"),
         Binding("left,h", "method(-1)", "Method before", key_display="←"),
         Binding("right,l", "method(1)", "Next method", key_display="→"),
+        *LOOK_BINDINGS,
         Binding("tab", "app.focus_next", "Next pane"),
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]
 
-    def __init__(self, explanation: Explanation, key: str) -> None:
+    def __init__(self, explanation: Explanation, key: str, look: Look) -> None:
         super().__init__()
+        self._look = look
         self._explanation = explanation
         self._keys = [*explanation.maps, "agreement"]
         self._key = key if key in self._keys else self._keys[0]
@@ -79,6 +84,8 @@ class DetailScreen(Screen[str]):
                     with CellFrame(classes="framed", id=f"{name}-frame"):
                         yield Static(classes="name", markup=False)
                         yield ImageView(id=name)
+                        if name == "map":
+                            yield ColourBar(self.look.colormap, id="bar")
             with Horizontal(id="numbers"):
                 with Container(id="table-box"):
                     yield StatisticsTable(id="statistics")
@@ -96,6 +103,15 @@ class DetailScreen(Screen[str]):
         self.set_class(event.size.height >= 45, "-roomy")
 
     # What is shown
+
+    @property
+    def look(self) -> Look:
+        """How pictures are shown."""
+        return self._look
+
+    def look_changed(self) -> None:
+        """Show both pictures in the new way."""
+        self._draw()
 
     def _show(self) -> None:
         explanation = self._explanation
@@ -120,13 +136,21 @@ class DetailScreen(Screen[str]):
 
             left: PictureSpec | None
             left = PictureSpec(explanation.view, style="image", highlight=self._cell, show_grid=True)
-            right: PictureSpec | None = agreement_picture(explanation, highlight=self._cell)
+            right: PictureSpec | None = agreement_picture(explanation, self.look, highlight=self._cell)
             names = ("the image", "how many methods mark each cell")
         else:
             made, cells = explanation.maps[self._key], explanation.statistics[self._key]
-            left = method_picture(explanation.view, made, cells, "cells", highlight=self._cell, show_grid=True)
-            right = method_picture(explanation.view, made, cells, "overlay", highlight=self._cell, show_grid=True)
-            names = ("its three cells on the image", f"{method_name(self._key)} on the image")
+            display: Display = "map" if self.look.display == "map" else "overlay"
+            left, right = (
+                method_picture(
+                    explanation.view, made, cells, self.look, display=each, highlight=self._cell, show_grid=True
+                )
+                for each in ("cells", display)
+            )
+            name = method_name(self._key)
+            names = ("its three cells on the image", f"{name} alone" if display == "map" else f"{name} on the image")
+        bar = self.query_one(ColourBar)
+        bar.display, bar.colormap = self._key != "agreement", self.look.colormap
         for which, spec, words in (("image", left, names[0]), ("map", right, names[1])):
             self.query_one(f"#{which}", ImageView).picture = spec
             self.query_one(f"#{which}-frame .name", Static).update(words)

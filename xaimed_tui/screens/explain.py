@@ -18,10 +18,12 @@ from engine.diagnosis import probability_text
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages
 from xaimed_tui.kept import Kept, Known
+from xaimed_tui.look import Look
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.names import method_bindings, method_name
-from xaimed_tui.scene import DISPLAYS, Scene
+from xaimed_tui.scene import Scene
 from xaimed_tui.widgets.image_side import CHOOSE_A_FOLDER, ImageSide
+from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
 from xaimed_tui.widgets.method_wall import MethodWall
 from xaimed_tui.widgets.row_list import Row, RowList
 from xaimed_tui.widgets.wall import Wall
@@ -42,7 +44,7 @@ NOT_AT_A_LAYER = frozenset({"lime", "rise"})
 NO_NETWORK = "No network yet.\n2 chooses a task and a model,\nd opens the demo."
 
 
-class ExplainView(Horizontal):
+class ExplainView(LookKeys, Horizontal):
     """The list of images and the answer on the left, the pictures on the right."""
 
     DEFAULT_CSS = "ExplainView #wall { width: 1fr; height: 100%; }"
@@ -55,7 +57,8 @@ class ExplainView(Horizontal):
         Binding("left", "card(-1)", "Picture before", show=False, priority=False),
         Binding("right", "card(1)", "Next picture", show=False),
         Binding("enter", "open", "Detail"),
-        Binding("o", "display", "View"),
+        Binding("z", "zoom", "Zoom"),
+        *LOOK_BINDINGS,
         Binding("t", "target", "Class"),
         Binding("y", "layer", "Layer"),
         Binding("n", "numbers", "Numbers"),
@@ -125,8 +128,9 @@ class ExplainView(Horizontal):
         return self.wall.runs
 
     def focus_first(self) -> None:
-        """The images."""
+        """The images, shown as they were last looked at elsewhere."""
         self.images.focus()
+        self.look_changed()
 
     # Model and folder
 
@@ -275,7 +279,7 @@ class ExplainView(Horizontal):
         scene.words = "" if scene.model is not None and self._path is None and self._folder is not None else words
         diagnosis = None if self.side.reason_of(self._path) else scene.diagnosis
         self.side.show_answer(diagnosis, words=words, target=scene.explained_class)
-        self.side.show_choices(scene.model, scene.target, scene.layer)
+        self.side.show_choices(scene.model, scene.target, scene.layer, scene.look)
 
     def _words(self) -> str:
         """What to say while there is no answer."""
@@ -321,8 +325,10 @@ class ExplainView(Horizontal):
                 if self._failure is not None:
                     return True
                 return explanation is not None and (self.wall.active == "original" or self._can_open())
-            case "numbers" | "display":
-                return any(run.map is not None for run in self.runs.values())
+            case "numbers" | "display" | "colormap" | "opacity":
+                return self._has_maps
+            case "zoom":
+                return self.wall.card(self.wall.active).view.picture is not None
             case "layer":
                 return self.scene.model is not None
             case "save":
@@ -334,6 +340,10 @@ class ExplainView(Horizontal):
         """What went wrong with the image, or with the method of the active card."""
         run = self.runs.get(self.wall.active)
         return self._image_failure or (run.failure if run is not None and run.state == "failed" else None)
+
+    @property
+    def _has_maps(self) -> bool:
+        return any(run.map is not None for run in self.runs.values())
 
     def _can_open(self) -> bool:
         return self.scene.explanation is not None and (
@@ -357,13 +367,14 @@ class ExplainView(Horizontal):
         if self._can_open():
             from xaimed_tui.screens.detail import DetailScreen
 
-            self.app.push_screen(DetailScreen(self.scene.explanation, self.wall.active), self.wall_after)
+            self.app.push_screen(DetailScreen(self.scene.explanation, self.wall.active, self.look), self.wall_after)
 
     def wall_after(self, key: str | None) -> None:
-        """The card last looked at in detail is the active one."""
+        """The card last looked at in detail is the active one; all look as it did."""
         if key is not None:
             self.wall.go(key)
             self.refresh_bindings()
+        self.look_changed()
 
     def action_explain_all(self) -> None:
         """Start every method that has no whole map."""
@@ -395,11 +406,20 @@ class ExplainView(Horizontal):
         else:
             self.wall.point_at(None)
 
-    def action_display(self) -> None:
-        """Overlay, map alone, cells on the image."""
-        scene = self.scene
-        scene.display = DISPLAYS[(DISPLAYS.index(scene.display) + 1) % len(DISPLAYS)]
-        self.wall.show_all()
+    @property
+    def look(self) -> Look:
+        """How pictures are shown."""
+        return self.scene.look
+
+    def look_changed(self) -> None:
+        """Show every card in the new way."""
+        self._show_everything()
+
+    def action_zoom(self) -> None:
+        """Let the active picture fill the screen."""
+        from xaimed_tui.screens.zoom import ZoomScreen
+
+        self.app.push_screen(ZoomScreen(self.wall, self.scene), self.wall_after)
 
     def action_folder(self) -> None:
         """Choose an image folder."""
@@ -502,5 +522,10 @@ class ExplainView(Horizontal):
             yield SystemCommand("Side by side with another class or network", "b", self.action_beside)
         if self.scene.model is not None:
             yield SystemCommand("Choose the layer of the CAMs", "y", self.action_layer)
+        if self._has_maps:
+            yield SystemCommand("Overlay, map alone, or cells", "o", self.action_display)
+            yield SystemCommand("Change the colours of the maps", "m", self.action_colormap)
+        if self.scene.pixels is not None:
+            yield SystemCommand("Zoom", "z", self.action_zoom)
         if self.scene.explanation is not None:
             yield SystemCommand("Save", "w", self.action_save)

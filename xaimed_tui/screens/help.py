@@ -21,6 +21,12 @@ _GENERAL = (
     ("Ctrl+Q", "leave at once, whatever runs"),
 )
 
+_LOOK = (
+    ("o", "overlay, map alone, cells"),
+    ("[ ]", "let the map cover less or more of the image"),
+    ("m", "other colours: viridis, cividis, magma, grey"),
+)
+
 _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "home": (("d", "open the demo"), ("j k", "scroll the guide")),
     "selection": (
@@ -41,7 +47,8 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("s x", "stop all, stop the one chosen; its map so far is kept"),
         ("← →", "choose a picture"),
         ("Enter", "look at it closely"),
-        ("o", "overlay, map alone, cells"),
+        ("z", "let the picture fill the screen"),
+        *_LOOK,
         ("n", "one cell in all pictures, with its numbers; arrows or the mouse choose it"),
         ("t y", "class to explain, layer of the CAMs"),
         ("b", "side by side with another class or network"),
@@ -58,8 +65,17 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "detail": (
         ("← →", "the other methods, the agreement"),
         ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
+        *_LOOK,
         ("Tab", "to the facts, to scroll them, and to the pictures, where arrows choose a cell"),
         ("Esc", "back"),
+    ),
+    "zoom": (
+        ("+ -", "larger, smaller; so does the mouse wheel"),
+        ("0", "all of the picture"),
+        ("← ↓ ↑ → or h j k l", "move the picture; so does dragging it with the mouse"),
+        ("Tab", "the next picture"),
+        *_LOOK,
+        ("z or Esc", "back"),
     ),
 }
 
@@ -106,9 +122,12 @@ class HelpScreen(ModalScreen[None]):
 
         from xaimed_tui.screens.detail import DetailScreen
         from xaimed_tui.screens.side_by_side import SideBySideScreen
+        from xaimed_tui.screens.zoom import ZoomScreen
 
         if isinstance(self._behind, DetailScreen):
             here = "detail"
+        elif isinstance(self._behind, ZoomScreen):
+            here = "zoom"
         elif isinstance(self._behind, SideBySideScreen):
             here = "side-by-side"
         else:

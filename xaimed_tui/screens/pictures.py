@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.explanation import Explanation
     from engine.grid import GridStatistics
     from engine.saliency import SaliencyMap
+    from xaimed_tui.look import Display, Look
     from xaimed_tui.render.spec import PictureSpec
 
 
@@ -25,12 +26,13 @@ def method_picture(
     pixels: NDArray[np.uint8] | None,
     saliency: SaliencyMap | None,
     statistics: GridStatistics | None,
-    display: Literal["overlay", "map", "cells"],
+    look: Look,
     *,
+    display: Display | None = None,
     highlight: Cell | None = None,
     show_grid: bool = False,
 ) -> PictureSpec | None:
-    """A method's map on the image; None while there is no map."""
+    """A method's map on the image, in the look's display unless another is asked for; None while there is no map."""
     from xaimed_tui.render.spec import PictureSpec
 
     if pixels is None or saliency is None:
@@ -38,15 +40,17 @@ def method_picture(
     return PictureSpec(
         pixels,
         values=saliency.values,
-        style=display,
+        style=display or look.display,
         top=statistics.top if statistics is not None else (),
         ties=statistics.ties if statistics is not None else (),
+        colormap=look.colormap,
+        opacity=look.opacity,
         highlight=highlight,
         show_grid=show_grid,
     )
 
 
-def agreement_picture(explanation: Explanation, *, highlight: Cell | None = None) -> PictureSpec:
+def agreement_picture(explanation: Explanation, look: Look, *, highlight: Cell | None = None) -> PictureSpec:
     """The counts on the image's cells."""
     from xaimed_tui.render.spec import PictureSpec
 
@@ -55,6 +59,8 @@ def agreement_picture(explanation: Explanation, *, highlight: Cell | None = None
         style="agreement",
         counts=explanation.consensus.counts,
         methods=max(len(method_keys()), len(explanation.maps)),
+        colormap=look.colormap,
+        opacity=look.opacity,
         highlight=highlight,
     )
 

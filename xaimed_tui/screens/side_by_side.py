@@ -17,6 +17,7 @@ from textual.widgets import DataTable, Footer, Static
 from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.comparison import SHARED_BY_CHANCE, CellComparison, compare_cells, why_not_comparable
 from engine.text import safe_text
+from xaimed_tui.look import Look
 from xaimed_tui.names import cell_list
 from xaimed_tui.widgets.compared_side import Answer, ComparedSide
 from xaimed_tui.widgets.image_view import ImageView
@@ -100,11 +101,11 @@ class SideBySideScreen(Screen[None]):
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]
 
-    def __init__(self, first: Answer, second: Answer, jobs: Jobs, *, method: str) -> None:
+    def __init__(self, first: Answer, second: Answer, jobs: Jobs, look: Look, *, method: str) -> None:
         super().__init__()
         self._sides = (
-            ComparedSide("A", first, jobs.sibling(), id="side-a"),
-            ComparedSide("B", second, jobs.sibling(), id="side-b"),
+            ComparedSide("A", first, jobs.sibling(), look, id="side-a"),
+            ComparedSide("B", second, jobs.sibling(), look, id="side-b"),
         )
         self._keys = [*self._sides[0].runs, "agreement"]
         self._key = method if method in self._keys else self._keys[0]

@@ -10,16 +10,22 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from engine.export.colors import DEFAULT_COLORMAP, colormap
+from engine.export.colors import DEFAULT_COLORMAP, colormap, text_on
 
 if TYPE_CHECKING:
     from textual.app import RenderResult
 
 _RAMP = " .:-=+*#%@"
 
+_TICKS = ((0.25, "0.25"), (0.5, "0.5"), (0.75, "0.75"))
+"""Values between the ends whose numbers stand on the bar where it is long enough."""
+
+_ROOM_FOR_TICKS = 30
+"""Characters from which on a bar has numbers on it."""
+
 
 class ColourBar(Widget):
-    """One line: the colours from 0 to 1 with a number at each end; glyphs of rising weight where there is no colour.
+    """One line: the colours from 0 to 1 with numbers; glyphs of rising weight where there is no colour.
 
     The table of colours is loaded by a worker, as its library takes a quarter of a second to import.
     """
@@ -93,8 +99,10 @@ class ColourBar(Widget):
             )
         segments = [Segment(f"{low} ", base)]
         if self.app.no_color or self.app.console.color_system is None:
-            ramp = "".join(_RAMP[round(i * (len(_RAMP) - 1) / (steps - 1))] for i in range(steps))
-            segments.append(Segment(ramp, base))
+            ramp = [_RAMP[round(i * (len(_RAMP) - 1) / (steps - 1))] for i in range(steps)]
+            for place, character, _ in _ticks(steps):
+                ramp[place] = character
+            segments.append(Segment("".join(ramp), base))
         elif self._loaded:
             segments.extend(_gradient(self._loaded, steps))
         else:
@@ -108,4 +116,20 @@ def _gradient(name: str, steps: int) -> list[Segment]:
     colours = [
         Color.from_rgb(*(int(part) for part in table[round(i * 255 / (2 * steps - 1))])) for i in range(2 * steps)
     ]
-    return [Segment("▌", Style(color=colours[2 * i], bgcolor=colours[2 * i + 1])) for i in range(steps)]
+    bar = [Segment("▌", Style(color=colours[2 * i], bgcolor=colours[2 * i + 1])) for i in range(steps)]
+    for place, character, value in _ticks(steps):
+        red, green, blue = (int(part) for part in table[round(255 * value)])
+        ink = Color.from_rgb(*text_on((red, green, blue)))
+        bar[place] = Segment(character, Style(color=ink, bgcolor=colours[2 * place]))
+    return bar
+
+
+def _ticks(steps: int) -> list[tuple[int, str, float]]:
+    """(place, character, value) of the numbers on a bar of so many characters; each is centred on its value."""
+    if steps < _ROOM_FOR_TICKS:
+        return []
+    return [
+        (round(value * (steps - 1)) - len(text) // 2 + i, character, value)
+        for value, text in _TICKS
+        for i, character in enumerate(text)
+    ]

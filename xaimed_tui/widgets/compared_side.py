@@ -16,6 +16,7 @@ from engine.diagnosis import probability_text
 from engine.methods import method_keys
 from engine.text import safe_text
 from xaimed_tui import messages
+from xaimed_tui.look import Look
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.names import method_name
 from xaimed_tui.screens.pictures import agreement_caption, agreement_picture, method_picture
@@ -80,10 +81,11 @@ class ComparedSide(HearsMethods, Vertical):
 
         side: ComparedSide
 
-    def __init__(self, letter: str, answer: Answer, jobs: Jobs, *, id: str) -> None:
+    def __init__(self, letter: str, answer: Answer, jobs: Jobs, look: Look, *, id: str) -> None:
         super().__init__(id=id)
         self.letter = letter
         self.answer = answer
+        self._look = look
         self._jobs = jobs
         self.runs = {method: answer.maps.get(method) or MethodRun(method) for method in method_keys()}
         self.method = next(iter(self.runs))
@@ -251,11 +253,11 @@ class ComparedSide(HearsMethods, Vertical):
         view.placeholder = self._words()
         if self.method == "agreement":
             made = answer.explanation
-            view.picture = agreement_picture(made, highlight=self.cell) if made is not None else None
+            view.picture = agreement_picture(made, self._look, highlight=self.cell) if made is not None else None
         else:
             run = self.runs[self.method]
             view.picture = method_picture(
-                answer.pixels, run.map, run.statistics, "overlay", highlight=self.cell, show_grid=True
+                answer.pixels, run.map, run.statistics, self._look, highlight=self.cell, show_grid=True
             )
 
     def _words(self) -> str:

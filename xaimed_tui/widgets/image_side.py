@@ -18,6 +18,7 @@ from textual.widgets import Static
 from engine.text import safe_name
 from xaimed_tui import messages
 from xaimed_tui.names import path_text
+from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.diagnosis_panel import DiagnosisPanel
 from xaimed_tui.widgets.file_rows import FileRows
 from xaimed_tui.widgets.row_list import FilteredList, RowList
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.diagnosis import Diagnosis
     from xaimed_tui.facade import Model
+    from xaimed_tui.look import Look
 
 LOOK_AFTER = 0.05
 """Seconds after which the files that have come into view are judged."""
@@ -43,6 +45,8 @@ class ImageSide(Vertical):
     ImageSide #images { height: 1fr; min-height: 4; }
     ImageSide #answer { height: auto; max-height: 55%; border-top: solid $border-blurred; padding: 0 1; }
     ImageSide #choices { height: auto; padding: 0 1; color: $text-muted; border-top: solid $border-blurred; }
+    ImageSide ColourBar { width: 1fr; margin: 0 1; display: none; }
+    ImageSide.-network ColourBar { display: block; }
     .-slim ImageSide { width: 25; }
     .-slim ImageSide #folder { height: 1; }
     .-slim ImageSide #choices { border-top: none; }
@@ -78,6 +82,7 @@ class ImageSide(Vertical):
         with VerticalScroll(id="answer", can_focus=False):
             yield DiagnosisPanel(id="diagnosis")
         yield Static(id="choices", markup=False)
+        yield ColourBar()
 
     def on_mount(self) -> None:
         """Say that there is no folder yet."""
@@ -237,13 +242,20 @@ class ImageSide(Vertical):
         """Show the network's answer, or words in its place."""
         self.query_one("#diagnosis", DiagnosisPanel).show(diagnosis, words=words, target=target)
 
-    def show_choices(self, model: Model | None, target: str | None, layer: str | None) -> None:
-        """Show what is explained, and where the CAMs look."""
+    def show_choices(self, model: Model | None, target: str | None, layer: str | None, look: Look) -> None:
+        """Show what is explained, where the CAMs look, and how their maps are drawn."""
         choices = self.query_one("#choices", Static)
+        self.set_class(model is not None, "-network")
+        self.query_one(ColourBar).colormap = look.colormap
         if model is None:
             choices.update("")
             return
         key = "bold $primary"
         class_name = safe_name(target, 40) if target else "as predicted"
         layer_name = safe_name(layer or model.default_layer, 40)
-        choices.update(Content.assemble(("t", key), f" class {class_name}\n", ("y", key), f" layer {layer_name}"))
+        parts: list[str | tuple[str, str]]
+        parts = [("t", key), f" class {class_name}\n", ("y", key), f" layer {layer_name}\n"]
+        parts += [("o", key), f" {look.display}"]
+        if look.display == "overlay":
+            parts += [" ", ("[ ]", key), f" {look.opacity:.0%}"]
+        choices.update(Content.assemble(*parts))

@@ -1,0 +1,44 @@
+"""How pictures are shown: the same for every image until the person changes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.export.colors import COLORMAPS, DEFAULT_COLORMAP
+
+Display = Literal["overlay", "map", "cells"]
+DISPLAYS: tuple[Display, ...] = ("overlay", "map", "cells")
+
+OPACITIES = (0.0, 0.15, 0.3, 0.45, 0.55, 0.7, 0.85, 1.0)
+"""The opacities that the keys step through."""
+
+
+@dataclass
+class Look:
+    """See the module.
+
+    Attributes:
+        display: the map laid over the image, the map alone, or the image with its cells marked.
+        colormap: one of `engine.export.colors.COLORMAPS`.
+        opacity: how much of the image a map or the counts cover, 0 to 1.
+    """
+
+    display: Display = "overlay"
+    colormap: str = DEFAULT_COLORMAP
+    opacity: float = 0.55
+
+    def next_display(self) -> None:
+        """Overlay, map, cells, and again."""
+        self.display = DISPLAYS[(DISPLAYS.index(self.display) + 1) % len(DISPLAYS)]
+
+    def next_colormap(self) -> None:
+        """The next of the colormaps."""
+        self.colormap = COLORMAPS[(COLORMAPS.index(self.colormap) + 1) % len(COLORMAPS)]
+
+    def step_opacity(self, step: int) -> None:
+        """The next opacity up (1) or down (-1); at the ends it stays."""
+        if step > 0:
+            self.opacity = min((one for one in OPACITIES if one > self.opacity), default=OPACITIES[-1])
+        else:
+            self.opacity = max((one for one in OPACITIES if one < self.opacity), default=OPACITIES[0])

@@ -1,0 +1,42 @@
+"""The keys that change how pictures are shown; the same on every screen with pictures."""
+
+from __future__ import annotations
+
+from textual.binding import Binding, BindingType
+
+from xaimed_tui.look import Look
+
+LOOK_BINDINGS: tuple[BindingType, ...] = (
+    Binding("o", "display", "View"),
+    Binding("m", "colormap", "Colours", show=False),
+    Binding("left_square_bracket", "opacity(-1)", "Less opaque", key_display="[", show=False),
+    Binding("right_square_bracket", "opacity(1)", "More opaque", key_display="]", show=False),
+)
+
+
+class LookKeys:
+    """For screens and views with `LOOK_BINDINGS`: they have a look, and draw anew when it has changed."""
+
+    @property
+    def look(self) -> Look:
+        """How pictures are shown."""
+        raise NotImplementedError
+
+    def look_changed(self) -> None:
+        """Draw the pictures anew."""
+        raise NotImplementedError
+
+    def action_display(self) -> None:
+        """Overlay, map alone, cells on the image."""
+        self.look.next_display()
+        self.look_changed()
+
+    def action_colormap(self) -> None:
+        """The next colormap."""
+        self.look.next_colormap()
+        self.look_changed()
+
+    def action_opacity(self, step: int) -> None:
+        """Let the map cover more of the image, or less."""
+        self.look.step_opacity(step)
+        self.look_changed()
