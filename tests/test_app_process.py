@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
-import select
-import signal
 import subprocess
 import sys
 import textwrap
@@ -14,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from terminal import Terminal
 
 HEAVY = ("torch", "torchvision", "skimage", "lime", "pytorch_grad_cam", "matplotlib", "PIL", "scipy", "sklearn")
 
@@ -24,7 +22,7 @@ from fakes import FakeEngine
 import xaimed_tui.start as start
 
 class Engine(FakeEngine):
-    def __init__(self, tasks=None):
+    def __init__(self, tasks=None, settings=None):
         super().__init__()
         self.hold({held!r})
 
@@ -68,58 +66,13 @@ def test_home_is_painted_before_anything_heavy_is_imported() -> None:
     assert done.stdout.startswith("[]")
 
 
-class Terminal:
-    """A process on a pseudo terminal of 120x40."""
-
-    def __init__(self, code: str, tmp_path: Path) -> None:
-        self.bytes = b""
-        self.pid, self.descriptor = pty.fork()
-        if self.pid == 0:
-            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", COLUMNS="120", LINES="40")
-            os.chdir(tmp_path)
-            os.execv(sys.executable, [sys.executable, "-c", code])
-
-    def read_until(self, what: bytes, *, seconds: float = 30.0) -> None:
-        end = time.monotonic() + seconds
-        while what not in self.bytes:
-            assert time.monotonic() < end, f"{what!r} never came: {self.bytes[-2000:]!r}"
-            if not self._read(0.1):
-                assert what in self.bytes, f"ended without {what!r}: {self.bytes[-2000:]!r}"
-
-    def _read(self, seconds: float) -> bool:
-        ready, _, _ = select.select([self.descriptor], [], [], seconds)
-        if not ready:
-            return True
-        try:
-            got = os.read(self.descriptor, 65536)
-        except OSError:
-            return False
-        self.bytes += got
-        return bool(got)
-
-    def press(self, keys: bytes) -> None:
-        os.write(self.descriptor, keys)
-
-    def wait(self, *, seconds: float = 30.0) -> tuple[int, float]:
-        """Exit status and the seconds it took from now."""
-        begin = time.monotonic()
-        while time.monotonic() - begin < seconds:
-            self._read(0.02)
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(status), time.monotonic() - begin
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        raise AssertionError("it did not end")
-
-
 def program(held: str, native: str = "pass") -> str:
     return WORKS.format(tests=str(Path(__file__).parent), held=held, native=native)
 
 
 @pytest.mark.parametrize("held", ["warm_up", "rise"])
 def test_ctrl_q_gives_the_terminal_back_at_once_while_a_thread_is_stuck(held: str, tmp_path: Path) -> None:
-    terminal = Terminal(program(held), tmp_path)
+    terminal = Terminal.python(program(held), tmp_path)
     if held == "warm_up":
         terminal.read_until(b"loading the network library")
     else:
@@ -138,7 +91,7 @@ def test_ctrl_q_gives_the_terminal_back_at_once_while_a_thread_is_stuck(held: st
 
 def test_what_native_libraries_write_goes_to_the_log_and_not_onto_the_screen(tmp_path: Path) -> None:
     native = 'os.write(2, b"NATIVE-TWO\\n"); os.write(1, b"NATIVE-ONE\\n"); print("PYTHON-PRINT")'
-    terminal = Terminal(program("nothing", native), tmp_path)
+    terminal = Terminal.python(program("nothing", native), tmp_path)
     terminal.read_until(b"ready")
     terminal.press(b"\x11")
     status, _ = terminal.wait()
@@ -172,3 +125,40 @@ def test_without_a_terminal_the_app_says_so_and_fails(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert re.fullmatch(r"xaimed: the app needs a terminal.*\n", done.stderr)
+
+
+def test_a_storm_of_sizes_leaves_the_app_at_work_in_the_last_one(tmp_path: Path) -> None:
+    terminal = Terminal.python(program("nothing"), tmp_path, {})
+    terminal.read_until(b"ready")
+    terminal.press(b"d")
+    terminal.read_until(b" Layer")  # offered once there is a network
+    terminal.press(b"e")
+    sizes = [(20, 5), (200, 60), (1, 1), (80, 24), (37, 9), (160, 50)]
+    for round_ in range(60):
+        terminal.resize(*sizes[round_ % len(sizes)])
+        terminal.read(0.005)
+    terminal.resize(80, 24)
+    time.sleep(0.5)
+    terminal.read(0.1)
+    before = len(terminal.bytes)
+    terminal.press(b"1")
+    terminal.read_until(b"What next", since=before)
+    terminal.press(b"\x11")
+    assert terminal.wait()[0] == 0
+    last = terminal.bytes[before:]
+    rows = [int(row) for row in re.findall(rb"\x1b\[(\d+);\d+H", last)]
+    assert rows
+    assert max(rows) <= 24, "nothing is drawn below the last size"
+
+
+def test_the_app_ends_by_itself_when_its_terminal_is_killed(tmp_path: Path) -> None:
+    terminal = Terminal.python(program("rise"), tmp_path)
+    terminal.read_until(b"ready")
+    terminal.press(b"d")
+    terminal.read_until(b"confidence")
+    terminal.press(b"r")
+    terminal.read_until(b"2,000/4,000")
+    terminal.hang_up()
+    status, seconds = terminal.wait()
+    assert seconds < 10.0
+    assert status != 127
