@@ -25,7 +25,7 @@ from xaimed_tui.memory import Memory, Remembered
 from xaimed_tui.opening import opening
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.settings import AppSettings
-from xaimed_tui.themes import DARK, LIGHT
+from xaimed_tui.themes import DARK, THEMES, theme_after
 from xaimed_tui.widgets.nav_bar import NavBar, NavItem
 from xaimed_tui.widgets.top_bar import TopBar
 
@@ -73,7 +73,7 @@ class XAIMedApp(App[int]):
         Binding("3", "go('explain')", "Visualize & Explain", show=False),
         Binding("d", "demo", "Open the demo", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("ctrl+t", "toggle_theme", "Light or dark", show=False),
+        Binding("ctrl+t", "next_theme", "Next theme", show=False),
         Binding("ctrl+l", "log", "Log", show=False),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
     ]
@@ -99,8 +99,8 @@ class XAIMedApp(App[int]):
         self._writing: Timer | None = None
         if not self.settings.animated:
             self.animation_level = "none"
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
+        for theme in THEMES:
+            self.register_theme(theme)
         self.theme = self._first_theme()
 
     def _first_theme(self) -> str:
@@ -241,9 +241,9 @@ class XAIMedApp(App[int]):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
-    def action_toggle_theme(self) -> None:
-        """Light or dark."""
-        self.choose_theme(DARK.name if not self.current_theme.dark else LIGHT.name)
+    def action_next_theme(self) -> None:
+        """Dark, light, colour-blind, high contrast."""
+        self.choose_theme(theme_after(self.theme))
 
     def choose_theme(self, name: str) -> None:
         """Use a theme, from now on and next time."""
@@ -285,7 +285,7 @@ class XAIMedApp(App[int]):
             yield from self.explain.commands()
         if self.screen_stack[0].query("#explain"):
             yield from palette.places_to_go(self)
-        yield SystemCommand("Light or dark", "Change the theme", self.action_toggle_theme)
+        yield SystemCommand("Next theme", "Dark, light, colour-blind, high contrast", self.action_next_theme)
         yield from palette.themes(self)
         yield SystemCommand("Log", "What went wrong, and what libraries wrote", self.action_log)
         yield SystemCommand("Help", "The guide, and all keys", self.action_help)

@@ -17,7 +17,7 @@ from xaimed_tui.screens.home import GUIDE
 _GENERAL = (
     ("1 2 3", "Home, Task & Model Selection, Visualize & Explain"),
     ("Ctrl+P", "all commands, by name"),
-    ("Ctrl+T", "light or dark"),
+    ("Ctrl+T", "next theme: dark, light, colour-blind, high contrast"),
     ("Ctrl+Q", "leave at once, whatever runs"),
 )
 

@@ -16,7 +16,7 @@ GUIDE = Path(__file__).parents[1] / "guide.md"
 _LOGO = ((1, 0, 2), (0, 2, 1), (2, 4, 3))
 """An agreement map: the counts of a made-up explanation."""
 
-_SHADES = ("#31235f on #cfcde8", "#d8def0 on #3b4f86", "#e2f4f3 on #2a788e", "#062b1f on #35b779", "#2b2600 on #fde725")
+_SHADES = ("#31235f on #cfcde8", "#d8def0 on #3b4f86", "#ffffff on #2a788e", "#062b1f on #35b779", "#2b2600 on #fde725")
 
 _ABOUT = (
     "Four methods show which parts of an image moved a network's answer: LIME, RISE, Grad-CAM and Grad-CAM++. "

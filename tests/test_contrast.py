@@ -1,0 +1,156 @@
+"""Every text on every screen can be read in every theme: contrasts of what is rendered, by WCAG 2.2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from app_driver import make_app, press
+from fakes import FakeEngine
+from skimage.color import rgb2lab
+
+from engine.errors import ExplanationError
+from engine.export.colors import contrast
+from xaimed_tui.app import XAIMedApp
+from xaimed_tui.themes import COLOUR_BLIND, HIGH_CONTRAST, THEMES, theme_after
+from xaimed_tui.widgets.image_view import ImageView
+
+Rgb = tuple[int, int, int]
+
+LEAST = {HIGH_CONTRAST.name: 7.0}
+"""Least contrast of a theme's texts, if not 4.5 (levels AAA and AA for text of normal size).
+
+In pictures, whose grounds are colours of the map, 4.5 is the most that black or white can always reach.
+"""
+
+WALK: tuple[tuple[str, ...], ...] = (
+    (),
+    ("question_mark",),
+    ("escape", "2"),
+    ("enter", "down"),
+    ("up", "enter"),
+    ("e",),
+    ("right",),
+    ("n",),
+    ("n", "t"),
+    ("escape", "y"),
+    ("escape", "w"),
+    ("escape", "f"),
+    ("escape", "b"),
+    ("enter",),
+    ("escape", "enter"),
+    ("tab",),
+    ("escape", "ctrl+p"),
+    ("escape", "escape", "slash", "z", "q"),
+)
+"""Keys that lead through the screens; contrasts are looked at after each step."""
+
+SCREENS = [
+    *("Screen", "HelpScreen", *["Screen"] * 6),
+    *("ChooseDialog", "ChooseDialog", "SaveDialog", "FolderDialog", "ChooseDialog", "SideBySideScreen"),
+    *("DetailScreen", "DetailScreen", "CommandPalette", "Screen"),
+]
+"""Where each step leads."""
+
+
+def texts(app: XAIMedApp) -> Iterator[tuple[str, int, Rgb, Rgb, bool]]:
+    """Runs of text on the screen, their line, colour and ground, and whether they stand in a picture.
+
+    Lines, blocks and pictures' pixels are no text. What lies behind a dialog is not there to be read.
+    """
+    for y, strip in enumerate(app.screen._compositor.render_strips()[: app.size.height]):
+        x = 0
+        for segment in strip:
+            start, x = x, x + segment.cell_length
+            style = segment.style
+            words = "".join(c for c in segment.text if c != " " and not 0x2500 <= ord(c) <= 0x259F)
+            if segment.control or style is None or not words:
+                continue
+            widget, _ = app.screen.get_widget_at(start + segment.text.index(words[0]), y)
+            if widget is app.screen:
+                continue
+            assert style.color is not None, (y, words)
+            assert style.bgcolor is not None, (y, words)
+            ink, ground = (tuple(colour.get_truecolor()) for colour in (style.color, style.bgcolor))
+            if style.reverse:
+                ink, ground = ground, ink
+            if style.dim:  # as a terminal may show it
+                ink = tuple(round((a + b) / 2) for a, b in zip(ink, ground, strict=True))
+            yield words, y, ink, ground, isinstance(widget, ImageView) or widget.id == "logo"
+
+
+async def test_every_text_on_every_screen_stands_out_from_its_ground_in_every_theme() -> None:
+    engine = FakeEngine(
+        settled=False, warnings=("Few superpixels.",), failures={"rise": ExplanationError("no memory")}, flat=True
+    )
+    app = make_app(engine)
+    faint: dict[tuple[Rgb, Rgb], str] = {}
+    seen: list[str] = []
+    async with app.run_test(size=(120, 40)) as pilot:
+        for number, keys in enumerate(WALK):
+            await press(pilot, *keys)
+            seen.append(type(app.screen).__name__)
+            for theme in THEMES:
+                app.theme = theme.name
+                await pilot.pause(0.02)
+                for words, y, ink, ground, pictured in texts(app):
+                    ratio = contrast(ink, ground)
+                    if ratio < (4.5 if pictured else LEAST.get(theme.name, 4.5)):
+                        where = f"{theme.name}, {seen[-1]} after step {number}, line {y}: {words!r} {ratio:.2f}"
+                        faint.setdefault((ink, ground), where)
+    assert seen == SCREENS
+    assert not faint, "\n".join(faint.values())
+
+
+DEUTERANOPIA = np.array(
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
+)
+PROTANOPIA = np.array(
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+)
+TRITANOPIA = np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]])
+"""Full colour blindness of three kinds, on linear RGB (Machado, Oliveira and Fernandes 2009)."""
+
+
+def seen_by(matrix: np.ndarray, colour: str) -> np.ndarray:
+    """A colour in CIE Lab, as somebody sees it."""
+    values = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    linear = (matrix @ linear).clip(0, 1)
+    return rgb2lab(np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055))
+
+
+@pytest.mark.parametrize(
+    "matrix", [np.eye(3), DEUTERANOPIA, PROTANOPIA, TRITANOPIA], ids=["all", "deut", "prot", "trit"]
+)
+def test_the_colours_that_mean_something_differ_for_every_eye_in_the_colour_blind_theme(matrix: np.ndarray) -> None:
+    theme = COLOUR_BLIND
+    colours = {
+        name: seen_by(matrix, value)
+        for name, value in (
+            ("accent", theme.primary),
+            ("warning", theme.warning),
+            ("error", theme.error),
+            ("text", theme.foreground),
+        )
+    }
+    names = list(colours)
+    for i, one in enumerate(names):
+        for two in names[i + 1 :]:
+            distance = float(np.linalg.norm(colours[one] - colours[two]))
+            assert distance > 15, f"{one} and {two}: {distance:.1f}"
+
+
+async def test_a_key_goes_through_the_themes_and_the_choice_is_kept() -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        seen = []
+        for _ in THEMES:
+            seen.append(app.theme)
+            await press(pilot, "ctrl+t")
+        assert seen == [theme.name for theme in THEMES]
+        assert app.theme == THEMES[0].name
+        await press(pilot, "ctrl+t", "ctrl+t", "ctrl+t")
+        assert app.memory.now.theme == HIGH_CONTRAST.name
+    assert theme_after("textual-dark") == THEMES[0].name
