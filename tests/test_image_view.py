@@ -103,14 +103,14 @@ async def settled(pilot: Pilot[None]) -> None:
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int, bool]]:
-    """(key, columns, rows, colour) of every picture drawn."""
-    calls: list[tuple[str, int, int, bool]] = []
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int, str]]:
+    """(key, columns, rows, depth) of every picture drawn."""
+    calls: list[tuple[str, int, int, str]] = []
     render = picture_module.render
 
-    def listening(spec: PictureSpec, columns: int, rows: int, *, colour: bool = True, dark: bool = True) -> Rendered:
-        calls.append((spec.key, columns, rows, colour))
-        return render(spec, columns, rows, colour=colour, dark=dark)
+    def listening(spec: PictureSpec, columns: int, rows: int, *, depth: str = "true", dark: bool = True) -> Rendered:
+        calls.append((spec.key, columns, rows, depth))
+        return render(spec, columns, rows, depth=depth, dark=dark)
 
     monkeypatch.setattr(picture_module, "render", listening)
     return calls
@@ -216,7 +216,7 @@ async def test_a_picture_that_was_overtaken_is_never_shown(monkeypatch: pytest.M
     gates[90].set()
     render = picture_module.render
 
-    def gated(spec: PictureSpec, *args: int, **kwargs: bool) -> Rendered:
+    def gated(spec: PictureSpec, *args: int, **kwargs: object) -> Rendered:
         gates[int(spec.pixels[0, 0, 0])].wait(5)
         return render(spec, *args, **kwargs)
 
@@ -255,7 +255,7 @@ async def test_words_stand_in_for_a_picture_without_acting_as_markup(wire: Wire)
         assert "nothing here" in screen_text(app)
 
 
-async def test_the_picture_fits_the_new_size_after_a_storm_of_resizes(drawn: list[tuple[str, int, int, bool]]) -> None:
+async def test_the_picture_fits_the_new_size_after_a_storm_of_resizes(drawn: list[tuple[str, int, int, str]]) -> None:
     app = Gallery(make_spec())
     app.CSS = "ImageView { height: 1fr; width: 1fr; }"
     async with app.run_test(size=SIZE) as pilot:
@@ -299,12 +299,12 @@ async def test_beside_the_picture_there_are_no_cells() -> None:
         assert [message for message in app.heard if message[0] == "clicked"] == [("clicked", (1, 1))]  # type: ignore[index]
 
 
-async def test_without_colour_glyphs_are_drawn(drawn: list[tuple[str, int, int, bool]]) -> None:
+async def test_without_colour_glyphs_are_drawn(drawn: list[tuple[str, int, int, str]]) -> None:
     app = Gallery(make_spec())
     app.no_color = True
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        assert [colour for *_, colour in drawn] == [False]
+        assert [depth for *_, depth in drawn] == ["none"]
         assert "▄" not in screen_text(app)
         assert "@" in screen_text(app)
 

@@ -145,16 +145,16 @@ def test_an_image_of_the_boxs_size_is_painted_pixel_by_pixel() -> None:
     st.sampled_from(["image", "overlay", "map", "cells", "agreement"]),
     st.integers(1, 70),
     st.integers(1, 30),
-    st.booleans(),
+    st.sampled_from(["true", "256", "16", "none"]),
     st.sampled_from([(48, 48), (1, 1), (3, 200), (200, 3), (2, 2)]),
 )
 def test_whatever_the_size_every_line_fills_the_box_exactly(
-    style: str, columns: int, rows: int, colour: bool, shape: tuple[int, int]
+    style: str, columns: int, rows: int, depth: str, shape: tuple[int, int]
 ) -> None:
     spec = replace(
         make_spec(style), pixels=make_pixels(*shape).astype(np.uint8), top=TOP, ties=(TOP[2], (0, 0)), highlight=(1, 2)
     )
-    drawn = render(spec, columns, rows, colour=colour)
+    drawn = render(spec, columns, rows, depth=depth)
     assert len(drawn.strips) == rows
     assert {strip.cell_length for strip in drawn.strips} == {columns}
     assert all(len(line) == columns for line in drawn.text.split("\n"))
@@ -234,10 +234,10 @@ def test_where_there_is_no_room_for_cells_letters_name_them() -> None:
     assert render(make_spec("agreement"), 10, 1).text.strip() == "100020243"
 
 
-@pytest.mark.parametrize("colour", [True, False])
+@pytest.mark.parametrize("depth", ["true", "256", "16", "none"])
 @pytest.mark.parametrize(("columns", "rows"), [(60, 30), (30, 15), (18, 9), (10, 5)])
-def test_counts_stand_in_the_middle_of_their_cells(columns: int, rows: int, colour: bool) -> None:
-    drawn = render(make_spec("agreement"), columns, rows, colour=colour)
+def test_counts_stand_in_the_middle_of_their_cells(columns: int, rows: int, depth: str) -> None:
+    drawn = render(make_spec("agreement"), columns, rows, depth=depth)
     lines = drawn.text.split("\n")
     for cell in CELLS:
         top, left, bottom, right = drawn.placement.box(cell)
@@ -274,7 +274,7 @@ def test_outlines_can_be_seen_on_black_grey_and_white_tissue(tone: int) -> None:
 
 def test_without_colour_nothing_is_said_by_colour() -> None:
     for style in ("image", "overlay", "map", "cells", "agreement"):
-        for row in characters(render(make_spec(style, top=TOP, highlight=(0, 0)), 48, 24, colour=False)):
+        for row in characters(render(make_spec(style, top=TOP, highlight=(0, 0)), 48, 24, depth="none")):
             assert all(ink is None and paper is None for _, ink, paper in row)
 
 
@@ -282,7 +282,7 @@ def test_without_colour_weight_grows_with_saliency() -> None:
     ramp = " .:-=+*#%@"
     values = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (40, 1))
     spec = PictureSpec(np.zeros((40, 40, 1), dtype=np.uint8), values=values, style="map")
-    line = render(spec, 40, 20, colour=False).text.split("\n")[0]
+    line = render(spec, 40, 20, depth="none").text.split("\n")[0]
     assert list(line) == sorted(line, key=ramp.index)
     assert set(line) == set(ramp)
 
@@ -290,14 +290,14 @@ def test_without_colour_weight_grows_with_saliency() -> None:
 def test_without_colour_an_image_has_heavy_glyphs_where_it_differs_from_the_background() -> None:
     pixels = np.zeros((20, 20, 1), dtype=np.uint8)
     pixels[:, 10:] = 255
-    on_dark = render(PictureSpec(pixels), 20, 10, colour=False, dark=True).text.split("\n")[0]
-    on_light = render(PictureSpec(pixels), 20, 10, colour=False, dark=False).text.split("\n")[0]
+    on_dark = render(PictureSpec(pixels), 20, 10, depth="none", dark=True).text.split("\n")[0]
+    on_light = render(PictureSpec(pixels), 20, 10, depth="none", dark=False).text.split("\n")[0]
     assert " .:-=+*#%@".index(on_dark[15]) > " .:-=+*#%@".index(on_dark[5])
     assert " .:-=+*#%@".index(on_light[15]) < " .:-=+*#%@".index(on_light[5])
 
 
 def test_without_colour_marks_are_still_drawn() -> None:
-    lines = render(make_spec("map", top=TOP, ties=((1, 1),)), 48, 24, colour=False).text.split("\n")
+    lines = render(make_spec("map", top=TOP, ties=((1, 1),)), 48, 24, depth="none").text.split("\n")
     assert lines[16][16:32] == "┏ 1 ━━━━━━━━━━━┓"
     assert lines[8][16:32] == "┏ 3? ╍╍╍╍╍╍╍╍╍╍┓"
 

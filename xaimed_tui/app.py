@@ -23,6 +23,8 @@ from xaimed_tui.failure import Failure
 from xaimed_tui.jobs import Jobs
 from xaimed_tui.memory import Memory, Remembered
 from xaimed_tui.opening import opening
+from xaimed_tui.render.colourless import Colourless
+from xaimed_tui.render.depth import depth_of
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.settings import AppSettings
 from xaimed_tui.themes import DARK, THEMES, theme_after
@@ -97,6 +99,8 @@ class XAIMedApp(App[int]):
         self.jobs = Jobs(self, engine, clock=clock)
         self._opening = opening(self.memory.now, task=task, model=model, folder=folder)
         self._writing: Timer | None = None
+        if depth_of(self) == "none":
+            self._filters = [Colourless()]
         if not self.settings.animated:
             self.animation_level = "none"
         for theme in THEMES:

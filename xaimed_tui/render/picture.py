@@ -14,6 +14,7 @@ from textual.strip import Strip
 
 from engine.export.colors import RGB, backdrop, blend, colour_values, count_colours, text_on
 from engine.export.scaling import scale_pixels, scale_values
+from xaimed_tui.render.depth import Depth, count_steps, in_colours, stepped_map, stepped_overlay
 from xaimed_tui.render.halfblocks import FrugalRenderer
 from xaimed_tui.render.marks import Mark, Marks, letters, marks_of
 from xaimed_tui.render.placement import Placement, place
@@ -88,13 +89,13 @@ class Rendered:
         return "\n".join(strip.text for strip in self.strips)
 
 
-def render(spec: PictureSpec, columns: int, rows: int, *, colour: bool = True, dark: bool = True) -> Rendered:
+def render(spec: PictureSpec, columns: int, rows: int, *, depth: Depth = "true", dark: bool = True) -> Rendered:
     """Draw a picture into a box, centred, with its aspect ratio kept.
 
     Args:
         spec: what to draw.
         columns, rows: the box in characters, at least 1 x 1.
-        colour: False draws glyphs of rising weight instead of half blocks.
+        depth: the colours there are; without any, glyphs of rising weight are drawn instead of half blocks.
         dark: whether the background is dark; decides what a heavy glyph means for an image without colour.
     """
     height, width = spec.pixels.shape[:2]
@@ -104,8 +105,11 @@ def render(spec: PictureSpec, columns: int, rows: int, *, colour: bool = True, d
         line = Strip([Segment(text[:columns].ljust(columns))], columns)
         return Rendered((line,), columns, rows, placement, colour=False)
     marks = marks_of(spec, placement)
-    lines = _half_blocks(spec, placement, marks) if colour else _glyphs(spec, placement, marks, dark=dark)
-    return Rendered(tuple(lines), columns, rows, placement, colour)
+    if depth == "none":
+        lines = _glyphs(spec, placement, marks, dark=dark)
+    else:
+        lines = _half_blocks(spec, placement, marks, depth)
+    return Rendered(tuple(lines), columns, rows, placement, colour=depth != "none")
 
 
 def compose(spec: PictureSpec, placement: Placement) -> NDArray[np.uint8]:
@@ -120,6 +124,19 @@ def compose(spec: PictureSpec, placement: Placement) -> NDArray[np.uint8]:
         planes = _count_planes(spec.counts, count_colours(spec.methods, spec.colormap), placement)
         return blend(_backdrop(spec, placement), planes, spec.opacity)
     return scale_pixels(spec.pixels, height, width, part)
+
+
+def _stepped(spec: PictureSpec, placement: Placement, depth: Depth) -> NDArray[np.uint8]:
+    """The same as `compose`, in few colours."""
+    height, width, part = 2 * placement.whole_rows, placement.whole_columns, placement.part
+    if spec.style == "map" and spec.values is not None:
+        return stepped_map(scale_values(spec.values, height, width, part), spec.colormap, depth)
+    if spec.style == "overlay" and spec.values is not None:
+        values = scale_values(spec.values, height, width, part)
+        return stepped_overlay(_backdrop(spec, placement), values, spec.colormap, spec.opacity, depth)
+    if spec.style == "agreement":
+        return in_colours(_backdrop(spec, placement), depth, grey=True)
+    return in_colours(scale_pixels(spec.pixels, height, width, part), depth)
 
 
 def _backdrop(spec: PictureSpec, placement: Placement) -> NDArray[np.uint8]:
@@ -172,11 +189,14 @@ def _draw_grid(pixels: NDArray[np.uint8], placement: Placement) -> NDArray[np.ui
     return out
 
 
-def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks) -> list[Strip]:
-    pixels = compose(spec, placement)
+def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks, depth: Depth) -> list[Strip]:
+    pixels = compose(spec, placement) if depth == "true" else _stepped(spec, placement, depth)
     if _shows_grid(spec, placement):
         pixels = _draw_grid(pixels, placement)
-    plates = count_colours(spec.methods, spec.colormap) if spec.style == "agreement" else ()
+    plates: tuple[RGB, ...] = ()
+    if spec.style == "agreement":
+        few = depth != "true"
+        plates = count_steps(spec.methods, spec.colormap, depth) if few else count_colours(spec.methods, spec.colormap)
     marked = _by_row(marks)
     lines = []
     for row, segments in enumerate(_rows(FrugalRenderer().render(Image.fromarray(pixels)))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
@@ -11,6 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.export.colors import DEFAULT_COLORMAP, colormap, text_on
+from xaimed_tui.render.depth import Depth, depth_of, stepped_map
 
 if TYPE_CHECKING:
     from textual.app import RenderResult
@@ -98,21 +100,24 @@ class ColourBar(Widget):
                 width, base
             )
         segments = [Segment(f"{low} ", base)]
-        if self.app.no_color or self.app.console.color_system is None:
+        depth = depth_of(self.app)
+        if depth == "none":
             ramp = [_RAMP[round(i * (len(_RAMP) - 1) / (steps - 1))] for i in range(steps)]
             for place, character, _ in _ticks(steps):
                 ramp[place] = character
             segments.append(Segment("".join(ramp), base))
         elif self._loaded:
-            segments.extend(_gradient(self._loaded, steps))
+            segments.extend(_gradient(self._loaded, steps, depth))
         else:
             segments.append(Segment(" " * steps, base))
         return Strip([*segments, Segment(f" {high}", base)], width)
 
 
-def _gradient(name: str, steps: int) -> list[Segment]:
+def _gradient(name: str, steps: int, depth: Depth) -> list[Segment]:
     """Half blocks: two steps of the colormap for every character."""
     table = colormap(name)
+    if depth != "true":
+        table = stepped_map(np.linspace(0, 1, len(table), dtype=np.float32)[None, :], name, depth)[0]
     colours = [
         Color.from_rgb(*(int(part) for part in table[round(i * 255 / (2 * steps - 1))])) for i in range(2 * steps)
     ]

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from engine.text import safe_text
+from xaimed_tui.render.depth import Depth, depth_of
 
 if TYPE_CHECKING:
     from textual import events
@@ -30,7 +31,7 @@ _SETTLE_SECONDS = 0.06
 _KEPT = 8
 """Drawn pictures that each view keeps: going back and forth costs nothing."""
 
-_Key = tuple[str, int, int, bool, bool]
+_Key = tuple[str, int, int, Depth, bool]
 
 
 class ImageView(Widget):
@@ -178,8 +179,7 @@ class ImageView(Widget):
         if not self._ready or spec is None or not size.area:
             return
         self._run += 1
-        colour = not (self.app.no_color or self.app.console.color_system is None)
-        key = (spec.key, size.width, size.height, colour, self.app.current_theme.dark)
+        key = (spec.key, size.width, size.height, depth_of(self.app), self.app.current_theme.dark)
         if (drawn := self._kept.get(key)) is not None:
             self._kept.move_to_end(key)
             self._show(drawn, spec.image_key)
@@ -195,8 +195,8 @@ class ImageView(Widget):
         worker = get_current_worker()
         if worker.is_cancelled:
             return
-        _, columns, rows, colour, dark = key
-        drawn = render(spec, columns, rows, colour=colour, dark=dark)
+        _, columns, rows, depth, dark = key
+        drawn = render(spec, columns, rows, depth=depth, dark=dark)
         if not worker.is_cancelled:
             self.post_message(self._Drawn(run, key, spec.image_key, drawn))
 
