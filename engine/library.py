@@ -1,4 +1,4 @@
-"""Changing the task library: adding, describing, removing and restoring tasks.
+"""Changing the task library: adding tasks; describing, removing and restoring tasks and models.
 
 Changes are made in one folder, the first of those in which tasks are looked for, under its lock. What is added is put
 together in a staging folder beside the tasks and then renamed, so that an interrupted change leaves nothing that is
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from engine import hidden, trash
 from engine.atomic import flush_folder, locked, replace_file
+from engine.bundle import DESCRIPTION
 from engine.errors import LibraryError
 from engine.files import UnusableFileError, read_limited
 from engine.names import check_name, place_of
@@ -79,21 +80,27 @@ def add_task(folders: Sequence[Path], task: str, description: str) -> Path:
     return place
 
 
-def describe_task(folders: Sequence[Path], task: str, description: str) -> None:
-    """Put a text in the place of a task's description.
+def describe(folders: Sequence[Path], task: str, description: str, model: str | None = None) -> Path:
+    """Put a text in the place of the description of a task, or of a model; returns its folder.
+
+    That of a model is covered by the model's approval, which does not hold any longer then.
 
     Raises:
-        TaskError: there is no such task.
+        TaskError, BundleError: there is no such task or model.
         LibraryError: it is a bundled one, or the text could not be written; the old one is as it was.
     """
     content = encoded(description)
-    folder = find_task_folder(folders, task).parent
-    refuse_bundled(folder, f"task {task}")
-    with changing(folder, f"task {task}", "its description is as it was"):
-        place = place_of(folder, task)
-        for leftover in place.glob(f".{TASK_DESCRIPTION}.*.tmp"):
+    place = find_task_folder(folders, task) if model is None else find_model_folder(folders, task, model)
+    folder = place.parent if model is None else place.parent.parent
+    subject = _subject(task, model)
+    refuse_bundled(folder, subject)
+    name = TASK_DESCRIPTION if model is None else DESCRIPTION
+    with changing(folder, subject, "its description is as it was"):
+        place = place_of(folder, task, model)
+        for leftover in place.glob(f".{name}.*.tmp"):
             leftover.unlink(missing_ok=True)
-        replace_file(place / TASK_DESCRIPTION, content, mode=_SHARED)
+        replace_file(place / name, content, mode=_SHARED)
+    return place
 
 
 def remove(folders: Sequence[Path], task: str, model: str | None = None) -> Removed:

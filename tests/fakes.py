@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from engine.bundle import ModelBundle
     from engine.progress import ProgressCallback, StopSignal
+    from engine.trash import Removed
+    from xaimed_tui.changes import Change
 
 CLASSES = ("NO-IDC", "IDC")
 NAMES = tuple(f"patch-{number:02d}.png" for number in range(1, 9))
@@ -123,6 +125,13 @@ class FakeEngine:
     def list_tasks(self) -> tuple[Task, ...]:
         self._call("list_tasks")
         return self.tasks
+
+    def change_library(self, change: Change) -> str:
+        self._call("change_library", str(change))
+        return "done"
+
+    def removed(self) -> tuple[Removed, ...]:
+        return ()
 
     def load(self, bundle: ModelBundle) -> FakeModel:
         self._call("load", bundle.name)

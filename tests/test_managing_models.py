@@ -244,6 +244,20 @@ def test_nothing_is_removed_in_a_task_that_lies_elsewhere(xaimed: Run, folder: P
     assert (tmp_path / "outside" / "CNN" / "weights.pt").exists()
 
 
+def test_describing_a_model_ends_its_approval_unless_it_is_renewed(xaimed: Run, folder: Path, parts: Path) -> None:
+    xaimed("models", "add", "Lungs", "CNN", *arguments(parts))
+    approve(folder / "Lungs" / "CNN")
+    status, out, err = xaimed("models", "describe", "Lungs", "CNN", "--description", "New words.")
+    assert (status, out) == (0, "The model Lungs/CNN has a new description.\n")
+    assert "does not hold any longer (added: description.txt; nothing else differs)" in err
+    assert list_tasks([folder])[0].models[0].usable is False
+    assert xaimed("models", "describe", "Lungs", "CNN")[1] == "New words.\n"
+    approve(folder / "Lungs" / "CNN")
+    err = xaimed("models", "describe", "Lungs", "CNN", "--description", "Others.", "--yes")[2]
+    assert err.endswith("approved: Lungs/CNN\n")
+    assert list_tasks([folder])[0].models[0].usable is True
+
+
 def test_show_makes_everything_safe(xaimed: Run, folder: Path, parts: Path) -> None:
     (parts / "evil.txt").write_bytes(b"\x1b]52;c;aGk=\x07 \xe2\x80\xae words")
     toml = '[intended_use]\nstatement = "\\u001b[2J"\n[output]\nclasses = ["a\\u202e", "b"]\n'

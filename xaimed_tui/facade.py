@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from engine.progress import ProgressCallback, StopSignal
     from engine.saliency import SaliencyMap
     from engine.tasks import Task
+    from engine.trash import Removed
     from engine.trust import Review
+    from xaimed_tui.changes import Change
 
 
 class Layer(Protocol):
@@ -69,6 +71,12 @@ class Engine(Protocol):
 
     def list_tasks(self) -> tuple[Task, ...]:
         """The task library."""
+
+    def change_library(self, change: Change) -> str:
+        """Change the task library; returns a sentence that says what was done."""
+
+    def removed(self) -> Sequence[Removed]:
+        """What can be restored, the last removed first."""
 
     def review(self, path: Path, task: str) -> Review:
         """A model's code, for a person to look at; nothing of it is run."""
@@ -152,6 +160,16 @@ class RealEngine:
         from engine.tasks import list_tasks
 
         return list_tasks(places.task_folders(self._tasks))
+
+    def change_library(self, change: Change) -> str:
+        """See `xaimed_tui.changes`."""
+        return change.make(places.task_folders(self._tasks))
+
+    def removed(self) -> Sequence[Removed]:
+        """See `engine.library.removed`."""
+        from engine.library import removed
+
+        return removed(places.task_folders(self._tasks))
 
     def review(self, path: Path, task: str) -> Review:
         """See `engine.trust.review`."""

@@ -21,6 +21,8 @@ from xaimed_tui.facade import log_file
 DOING = {
     "library": "importing the network library",
     "tasks": "reading the tasks",
+    "change": "changing the task library",
+    "removed": "looking into the trash",
     "model": "loading the network",
     "picture": "reading a model's picture",
     "folder": "reading the folder",

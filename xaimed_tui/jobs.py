@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from engine.images.watching import FolderChange
     from engine.progress import Progress
     from engine.saliency import SaliencyMap
+    from xaimed_tui.changes import Change
     from xaimed_tui.memory import Memory
 
 log = logging.getLogger("xaimed.jobs")
@@ -204,6 +205,25 @@ class Jobs:
             self._post(target, ticket, messages.TasksListed(self._engine.list_tasks()))
 
         self._lanes["tasks"].put(lambda: self._guarded("tasks", ticket, target, work))
+
+    def change_library(self, target: Widget, change: Change) -> None:
+        """Add, describe, remove or restore a task or a model."""
+        ticket = Ticket(next(self._runs))  # never withdrawn: what was begun is done whole, and heard of
+
+        def work() -> None:
+            said = safe_text(self._engine.change_library(change), limit=600)
+            self._post(target, ticket, messages.LibraryChanged(change.task, change.model, said))
+
+        self._lanes["tasks"].put(lambda: self._guarded("change", ticket, target, work))
+
+    def list_removed(self, target: Widget) -> None:
+        """Find out what can be restored."""
+        ticket = self._ticket("removed")
+
+        def work() -> None:
+            self._post(target, ticket, messages.RemovedListed(tuple(self._engine.removed())))
+
+        self._lanes["tasks"].put(lambda: self._guarded("removed", ticket, target, work))
 
     def review_model(self, target: Widget, path: Path, task: str) -> int:
         """Read a model's code for a person to look at."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.images.raster import MedicalImage
     from engine.saliency import SaliencyMap
     from engine.tasks import Task
+    from engine.trash import Removed
     from engine.trust import Review
     from xaimed_tui.facade import Model
     from xaimed_tui.failure import Failure
@@ -38,6 +39,22 @@ class TasksListed(Message):
     """The task library was read."""
 
     tasks: tuple[Task, ...]
+
+
+@dataclass
+class LibraryChanged(Message):
+    """A task or model was added, described, removed or restored; `said` is a safe sentence about it."""
+
+    task: str
+    model: str | None
+    said: str
+
+
+@dataclass
+class RemovedListed(Message):
+    """It is known what can be restored."""
+
+    removed: tuple[Removed, ...]
 
 
 @dataclass

@@ -71,6 +71,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _choose(showing)
     showing.add_argument("--json", action="store_true", help="print JSON")
     showing.set_defaults(run=_show)
+    describing = verb(
+        "describe",
+        "print or replace a model's description",
+        "Print the description of a model, or replace it. An approval covers the description too: the model then has "
+        "to be approved anew.",
+    )
+    describing.add_argument("task", metavar="TASK", help="the task")
+    describing.add_argument("name", metavar="NAME", help="the model")
+    describing.add_argument("--description", metavar="FILE|TEXT", help="the new description")
+    describing.add_argument("--yes", action="store_true", help="approve an approved model anew without asking")
+    describing.set_defaults(run=_describe)
     check.configure(verb("check", "try a model as a physician would meet it", check.DESCRIPTION))
     removing = verb(
         "remove", "move a model into the trash", "Move a model into the trash, from which it can be restored."
@@ -122,6 +133,28 @@ def _add(arguments: argparse.Namespace) -> int:
         print_line("A model with the same files was approved already, so it can be used.")
     else:
         print_line(f"It does not run before its code is approved: {trust.command_for(bundle)}")
+    return 0
+
+
+def _describe(arguments: argparse.Namespace) -> int:
+    from engine import library
+    from engine.bundle import read_bundle
+    from engine.cli.console import emit, print_line
+    from engine.places import task_folders
+    from engine.tasks import read_entry
+    from engine.text import safe_text
+
+    folders = task_folders(arguments.tasks)
+    before = read_entry(folders, arguments.task, arguments.name)
+    if arguments.description is None:
+        emit(f"{safe_text(before.description.rstrip(), multiline=True)}\n")
+        return 0
+    text = library.description_from(arguments.description)
+    place = library.describe(folders, arguments.task, text, arguments.name)
+    print_line(f"The model {before.task}/{before.name} has a new description.")
+    if before.bundle is not None and before.standing is not None and before.standing.allowed:
+        now = read_bundle(place, task=before.task)
+        check.approve_anew(before.bundle, now, frozenset({"description.txt"}), yes=arguments.yes)
     return 0
 
 

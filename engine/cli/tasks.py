@@ -168,7 +168,7 @@ def _describe(arguments: argparse.Namespace) -> int:
         text = read_description(find_task_folder(folders, arguments.name) / TASK_DESCRIPTION)
         emit(f"{safe_text(text.rstrip(), multiline=True)}\n")
         return 0
-    library.describe_task(folders, arguments.name, library.description_from(arguments.description))
+    library.describe(folders, arguments.name, library.description_from(arguments.description))
     print_line(f"The task {arguments.name} has a new description.")
     return 0
 

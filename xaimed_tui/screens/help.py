@@ -35,6 +35,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("Tab", "to the descriptions, to scroll them"),
         ("Enter", "load the model and go on; first show its code, if it is not approved"),
         ("/", "filter the list"),
+        ("m", "manage: add, describe, remove, restore tasks and models"),
         ("Ctrl+R", "read the task folders again"),
         ("Esc", "back"),
     ),

@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from engine.methods import method_keys
 from engine.text import safe_text
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.screens.folder import FolderSuggester
@@ -53,7 +54,8 @@ class SaveDialog(ModalScreen[Path | None]):
     def _files(self) -> str:
         methods = list(self._explanation.maps)
         maps = "\n".join(f"  {method}.png, {method}-cells.png" for method in methods)
-        missing = "" if len(methods) == 4 else f"\nOnly the {len(methods)} of 4 maps made so far are saved."
+        of = max(len(method_keys()), len(methods))
+        missing = "" if len(methods) == of else f"\nOnly the {len(methods)} of {of} maps made so far are saved."
         return (
             f"It will hold\n  original.png, agreement.png\n{maps}\n"
             f"  saliency.npz, statistics.csv, explanation.json{missing}\n"

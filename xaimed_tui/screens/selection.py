@@ -64,6 +64,7 @@ class SelectionView(Container):
         Binding("enter", "choose", "Choose"),
         Binding("left,h", "pane(-1)", "Pane to the left", show=False),
         Binding("right", "pane(1)", "Pane to the right", show=False),
+        Binding("m", "manage", "Manage"),
         Binding("ctrl+r", "reload", "Read again"),
         Binding("escape", "back", "Back", show=False),
     ]
@@ -73,6 +74,7 @@ class SelectionView(Container):
         self._tasks: tuple[Task, ...] = ()
         self._listed = False
         self._wish = wish
+        self._changed: tuple[str, str | None] | None = None
         self._run = 0
         self._review = 0
         self._loading: ModelBundle | None = None
@@ -139,8 +141,23 @@ class SelectionView(Container):
         if not message.tasks:
             self._describe("#task-text", "There are no tasks in the task folders. See the README for what a task is.")
         self._show_task()
+        if self._changed is not None:
+            self._go_to_changed(*self._changed)
+            self._changed = None
         if self._wish[0] is not None:
             self.open_task(self._wish[0], self._wish[1])
+
+    def _go_to_changed(self, name: str, model: str | None) -> None:
+        """Put the cursors on a task and model, as far as they are there."""
+        index = next((i for i, task in enumerate(self._tasks) if task.name == name), None)
+        if index is None or not self.tasks.go_to(index):
+            return
+        self._show_task()
+        place = next((i for i, entry in enumerate(self._tasks[index].models) if entry.name == model), None)
+        if place is not None:
+            self.models.go_to(place)
+            self.models.focus()
+        self._show_model()
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say in the pane what the app says in passing."""
@@ -337,6 +354,31 @@ class SelectionView(Container):
     def action_reload(self) -> None:
         """Read the task folders again."""
         self.app.jobs.list_tasks(self)  # type: ignore[attr-defined]
+
+    def action_manage(self) -> None:
+        """Add, describe, remove or restore tasks and models."""
+        from xaimed_tui.screens.manage import offer
+
+        if self._listed:
+            offer(self, self._task_here(), self._entry_here())
+
+    def on_removed_listed(self, message: messages.RemovedListed) -> None:
+        """Ask what is to be restored, if the person is still here."""
+        from xaimed_tui.screens.manage import offer_removed
+
+        if self.display and self.app.screen is self.screen:
+            offer_removed(self, message.removed)
+
+    def on_library_changed(self, message: messages.LibraryChanged) -> None:
+        """A change without a dialog of its own was made."""
+        self.library_changed(message)
+
+    def library_changed(self, change: messages.LibraryChanged | None) -> None:
+        """Say what was done, and read the library anew; None if nothing was."""
+        if change is not None:
+            self.notify(change.said, title="Done", markup=False)
+            self._changed = (change.task, change.model)
+            self.action_reload()
 
     def action_back(self) -> None:
         """From the models to the tasks, from the tasks home."""

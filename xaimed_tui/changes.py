@@ -1,0 +1,141 @@
+"""What a person may change about the task library in the app; each change is made in a background thread.
+
+Descriptions and paths are given as on the command line, where `xaimed tasks` and `xaimed models` do the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from engine.errors import LibraryError
+
+
+class Change(Protocol):
+    """A change of the task library.
+
+    Attributes:
+        task, model: where the cursor is to be afterwards; None for where it comes to stand.
+    """
+
+    @property
+    def task(self) -> str: ...  # noqa: D102
+    @property
+    def model(self) -> str | None: ...  # noqa: D102
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """Make the change; returns a sentence that says what was done.
+
+        Raises:
+            XAIMedError: it could not be made; everything is as it was.
+        """
+
+
+@dataclass(frozen=True)
+class AddTask:
+    """Make a task without models."""
+
+    task: str
+    description: str
+    model: str | None = None
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.add_task`."""
+        from engine import library
+
+        place = library.add_task(folders, self.task, library.description_from(self.description))
+        return f"Added the task {self.task} in {place}."
+
+
+@dataclass(frozen=True)
+class AddModel:
+    """Add a model to a task; of its files, those that are empty are not given."""
+
+    task: str
+    model: str
+    weights: str
+    architecture: str
+    description: str = ""
+    picture: str = ""
+    settings: str = ""
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.intake.add_model`."""
+        from engine import library, trust
+        from engine.intake import Parts, add_model
+
+        parts = Parts(
+            weights=_file("the weights", self.weights),
+            architecture=_file("the architecture", self.architecture),
+            description=library.description_from(self.description) if self.description.strip() else None,
+            picture=_file("the picture", self.picture) if self.picture.strip() else None,
+            settings=_file("model.toml", self.settings) if self.settings.strip() else None,
+        )
+        bundle = add_model(folders, self.task, self.model, parts)
+        said = f"Added {self.task}/{self.model}."
+        if trust.standing_of(bundle).allowed:
+            return said
+        return f"{said} It does not run before its code is approved: Enter shows it."
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Put a text in the place of the description of a task or a model."""
+
+    task: str
+    model: str | None
+    description: str
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.describe`."""
+        from engine import library
+
+        library.describe(folders, self.task, self.description, self.model)
+        if self.model is None:
+            return f"The task {self.task} has a new description."
+        return (
+            f"{self.task}/{self.model} has a new description. An approval covers that file too: the model has to be "
+            "approved anew."
+        )
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Move a task or a model into the trash, or hide a bundled one."""
+
+    task: str
+    model: str | None = None
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.remove`."""
+        from engine import library
+
+        gone = library.remove(folders, self.task, self.model)
+        where = "hidden, as it comes with XAIMed" if gone.path is None else "in the trash"
+        return f"Removed {gone.name}: it is {where}, and can be restored."
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Bring back what was removed last of a name."""
+
+    task: str
+    model: str | None = None
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.restore`."""
+        from engine import library
+
+        return f"Restored {library.restore(folders, self.task, self.model).name}."
+
+
+def _file(what: str, typed: str) -> Path:
+    text = typed.strip()
+    if not text:
+        raise LibraryError("no file is given", subject=what, remedy="name it")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise LibraryError("there is no such home folder", subject=text, remedy="check the path") from error

@@ -1,0 +1,287 @@
+"""Adding, describing, removing and restoring tasks and models: what is offered, the forms, the questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static, TextArea
+
+from engine.text import safe_name, safe_text
+from xaimed_tui import messages
+from xaimed_tui.changes import AddModel, AddTask, Change, Describe, Remove, Restore
+from xaimed_tui.screens.dialogs import FRAME, ChooseDialog, keys_line
+from xaimed_tui.widgets.row_list import Row
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from engine.tasks import ModelEntry, Task
+    from engine.trash import Removed
+    from xaimed_tui.jobs import Jobs
+    from xaimed_tui.screens.selection import SelectionView
+
+_BUTTONS = """
+    {name} .buttons {{ height: 1; align-horizontal: right; margin: 1 0 0 0; }}
+    {name} Button {{ margin: 0 0 0 2; }}
+    {name} .problem {{ height: auto; color: $text-error; }}
+"""
+
+
+def offer(view: SelectionView, task: Task | None, entry: ModelEntry | None) -> None:
+    """Ask what is to be done with the task and the model under the cursors, and see to it."""
+    rows = [Row("add-task", "Add a task")]
+    if task is not None:
+        name = safe_name(task.name, 40)
+        rows += [
+            Row("describe-task", f"Describe the task {name}"),
+            Row("remove-task", f"Remove the task {name}"),
+            Row("add-model", f"Add a model to {name}"),
+        ]
+    if task is not None and entry is not None:
+        name = safe_name(entry.name, 40)
+        rows += [Row("describe-model", f"Describe the model {name}"), Row("remove-model", f"Remove the model {name}")]
+    rows.append(Row("restore", "Restore what was removed"))
+
+    def chosen(key: Hashable) -> None:
+        screen = _screen_for(key, task, entry)
+        if screen is not None:
+            view.app.push_screen(screen, view.library_changed)
+        elif key == "restore":
+            view.app.jobs.list_removed(view)  # type: ignore[attr-defined]
+
+    about = "The files are in the task folders; what is removed goes into a trash folder beside them."
+    view.app.push_screen(ChooseDialog("Tasks and models", about, rows, "add-task"), chosen)
+
+
+def offer_removed(view: SelectionView, removed: Sequence[Removed]) -> None:
+    """Ask which of the removed tasks and models is to be restored."""
+    newest = {(gone.task, gone.model): gone for gone in reversed(removed)}
+    rows = [
+        Row(key, f"{safe_name(gone.name, 46)}   {'hidden' if gone.path is None else 'removed'} {gone.when[:16]}")
+        for key, gone in reversed(newest.items())
+    ]
+    if not rows:
+        view.notify("Nothing was removed that could be restored.", markup=False)
+        return
+
+    def chosen(key: Hashable) -> None:
+        if isinstance(key, tuple):
+            view.app.jobs.change_library(view, Restore(*key))  # type: ignore[attr-defined]
+
+    about = "Of several of one name, the one that was removed last comes back."
+    view.app.push_screen(ChooseDialog("Restore", about, rows, rows[0].key), chosen)
+
+
+def _screen_for(key: Hashable, task: Task | None, entry: ModelEntry | None) -> Screen[Done] | None:
+    if key == "add-task":
+        return Form("Add a task", _TASK_FIELDS, lambda typed: AddTask(typed["name"].strip(), typed["description"]))
+    if task is None:
+        return None
+    name = task.name
+    match key:
+        case "describe-task":
+            return DescribeDialog(name, None, task.description)
+        case "remove-task":
+            return ConfirmDialog(Remove(name), _about_removing(task))
+        case "add-model":
+            title = f"Add a model to {safe_name(name, 40)}"
+            return Form(title, _MODEL_FIELDS, lambda typed: _new_model(name, typed))
+    if entry is None:
+        return None
+    match key:
+        case "describe-model":
+            return DescribeDialog(name, entry.name, entry.description)
+        case "remove-model":
+            words = f"The model {safe_name(entry.name, 60)} of {safe_name(name, 60)} will no longer be listed. {_BACK}"
+            return ConfirmDialog(Remove(name, entry.name), words)
+    return None
+
+
+_BACK = (
+    "Its files go into the trash folder beside the tasks and can be restored from there; what comes with XAIMed is "
+    "only hidden."
+)
+
+
+def _about_removing(task: Task) -> str:
+    count = len(task.models)
+    models = f", with its {count} model{'s' if count > 1 else ''}," if count else ""
+    return f"The task {safe_name(task.name, 60)}{models} will no longer be listed. {_BACK}"
+
+
+def _new_model(task: str, typed: Mapping[str, str]) -> Change:
+    return AddModel(
+        task,
+        typed["name"].strip(),
+        weights=typed["weights"],
+        architecture=typed["architecture"],
+        description=typed["description"],
+        picture=typed["picture"],
+        settings=typed["settings"],
+    )
+
+
+_TASK_FIELDS = {"name": "name, which people see", "description": "what is decided: a text, or a file with one"}
+
+_MODEL_FIELDS = {
+    "name": "name, which people see",
+    "weights": "weights: a state_dict, .pt or .safetensors",
+    "architecture": "architecture: a Python file with build_model()",
+    "description": "description: a text, or a file with one (may be empty)",
+    "picture": "picture of its performance (may be empty)",
+    "settings": "model.toml (may be empty)",
+}
+
+Done = messages.LibraryChanged | None
+"""What a dialog returns: what was done, or None."""
+
+
+class _Changing(ModalScreen[Done]):
+    """A dialog that makes a change, waits for it, and stays open with the reason if it fails."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
+
+    waiting = False
+
+    @property
+    def jobs(self) -> Jobs:
+        """The app's background work."""
+        return self.app.jobs  # type: ignore[attr-defined,no-any-return]
+
+    def start(self, change: Change) -> None:
+        """Make a change, unless one is under way."""
+        if not self.waiting:
+            self.waiting = True
+            self._say("one moment…")
+            self.jobs.change_library(self, change)
+
+    def on_library_changed(self, message: messages.LibraryChanged) -> None:
+        """Done."""
+        message.stop()
+        self.dismiss(message)
+
+    def on_job_failed(self, message: messages.JobFailed) -> None:
+        """Say why not, and let the person mend it."""
+        message.stop()
+        self.waiting = False
+        self._say(message.reason)
+
+    def _say(self, words: str) -> None:
+        self.query_one(".problem", Static).update(words)
+
+    def action_leave(self) -> None:
+        """Change nothing; what is under way is not stopped half-way."""
+        if not self.waiting:
+            self.dismiss(None)
+
+
+class ConfirmDialog(_Changing):
+    """A question before something is removed. What has the focus at first is the button that does not."""
+
+    DEFAULT_CSS = FRAME.format(name="ConfirmDialog") + _BUTTONS.format(name="ConfirmDialog")
+
+    def __init__(self, change: Change, words: str) -> None:
+        super().__init__()
+        self._change, self._words = change, words
+
+    def compose(self) -> ComposeResult:
+        """The question, the buttons."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = "Remove"
+            yield Static(self._words, classes="about", markup=False)
+            yield Static(classes="problem", markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button("Cancel", id="cancel", compact=True)
+                yield Button("Remove", id="remove", variant="warning", compact=True)
+            yield Static(keys_line(("Tab", "go on"), ("Enter", "press"), ("Esc", "cancel")), classes="keys")
+
+    def on_mount(self) -> None:
+        """Enter alone removes nothing."""
+        self.query_one("#cancel").focus()
+
+    @on(Button.Pressed, "#remove")
+    def _remove(self) -> None:
+        self.start(self._change)
+
+    @on(Button.Pressed, "#cancel")
+    def _cancel(self) -> None:
+        self.action_leave()
+
+
+class Form(_Changing):
+    """Some lines to fill in."""
+
+    DEFAULT_CSS = (
+        FRAME.format(name="Form")
+        + _BUTTONS.format(name="Form")
+        + "Form .hint { color: $text-muted; } Form Input { background: $background; } Form .keys { margin: 0; }"
+    )
+
+    def __init__(self, title: str, fields: Mapping[str, str], make: Callable[[Mapping[str, str]], Change]) -> None:
+        super().__init__()
+        self._title, self._fields, self._make = title, fields, make
+
+    def compose(self) -> ComposeResult:
+        """The lines, the keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._title
+            for field, hint in self._fields.items():
+                yield Static(hint, classes="hint", markup=False)
+                yield Input(id=f"field-{field}", compact=True)
+            yield Static(classes="problem", markup=False)
+            yield Static(keys_line(("Tab", "next line"), ("Enter", "add"), ("Esc", "cancel")), classes="keys")
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        self.query(Input).first().focus()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.start(self._make({field: self.query_one(f"#field-{field}", Input).value for field in self._fields}))
+
+
+class DescribeDialog(_Changing):
+    """A description to write."""
+
+    DEFAULT_CSS = (
+        FRAME.format(name="DescribeDialog")
+        + _BUTTONS.format(name="DescribeDialog")
+        + "DescribeDialog TextArea { height: 14; max-height: 45vh; }"
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "save", "Save", priority=True)]
+
+    def __init__(self, task: str, model: str | None, description: str) -> None:
+        super().__init__()
+        self._named = (task, model)
+        # What a terminal must not be given cannot be edited either: it is written anew.
+        safe = safe_text(description, multiline=True) == description.replace("\t", "    ")
+        self._text = description.rstrip() if safe else ""
+
+    def compose(self) -> ComposeResult:
+        """The text, the buttons."""
+        task, model = self._named
+        name = safe_name(task if model is None else f"{task}/{model}", 60)
+        about = "People see this text."
+        if model is not None:
+            about += " The model's approval covers it too: with another text, the model has to be approved anew."
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = f"Describe {name}"
+            yield Static(about, classes="about", markup=False)
+            yield TextArea(self._text, id="description", compact=True)
+            yield Static(classes="problem", markup=False)
+            yield Static(keys_line(("Ctrl+S", "save"), ("Esc", "cancel")), classes="keys")
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        self.query_one(TextArea).focus()
+
+    def action_save(self) -> None:
+        """Keep the text."""
+        self.start(Describe(*self._named, self.query_one(TextArea).text))
