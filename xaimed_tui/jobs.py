@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("xaimed.jobs")
 
-PROGRESS_EVERY = 1 / 20
+PROGRESS_EVERY = 1 / 5
 """Seconds between two progress messages of a method."""
 
 PREVIEW_EVERY = 1 / 4
@@ -288,14 +288,13 @@ class Jobs:
         return ticket.run
 
     def _list(self, target: Widget, ticket: Ticket, folder: Path, *, growing: bool = True) -> None:
-        found: Sequence[str] | None = None
-        for names in self._engine.scan_images(folder):
+        found: Sequence[str] = ()
+        for found in self._engine.scan_images(folder):
             if ticket.withdrawn.is_set():
                 return
-            if found is not None and growing:
+            if growing:
                 self._post(target, ticket, messages.FolderListed(ticket.run, folder, found, whole=False))
-            found = names
-        self._post(target, ticket, messages.FolderListed(ticket.run, folder, found or (), whole=True))
+        self._post(target, ticket, messages.FolderListed(ticket.run, folder, found, whole=True))
 
     def judge(self, target: Widget, folder: Path, names: Sequence[str], bundle: ModelBundle) -> int:
         """Find out which images of a folder can be fed to a network."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import itertools
 import os
 import stat
 import time
@@ -20,10 +21,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 
-FIRST_AFTER = 0.1
+FIRST_AFTER = 0.05
 """Seconds after which the first names are handed out."""
 
 _NEXT_AFTER = 0.5
+_PAUSE_AFTER = 256
+_PAUSE = 0.0005
+"""Seconds for which other threads go first, after so many names: the interpreter alone would let them wait longer."""
 _PIECE = 4000
 _PROBES = 10_000
 _LISTED = SUFFIXES + DICOM_SUFFIXES
@@ -73,7 +77,10 @@ def scan_images(folder: Path) -> Iterator[list[str]]:
     with _readable(folder), os.scandir(folder) as entries:
         for name in _names(entries):
             fresh.append(natural_key(name))
-            if len(fresh) % 64 == 0 and time.monotonic() > due:
+            if len(fresh) % _PAUSE_AFTER:
+                continue
+            time.sleep(_PAUSE)
+            if time.monotonic() > due:
                 begin = time.monotonic()
                 found, fresh = _merged(found, fresh), []
                 yield [key[1] for key in found]
@@ -106,7 +113,14 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
 def _merged(found: list[tuple[str, str]], fresh: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Both in order. Sorting keeps all other threads out: it is done in pieces, which a program merges."""
     pieces = [sorted(fresh[start : start + _PIECE]) for start in range(0, len(fresh), _PIECE)]
-    return list(heapq.merge(found, *pieces)) if found or len(pieces) > 1 else [key for piece in pieces for key in piece]
+    if not found and len(pieces) < 2:
+        return [key for piece in pieces for key in piece]
+    merged: list[tuple[str, str]] = []
+    ordered = heapq.merge(found, *pieces)
+    while some := list(itertools.islice(ordered, _PIECE // 2)):
+        merged += some
+        time.sleep(_PAUSE)
+    return merged
 
 
 @contextlib.contextmanager

@@ -107,9 +107,6 @@ def keys(place: Path) -> tuple[dict[str, Any], list[str]]:
     idle = to_and_fro(terminal, PRESSES // 2)
     terminal.press(b"r")
     terminal.read_until(b"/1,000,000", seconds=60)
-    terminal.press(b"\x1b[D\x1b[D\x1b[D\x1b[D")  # from RISE back to the original
-    for _ in range(10):
-        terminal.read(0.1)
     _to_original(terminal)
     busy = to_and_fro(terminal, PRESSES)
     running = b"/1,000,000" in terminal.bytes or _runs(terminal)
@@ -133,7 +130,7 @@ def _to_original(terminal: Terminal) -> None:
     for _ in range(8):
         terminal.bytes = b""
         terminal.press(b"\x1b[D")
-        for _ in range(4):
+        for _ in range(10):
             terminal.read(0.1)
         if b"\xe2\x96\xb8 Original" in terminal.bytes:
             return
@@ -176,10 +173,10 @@ def folder(place: Path) -> tuple[dict[str, Any], list[str]]:
         terminal.read_until(b"confidence", seconds=120)
         terminal.press(b"f")
         terminal.read_until(b"Image folder")
-        terminal.press(b"\x15")  # Ctrl+U: what stands before the cursor goes
-        terminal.press(os.fsencode(slides))
-        for _ in range(15):
-            terminal.read(0.1)
+        for typed in (b"", b"\x15", os.fsencode(slides)):  # Ctrl+U: what stands before the cursor goes
+            terminal.press(typed)
+            for _ in range(10):
+                terminal.read(0.1)
         terminal.bytes = b""
         begin = time.perf_counter()
         terminal.press(b"\r")
