@@ -109,7 +109,7 @@ async def test_a_picture_of_20000_pixels_a_side_and_long_notes_are_said_and_cut_
     async with app.run_test(size=(100, 30)) as pilot:
         await press(pilot, "2", "enter")
         picture = app.selection.query_one("#model-picture", ImageView)
-        await until(pilot, lambda: "far more pixels than 16,000,000" in picture.placeholder)
+        await until(pilot, lambda: "at most 16,000,000 are read" in picture.placeholder)
         assert not app._notifications
         facts = str(app.selection.query_one("#model-facts").render())
         assert "and 450 more" in facts

@@ -1,0 +1,163 @@
+"""On a real (pseudo) terminal: what means harm is shown as text by every screen and command, and none of it acts."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pyte
+import pytest
+from factories import make_model
+from harmful import HARM, UTF8_HARM, assert_harmless, five_models
+from test_app_process import Terminal
+
+START = "import sys; sys.argv = {argv!r}; from xaimed_tui.__main__ import main; sys.exit(main())"
+
+SEVERAL = """
+import json, os, sys
+from pathlib import Path
+from engine.cli.main import run
+for arguments in json.loads(Path({plan!r}).read_text()):
+    print("RUNS", ascii(arguments[:2]), flush=True)
+    print("STATUS", run(arguments, open_app=lambda _: 99), flush=True)
+print("ALL DONE")
+"""
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> Path:
+    return five_models(tmp_path / "tasks")
+
+
+def ran(tasks: Path) -> bool:
+    return (tasks.parent / "it-ran").exists()
+
+
+def see(terminal: Terminal, *words: str, seconds: float = 60.0) -> None:
+    """Wait until words stand on the screen; the frames of panes count as spaces."""
+    screen = pyte.Screen(120, 40)
+    stream, end, fed = pyte.ByteStream(screen), time.monotonic() + seconds, 0
+    while True:
+        stream.feed(terminal.bytes[fed:])
+        fed = len(terminal.bytes)
+        shown = "\n".join(screen.display)
+        if all(word in shown for word in words):
+            return
+        assert time.monotonic() < end, f"{words} never came:\n{shown}"
+        assert terminal._read(0.1), "the app has ended"
+
+
+def test_the_list_shows_five_models_says_what_is_wrong_with_four_and_uses_the_first(tasks: Path) -> None:
+    terminal = Terminal(START.format(argv=["xaimed", "--tasks", str(tasks), "tasks", "--json"]), tasks.parent)
+    assert terminal.wait()[0] == 0
+    (task,) = json.loads(terminal.bytes)
+    usable = [model["usable"] for model in task["models"]]
+    reasons = [model["reason"] for model in task["models"]]
+    assert usable == [True, False, False, False, False]
+    assert reasons[0] == ""
+    assert reasons[1].startswith("Its code was not approved on this machine, so it does not run; run xaimed --tasks ")
+    assert reasons[2].startswith("The model was changed since it was approved (added: added␛]52")
+    assert reasons[3] == "There is neither weights.pt nor weights.safetensors; add the weights."
+    assert reasons[4].startswith("The name of the model has a character in it that cannot be seen")
+    assert terminal.bytes.replace(b"\r\n", b"").isascii()
+    assert not ran(tasks)
+
+
+def test_the_app_shows_five_models_says_what_is_wrong_with_four_and_works_with_the_first(tasks: Path) -> None:
+    terminal = Terminal(START.format(argv=["xaimed", "--tasks", str(tasks)]), tasks.parent)
+    terminal.read_until(b"ready")
+    terminal.press(b"2")
+    see(terminal, "1 Good", "2 Unapproved · not approved", "3 Changed · changed", "4 Broken · broken", "5 Hostile␛]52")
+    terminal.press(b"\r")
+    see(terminal, "loads this model")
+    for words in ("Not approved.", "(added:", "neither weights.pt nor", "character in it that cannot"):
+        terminal.press(b"j")
+        see(terminal, words)
+        see(terminal, "␛[5;31;7mX")  # its description or, of what cannot be used at all, its name
+    terminal.press(b"\x1b[H")
+    see(terminal, "loads this model")
+    terminal.press(b"j\r")
+    see(terminal, "Code that wants to run", "deserves a look", "# ␛]52")
+    terminal.press(b"\x1b")
+    see(terminal, "shows its code and asks")
+    assert not ran(tasks)
+    terminal.press(b"\x1b[H")
+    see(terminal, "loads this model")
+    terminal.press(b"\r")
+    see(terminal, "confidence", "a␛]52")
+    terminal.press(b"g")
+    see(terminal, "1 of 4", "done")
+    terminal.press(b"t")
+    see(terminal, "the predicted class", "ill␛]52")
+    terminal.press(b"\x1b")
+    terminal.press(b"\x11")
+    assert terminal.wait()[0] == 0
+    assert_harmless(terminal.bytes)
+    assert not ran(tasks)
+
+
+def test_every_command_shows_what_means_harm_as_text(tasks: Path, tmp_path: Path) -> None:
+    lungs, out = tasks / "Lungs", tmp_path / "out"
+    good = lungs / "1 Good"
+    images = [
+        str(good / "samples" / f"{letter}{HARM}.{suffix}")
+        for letter, suffix in (("a", "png"), ("b", "png"), ("c", "dcm"))
+    ]
+    make_model(tasks / "Faults" / "Raises", code=f"raise ValueError({UTF8_HARM!r})", approved=True)
+    (tmp_path / f"w{HARM}.pt").write_bytes(b"nothing")
+    on_good = ["--task", "Lungs", "--model", "1 Good"]
+    plan = [
+        ["tasks"],
+        ["tasks", "describe", "Lungs"],
+        ["tasks", "describe", f"No{HARM}"],
+        ["tasks", "add", f"T{HARM}", "--description", UTF8_HARM],
+        ["tasks", "remove", f"No{HARM}"],
+        ["tasks", "restore", f"No{HARM}"],
+        ["models", "show", "Lungs", "1 Good"],
+        ["models", "show", "Lungs", f"5 Hostile{HARM}"],
+        ["models", "check", "Faults", "Raises"],
+        ["models", "init", "Faults", "Raises", "--print"],
+        ["models", "convert", str(tmp_path / f"w{HARM}.pt")],
+        ["models", "add", "Lungs", f"M{HARM}", "--weights", f"w{HARM}.pt", "--architecture", f"a{HARM}.py"],
+        ["models", "remove", "Lungs", f"No{HARM}"],
+        ["models", "restore", "Lungs", f"No{HARM}"],
+        ["trust", "Lungs/2 Unapproved", "--yes"],
+        ["trust", "Lungs/3 Changed", "--yes"],
+        ["trust", f"Lungs/5 Hostile{HARM}"],
+        ["trust", "--list"],
+        ["trust", "--revoke", f"Lungs/No{HARM}"],
+        ["predict", *images, *on_good],
+        ["predict", images[0], *on_good, "--json"],
+        ["predict", images[0], "--task", "Faults", "--model", "Raises"],
+        ["explain", *images, *on_good, "--methods", "gradcam", "--out", str(out)],
+        ["explain", images[0], *on_good, "--target", f"no{HARM}", "--out", str(out)],
+        [
+            "explain",
+            images[0],
+            *on_good,
+            "--layer",
+            f"no{HARM}",
+            "--methods",
+            "gradcam",
+            "--out",
+            str(out / f"o{HARM}"),
+        ],
+        [f"--no{HARM}"],
+        [f"no{HARM}"],
+    ]
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps([["--tasks", str(tasks), *arguments] for arguments in plan]))
+    terminal = Terminal(SEVERAL.format(plan=str(file)), tmp_path)
+    terminal.press(b"n\n" * 20)  # to every question
+    terminal.read_until(b"ALL DONE", seconds=90)
+    terminal.wait()
+    parts = terminal.bytes.split(b"RUNS ")[1:]
+    assert len(parts) == len(plan)
+    for arguments, part in zip(plan, parts, strict=True):
+        assert b"STATUS" in part, (arguments, part)
+        assert b"a fault in the program" not in part, part
+        quiet = "--json" in arguments or arguments in (["trust", "--list"], [f"no{HARM}"])  # argparse shows its repr
+        assert_harmless(part.split(b"\n", 1)[1], seen=not quiet)
+    assert os.listdir(out)  # noqa: PTH208 - the names are not text
