@@ -105,6 +105,12 @@ class Lane:
             self._working = True
         self._app.run_worker(self._work, name=self._name, group=self._name, thread=True, exit_on_error=False)
 
+    @property
+    def working(self) -> bool:
+        """Whether there is anything left to do."""
+        with self._lock:
+            return self._working
+
     def _work(self) -> None:
         while True:
             with self._lock:
@@ -380,6 +386,12 @@ class Jobs:
             self._post(target, ticket, messages.ExplanationSaved(self._engine.save(explanation, folder)))
 
         self._lanes["save"].put(lambda: self._guarded("save", ticket, target, work))
+
+    def finish_saving(self, seconds: float) -> None:
+        """Wait until all that was to be saved is, but not for longer than some seconds."""
+        end = time.monotonic() + seconds
+        while self._lanes["save"].working and time.monotonic() < end:
+            time.sleep(0.01)
 
     def write_down(self, memory: Memory) -> None:
         """Write where one is."""

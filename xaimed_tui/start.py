@@ -15,8 +15,12 @@ from typing import TextIO
 from engine import places
 from engine.text import safe_text
 from xaimed_tui.facade import RealEngine, log_file
+from xaimed_tui.hangup import leave_on_hangup
 from xaimed_tui.memory import Memory
 from xaimed_tui.settings import load_settings
+
+SAVING = 5.0
+"""Seconds that are waited, when the app is left, for results that are being saved."""
 
 LAST_WORDS = 0.5
 """Seconds that writing down where one was may take when the app is left: the disk may be one that is gone."""
@@ -53,17 +57,23 @@ def start(
         memory=memory,
         problems=(*problems, *filter(None, [memory.problem]), *(safe_text(line, limit=400) for line in left_out())),
     )
+
+    def last_words() -> None:
+        app.jobs.finish_saving(SAVING)
+        if memory.changed:
+            last = threading.Thread(target=memory.write, daemon=True)
+            last.start()
+            last.join(LAST_WORDS)
+        logging.shutdown()
+
+    leave_on_hangup(last_words)
     loop = asyncio.new_event_loop()
     with native_output_in_log():
         # With a loop of our own `run` does not wait for the threads of the loop's executor, as asyncio.run() would.
         app.run(loop=loop)
     status = app.return_code or 0
-    if memory.changed:
-        last = threading.Thread(target=memory.write, daemon=True)
-        last.start()
-        last.join(LAST_WORDS)
-    logging.shutdown()
-    if any(thread is not threading.main_thread() and thread.is_alive() for thread in threading.enumerate()):
+    last_words()
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
         # The interpreter would join the executor's threads at exit, and torch's import cannot be interrupted.
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
