@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
+import tifffile
 from torture import hostile_images
 from torture.images import corpus, try_files
 
 from engine.errors import ImageError
 from engine.images.header import Limits, read_header
 from engine.images.raster import read_image
+from engine.images.strips import strips_of
 from engine.images.watched import TooMuchWorkError, WatchedFile
 
 
@@ -70,3 +74,21 @@ def test_a_decoder_that_takes_too_long_or_reads_too_much_is_stopped_at_its_next_
     for _ in range(2):  # a decoder that swallows the first one meets the next
         with pytest.raises(TooMuchWorkError, match="takes longer than 0 s"):
             late.read(1)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_cut_into_countless_pieces_is_refused_before_they_are_listed(
+    big: bool, order: Literal["<", ">"], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    for rows in (1, 4):
+        pixels = np.zeros((40, 5), np.uint8)
+        tifffile.imwrite(path, pixels, photometric="minisblack", rowsperstrip=rows, bigtiff=big, byteorder=order)
+        with path.open("rb") as file:
+            assert (strips_of(file), file.tell()) == (40 // rows, 0)
+    if not big:  # Pillow does not read every BigTIFF
+        assert read_image(path).height == 40
+    path = bomb("strips.tif", tmp_path, 0.05)
+    with pytest.raises(ImageError, match="cut into more than 250,000 pieces; export the image as PNG"):
+        read_header(path)

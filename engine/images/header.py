@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from engine.errors import ImageError
 from engine.files import UnusableFileError, open_regular
+from engine.images.strips import MOST_STRIPS, strips_of
 from engine.images.watched import PIECE, TooMuchWorkError, WatchedFile
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ SMALLER = "export a smaller part of the image"
 
 _DEPTHS = "8 or 16 bit grey or RGB"
 _GREY_OR_RGB = f"convert it to {_DEPTHS}"
+_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _OWN_FORMATS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     ((b"\x89PNG",), "PNG"),
     ((b"\xff\xd8",), "JPEG"),
-    ((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"), "TIFF"),
+    (_TIFF, "TIFF"),
     ((b"BM",), "BMP"),
     ((b"RIFF",), "WebP"),
 )
@@ -142,6 +144,8 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
     _load_plugins()
     start = file.read(512)
     file.seek(0)
+    if start.startswith(_TIFF) and strips_of(file) > MOST_STRIPS:
+        raise ImageError(f"it is cut into more than {MOST_STRIPS:,} pieces", subject=path, remedy=EXPORT)
     try:
         picture = Image.open(cast("BinaryIO", WatchedFile(file, size, limits.seconds)), formats=FORMATS)
     except UnidentifiedImageError as error:
