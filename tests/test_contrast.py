@@ -14,6 +14,7 @@ from engine.errors import ExplanationError
 from engine.export.colors import contrast
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.themes import COLOUR_BLIND, HIGH_CONTRAST, THEMES, theme_after
+from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.image_view import ImageView
 
 Rgb = tuple[int, int, int]
@@ -77,7 +78,7 @@ def texts(app: XAIMedApp) -> Iterator[tuple[str, int, Rgb, Rgb, bool]]:
                 ink, ground = ground, ink
             if style.dim:  # as a terminal may show it
                 ink = tuple(round((a + b) / 2) for a, b in zip(ink, ground, strict=True))
-            yield words, y, ink, ground, isinstance(widget, ImageView) or widget.id == "logo"
+            yield words, y, ink, ground, isinstance(widget, ImageView | ColourBar) or widget.id == "logo"
 
 
 async def test_every_text_on_every_screen_stands_out_from_its_ground_in_every_theme() -> None:

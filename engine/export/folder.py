@@ -24,7 +24,7 @@ from engine.export.pictures import agreement_picture, cells_picture, original_pi
 from engine.export.record import explanation_record, record_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from PIL.Image import Image
 
@@ -91,6 +91,17 @@ def explanation_files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
     yield "explanation.json", record_bytes(explanation_record(explanation))
 
 
+def explanation_file_names(methods: Iterable[str]) -> list[str]:
+    """The names of the files of an explanation that has these maps, in the order in which they are written."""
+    maps = [name for method in methods for name in (f"{method}.png", f"{method}-cells.png")]
+    return ["original.png", *maps, "agreement.png", "saliency.npz", "statistics.csv", "explanation.json"]
+
+
+def next_folder(out: Path, stem: str) -> Path:
+    """The folder that `save_explanation` would make below `out` at this moment for an image file of this stem."""
+    return next(folder for folder in _candidates(out, safe_folder_name(stem)) if not os.path.lexists(folder))
+
+
 def maps_bytes(maps: Mapping[str, SaliencyMap]) -> bytes:
     """`saliency.npz`: one float32 (H, W) array a method, as `numpy.savez` would write it.
 
@@ -148,14 +159,17 @@ def _write(path: Path, content: bytes) -> None:
         raise OSError(errno.EIO, "the file is shorter than what was written", str(path))
 
 
+def _candidates(out: Path, stem: str) -> Iterator[Path]:
+    return (out / (stem if number == 1 else f"{stem}-{number}") for number in count(1))
+
+
 def _rename(partial: Path, out: Path, stem: str) -> Path:
     """Give the finished folder the first name that is free.
 
     There is no moment at which a folder under the final name is empty: two runs that race for a name cannot both have
     it, as a folder can't be renamed onto one that holds files.
     """
-    for number in count(1):
-        final = out / (stem if number == 1 else f"{stem}-{number}")
+    for final in _candidates(out, stem):
         if os.path.lexists(final):
             continue
         try:

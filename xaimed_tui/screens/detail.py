@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rich.text import Text
 from textual import events, on
@@ -63,6 +63,8 @@ class DetailScreen(LookKeys, Screen[str]):
         Binding("left,h", "method(-1)", "Method before", key_display="←"),
         Binding("right,l", "method(1)", "Next method", key_display="→"),
         *LOOK_BINDINGS,
+        Binding("c", "copy('text')", "Copy"),
+        Binding("v", "copy('CSV')", "Copy CSV"),
         Binding("tab", "app.focus_next", "Next pane"),
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]
@@ -197,6 +199,15 @@ class DetailScreen(LookKeys, Screen[str]):
         """Show the next method."""
         self._key = self._keys[(self._keys.index(self._key) + step) % len(self._keys)]
         self._show()
+
+    def action_copy(self, form: Literal["text", "CSV"]) -> None:
+        """Put the statistics shown on the clipboard of the terminal."""
+        from xaimed_tui.copying import statistics_csv, statistics_text
+
+        make = statistics_csv if form == "CSV" else statistics_text
+        self.app.copy_to_clipboard(make(self._explanation, self._key))
+        words = f"The statistics went to the terminal's clipboard as {form}."
+        self.notify(f"{words} Some terminals take nothing from programs.", title="Copied", markup=False)
 
     def action_leave(self) -> None:
         """Back to all pictures."""

@@ -35,8 +35,8 @@ class FolderSuggester(Suggester):
     async def get_suggestion(self, value: str) -> str | None:
         """The completed path, in the way it was begun (`~` stays `~`)."""
         head, separator, begun = value.rpartition("/")
-        folder = Path(head + separator).expanduser() if separator else Path()
         try:
+            folder = Path(head + separator).expanduser() if separator else Path()
             names = sorted(
                 entry.name
                 for entry in folder.iterdir()

@@ -68,6 +68,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
         *_LOOK,
         ("Tab", "to the facts, to scroll them, and to the pictures, where arrows choose a cell"),
+        ("c v", "copy the numbers as text, as CSV, to the terminal's clipboard"),
         ("Esc", "back"),
     ),
     "zoom": (

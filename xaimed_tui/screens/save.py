@@ -9,11 +9,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from engine.export.folder import explanation_file_names, next_folder, safe_folder_name
 from engine.methods import method_keys
 from engine.text import safe_text
+from xaimed_tui.names import method_name, path_text
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.screens.folder import FolderSuggester
 
@@ -40,6 +43,7 @@ class SaveDialog(ModalScreen[Path | None]):
         super().__init__()
         self._explanation = explanation
         self._folder = folder
+        self._typed = 0
 
     def compose(self) -> ComposeResult:
         """The folder, the names, the keys."""
@@ -51,16 +55,51 @@ class SaveDialog(ModalScreen[Path | None]):
             yield Static(self._files(), id="save-files", markup=False)
             yield Static(keys_line(("Enter", "save"), ("Esc", "cancel")), classes="keys")
 
-    def _files(self) -> str:
-        methods = list(self._explanation.maps)
-        maps = "\n".join(f"  {method}.png, {method}-cells.png" for method in methods)
-        of = max(len(method_keys()), len(methods))
-        missing = "" if len(methods) == of else f"\nOnly the {len(methods)} of {of} maps made so far are saved."
-        return (
-            f"It will hold\n  original.png, agreement.png\n{maps}\n"
-            f"  saliency.npz, statistics.csv, explanation.json{missing}\n"
-            "A folder that exists is never overwritten: a number is appended."
-        )
+    def _files(self, folder: Path | None = None) -> Content:
+        made = list(self._explanation.maps)
+        parts: list[str | tuple[str, str]] = []
+        if folder is not None:
+            stem = safe_folder_name(self._explanation.image.path.stem)
+            parts += ["A new folder: ", (path_text(folder.absolute(), 52), "bold $foreground"), "\n"]
+            if folder.name != stem:
+                parts.append((f"{stem} is there already and stays as it is.\n", "$text-warning"))
+        names = ", ".join(safe_text(name) for name in explanation_file_names(made))
+        pictures, rest = names.split(", saliency.npz")
+        parts += [f"\nPNG pictures: {pictures}\nMaps as float32 arrays (NumPy): saliency.npz\n"]
+        parts += [f"Statistics (CSV): {rest.split(', ')[1]}\n"]
+        parts += [f"Answer, agreement and all that reproducing takes (JSON): {rest.split(', ')[2]}\n"]
+        missing = [method_name(method) for method in method_keys() if method not in made]
+        if missing:
+            parts.append((f"Not made yet, and not saved: {', '.join(missing)}.\n", "$text-warning"))
+        return Content.assemble(*parts)
+
+    @on(Input.Changed)
+    def _path_typed(self, message: Input.Changed) -> None:
+        """Look in a thread which folder it would be: disks may be slow."""
+        typed = self._folder_of(message.value)
+        self._typed += 1
+        number = self._typed
+
+        def look() -> None:
+            folder = None
+            if typed is not None and not (typed.exists() and not typed.is_dir()):
+                folder = next_folder(typed, self._explanation.image.path.stem)
+            self.app.call_from_thread(show, folder)
+
+        def show(folder: Path | None) -> None:
+            if number == self._typed and self.is_mounted:
+                self.query_one("#save-files", Static).update(self._files(folder))
+
+        self.run_worker(look, thread=True, exclusive=True, group="next folder", name="next folder", exit_on_error=False)
+
+    @staticmethod
+    def _folder_of(typed: str) -> Path | None:
+        """The path typed; None if it cannot be one."""
+        typed = typed.strip()
+        try:
+            return Path(typed).expanduser() if typed and "\0" not in typed else None
+        except RuntimeError:
+            return None
 
     def on_mount(self) -> None:
         """Type at once."""
@@ -70,13 +109,9 @@ class SaveDialog(ModalScreen[Path | None]):
 
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
-        typed = message.value.strip()
-        try:
-            folder = Path(typed).expanduser()
-        except RuntimeError:
-            folder = Path()
-        if not typed or "\0" in typed or (folder.exists() and not folder.is_dir()):
-            words = f"{safe_text(typed, limit=60) or 'nothing'} is not a folder"
+        folder = self._folder_of(message.value)
+        if folder is None or (folder.exists() and not folder.is_dir()):
+            words = f"{safe_text(message.value.strip(), limit=60) or 'nothing'} is not a folder"
             self.query_one("#save-problem", Static).update(words)
             return
         self.dismiss(folder)
