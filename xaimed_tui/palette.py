@@ -14,7 +14,6 @@ from textual.content import Content
 
 from engine.text import safe_name, safe_text
 from xaimed_tui.fuzzy import fuzzy
-from xaimed_tui.names import path_text
 
 if TYPE_CHECKING:
     from xaimed_tui.app import XAIMedApp
@@ -50,6 +49,8 @@ def _plain(words: str) -> str:
 
 def places_to_go(app: XAIMedApp) -> Iterable[SystemCommand]:
     """Tasks and models, folders and images of late."""
+    from xaimed_tui.names import path_text  # it brings numpy, for which the first paint would wait
+
     for task in app.selection.library:
         name = safe_name(task.name, 60)
         yield SystemCommand(f"Task: {name}", "Choose it and one of its models", partial(app.show_task, task.name))

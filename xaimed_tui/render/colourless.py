@@ -9,8 +9,6 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
-from engine.export.colors import contrast
-
 _STANDS_OUT = 2.0
 """Contrast with the background from which on a background says something, and becomes reverse video."""
 
@@ -28,6 +26,8 @@ class Colourless(LineFilter):
 
 @lru_cache(maxsize=4096)
 def _without(style: Style, ground: tuple[int, int, int]) -> Style:
+    from engine.export.colors import contrast  # it brings numpy, for which the first paint would wait
+
     plain = style.without_color
     if style.bgcolor is None or style.bgcolor.is_default:
         return plain
