@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual.events import MouseDown, MouseMove, MouseScrollUp, MouseUp
 
+from engine.export.colors import COLORMAPS
 from engine.export.scaling import scale_pixels
 from xaimed_tui.look import Look
 from xaimed_tui.render.picture import compose, render
 from xaimed_tui.render.placement import place
 from xaimed_tui.render.spec import PictureSpec
 from xaimed_tui.screens.zoom import ZoomScreen
+from xaimed_tui.settings import load_settings
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -204,3 +206,14 @@ async def test_a_map_that_becomes_sharper_does_so_on_the_whole_screen_too() -> N
         await settled(pilot)
         assert view.picture.values is sharper.values
         assert view.picture.zoom == 2
+
+
+async def test_colours_and_opacity_of_the_settings_are_those_that_pictures_begin_with() -> None:
+    for name in COLORMAPS:
+        settings = load_settings({"colormap": name, "opacity": 30})[0]
+        app = make_app(settings=settings)
+        async with app.run_test(size=(100, 30)) as pilot:
+            await press(pilot)
+            assert app.explain.look == Look(colormap=name, opacity=0.3)
+    refused, problems = load_settings({})
+    assert (refused.colormap, problems) == (Look().colormap, ())

@@ -21,12 +21,15 @@ from xaimed_tui import messages, palette
 from xaimed_tui.facade import Engine
 from xaimed_tui.failure import Failure
 from xaimed_tui.jobs import Jobs
+from xaimed_tui.look import Look
 from xaimed_tui.memory import Memory, Remembered
 from xaimed_tui.opening import opening
 from xaimed_tui.render.colourless import Colourless
 from xaimed_tui.render.depth import depth_of
+from xaimed_tui.render.kitty import KittyTerminal
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.settings import AppSettings
+from xaimed_tui.terminal import Protocol
 from xaimed_tui.themes import DARK, THEMES, theme_after
 from xaimed_tui.widgets.nav_bar import NavBar, NavItem
 from xaimed_tui.widgets.top_bar import TopBar
@@ -55,6 +58,7 @@ class XAIMedApp(App[int]):
         task, model, folder: what to open at once, from the command line.
         settings: see `settings.py`.
         memory: where one was last time; what the command line does not say is opened as it was.
+        protocol: how pictures are drawn.
         problems: one safe line for everything about settings and memory that a person should know.
     """
 
@@ -91,6 +95,7 @@ class XAIMedApp(App[int]):
         settings: AppSettings | None = None,
         memory: Memory | None = None,
         problems: Sequence[str] = (),
+        protocol: Protocol = "half",
     ) -> None:
         super().__init__()
         self.settings = settings or AppSettings()
@@ -99,6 +104,8 @@ class XAIMedApp(App[int]):
         self.jobs = Jobs(self, engine, clock=clock)
         self._opening = opening(self.memory.now, task=task, model=model, folder=folder)
         self._writing: Timer | None = None
+        self.look = Look(colormap=self.settings.colormap, opacity=self.settings.opacity / 100)
+        self.kitty = None if protocol == "half" else KittyTerminal(self._write_to_terminal)
         if depth_of(self) == "none":
             self._filters = [Colourless()]
         if not self.settings.animated:
@@ -140,7 +147,8 @@ class XAIMedApp(App[int]):
         first = self._opening
         selection = SelectionView(wish=(first.task, first.model), id="selection")
         await switcher.add_content(selection, set_current=False)
-        await switcher.add_content(ExplainView(folder=first.folder, image=first.image, id="explain"), set_current=False)
+        explain = ExplainView(folder=first.folder, image=first.image, look=self.look, id="explain")
+        await switcher.add_content(explain, set_current=False)
         self.jobs.list_tasks(self.selection)
         self.jobs.warm_up(self)
         if switcher.current == "home":  # else a key was quicker
@@ -200,8 +208,14 @@ class XAIMedApp(App[int]):
         current = base.query_one(ContentSwitcher).current
         base.query_one(NavBar).narrow = width < {"home": 110, "selection": 150}.get(current or "", 190)
 
+    def _write_to_terminal(self, text: str) -> None:
+        if self._driver is not None:
+            self._driver.write(text)
+
     def on_unmount(self) -> None:
-        """However the app ends, no work goes on behind it."""
+        """However the app ends, no work goes on behind it, and the terminal keeps no pictures."""
+        if self.kitty is not None:
+            self.kitty.forget_all()
         self.jobs.stop_everything()
 
     # Going somewhere

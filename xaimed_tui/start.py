@@ -18,6 +18,7 @@ from xaimed_tui.facade import RealEngine, log_file
 from xaimed_tui.hangup import leave_on_hangup
 from xaimed_tui.memory import Memory
 from xaimed_tui.settings import load_settings
+from xaimed_tui.terminal import protocol_for
 
 SAVING = 5.0
 """Seconds that are waited, when the app is left, for results that are being saved."""
@@ -48,6 +49,7 @@ def start(
     from engine.methods import left_out
     from xaimed_tui.app import XAIMedApp
 
+    protocol = protocol_for(settings.images)  # now: once the app runs, its keys would get the answers
     app = XAIMedApp(
         RealEngine(tasks, settings),
         task=task,
@@ -55,6 +57,7 @@ def start(
         folder=folder,
         settings=settings,
         memory=memory,
+        protocol=protocol,
         problems=(*problems, *filter(None, [memory.problem]), *(safe_text(line, limit=400) for line in left_out())),
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from engine import __version__
 from engine.cli import demo, explain, model, models, predict, tasks, trust
@@ -49,6 +49,17 @@ class AppRequest:
     flags: Mapping[str, object] = field(default_factory=dict)
 
 
+class Command(Protocol):
+    """A module with a command of the command line."""
+
+    NAME: str
+    HELP: str
+    DESCRIPTION: str
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options, and as the default of `run` what is called with them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """A setting of the app that the command line takes.
@@ -65,13 +76,20 @@ class Flag:
     check: Callable[[object], object]
 
 
-def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int], flags: Sequence[Flag] = ()) -> int:
+def run(
+    argv: Sequence[str],
+    *,
+    open_app: Callable[[AppRequest], int],
+    flags: Sequence[Flag] = (),
+    commands: Sequence[Command] = (),
+) -> int:
     """Run the command line.
 
     Args:
         argv: the arguments without the program's name.
         open_app: opens the app and returns its exit status; called for no command and for `demo`.
         flags: the app's settings.
+        commands: those that the front end adds.
 
     Returns:
         The exit status: 0, 1 (failed; a line on standard error says why), 2 (wrong usage) or 130 (Ctrl+C).
@@ -81,7 +99,7 @@ def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int], flags: Se
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
     settle_threads()
     try:
-        return _run(argv, open_app, flags)
+        return _run(argv, open_app, flags, (*_COMMANDS, *commands))
     except OutputError as error:
         _drop_output()
         return _failed(error.message)
@@ -103,9 +121,11 @@ def run(argv: Sequence[str], *, open_app: Callable[[AppRequest], int], flags: Se
         )
 
 
-def _run(argv: Sequence[str], open_app: Callable[[AppRequest], int], flags: Sequence[Flag]) -> int:
-    parser = _parser(flags)
-    folder, rest = _take_folder(argv)
+def _run(
+    argv: Sequence[str], open_app: Callable[[AppRequest], int], flags: Sequence[Flag], commands: Sequence[Command]
+) -> int:
+    parser = _parser(flags, commands)
+    folder, rest = _take_folder(argv, commands)
     arguments = parser.parse_args(rest)
     _clean_up()
     chosen: Path | None = arguments.tasks
@@ -139,10 +159,10 @@ def _clean_up() -> None:
     remove_noted()
 
 
-_COMMANDS = (demo, tasks, models, trust, predict, explain)
+_COMMANDS: tuple[Command, ...] = (demo, tasks, models, trust, predict, explain)
 
 
-def _take_folder(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
+def _take_folder(argv: Sequence[str], commands: Sequence[Command]) -> tuple[Path | None, list[str]]:
     """The folder to open in the app, if the first argument that is no option is one, and the other arguments.
 
     A word that is no command and names no folder is left to the parser, which says that there is no such command.
@@ -154,7 +174,7 @@ def _take_folder(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
         elif text.startswith("--"):
             skip = "=" not in text and text not in ("--help", "--version")  # all others have a value
         elif not text.startswith("-"):
-            if text in {module.NAME for module in _COMMANDS}:
+            if text in {module.NAME for module in commands}:
                 return None, list(argv)
             if text and (Path(text).is_dir() or os.sep in text):
                 return Path(text), [*argv[:index], *argv[index + 1 :]]
@@ -162,7 +182,7 @@ def _take_folder(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
     return None, list(argv)
 
 
-def _parser(flags: Sequence[Flag]) -> argparse.ArgumentParser:
+def _parser(flags: Sequence[Flag], commands: Sequence[Command]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="xaimed",
         usage="xaimed [options] [FOLDER | COMMAND ...]",
@@ -186,9 +206,9 @@ def _parser(flags: Sequence[Flag]) -> argparse.ArgumentParser:
         name = f"--{flag.name.replace('_', '-')}"
         kind = partial(_checked, flag.check)
         app.add_argument(name, dest=f"app_{flag.name}", type=kind, metavar=flag.metavar, help=flag.about)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for module in _COMMANDS:
-        command = commands.add_parser(
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for module in commands:
+        command = subparsers.add_parser(
             module.NAME,
             prog=f"xaimed {module.NAME}",
             help=module.HELP,

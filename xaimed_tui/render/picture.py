@@ -12,10 +12,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from engine.cells import cell_edges
 from engine.export.colors import RGB, backdrop, blend, colour_values, count_colours, text_on
 from engine.export.scaling import scale_pixels, scale_values
 from xaimed_tui.render.depth import Depth, count_steps, in_colours, stepped_map, stepped_overlay
 from xaimed_tui.render.halfblocks import FrugalRenderer
+from xaimed_tui.render.kitty import LARGEST, Sending, placeholder_rows, sending
 from xaimed_tui.render.marks import Mark, Marks, letters, marks_of
 from xaimed_tui.render.placement import Placement, place
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xaimed_tui.render.spec import PictureSpec
+
+_LARGEST_SENT = 1024
+"""Pixels a side of the largest picture sent: more than a terminal of usual size shows in a box."""
 
 _RAMP = " .:-=+*#%@"
 _SHADES = " ░▒▓█"
@@ -59,6 +64,7 @@ class Rendered:
         columns, rows: the box it was drawn for, in characters.
         placement: where in that box the lines belong.
         colour: whether the lines bring their own colours.
+        sending: what the terminal must know before the lines mean anything; None for text.
     """
 
     lines: tuple[Strip, ...]
@@ -66,6 +72,7 @@ class Rendered:
     rows: int
     placement: Placement
     colour: bool
+    sending: Sending | None = None
 
     def strip(self, y: int, base: Style | None = None) -> Strip:
         """Row `y` of the box, exactly `columns` characters wide; what the picture leaves free has the style `base`."""
@@ -89,13 +96,17 @@ class Rendered:
         return "\n".join(strip.text for strip in self.strips)
 
 
-def render(spec: PictureSpec, columns: int, rows: int, *, depth: Depth = "true", dark: bool = True) -> Rendered:
+def render(
+    spec: PictureSpec, columns: int, rows: int, *, depth: Depth = "true", dark: bool = True, pixels: bool = False
+) -> Rendered:
     """Draw a picture into a box, centred, with its aspect ratio kept.
 
     Args:
         spec: what to draw.
         columns, rows: the box in characters, at least 1 x 1.
         depth: the colours there are; without any, glyphs of rising weight are drawn instead of half blocks.
+        pixels: send the picture itself, by Kitty's protocol; but not a magnified one, nor one in a box too large for
+            the protocol, nor in few colours.
         dark: whether the background is dark; decides what a heavy glyph means for an image without colour.
     """
     height, width = spec.pixels.shape[:2]
@@ -107,6 +118,8 @@ def render(spec: PictureSpec, columns: int, rows: int, *, depth: Depth = "true",
     marks = marks_of(spec, placement)
     if depth == "none":
         lines = _glyphs(spec, placement, marks, dark=dark)
+    elif pixels and depth == "true" and max(placement.columns, placement.rows) <= LARGEST and spec.zoom == 1:
+        return _sent(spec, placement, marks, columns, rows)
     else:
         lines = _half_blocks(spec, placement, marks, depth)
     return Rendered(tuple(lines), columns, rows, placement, colour=depth != "none")
@@ -207,6 +220,39 @@ def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks, depth: D
             segments = [*Segment.simplify(characters)]
         lines.append(Strip(segments, placement.columns))
     return lines
+
+
+def _sent(spec: PictureSpec, placement: Placement, marks: Marks, columns: int, rows: int) -> Rendered:
+    """The picture at its own resolution; the marks on it as text."""
+    native = _native(spec)
+    picture = sending(native, placement.columns, placement.rows)
+    plates = count_colours(spec.methods, spec.colormap) if spec.style == "agreement" else ()
+    marked = _by_row(marks)
+    small = compose(spec, placement) if marks else None
+    lines = []
+    for row, characters in enumerate(placeholder_rows(picture.number, placement.columns, placement.rows)):
+        for column, mark in marked.get(row, ()):
+            assert small is not None
+            characters[column] = _marked(mark, small[2 * row : 2 * row + 2, column], plates)
+        lines.append(Strip(Segment.simplify(characters), placement.columns))
+    return Rendered(tuple(lines), columns, rows, placement, colour=True, sending=picture)
+
+
+def _native(spec: PictureSpec) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8: the picture without marks at the image's own resolution, but at most `_LARGEST_SENT` a side."""
+    height, width = spec.pixels.shape[:2]
+    share = min(_LARGEST_SENT / max(height, width), 1.0)
+    height, width = max(round(height * share), 1), max(round(width * share), 1)
+    pixels = scale_pixels(spec.pixels, height, width)
+    if spec.style in ("map", "overlay") and spec.values is not None:
+        heat = colour_values(scale_values(spec.values, height, width), spec.colormap)
+        return heat if spec.style == "map" else blend(backdrop(pixels), heat, spec.opacity)
+    if spec.style == "agreement" and spec.counts is not None:
+        y = np.searchsorted(cell_edges(height)[1:-1], np.arange(height), side="right")
+        x = np.searchsorted(cell_edges(width)[1:-1], np.arange(width), side="right")
+        colours = np.array(count_colours(spec.methods, spec.colormap), dtype=np.uint8)
+        return blend(backdrop(pixels), colours[spec.counts[np.ix_(y, x)]], spec.opacity)
+    return pixels
 
 
 def _rows(segments: Iterable[Segment]) -> Iterator[list[Segment]]:

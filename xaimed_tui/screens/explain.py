@@ -67,11 +67,13 @@ class ExplainView(LookKeys, Horizontal):
         Binding("escape", "back", "Back", show=False),
     ]
 
-    def __init__(self, *, folder: Path | None = None, image: Path | None = None, id: str | None = None) -> None:
+    def __init__(
+        self, *, folder: Path | None = None, image: Path | None = None, look: Look | None = None, id: str | None = None
+    ) -> None:
         super().__init__(id=id)
         for key, method in method_bindings().items():
             self._bindings.bind(key, f"explain('{method}')", method_name(method), show=False)
-        self.scene = Scene()
+        self.scene = Scene(look=look or Look())
         self._folder = folder
         self._image_wanted = image  # the cursor goes there when the folder is listed
         self._folder_chosen = folder is not None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from engine.cells import Cell
+    from xaimed_tui.render.kitty import KittyTerminal
     from xaimed_tui.render.picture import Rendered as Drawing
     from xaimed_tui.render.spec import PictureSpec
 
@@ -31,7 +32,7 @@ _SETTLE_SECONDS = 0.06
 _KEPT = 8
 """Drawn pictures that each view keeps: going back and forth costs nothing."""
 
-_Key = tuple[str, int, int, Depth, bool]
+_Key = tuple[str, int, int, Depth, bool, bool]
 
 
 class ImageView(Widget):
@@ -179,7 +180,14 @@ class ImageView(Widget):
         if not self._ready or spec is None or not size.area:
             return
         self._run += 1
-        key = (spec.key, size.width, size.height, depth_of(self.app), self.app.current_theme.dark)
+        key = (
+            spec.key,
+            size.width,
+            size.height,
+            depth_of(self.app),
+            self.app.current_theme.dark,
+            self._kitty is not None,
+        )
         if (drawn := self._kept.get(key)) is not None:
             self._kept.move_to_end(key)
             self._show(drawn, spec.image_key)
@@ -189,14 +197,22 @@ class ImageView(Widget):
             lambda: self._draw_in_thread(run, spec, key), thread=True, exclusive=True, group="draw", name="draw picture"
         )
 
+    @property
+    def _kitty(self) -> KittyTerminal | None:
+        """Where pictures are sent to as pixels; None draws them as text."""
+        return getattr(self.app, "kitty", None)
+
     def _draw_in_thread(self, run: int, spec: PictureSpec, key: _Key) -> None:
         from xaimed_tui.render.picture import render  # late: Pillow and rich-pixels
 
         worker = get_current_worker()
         if worker.is_cancelled:
             return
-        _, columns, rows, depth, dark = key
-        drawn = render(spec, columns, rows, depth=depth, dark=dark)
+        _, columns, rows, depth, dark, pixels = key
+        if pixels:
+            drawn = render(spec, columns, rows, depth=depth, dark=dark, pixels=True)
+        else:
+            drawn = render(spec, columns, rows, depth=depth, dark=dark)
         if not worker.is_cancelled:
             self.post_message(self._Drawn(run, key, spec.image_key, drawn))
 
@@ -210,6 +226,8 @@ class ImageView(Widget):
 
     def _show(self, drawn: Drawing, image_key: str) -> None:
         before, self._drawn, self._drawn_image = self._drawn, drawn, image_key
+        if drawn.sending is not None and self._kitty is not None:
+            self._kitty.show(drawn.sending)  # again where the terminal was asked to forget it since
         if before is not drawn:
             self._repaint(before, drawn)
         self.post_message(self.Rendered(self))
@@ -293,6 +311,8 @@ def _difference(old: Strip, new: Strip) -> tuple[int, int]:
     if old == new:
         return 0, 0
     before, after = _characters(old), _characters(new)
+    if len(before) != old.cell_length or len(after) != new.cell_length:  # accents: a column is several characters
+        return 0, max(old.cell_length, new.cell_length)
     if len(before) != len(after):
         return 0, max(old.cell_length, new.cell_length)
     places = [x for x, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]

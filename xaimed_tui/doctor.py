@@ -1,0 +1,125 @@
+"""`xaimed doctor`: what the app finds of the terminal, and what to set where it could be better."""
+
+from __future__ import annotations
+
+import locale
+import os
+import shutil
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from engine.cli.console import print_json, print_line
+from xaimed_tui.settings import load_settings
+from xaimed_tui.terminal import Answers, ask_this_terminal, multiplexer, over_ssh
+
+NAME = "doctor"
+HELP = "say what the app finds of this terminal, and what to set"
+DESCRIPTION = (
+    "Says how many colours, which size, which way of showing images and which letters the app finds in this terminal, "
+    "and what to set where it could be better. Asks the terminal one question."
+)
+
+_COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16", None: "none"}
+
+SMALLEST = (80, 24)
+"""Columns and rows for which every screen is made."""
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> int:
+    """Ask, and print; returns the exit status."""
+    settings, problems = load_settings({})
+    found = findings(os.environ, ask_this_terminal(), images=settings.images)
+    advice = [*problems, *advise(found)]
+    if arguments.json:
+        print_json({**found, "advice": advice})
+        return 0
+    width = max(len(name) for name in found)
+    for name, value in found.items():
+        print_line(f"{name.replace('_', ' '):<{width}}  {_words(value)}")
+    print_line()
+    for line in advice or ["Nothing to set."]:
+        print_line(f"- {line}" if advice else line)
+    return 0
+
+
+def findings(environment: Mapping[str, str], answers: Answers, *, images: str) -> dict[str, Any]:
+    """What was found, by name.
+
+    Args:
+        environment: the variables.
+        answers: the terminal's own words.
+        images: the setting.
+    """
+    size = shutil.get_terminal_size((0, 0))
+    inside = multiplexer(environment)
+    uses = "kitty" if images == "kitty" or (images == "auto" and answers.kitty and not inside) else "half"
+    return {
+        "terminal": environment.get("TERM") or None,
+        "on_a_terminal": sys.stdin is not None
+        and sys.stdin.isatty()
+        and sys.stderr is not None
+        and sys.stderr.isatty(),
+        "size": [size.columns, size.lines],
+        "colours": _COLOURS[color_system(environment)],
+        "answered": answers.answered,
+        "kitty_graphics": answers.kitty,
+        "sixel": answers.sixel,
+        "pixels_of_a_character": list(answers.cell) if answers.cell is not None else None,
+        "ssh": over_ssh(environment),
+        "inside": inside or None,
+        "letters": (sys.stdout.encoding if sys.stdout is not None else None) or locale.getpreferredencoding(False),
+        "locale": environment.get("LC_ALL") or environment.get("LC_CTYPE") or environment.get("LANG") or None,
+        "images_setting": images,
+        "images_drawn_as": uses,
+    }
+
+
+def color_system(environment: Mapping[str, str]) -> str | None:
+    """What the app takes the terminal's colours for: `truecolor`, `256`, `standard`, or None for no colour."""
+    if "NO_COLOR" in environment:
+        return None
+    from rich.console import Console
+
+    return Console(_environ=environment, force_terminal=True, color_system="auto").color_system
+
+
+def advise(found: Mapping[str, Any]) -> list[str]:
+    """What to do, one sentence each; empty if all is well."""
+    advice: list[str] = []
+    columns, rows = found["size"]
+    if not found["on_a_terminal"]:
+        advice.append("This is no terminal: the app cannot be opened here; scripts have commands, see xaimed --help.")
+    elif columns < SMALLEST[0] or rows < SMALLEST[1]:
+        advice.append(f"Make the window larger: the app is made for at least {SMALLEST[0]}x{SMALLEST[1]} characters.")
+    if found["colours"] in ("256", "16"):
+        what = "export COLORTERM=truecolor"
+        advice.append(f"If the terminal shows 16 million colours (most do): {what}; over SSH it is not passed on.")
+    elif found["colours"] == "none":
+        advice.append("There is no colour: unset NO_COLOR, or set TERM to the terminal's name, e.g. xterm-256color.")
+    if str(found["letters"]).lower().replace("-", "") != "utf8":
+        advice.append("Letters are not UTF-8, which lines and pictures need: export LC_ALL=C.UTF-8.")
+    if found["inside"]:
+        advice.append(f"Inside {found['inside']} pictures are half blocks: it passes no images on.")
+        if found["inside"] == "tmux" and found["colours"] != "16 million":
+            advice.append('For all colours in tmux: set -as terminal-features ",*:RGB" in ~/.tmux.conf.')
+    elif found["kitty_graphics"] and found["images_drawn_as"] == "half":
+        advice.append('The terminal shows real pixels: --images kitty, or images = "kitty" in the settings file.')
+    elif found["images_drawn_as"] == "kitty" and found["answered"] and not found["kitty_graphics"]:
+        advice.append("Pictures are to be sent by Kitty's protocol, which the terminal does not know: --images half.")
+    return advice
+
+
+def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return "x".join(str(part) for part in value)
+    return "not known" if value is None else str(value)
