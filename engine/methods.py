@@ -29,8 +29,9 @@ complete one lies in `tests/plugins/hirescam`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from types import MappingProxyType
@@ -39,9 +40,12 @@ from typing import TYPE_CHECKING, cast
 from engine.errors import ExplanationError, XAIMedError
 from engine.explainers.base import Explainer, Request
 from engine.saliency import SaliencyMap
+from engine.text import safe_text
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from torch import nn
 
 GROUP = "xaimed.explainers"
 
@@ -154,7 +158,7 @@ def make_plug_in(key: str, choices: Choices) -> Explainer:
 
 
 def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
-    """A plug-in's map, checked; the network is left as it was.
+    """A plug-in's map, checked; modes, gradients and hooks of the network are left as they were.
 
     Raises:
         Stopped: stopped before there was a map worth showing.
@@ -166,7 +170,7 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
 
     found = _found()[0][explainer.key]
     try:
-        with as_it_was(request.classifier.network):
+        with _without_new_hooks(request.classifier.network), as_it_was(request.classifier.network):
             made = explainer.explain(request)
     except (XAIMedError, KeyboardInterrupt):
         raise
@@ -176,7 +180,27 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
         raise _broken(found, f"{type(error).__name__}: {error}") from error
     if problem := _problem(made, explainer.key, request):
         raise _broken(found, problem)
-    return made
+    made.values.setflags(write=False)
+    return replace(made, warnings=tuple(safe_text(warning, limit=1000) for warning in made.warnings))
+
+
+@contextmanager
+def _without_new_hooks(network: nn.Module) -> Iterator[None]:
+    """Take away the hooks that are left behind: they would act on every later answer."""
+    before = {id(hooks): set(hooks) for hooks in _hooks_of(network)}
+    try:
+        yield
+    finally:
+        for hooks in _hooks_of(network):
+            for key in set(hooks) - before.get(id(hooks), set()):
+                del hooks[key]
+
+
+def _hooks_of(network: nn.Module) -> Iterator[dict[int, object]]:
+    for module in network.modules():
+        for name, value in vars(module).items():
+            if name.endswith("_hooks") and isinstance(value, dict):
+                yield value
 
 
 def _problem(made: object, key: str, request: Request) -> str:

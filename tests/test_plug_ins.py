@@ -210,6 +210,27 @@ def test_the_network_is_left_as_it_was(example: Path, classifier: Classifier, im
     assert not any(module._forward_hooks for module in classifier.network.modules())
 
 
+def test_what_a_plug_in_leaves_behind_is_taken_away(
+    monkeypatch: pytest.MonkeyPatch, classifier: Classifier, image: Path
+) -> None:
+    network = classifier.network
+
+    def litter(made: SaliencyMap) -> SaliencyMap:
+        network.get_submodule("conv").register_forward_hook(lambda module, given, output: output * 0)
+        network.get_submodule("conv").register_full_backward_hook(lambda *_: None)
+        network.train()
+        return replace(made, warnings=("\x1b[2J",))
+
+    offer(monkeypatch, Offered("Ramp", spoiled(litter)))
+    picture = read_image(image)
+    before = classifier.diagnose(picture).probabilities.tolist()
+    made = explain_method(classifier, picture, "ramp", Settings())
+    assert classifier.diagnose(picture).probabilities.tolist() == before
+    assert not network.training
+    assert made.warnings == ("␛[2J",)
+    assert not made.values.flags.writeable
+
+
 # The app
 
 
