@@ -70,20 +70,26 @@ def safe_text(text: object, *, multiline: bool = False, limit: int | None = None
 
 
 def safe_name(name: object, limit: int) -> str:
-    """A name made safe, in at most `limit` columns; different names stay different. See `safe_text` and `shorten`."""
-    return shorten(safe_text(name), limit)
+    """A name made safe, in at most `limit` columns; different names stay different. See `safe_text` and `shorten`.
+
+    A name that looks as if it were shortened is marked like one that is.
+    """
+    text = safe_text(name)
+    return _marked(text, limit) if _LOOKS_CUT.search(text) else shorten(text, limit)
 
 
 def shorten(text: str, limit: int) -> str:
     """Safe text in at most `limit` columns of a terminal: of a longer one, its beginning, a mark and its end.
 
     The mark is `…` and hexadecimal digits of the text's SHA-256, so that two texts that differ only in what is left out
-    differ still; six digits, or as many as there is room for. A text that looks as if it were cut is marked likewise.
+    differ still; six digits, or as many as there is room for.
     """
+    return text if _columns(text) <= limit else _marked(text, limit)
+
+
+def _marked(text: str, limit: int) -> str:
     if limit < 1:
         return ""
-    if _columns(text) <= limit and not _LOOKS_CUT.search(text):
-        return text
     digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[: min(6, limit - 1)]
     room = limit - 1 - len(digits) - 1
     head = _start(text, max(room // 2, 0))

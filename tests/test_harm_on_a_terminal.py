@@ -11,7 +11,7 @@ import pyte
 import pytest
 from factories import make_model
 from harmful import HARM, UTF8_HARM, assert_harmless, five_models
-from test_app_process import Terminal
+from terminal import Terminal
 
 START = "import sys; sys.argv = {argv!r}; from xaimed_tui.__main__ import main; sys.exit(main())"
 
@@ -35,22 +35,30 @@ def ran(tasks: Path) -> bool:
     return (tasks.parent / "it-ran").exists()
 
 
-def see(terminal: Terminal, *words: str, seconds: float = 60.0) -> None:
-    """Wait until words stand on the screen; the frames of panes count as spaces."""
-    screen = pyte.Screen(120, 40)
-    stream, end, fed = pyte.ByteStream(screen), time.monotonic() + seconds, 0
-    while True:
-        stream.feed(terminal.bytes[fed:])
-        fed = len(terminal.bytes)
-        shown = "\n".join(screen.display)
-        if all(word in shown for word in words):
-            return
-        assert time.monotonic() < end, f"{words} never came:\n{shown}"
-        assert terminal._read(0.1), "the app has ended"
+class Onlooker:
+    """What a person sees on a terminal."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self._screen = pyte.Screen(120, 40)
+        self._stream = pyte.ByteStream(self._screen)
+        self._fed = 0
+
+    def see(self, *words: str, seconds: float = 30.0) -> None:
+        """Wait until all the words stand on the screen."""
+        end = time.monotonic() + seconds
+        while True:
+            self._stream.feed(self.terminal.bytes[self._fed :])
+            self._fed = len(self.terminal.bytes)
+            shown = "\n".join(self._screen.display)
+            if all(word in shown for word in words):
+                return
+            assert time.monotonic() < end, f"{words} never came:\n{shown}"
+            assert self.terminal.read(0.1), "the app has ended"
 
 
 def test_the_list_shows_five_models_says_what_is_wrong_with_four_and_uses_the_first(tasks: Path) -> None:
-    terminal = Terminal(START.format(argv=["xaimed", "--tasks", str(tasks), "tasks", "--json"]), tasks.parent)
+    terminal = Terminal.python(START.format(argv=["xaimed", "--tasks", str(tasks), "tasks", "--json"]), tasks.parent)
     assert terminal.wait()[0] == 0
     (task,) = json.loads(terminal.bytes)
     usable = [model["usable"] for model in task["models"]]
@@ -66,33 +74,58 @@ def test_the_list_shows_five_models_says_what_is_wrong_with_four_and_uses_the_fi
 
 
 def test_the_app_shows_five_models_says_what_is_wrong_with_four_and_works_with_the_first(tasks: Path) -> None:
-    terminal = Terminal(START.format(argv=["xaimed", "--tasks", str(tasks)]), tasks.parent)
-    terminal.read_until(b"ready")
+    terminal = Terminal.python(START.format(argv=["xaimed", "--tasks", str(tasks)]), tasks.parent)
+    onlooker = Onlooker(terminal)
+    onlooker.see("ready")
     terminal.press(b"2")
-    see(terminal, "1 Good", "2 Unapproved · not approved", "3 Changed · changed", "4 Broken · broken", "5 Hostile␛]52")
+    onlooker.see("1 Good", "2 Unapproved · not approved", "3 Changed · changed", "4 Broken · broken", "5 Hostile␛]52")
     terminal.press(b"\r")
-    see(terminal, "loads this model")
+    time.sleep(0.5)  # nothing but the colour of a frame tells that the other list has the keys now
     for words in ("Not approved.", "(added:", "neither weights.pt nor", "character in it that cannot"):
         terminal.press(b"j")
-        see(terminal, words)
-        see(terminal, "␛[5;31;7mX")  # its description or, of what cannot be used at all, its name
+        onlooker.see(words)
+        onlooker.see("␛[5;31;7mX")  # its description or, of what cannot be used at all, its name
     terminal.press(b"\x1b[H")
-    see(terminal, "loads this model")
+    onlooker.see("loads this model")
     terminal.press(b"j\r")
-    see(terminal, "Code that wants to run", "deserves a look", "# ␛]52")
+    onlooker.see("Code that wants to run", "deserves a look", "# ␛]52")
     terminal.press(b"\x1b")
-    see(terminal, "shows its code and asks")
+    onlooker.see("shows its code and asks")
     assert not ran(tasks)
     terminal.press(b"\x1b[H")
-    see(terminal, "loads this model")
+    onlooker.see("loads this model")
     terminal.press(b"\r")
-    see(terminal, "confidence", "a␛]52")
+    onlooker.see("confidence", "a␛]52")
     terminal.press(b"g")
-    see(terminal, "1 of 4", "done")
-    terminal.press(b"t")
-    see(terminal, "the predicted class", "ill␛]52")
-    terminal.press(b"\x1b")
-    terminal.press(b"\x11")
+    onlooker.see("1 of 4", "done")
+    for keys, words in (
+        (b"t", ("the predicted class", "ill␛]52")),
+        (b"y", ("Layer of the CAMs",)),
+        (b"w", ("explanation.json",)),
+        (b"f", ("Image folder",)),
+        (b"?", ("Help", "The way through")),
+        (b"\x0c", ("Log  ",)),
+        (b"b", ("a␛]52",)),
+        (b"z", ("a␛]52",)),
+        (b"\x10", ("Task: Lungs", "5 Hostile␛]52")),
+    ):
+        terminal.press(keys)
+        if keys == b"\x10":
+            time.sleep(0.5)
+            terminal.press(b"lungs")
+        onlooker.see(*words)
+        time.sleep(0.3)
+        terminal.press(b"\x1b")
+        time.sleep(0.5)  # an Esc with a key right behind it is another key
+        onlooker.see("1 of 4", "f Folder")
+    terminal.press(b"\x1b[B")  # the file that is no picture
+    onlooker.see("▸✕ b␛]52")
+    terminal.press(b"2")
+    onlooker.see("● in use")
+    for keys, words in ((b"j", "Not approved."), (b"m", "Tasks and models")):
+        terminal.press(keys)
+        onlooker.see(words)
+    terminal.press(b"\x1b\x11")
     assert terminal.wait()[0] == 0
     assert_harmless(terminal.bytes)
     assert not ran(tasks)
@@ -149,7 +182,7 @@ def test_every_command_shows_what_means_harm_as_text(tasks: Path, tmp_path: Path
     ]
     file = tmp_path / "plan.json"
     file.write_text(json.dumps([["--tasks", str(tasks), *arguments] for arguments in plan]))
-    terminal = Terminal(SEVERAL.format(plan=str(file)), tmp_path)
+    terminal = Terminal.python(SEVERAL.format(plan=str(file)), tmp_path)
     terminal.press(b"n\n" * 20)  # to every question
     terminal.read_until(b"ALL DONE", seconds=90)
     terminal.wait()

@@ -54,7 +54,7 @@ class ChooseDialog(ModalScreen[Hashable]):
     def compose(self) -> ComposeResult:
         """Words, list, keys."""
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = self._title
+            dialog.border_title = Content(self._title)
             yield Static(self._about, classes="about", markup=False)
             yield FilteredList(empty="nothing matches", list_id="choices-list")
             yield Static(keys_line(("Enter", "choose"), ("/", "filter"), ("Esc", "cancel")), classes="keys")

@@ -54,7 +54,7 @@ class FailureScreen(ModalScreen[None]):
             parts += ["\n", failure.more, "\n"]
         parts += [("\nLog  ", "bold"), safe_text(failure.log)]
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = failure.title
+            dialog.border_title = Content(failure.title)
             with VerticalScroll():
                 yield Static(Content.assemble(*parts), markup=False)
             yield Static(keys_line(("c", "copy"), ("l", "log"), ("Enter", "go on")), classes="keys")
@@ -94,7 +94,7 @@ class LogScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Lines and keys."""
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = f"Log  {safe_text(log_file(), limit=100)}"
+            dialog.border_title = Content(f"Log  {safe_text(log_file(), limit=100)}")
             yield LinesView([Line(line) for line in self._text.split("\n")], id="log-lines")
             yield Static(keys_line(("j k", "scroll"), ("c", "copy"), ("Esc", "close")), classes="keys")
 

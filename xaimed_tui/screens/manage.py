@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static, TextArea
 
@@ -230,7 +231,7 @@ class Form(_Changing):
     def compose(self) -> ComposeResult:
         """The lines, the keys."""
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = self._title
+            dialog.border_title = Content(self._title)
             for field, hint in self._fields.items():
                 yield Static(hint, classes="hint", markup=False)
                 yield Input(id=f"field-{field}", compact=True)
@@ -272,7 +273,7 @@ class DescribeDialog(_Changing):
         if model is not None:
             about += " The model's approval covers it too: with another text, the model has to be approved anew."
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = f"Describe {name}"
+            dialog.border_title = Content(f"Describe {name}")  # a `str` would be read as markup
             yield Static(about, classes="about", markup=False)
             yield TextArea(self._text, id="description", compact=True)
             yield Static(classes="problem", markup=False)
