@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
+from snapshot_pin import why_not_update
 
 from engine.threads import settle_threads
 
@@ -22,6 +23,12 @@ settle_threads()  # as the program does, before any test imports torch
 
 # At module level, not in a fixture: syrupy asks for it when it looks for unused snapshots, after all tests.
 SVGImageExtension.dirname = classmethod(_snapshots)  # type: ignore[method-assign, assignment]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to draw snapshots anew under another Textual than the pinned one."""
+    if config.getoption("update_snapshots", default=False) and (reason := why_not_update()):
+        raise pytest.UsageError(reason)
 
 
 @pytest.fixture(autouse=True)
