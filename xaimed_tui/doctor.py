@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import locale
 import os
-import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.cli.console import print_json, print_line
-from xaimed_tui.settings import load_settings
-from xaimed_tui.terminal import Answers, ask_this_terminal, multiplexer, over_ssh
+
+if TYPE_CHECKING:
+    from xaimed_tui.terminal import Answers
 
 NAME = "doctor"
 HELP = "say what the app finds of this terminal, and what to set"
@@ -35,6 +34,9 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Ask, and print; returns the exit status."""
+    from xaimed_tui.settings import load_settings
+    from xaimed_tui.terminal import ask_this_terminal
+
     settings, problems = load_settings({})
     found = findings(os.environ, ask_this_terminal(), images=settings.images)
     advice = [*problems, *advise(found)]
@@ -58,6 +60,11 @@ def findings(environment: Mapping[str, str], answers: Answers, *, images: str) -
         answers: the terminal's own words.
         images: the setting.
     """
+    import locale  # late, like the others: `xaimed --version` comes by here
+    import shutil
+
+    from xaimed_tui.terminal import multiplexer, over_ssh
+
     size = shutil.get_terminal_size((0, 0))
     inside = multiplexer(environment)
     uses = "kitty" if images == "kitty" or (images == "auto" and answers.kitty and not inside) else "half"
