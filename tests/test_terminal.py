@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_driver import make_app
 from terminal import Terminal
 
 from xaimed_tui import doctor, terminal
@@ -147,6 +148,15 @@ def test_ssh_and_multiplexers_are_known_by_the_environment() -> None:
         "screen",
         "",
     ]
+
+
+@pytest.mark.parametrize(("variable", "level"), [("SSH_CONNECTION", "none"), ("SSH_TTY", "none"), ("", "full")])
+def test_nothing_moves_by_itself_over_ssh(variable: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSH_CONNECTION", "SSH_TTY"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "1 2 3 4")
+    assert make_app().animation_level == level
 
 
 # xaimed doctor
