@@ -143,6 +143,10 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     while waiting:
         try:
             entries = list(os.scandir(waiting.pop()))
+        except FileNotFoundError as error:
+            raise BundleError(
+                "it is not there any more", subject=error.filename, remedy="choose another model"
+            ) from error
         except OSError as error:
             raise BundleError(
                 f"it cannot be read: {error.strerror}", subject=error.filename, remedy="ask for permission to read it"

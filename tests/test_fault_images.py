@@ -89,6 +89,9 @@ def test_a_tiff_cut_into_countless_pieces_is_refused_before_they_are_listed(
             assert (strips_of(file), file.tell()) == (40 // rows, 0)
     if not big:  # Pillow does not read every BigTIFF
         assert read_image(path).height == 40
+    path.write_bytes(b"II+\0\x08\0\0\0" + b"\xff" * 8)  # a directory that lies beyond all files
+    with pytest.raises(ImageError, match="damaged"):
+        read_header(path)
     path = bomb("strips.tif", tmp_path, 0.05)
     with pytest.raises(ImageError, match="cut into more than 250,000 pieces; export the image as PNG"):
         read_header(path)

@@ -31,7 +31,7 @@ def strips_of(file: BinaryIO) -> int:
         table = file.read(entries * step)
         found = struct.iter_unpack(entry, table[: len(table) // step * step])
         return max((count for tag, _, count in found if tag in _OFFSETS_AND_LENGTHS), default=0)
-    except (struct.error, ValueError, OverflowError):
+    except (struct.error, ValueError, OverflowError, OSError):  # the last where it is said to lie beyond all files
         return 0  # its decoder will find out what is wrong with it
     finally:
         file.seek(0)
