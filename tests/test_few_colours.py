@@ -15,9 +15,10 @@ from rich.console import Console
 from textual.app import App
 
 from engine.export.colors import COLORMAPS, luminance
-from xaimed_tui.render.depth import Depth, depth_of, step_colours, stepped_map, stepped_overlay, to_step
+from xaimed_tui.render.depth import step_colours, stepped_map, stepped_overlay, to_step
 from xaimed_tui.render.picture import render
 from xaimed_tui.render.spec import PictureSpec
+from xaimed_tui.render.terminal_colours import Depth, depth_of
 
 if TYPE_CHECKING:
     from xaimed_tui.app import XAIMedApp

@@ -25,8 +25,8 @@ from xaimed_tui.look import Look
 from xaimed_tui.memory import Memory, Remembered
 from xaimed_tui.opening import opening
 from xaimed_tui.render.colourless import Colourless
-from xaimed_tui.render.depth import depth_of
 from xaimed_tui.render.kitty import KittyTerminal
+from xaimed_tui.render.terminal_colours import depth_of
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.settings import AppSettings
 from xaimed_tui.terminal import Protocol

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.export.colors import RGB, colormap, luminance
+from xaimed_tui.render.terminal_colours import Depth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from textual.app import App
 
-Depth = Literal["true", "256", "16", "none"]
-"""24 bit colours, the 256 of xterm, the 16 of the console, or none."""
 
 _STEPS = 8
 """Steps of a colormap in 256 colours."""
@@ -29,20 +27,6 @@ _SIXTEEN: dict[str, tuple[RGB, ...]] = {
 """For each colormap some of the 16 colours, by rising luminance, as Rich knows them."""
 
 _LEVELS = (0, 95, 135, 175, 215, 255)
-
-
-def depth_of(app: App[Any]) -> Depth:
-    """The colours of the terminal that an app is on."""
-    if app.no_color:
-        return "none"
-    match app.console.color_system:
-        case None:
-            return "none"
-        case "truecolor":
-            return "true"
-        case "256":
-            return "256"
-    return "16"
 
 
 @lru_cache(maxsize=16)

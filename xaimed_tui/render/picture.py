@@ -15,11 +15,12 @@ from textual.strip import Strip
 from engine.cells import cell_edges
 from engine.export.colors import RGB, backdrop, blend, colour_values, count_colours, text_on
 from engine.export.scaling import scale_pixels, scale_values
-from xaimed_tui.render.depth import Depth, count_steps, in_colours, stepped_map, stepped_overlay
+from xaimed_tui.render.depth import count_steps, in_colours, stepped_map, stepped_overlay
 from xaimed_tui.render.halfblocks import FrugalRenderer
 from xaimed_tui.render.kitty import LARGEST, Sending, placeholder_rows, sending
 from xaimed_tui.render.marks import Mark, Marks, letters, marks_of
 from xaimed_tui.render.placement import Placement, place
+from xaimed_tui.render.terminal_colours import Depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,7 +12,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.export.colors import DEFAULT_COLORMAP, colormap, text_on
-from xaimed_tui.render.depth import Depth, depth_of, stepped_map
+from xaimed_tui.render.depth import stepped_map
+from xaimed_tui.render.terminal_colours import Depth, depth_of
 
 if TYPE_CHECKING:
     from textual.app import RenderResult

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from engine.text import safe_text
-from xaimed_tui.render.depth import Depth, depth_of
+from xaimed_tui.render.terminal_colours import Depth, depth_of
 
 if TYPE_CHECKING:
     from textual import events
