@@ -14,7 +14,8 @@ from factories import make_pixels, make_values
 from rich.console import Console
 from textual.app import App
 
-from engine.export.colors import COLORMAPS, luminance
+from engine.export.colormaps import COLORMAPS
+from engine.export.colors import luminance
 from xaimed_tui.render.depth import step_colours, stepped_map, stepped_overlay, to_step
 from xaimed_tui.render.picture import render
 from xaimed_tui.render.spec import PictureSpec

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual.events import MouseDown, MouseMove, MouseScrollUp, MouseUp
 
-from engine.export.colors import COLORMAPS
+from engine.export.colormaps import COLORMAPS
 from engine.export.scaling import scale_pixels
 from xaimed_tui.look import Look
 from xaimed_tui.render.picture import compose, render

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.export.colors import COLORMAPS, DEFAULT_COLORMAP
+from engine.export.colormaps import COLORMAPS, DEFAULT_COLORMAP
 
 Display = Literal["overlay", "map", "cells"]
 DISPLAYS: tuple[Display, ...] = ("overlay", "map", "cells")
@@ -20,7 +20,7 @@ class Look:
 
     Attributes:
         display: the map laid over the image, the map alone, or the image with its cells marked.
-        colormap: one of `engine.export.colors.COLORMAPS`.
+        colormap: one of `engine.export.colormaps.COLORMAPS`.
         opacity: how much of the image a map or the counts cover, 0 to 1.
     """
 

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.export.colormaps import COLORMAPS, DEFAULT_COLORMAP
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RGB = tuple[int, int, int]
 """A colour, each part in 0..255 (sRGB)."""
-
-COLORMAPS: tuple[str, ...] = ("viridis", "cividis", "magma", "grey")
-"""The colormaps to choose from; in each, luminance rises from 0 to 1 (but for the rounding to 8 bits)."""
-
-DEFAULT_COLORMAP = "viridis"
 
 BLACK: RGB = (0, 0, 0)
 WHITE: RGB = (255, 255, 255)

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 from engine.cells import CELL_NAMES, GRID, Cell, cell_edges
 from engine.consensus import DEPENDENCE_NOTE
 from engine.diagnosis import probability_text
+from engine.export.colormaps import DEFAULT_COLORMAP
 from engine.export.colors import (
-    DEFAULT_COLORMAP,
     RGB,
     backdrop,
     blend,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from engine.cells import GRID, Cell
-from engine.export.colors import COLORMAPS, DEFAULT_COLORMAP
+from engine.export.colormaps import COLORMAPS, DEFAULT_COLORMAP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class PictureSpec:
         ties: cells whose place among the three is not settled, inside and outside of `top`.
         counts: (3, 3) how many methods marked each cell; for `agreement`.
         methods: the most that a count can be.
-        colormap: one of `engine.export.colors.COLORMAPS`.
+        colormap: one of `engine.export.colormaps.COLORMAPS`.
         opacity: how much of the map or the counts covers the view, 0 to 1.
         show_grid: thin lines between the cells; always there for `agreement`.
         highlight: a cell to point out, e.g. the one of a table's cursor.

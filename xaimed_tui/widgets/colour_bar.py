@@ -11,7 +11,8 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from engine.export.colors import DEFAULT_COLORMAP, colormap, text_on
+from engine.export.colormaps import DEFAULT_COLORMAP
+from engine.export.colors import colormap, text_on
 from xaimed_tui.render.depth import stepped_map
 from xaimed_tui.render.terminal_colours import Depth, depth_of
 
