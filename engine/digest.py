@@ -24,6 +24,7 @@ MOST_BYTES = 64 * 2**30
 _SETTLED = 2.0
 """Seconds after which a file's times tell whether it was changed; before, two changes may bear the same time."""
 
+_PIECE = 2**20
 _LARGE = 2**30
 _MOST_COMPRESSED = 100
 """What a file system that compresses may save at most; weights hardly compress at all."""
@@ -194,19 +195,26 @@ def _state(path: Path, *, follow: bool = False) -> os.stat_result:
 
 def _hashed(path: Path, *, fresh: bool) -> FileDigest:
     state = _state(path, follow=True)
-    key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-    if not fresh and stat.S_ISREG(state.st_mode) and key in _known:
-        return FileDigest(state.st_size, _known[key])
+    if not fresh and stat.S_ISREG(state.st_mode) and _key(state) in _known:
+        return FileDigest(state.st_size, _known[_key(state)])
     digest, size = hashlib.sha256(), 0
     try:
-        for piece in chunks_of(path):
-            digest.update(piece)
-            size += len(piece)
+        with os.fdopen(open_regular(path), "rb", buffering=0) as file:
+            opened = os.fstat(file.fileno())  # not `state`: another file may have taken its place
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+                size += len(piece)
     except UnusableFileError as error:
         raise BundleError(error.cause, subject=path, remedy=error.remedy) from error
-    if size == state.st_size and abs(time.time() - max(state.st_mtime, state.st_ctime)) > _SETTLED:
-        _known[key] = digest.hexdigest()
+    except OSError as error:
+        raise BundleError(f"it cannot be read: {(error.strerror or str(error)).lower()}", subject=path) from error
+    if size == opened.st_size and abs(time.time() - max(opened.st_mtime, opened.st_ctime)) > _SETTLED:
+        _known[_key(opened)] = digest.hexdigest()
     return FileDigest(size, digest.hexdigest())
+
+
+def _key(state: os.stat_result) -> tuple[int, int, int, int, int]:
+    return (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
 def _read_and_hash(path: Path, most: int | None) -> tuple[FileDigest, bytes]:

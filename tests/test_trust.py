@@ -157,3 +157,32 @@ def test_what_was_hashed_is_what_runs(model: Path, monkeypatch: pytest.MonkeyPat
     assert float(network.conv.bias.detach()[0]) == 0.5
     monkeypatch.setattr(trust, "read_approvals", honest)
     assert standing_of(read_bundle(model)).state == "changed"
+
+
+def test_a_file_that_another_takes_the_place_of_while_it_is_hashed_is_hashed_anew(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered of a file must not be the digest of what lay there for a moment."""
+    from engine import digest
+
+    here, other, away = model / "samples", model.parent / "other", model.parent / "away"
+    for folder, content in ((here, b"a" * 50), (other, b"b" * 50)):
+        folder.mkdir()
+        (folder / "x.bin").write_bytes(content)
+    monkeypatch.setattr(digest, "_SETTLED", -1.0)
+    honest = digest.open_regular
+
+    def swapped(path: Path) -> int:
+        if path.name != "x.bin":
+            return honest(path)
+        here.rename(away)  # the times of the files in it do not change
+        other.rename(here)
+        descriptor = honest(path)
+        here.rename(other)
+        away.rename(here)
+        return descriptor
+
+    monkeypatch.setattr(digest, "open_regular", swapped)
+    digest.take_snapshot(model)
+    monkeypatch.setattr(digest, "open_regular", honest)
+    assert digest.take_snapshot(model).files == digest.take_snapshot(model, fresh=True).files
