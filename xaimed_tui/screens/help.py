@@ -28,7 +28,7 @@ _LOOK = (
 )
 
 _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
-    "home": (("d", "open the demo"), ("j k", "scroll the guide")),
+    "home": (("d", "open the demo"), ("Enter", "choose a task"), ("↑ ↓ or j k", "scroll the guide")),
     "selection": (
         ("↑ ↓ or j k", "move"),
         ("← →", "tasks, models"),
@@ -107,7 +107,7 @@ class HelpScreen(ModalScreen[None]):
         self._behind = behind
 
     def compose(self) -> ComposeResult:
-        """The keys of where one is, those of everywhere, the guide."""
+        """The keys of what has the focus, of where one is, and of everywhere; the guide."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Help"
             with VerticalScroll():
@@ -136,9 +136,29 @@ class HelpScreen(ModalScreen[None]):
             switchers = self._behind.query(ContentSwitcher)
             here = (switchers.first().current or "home") if switchers else "home"
         parts: list[str | tuple[str, str]] = []
+        if focused := self._keys_of_focused():
+            for key, what in focused:
+                parts += [(f"{key:<12}", "bold $primary"), f"{what}\n"]
+            parts.append("\n")
         for key, what in (*_KEYS.get(here, ()), *_GENERAL):
             parts += [(f"{key:<12}", "bold $primary"), f"{what}\n"]
         return Content.assemble(*parts[:-1], parts[-1].rstrip() if isinstance(parts[-1], str) else parts[-1])
+
+    def _keys_of_focused(self) -> list[tuple[str, str]]:
+        """The keys of the widget that has the focus, as it declares them itself, and what they do."""
+        widget = self._behind.focused
+        if widget is None or any(type(widget) is kind for kind in (Static, VerticalScroll)):
+            return []
+        declared = [
+            binding
+            for kind in type(widget).__mro__
+            if kind.__module__.startswith("xaimed_tui")
+            for binding in Binding.make_bindings(kind.__dict__.get("BINDINGS", ()))
+        ]
+        keys: dict[str, list[str]] = {}
+        for binding in declared:
+            keys.setdefault(binding.description.lower(), []).append(self.app.get_key_display(binding))
+        return [(" ".join(names), what) for what, names in keys.items()]
 
     def action_scroll(self, step: int) -> None:
         """Scroll by lines."""
