@@ -46,6 +46,7 @@ class DetailScreen(LookKeys, Screen[str]):
     DetailScreen .framed { width: 1fr; height: 100%; }
     DetailScreen .framed:focus > .name { color: $primary; text-style: bold; }
     DetailScreen .framed > .name { height: 1; width: 100%; text-align: center; color: $text-muted; }
+    DetailScreen #image { margin: 0 0 1 0; }
     DetailScreen #numbers { height: auto; width: 100%; padding: 1 1 0 1; }
     DetailScreen #table-box { width: auto; height: auto; max-width: 66; margin: 0 3 0 0; }
     DetailScreen #facts { width: 1fr; height: 11; border-left: vkey $primary 40%; padding: 0 0 0 2; }
@@ -152,7 +153,7 @@ class DetailScreen(LookKeys, Screen[str]):
             name = method_name(self._key)
             names = ("its three cells on the image", f"{name} alone" if display == "map" else f"{name} on the image")
         bar = self.query_one(ColourBar)
-        bar.display, bar.colormap = self._key != "agreement", self.look.colormap
+        bar.visible, bar.colormap = self._key != "agreement", self.look.colormap
         for which, spec, words in (("image", left, names[0]), ("map", right, names[1])):
             self.query_one(f"#{which}", ImageView).picture = spec
             self.query_one(f"#{which}-frame .name", Static).update(words)
