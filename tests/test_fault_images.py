@@ -31,7 +31,7 @@ def test_every_file_of_a_hostile_corpus_is_shown_or_refused_with_a_named_reason(
     assert counts.shown["whole"] == 22
     assert counts.refused["whole"].total() == 0
     assert counts.refused["cut short"].total() > 300
-    assert counts.shown["cut short"] <= 4  # BMP files without the last bytes, which hold no pixel
+    assert counts.shown["cut short"] <= 4  # without last bytes that hold no pixel
     assert counts.refused["bombs"].total() >= 15
     assert {"this is a folder, not a file", "this is a pipe, not a regular file"} <= set(counts.refused["odd"])
 
