@@ -234,7 +234,7 @@ def _input(found: _Found) -> Iterator[str]:
 
 def _output(found: _Found) -> Iterator[str]:
     classifier, declared = found.classifier, found.declared
-    names = ", ".join(toml_string(safe_text(name)) for name in classifier.classes)
+    names = ", ".join(toml_string(name) for name in classifier.classes)
     outputs = classifier.anatomy.outputs
     order = "for one output: negative, positive" if outputs == 1 else f"in the order of the {outputs} outputs"
     yield "[output]"
@@ -268,9 +268,7 @@ def _explain(found: _Found) -> Iterator[str]:
     last = anatomy.layers[-1].name
     chosen = found.declared.target_layer or last
     words = "from TARGET_LAYER" if found.declared.target_layer else "the last convolution"
-    yield _line(
-        f"target_layer = {toml_string(safe_text(chosen))}", words, known=found.declared.target_layer is not None
-    )
+    yield _line(f"target_layer = {toml_string(chosen)}", words, known=found.declared.target_layer is not None)
     yield f"# Candidates for it: {', '.join(safe_text(name) for name in _candidates(anatomy))}"
     yield "# Layers that give a map, in order of execution: channels, height x width, kind, name"
     listed = list(anatomy.shapes.items())

@@ -11,6 +11,7 @@ from engine import declared as check
 from engine.declared import Declared, WrongValueError, closest, contradiction
 from engine.errors import BundleError
 from engine.specs import SelfTest
+from engine.text import safe_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,13 +107,16 @@ def parse_model_toml(data: bytes, path: Path) -> Declared:
 
 
 def toml_string(text: str) -> str:
-    """A string as TOML writes it."""
+    """A string as TOML writes it; what a terminal must not be given is written as an escape (`\\u202E`)."""
     out = []
     for character in text:
+        code = ord(character)
         if character in '"\\':
             out.append(f"\\{character}")
-        elif ord(character) < 0x20 or ord(character) == 0x7F:
-            out.append(f"\\u{ord(character):04X}")
+        elif 0xD800 <= code <= 0xDFFF:  # TOML has no lone surrogates
+            out.append("\\uFFFD")
+        elif safe_text(character) != character:
+            out.append(f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}")
         else:
             out.append(character)
     return f'"{"".join(out)}"'

@@ -17,6 +17,7 @@ from torch import nn
 
 from engine.bundle import read_bundle
 from engine.cli.main import run
+from engine.text import safe_text
 from engine.trust import standing_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -132,9 +133,11 @@ def test_a_draft_tells_what_is_applied_at_the_end(
 def test_a_draft_carries_over_the_constants_of_the_architecture(xaimed: Run, folder: Path) -> None:
     constants = "INPUT_SIZE = (28, 28)\nMEAN = (0.5, 0.25, 0.125)\nRESIZE = 'fit'\n"
     flat_model(folder, 28, constants=f"{constants}CLASSES = ('a\\u202e', '\"b\"')\n")
-    found = tomllib.loads(xaimed("models", "init", "Lungs", "--print")[1])
+    text = xaimed("models", "init", "Lungs", "--print")[1]
+    assert safe_text(text, multiline=True) == text
+    found = tomllib.loads(text)
     assert found["input"] == {"size": [28, 28], "channels": 3, "resize": "fit", "mean": [0.5, 0.25, 0.125]}
-    assert found["output"]["classes"] == ["a⟨U+202E⟩", '"b"']
+    assert found["output"]["classes"] == ["a\u202e", '"b"']
 
 
 def test_where_any_size_is_taken_the_draft_leaves_it_open(xaimed: Run, folder: Path) -> None:

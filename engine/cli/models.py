@@ -232,7 +232,6 @@ def _init(arguments: argparse.Namespace) -> int:
     from engine.cli.console import emit, print_line, waiting
     from engine.places import task_folders
     from engine.tasks import find_model
-    from engine.text import safe_text
 
     bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.name)
     trust.check_approved(bundle)
@@ -244,7 +243,7 @@ def _init(arguments: argparse.Namespace) -> int:
             draft.refuse_existing(bundle)
         text = draft.draft(bundle)
     if arguments.print:
-        emit(safe_text(text, multiline=True))
+        emit(text)  # which is safe as it is made
         return 0
     now = draft.write_draft(bundle, text)
     print_line(f"Written: {now.path / 'model.toml'}")
