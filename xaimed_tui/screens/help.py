@@ -18,6 +18,7 @@ _GENERAL = (
     ("1 2 3", "Home, Task & Model Selection, Visualize & Explain"),
     ("Ctrl+P", "all commands, by name"),
     ("Ctrl+T", "next theme: dark, light, colour-blind, high contrast"),
+    ("Ctrl+L", "the log: what went wrong, and what libraries wrote"),
     ("Ctrl+Q", "leave at once, whatever runs"),
 )
 
