@@ -72,8 +72,13 @@ async def test_the_app_says_so_in_the_place_of_the_answer(kind: str, tmp_path: P
     app = XAIMedApp(RealEngine(library), task="Task", model="Model", folder=picture.parent)
     async with app.run_test(size=(200, 60)) as pilot:
         await until(pilot, lambda: "no valid result" in " ".join(screen_text(app).split()), seconds=60)
+
+        def words() -> str:
+            return str(app.explain.side.query_one("DiagnosisPanel").render())
+
+        await until(pilot, lambda: SPOILED[kind][1] in words(), seconds=20)
         await settled(pilot)
-        panel = str(app.explain.side.query_one("DiagnosisPanel").render())
+        panel = words()
         assert SPOILED[kind][1] in panel
         assert not [word for word in WORDS if word in panel]
         await press(pilot, "e")

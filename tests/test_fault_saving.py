@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from app_driver import TO_IMAGES, make_app, press, settled
+from app_driver import TO_IMAGES, make_app, press, screen_text, settled
 from factories import make_explanation
 from fakes import FakeEngine
 
@@ -188,8 +188,9 @@ async def test_the_app_says_why_it_could_not_save_goes_on_and_saves_when_there_i
             disk.code, disk.fail_at, disk.steps = code, 5, 0
             app.jobs.save(app.explain, app.explain.explanation, out)
             await settled(pilot)
-            assert words in " ".join(str(notice.message) for notice in app._notifications)
+            assert words in " ".join(screen_text(app).split())
             assert list(out.iterdir()) == []
+            await press(pilot, "escape")
         disk.fail_at = 0
         app.jobs.save(app.explain, app.explain.explanation, out)
         await settled(pilot)
