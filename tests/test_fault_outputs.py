@@ -18,6 +18,7 @@ from engine.classifier import Classifier
 from engine.cli.main import run
 from engine.errors import BundleError, ExplanationError
 from engine.explanation import Settings, explain
+from xaimed_tui import messages
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.facade import RealEngine
 
@@ -83,6 +84,11 @@ async def test_the_app_says_so_in_the_place_of_the_answer(kind: str, tmp_path: P
         assert not [word for word in WORDS if word in panel]
         await press(pilot, "e")
         assert app.explain.explanation is None
+        side = app.explain.side  # a judgement by the header alone, which was under way, finds nothing wrong
+        side.post_message(messages.ComplianceFound(side._judged, {picture.name: ""}))
+        await settled(pilot)
+        assert SPOILED[kind][1] in words()
+        assert SPOILED[kind][1] in side.reason_of(picture)
 
 
 class NanWhereDark(nn.Module):

@@ -185,7 +185,9 @@ class ImageSide(Vertical):
         if message.run != self._judged:
             message.stop()
             return
-        self._reasons.update(message.reasons)
+        for name, reason in message.reasons.items():
+            if reason or not self._reasons.get(name):  # a header looks right though reading the image has failed
+                self._reasons[name] = reason
         if any(message.reasons.values()):
             self._show_files()
             self._show_folder()
