@@ -259,7 +259,7 @@ def _tiff_kind(picture: Image.Image, path: Path) -> tuple[int, bool]:
     if kinds != {1}:
         raise ImageError("its pixels are signed or of an unknown kind", subject=path, remedy=_GREY_OR_RGB)
     if len(depths) != 1 or not depths <= {1, 2, 4, 8, 16}:
-        listed = ", ".join(str(depth) for depth in sorted(depths))
+        listed = ", ".join(str(depth) for depth in sorted(depths)[:4]) + (" and other" if len(depths) > 4 else "")
         raise ImageError(f"it has {listed} bits per sample", subject=path, remedy=_GREY_OR_RGB)
     bits = depths.pop()
     return bits, bits == 16 and tags.get(PHOTOMETRIC_INTERPRETATION) == 0
