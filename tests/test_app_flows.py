@@ -527,7 +527,7 @@ async def test_only_what_can_be_done_is_offered() -> None:
             }
 
         await press(pilot, "3")
-        assert offered() == {"Folder", "Help", "Filter"}
+        assert offered() == {"Folder", "Help"}
         await press(pilot, *TO_IMAGES)
         assert {"Explain", "Class", "Layer"} <= offered()
         assert not {"Save", "Stop all", "Detail"} & offered()

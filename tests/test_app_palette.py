@@ -118,7 +118,6 @@ def test_no_key_is_used_that_tmux_or_terminals_keep_for_themselves() -> None:
         "ctrl+m",
         "ctrl+i",
         "ctrl+h",
-        "ctrl+s",
         "ctrl+z",
         "ctrl+a",
         "ctrl+left_square_bracket",

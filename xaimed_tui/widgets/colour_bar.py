@@ -53,6 +53,7 @@ class ColourBar(Widget):
         classes: str | None = None,
     ) -> None:
         super().__init__(name=name, id=id, classes=classes)
+        self._wanted = False
         self._colormap = colormap
         self._loaded = ""
         self._ends = (low, high)
@@ -66,11 +67,12 @@ class ColourBar(Widget):
     def colormap(self, name: str) -> None:
         if name != self._colormap:
             self._colormap = name
-            if self.is_mounted:
+            if self._wanted:
                 self._load()
 
-    def on_mount(self) -> None:
-        """Fetch the colours."""
+    def on_show(self) -> None:
+        """Fetch the colours once they are to be seen: matplotlib would slow down the start."""
+        self._wanted = True
         self._load()
 
     def _load(self) -> None:
