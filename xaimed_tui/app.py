@@ -313,8 +313,8 @@ class XAIMedApp(App[int]):
 
     def on_library_loaded(self) -> None:
         """Networks can be loaded."""
-        bars = self.screen_stack[0].query(TopBar)  # none any more if the app is being left at this moment
-        if bars and bars.first().state.startswith("loading the network library"):
+        bars = [*self.screen_stack[0].query(TopBar)] if self.screen_stack else []  # none: the app is being left
+        if bars and bars[0].state.startswith("loading the network library"):
             self.say("ready")
 
     def on_model_loading(self, message: messages.ModelLoading) -> None:
