@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyte
 import pytest
-from factories import make_model
-from harmful import HARM, UTF8_HARM, assert_harmless, five_models
+from factories import MODEL_CODE, approve, make_model
+from harmful import HARM, UTF8_HARM, assert_harmless, five_models, settings
 from terminal import Terminal
 
 START = "import sys; sys.argv = {argv!r}; from xaimed_tui.__main__ import main; sys.exit(main())"
@@ -24,6 +24,19 @@ for arguments in json.loads(Path({plan!r}).read_text()):
     print("STATUS", run(arguments, open_app=lambda _: 99), flush=True)
 print("ALL DONE")
 """
+
+SAYS = f"""
+import os, sys
+def say():
+    for stream in (sys.stdout, sys.stderr):
+        print({UTF8_HARM!r}, file=stream, flush=True)
+say()
+"""
+"""The beginning of a model's code that prints what means harm."""
+
+RAISES = f"{SAYS}raise ValueError({UTF8_HARM!r})"
+
+PRINTS = SAYS + MODEL_CODE.replace("return", "say(); return")
 
 
 @pytest.fixture
@@ -107,6 +120,7 @@ def test_the_app_shows_five_models_says_what_is_wrong_with_four_and_works_with_t
         (b"\x0c", ("Log  ",)),
         (b"b", ("a␛]52",)),
         (b"z", ("a␛]52",)),
+        (b"\r", ("Grad-CAM  of a␛]52", "raw range")),
         (b"\x10", ("Task: Lungs", "5 Hostile␛]52")),
     ):
         terminal.press(keys)
@@ -131,6 +145,28 @@ def test_the_app_shows_five_models_says_what_is_wrong_with_four_and_works_with_t
     assert not ran(tasks)
 
 
+def test_the_demo_command_shows_the_failure_of_code_that_prints_and_raises_harm_as_a_screen(tmp_path: Path) -> None:
+    task = tmp_path / "tasks" / "IHC Stain (demo)"
+    model = make_model(task / "Raises", code=RAISES)
+    (model / "description.txt").write_text(UTF8_HARM, encoding="utf-8")
+    (model / "model.toml").write_text(settings(harm=UTF8_HARM), encoding="utf-8")
+    (task / "task_description.txt").write_text(UTF8_HARM, encoding="utf-8")
+    approve(model)
+    terminal = Terminal.python(START.format(argv=["xaimed", "--tasks", str(task.parent), "demo"]), tmp_path)
+    onlooker = Onlooker(terminal)
+    onlooker.see("The model cannot be used", "ValueError:", "␛]52", "Enter go on")
+    terminal.press(b"l")
+    onlooker.see("Log  ", "c copy")
+    terminal.press(b"\x1b")
+    onlooker.see("The model cannot be used")
+    time.sleep(0.5)
+    terminal.press(b"\r")
+    onlooker.see("Raises", "Digest", "Classes  healthy, ill␛]52")
+    terminal.press(b"\x11")
+    assert terminal.wait()[0] == 0
+    assert_harmless(terminal.bytes)
+
+
 def test_every_command_shows_what_means_harm_as_text(tasks: Path, tmp_path: Path) -> None:
     lungs, out = tasks / "Lungs", tmp_path / "out"
     good = lungs / "1 Good"
@@ -138,7 +174,10 @@ def test_every_command_shows_what_means_harm_as_text(tasks: Path, tmp_path: Path
         str(good / "samples" / f"{letter}{HARM}.{suffix}")
         for letter, suffix in (("a", "png"), ("b", "png"), ("c", "dcm"))
     ]
-    make_model(tasks / "Faults" / "Raises", code=f"raise ValueError({UTF8_HARM!r})", approved=True)
+    make_model(tasks / "Faults" / "Raises", code=RAISES, approved=True)
+    prints = make_model(tasks / "Faults" / "Prints", code=PRINTS)
+    (prints / "model.toml").write_text(settings(harm=UTF8_HARM), encoding="utf-8")
+    approve(prints)
     (tmp_path / f"w{HARM}.pt").write_bytes(b"nothing")
     on_good = ["--task", "Lungs", "--model", "1 Good"]
     plan = [
@@ -177,6 +216,13 @@ def test_every_command_shows_what_means_harm_as_text(tasks: Path, tmp_path: Path
             "--out",
             str(out / f"o{HARM}"),
         ],
+        ["predict", images[0], "--task", "Faults", "--model", "Prints"],
+        ["models", "check", "Faults", "Prints"],
+        ["models", "init", "Faults", "Prints", "--print"],
+        ["models", "remove", "Lungs", f"5 Hostile{HARM}"],
+        ["models", "remove", "Lungs", "4 Broken"],
+        ["tasks", "purge", f"No{HARM}", "--yes"],
+        ["tasks", "purge", "--yes"],
         [f"--no{HARM}"],
         [f"no{HARM}"],
     ]
@@ -186,11 +232,18 @@ def test_every_command_shows_what_means_harm_as_text(tasks: Path, tmp_path: Path
     terminal.press(b"n\n" * 20)  # to every question
     terminal.read_until(b"ALL DONE", seconds=90)
     terminal.wait()
+    unseen = (
+        ["models", "init", "Faults", "Prints", "--print"],
+        ["models", "remove", "Lungs", "4 Broken"],
+        ["tasks", "purge", "--yes"],
+        ["trust", "--list"],
+        [f"no{HARM}"],  # argparse shows its repr
+    )
     parts = terminal.bytes.split(b"RUNS ")[1:]
     assert len(parts) == len(plan)
     for arguments, part in zip(plan, parts, strict=True):
         assert b"STATUS" in part, (arguments, part)
         assert b"a fault in the program" not in part, part
-        quiet = "--json" in arguments or arguments in (["trust", "--list"], [f"no{HARM}"])  # argparse shows its repr
+        quiet = "--json" in arguments or arguments in unseen
         assert_harmless(part.split(b"\n", 1)[1], seen=not quiet)
     assert os.listdir(out)  # noqa: PTH208 - the names are not text

@@ -192,10 +192,11 @@ def _progress(*, counted: bool = True) -> Iterator[RichProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+    # The stream is settled here: while a bundle's code runs, `sys.stderr` leads nowhere, and the bars go on.
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(
         *(columns if counted else [SpinnerColumn(), columns[0]]),
-        console=Console(stderr=True, markup=False, emoji=False, highlight=False),
+        console=Console(file=sys.stderr, stderr=True, markup=False, emoji=False, highlight=False),
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,

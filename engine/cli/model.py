@@ -112,8 +112,12 @@ def say_what_was_assumed(classifier: Classifier) -> None:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """While a bundle's code runs, what it prints does not get between our results."""
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+    """While a bundle's code runs, what it prints gets neither between our results nor, as it is, onto the terminal."""
+    with (
+        Path(os.devnull).open("w", encoding="utf-8", errors="replace") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
         yield
 
 
