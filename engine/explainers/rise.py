@@ -3,7 +3,8 @@
 The paper's estimator, sum(f_i M_i) / (N p), carries the random density of the masks as noise. The `centred` one is the
 covariance of output and mask, cov(f, M) / p: the same map less a constant, without that noise. A linear regression of f
 on the mask's means over a 6x6 grid serves as a control variate: its part of the covariance is known exactly from how
-masks are drawn, so only what it leaves unexplained has to be estimated.
+masks are drawn, so only what it leaves unexplained has to be estimated. Masks come in antithetic pairs, a grid and its
+complement (Hammersley and Morton 1956): what the output makes of an even number of places together cancels in a pair.
 """
 
 from __future__ import annotations
