@@ -76,7 +76,7 @@ def add_approval(path: Path, files: Mapping[str, FileDigest]) -> Approval:
         ApprovalError: it could not be written.
     """
     approval = Approval(
-        path=Path(os.path.realpath(path)),
+        path=places.real_path(path),
         digest=digest_of(files),
         files=MappingProxyType(dict(files)),
         time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

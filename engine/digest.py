@@ -95,7 +95,7 @@ def take_snapshot(folder: Path, keep: Mapping[str, int | None] | None = None, *,
 
 def _walk(folder: Path) -> list[tuple[str, Path]]:
     """Relative path and path of all files below a folder; links only where they lead to a file inside it."""
-    root = Path(os.path.realpath(folder))
+    root = places.real_path(folder)
     found: list[tuple[str, Path]] = []
     size = 0
     names: Counter[tuple[int, int]] = Counter()
@@ -173,7 +173,7 @@ def _check_holes(path: Path, state: os.stat_result) -> None:
 
 
 def _check_link(path: Path, root: Path) -> None:
-    target = Path(os.path.realpath(path))
+    target = places.real_path(path)
     if (
         not target.is_relative_to(root)
         or not target.is_file()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
+from engine import places
 from engine.errors import TaskError
 from engine.text import safe_text
 
@@ -67,5 +67,5 @@ def place_of(folder: Path, task: str, model: str | None = None) -> Path:
 
 def stays_below(path: Path, folder: Path) -> bool:
     """Whether a path, all links followed, lies below a folder. Neither needs to exist."""
-    real, root = os.path.realpath(path), os.path.realpath(folder)
-    return real != root and Path(real).is_relative_to(root)
+    real, root = places.real_path(path), places.real_path(folder)
+    return real != root and real.is_relative_to(root)

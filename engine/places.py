@@ -60,3 +60,16 @@ def task_folders(chosen: Path | None = None) -> tuple[Path, ...]:
     if environment := os.environ.get("XAIMED_TASKS"):
         return (Path(environment).expanduser(),)
     return (user_tasks(), bundled_tasks())
+
+
+def real_path(path: Path) -> Path:
+    """A path with all links followed; it need not exist.
+
+    `os.path.realpath` raises if a link is gone between being seen and being read: then it is asked again.
+    """
+    for _ in range(99):
+        try:
+            return Path(os.path.realpath(path))
+        except FileNotFoundError:
+            continue
+    return Path(os.path.realpath(path))

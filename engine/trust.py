@@ -185,7 +185,7 @@ def revoke(path: Path, digest: str | None = None) -> tuple[Approval, ...]:
     Raises:
         ApprovalError: the approvals could not be read or written.
     """
-    real = Path(os.path.realpath(path))
+    real = places.real_path(path)
     return remove_approvals(lambda approval: approval.path == real or approval.digest == digest)
 
 
@@ -231,7 +231,7 @@ def _check(bundle: ModelBundle, standing: Standing) -> None:
 def _standing(path: Path, digest: str, files: Mapping[str, FileDigest], approvals: Approvals) -> Standing:
     if digest in bundled_digests():
         return Standing("bundled", problem=approvals.problem)
-    real = Path(os.path.realpath(path))
+    real = places.real_path(path)
     here = next((approval for approval in approvals.all if approval.path == real), None)
     same = next((approval for approval in reversed(approvals.all) if approval.digest == digest), None)
     if same is not None:  # of the folder itself if there is one, else of one with the same content

@@ -42,11 +42,11 @@ async def test_going_back_shows_answer_and_maps_at_once_and_keeps_the_view() -> 
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "e", "o")
         first = app.explain.explanation
-        active, display = app.explain.wall.active, app.explain.scene.display
+        active, display = app.explain.wall.active, app.explain.scene.look.display
         assert first is not None
         await press(pilot, "j")
         assert app.explain.explanation is None
-        assert (app.explain.wall.active, app.explain.scene.display) == (active, display)
+        assert (app.explain.wall.active, app.explain.scene.look.display) == (active, display)
         engine.calls.clear()
         await press(pilot, "k")
         assert app.explain.explanation is first

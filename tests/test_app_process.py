@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -138,8 +137,10 @@ def test_a_storm_of_sizes_leaves_the_app_at_work_in_the_last_one(tmp_path: Path)
         terminal.resize(*sizes[round_ % len(sizes)])
         terminal.read(0.005)
     terminal.resize(80, 24)
-    time.sleep(0.5)
-    terminal.read(0.1)
+    seen = -1
+    while seen < len(terminal.bytes):  # until nothing more is drawn
+        seen = len(terminal.bytes)
+        terminal.read(1.0)
     before = len(terminal.bytes)
     terminal.press(b"1")
     terminal.read_until(b"What next", since=before)

@@ -116,8 +116,8 @@ async def test_what_changes_while_the_dialog_is_open_is_not_what_was_approved(ta
         architecture = tasks / "Lungs" / "CNN" / "architecture.py"
         architecture.write_text(f"open({str(tasks.parent / 'it-ran')!r}, 'w')  # after the look\n")
         await press(pilot, "A")
-        assert isinstance(app.screen, TrustScreen)  # what it is now is shown, and asked about
-        assert "after the look" in words_on(app)
+        await until(pilot, lambda: "after the look" in words_on(app))  # what it is now is shown, and asked about
+        assert isinstance(app.screen, TrustScreen)
         assert "changed: architecture.py" in words_on(app)
         await press(pilot, "escape")
     assert not ran(tasks)
