@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 from app_driver import press, screen_text, settled, until
@@ -27,4 +28,6 @@ async def draw(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")  # whatever terminal draws it
+    os.environ.pop("NO_COLOR", None)
     asyncio.run(draw(Path(__file__).parents[1] / ".readme" / "app.svg"))
