@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.cells import GRID
+from engine.cells import CELLS, GRID, Cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,11 +34,13 @@ class Consensus:
         methods: keys of the methods counted, in order.
         correlation: Spearman's rank correlation of every pair of maps over their pixels, in [-1, 1]; NaN where one of
             the two is constant. Keys are (method, method) in the order of `methods`.
+        unsettled: cells whose place among a map's three is not settled, in reading order: their counts may be others.
     """
 
     counts: NDArray[np.int64]
     methods: tuple[str, ...]
     correlation: Mapping[tuple[str, str], float]
+    unsettled: tuple[Cell, ...] = ()
 
 
 def consensus(maps: Mapping[str, SaliencyMap], statistics: Mapping[str, GridStatistics]) -> Consensus:
@@ -61,7 +63,8 @@ def consensus(maps: Mapping[str, SaliencyMap], statistics: Mapping[str, GridStat
             counts[cell] += 1
     counts.setflags(write=False)
     pairs = {(a, b): spearman(maps[a], maps[b]) for a, b in combinations(maps, 2)}
-    return Consensus(counts, tuple(maps), MappingProxyType(pairs))
+    unsettled = tuple(cell for cell in CELLS if any(cell in statistics[method].ties for method in maps))
+    return Consensus(counts, tuple(maps), MappingProxyType(pairs), unsettled)
 
 
 def spearman(first: SaliencyMap, second: SaliencyMap) -> float:

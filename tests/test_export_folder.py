@@ -139,6 +139,7 @@ def test_the_record_says_what_was_found_and_how() -> None:
     assert record["probabilities"] == [0.1, 0.9]
     assert (record["predicted"], record["confidence"], record["target"]) == ("malignant", "high", "malignant")
     assert record["agreement"] == [[0, 0, 0], [0, 1, 0], [0, 1, 1]]
+    assert record["agreement_unsettled"] == record["methods"]["rise"]["ties"]
     rise = record["methods"]["rise"]
     assert rise["parameters"] == {"device": "cpu", "precision": "fp32", "p": 0.5}
     assert (rise["seed"], rise["samples"], rise["seconds"]) == (7, 4000, 2.5)

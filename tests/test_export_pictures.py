@@ -221,6 +221,20 @@ def test_equal_counts_show_the_same_digit_and_different_ones_another() -> None:
     assert len(set.union(*glyphs.values())) == 5
 
 
+def test_a_count_that_may_be_another_is_drawn_differently() -> None:
+    settled = make_explanation(maps={"rise": make_map("rise")})
+    unsettled = make_explanation(maps={"rise": make_map("rise", settled=False)})
+    assert settled.consensus.counts.tolist() == unsettled.consensus.counts.tolist()
+    assert settled.consensus.unsettled == ()
+    first, second = (picture_of(agreement_picture(each)) for each in (settled, unsettled))
+    for cell, (left, top, right, bottom) in cell_boxes((48, 48), (528, 528)).items():
+        same = np.array_equal(
+            first[top + 10 : bottom - 10, left + 10 : right - 10],
+            second[top + 10 : bottom - 10, left + 10 : right - 10],
+        )
+        assert same == (cell not in unsettled.consensus.unsettled)
+
+
 def test_the_agreement_says_that_the_two_cams_are_not_independent(words: list[str]) -> None:
     agreement_picture(make_explanation())
     assert DEPENDENCE_NOTE in words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -232,6 +233,14 @@ def test_where_there_is_no_room_for_cells_letters_name_them() -> None:
     assert render(make_spec("cells", top=TOP, ties=((1, 1),)), 20, 2).text.strip() == "1bc 2br 3?mc"
     assert render(make_spec("agreement"), 12, 1).text.strip() == "100 020 243"
     assert render(make_spec("agreement"), 10, 1).text.strip() == "100020243"
+
+
+@pytest.mark.parametrize("depth", ["true", "none"])
+@pytest.mark.parametrize(("columns", "rows"), [(60, 30), (18, 9), (9, 5)])
+def test_counts_that_may_be_others_bear_a_question_mark(columns: int, rows: int, depth: str) -> None:
+    drawn = render(make_spec("agreement", ties=((0, 0), (2, 1))), columns, rows, depth=depth)
+    assert re.findall(r"\d\??", drawn.text) == ["1?", "0", "0", "0", "2", "0", "2", "4?", "3"]
+    assert render(make_spec("agreement", ties=((0, 0),)), 13, 1).text.strip() == "1?00 020 243"
 
 
 @pytest.mark.parametrize("depth", ["true", "256", "16", "none"])

@@ -63,7 +63,8 @@ def _agreement(explanation: Explanation) -> tuple[Table, str]:
     table = [["count", "cell", "methods"]]
     for cell in CELLS:
         who = ", ".join(method_name(method) for method in _who(explanation, cell))
-        table.append([str(int(explanation.consensus.counts[cell])), CELL_NAMES[cell], who])
+        mark = "?" if cell in explanation.consensus.unsettled else ""
+        table.append([f"{int(explanation.consensus.counts[cell])}{mark}", CELL_NAMES[cell], who])
     return table, f"Methods counted: {', '.join(method_name(m) for m in explanation.consensus.methods)}.\n"
 
 

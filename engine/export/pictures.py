@@ -117,7 +117,8 @@ def agreement_picture(explanation: Explanation, *, name: str = DEFAULT_COLORMAP)
     pen = ImageDraw.Draw(picture)
     _draw_grid(pen, boxes, picture.size, max(_stroke(picture) // 2, 1))
     for cell, box in boxes.items():
-        _draw_count(pen, box, int(consensus.counts[cell]), colours[int(consensus.counts[cell])])
+        count = int(consensus.counts[cell])
+        _draw_count(pen, box, f"{count}?" if cell in consensus.unsettled else str(count), colours[count])
     page = _page(explanation, picture, "Agreement")
     names = [method_name(method) for method in consensus.methods]
     if methods:
@@ -217,11 +218,11 @@ def _draw_grid(
             pen.rectangle((0, y - half, size[0], y + half - 1 + (half == 0)), fill=colour)
 
 
-def _draw_count(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], count: int, colour: RGB) -> None:
+def _draw_count(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], count: str, colour: RGB) -> None:
     left, top, right, bottom = box
     side = min(right - left, bottom - top)
     x, y = (left + right) // 2, (top + bottom) // 2
     half = side // 5
     ink = text_on(colour)
     pen.ellipse((x - half, y - half, x + half, y + half), fill=colour, outline=ink, width=max(side // 80, 1))
-    pen.text((x, y), str(count), fill=ink, font=font(max(side // 4, 8), bold=True), anchor="mm")
+    pen.text((x, y), count, fill=ink, font=font(max(side // 4, 8), bold=True), anchor="mm")

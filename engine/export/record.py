@@ -45,6 +45,7 @@ def explanation_record(explanation: Explanation, *, created: datetime | None = N
         "warnings": list(diagnosis.warnings),
         "target": explanation.target,
         "agreement": [[int(count) for count in row] for row in explanation.consensus.counts],
+        "agreement_unsettled": [[row, column] for row, column in explanation.consensus.unsettled],
         "methods": {
             method: _method(saliency, explanation.statistics[method]) for method, saliency in explanation.maps.items()
         },

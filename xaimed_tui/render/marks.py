@@ -51,7 +51,7 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
     if spec.style == "agreement" and spec.counts is not None:
         for cell in CELLS:
             if (box := placement.seen(placement.box(cell))) is not None:
-                _count(marks, box, int(spec.counts[cell]))
+                _count(marks, box, int(spec.counts[cell]), unsettled=cell in spec.ties)
     elif spec.style != "image":
         for cell in spec.ties:
             if cell not in spec.top:
@@ -76,7 +76,10 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
 def letters(spec: PictureSpec, columns: int) -> str:
     """A picture's marks in one line, for boxes too small to draw them: `1bc 2br 3mc`, `100 020 243`."""
     if spec.style == "agreement" and spec.counts is not None:
-        rows = ["".join(str(int(count)) for count in row) for row in spec.counts]
+        rows = [
+            "".join(f"{int(count)}{'?' if (y, x) in spec.ties else ''}" for x, count in enumerate(row))
+            for y, row in enumerate(spec.counts)
+        ]
         return (" " if columns >= len(" ".join(rows)) else "").join(rows)
     if spec.style == "image":
         return ""
@@ -154,13 +157,15 @@ def _badge(marks: Marks, box: tuple[int, int, int, int] | None, text: str, kind:
         marks[y, x + i] = Mark(character, kind)
 
 
-def _count(marks: Marks, box: tuple[int, int, int, int], count: int) -> None:
-    """A count on a plate in the middle of its cell; the plate grows with the cell."""
+def _count(marks: Marks, box: tuple[int, int, int, int], count: int, *, unsettled: bool) -> None:
+    """A count on a plate in the middle of its cell; the plate grows with the cell. `?` where it may be another."""
     top, left, bottom, right = box
     columns, rows = right - left, bottom - top
     wide, high = (5, 3) if columns >= _PLATE[0] and rows >= _PLATE[1] else (3 if columns >= 5 else 1, 1)
+    text = f"{count}?" if unsettled else str(count)
+    wide = max(wide, min(len(text), columns))
     x, y = left + (columns - wide) // 2, top + (rows - high) // 2
     for row in range(high):
-        line = str(count).center(wide) if row == high // 2 else " " * wide
-        for i, character in enumerate(line):
+        line = text.center(wide) if row == high // 2 else " " * wide
+        for i, character in enumerate(line[:wide]):
             marks[y + row, x + i] = Mark(character, "count", count)

@@ -33,7 +33,8 @@ class PictureSpec:
         style: `image` the view alone; `overlay` the map over the view in grey; `map` the map alone; `cells` the
             view in its own colours with the cells marked; `agreement` the counts on the view's cells.
         top: cells to mark, in the order of their ranks; drawn in every style but `image` and `agreement`.
-        ties: cells whose place among the three is not settled, inside and outside of `top`.
+        ties: cells whose place among the three is not settled, inside and outside of `top`; of counts, those that may
+            be others.
         counts: (3, 3) how many methods marked each cell; for `agreement`.
         methods: the most that a count can be.
         colormap: one of `engine.export.colormaps.COLORMAPS`.

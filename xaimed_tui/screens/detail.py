@@ -172,7 +172,7 @@ class DetailScreen(LookKeys, Screen[str]):
             table.add_column(Text(name))
         for cell in CELLS:
             who = [method_name(m) for m in consensus.methods if cell in explanation.statistics[m].top]
-            count = str(int(consensus.counts[cell]))
+            count = f"{int(consensus.counts[cell])}{'?' if cell in consensus.unsettled else ''}"
             table.add_row(Text(count, style="bold"), Text(CELL_NAMES[cell]), Text(", ".join(who)))
         table.move_cursor(row=max(row, 0))
         self.query_one("#facts-text", Static).update(Content.assemble(*_agreement_facts(explanation)))

@@ -58,6 +58,7 @@ def agreement_picture(explanation: Explanation, look: Look, *, highlight: Cell |
         explanation.view,
         style="agreement",
         counts=explanation.consensus.counts,
+        ties=explanation.consensus.unsettled,
         methods=max(len(method_keys()), len(explanation.maps)),
         colormap=look.colormap,
         opacity=look.opacity,
@@ -69,13 +70,20 @@ def agreement_caption(explanation: Explanation, cell: Cell | None = None) -> Con
     """Where most methods agree, and what that is worth; or which methods mark a cell."""
     counts = explanation.consensus.counts
     if cell is not None:
-        who = [method_name(method) for method in explanation.maps if cell in explanation.statistics[method].top]
+        who = [
+            f"{method_name(method)}{'?' if cell in statistics.ties else ''}"
+            for method, statistics in explanation.statistics.items()
+            if cell in statistics.top
+        ]
         head = f"{CELL_NAMES[cell]}: {len(who)} of {len(explanation.consensus.methods)}"
         return Content.assemble((head, "bold $foreground"), "\n", ", ".join(who) or "no map marks it")
     most = int(counts.max())
     if most == 0:
         return Content("no map marks a cell")
-    cells = ", ".join(name for cell, name in CELL_NAMES.items() if counts[cell] == most)
+    unsettled = explanation.consensus.unsettled
+    cells = ", ".join(
+        f"{name}{'?' if cell in unsettled else ''}" for cell, name in CELL_NAMES.items() if counts[cell] == most
+    )
     made = len(explanation.consensus.methods)
     parts: list[str | tuple[str, str]] = [(f"{most} of {made}: ", "bold $foreground"), cells]
     if {"gradcam", "gradcam++"} <= set(explanation.consensus.methods):
