@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse to draw snapshots anew under another Textual than the pinned one."""
     if config.getoption("update_snapshots", default=False) and (reason := why_not_update()):
         raise pytest.UsageError(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Reports go from process to process as UTF-8; what harmful names left in them must not end the run."""
+    report = yield
+    report.sections = [(title, _encodable(text)) for title, text in report.sections]
+    if (text := report.longreprtext) != _encodable(text):
+        report.longrepr = _encodable(text)
+    return report
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @pytest.fixture(autouse=True)
