@@ -114,7 +114,7 @@ async def test_what_changes_while_the_dialog_is_open_is_not_what_was_approved(ta
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_THE_MODEL, "enter")
         architecture = tasks / "Lungs" / "CNN" / "architecture.py"
-        architecture.write_text(f"open({str(tasks.parent / 'it-ran')!r}, 'w')  # after the look\n")
+        architecture.write_text(f"# after the look\nopen({str(tasks.parent / 'it-ran')!r}, 'w')\n")
         await press(pilot, "A")
         await until(pilot, lambda: "after the look" in words_on(app))  # what it is now is shown, and asked about
         assert isinstance(app.screen, TrustScreen)
