@@ -15,12 +15,13 @@ from torch import nn
 from engine.anatomy import Anatomy, LayerInfo, before_head, examine, flat_output
 from engine.bundle import ModelBundle
 from engine.diagnosis import Diagnosis
-from engine.errors import BundleError, DeviceError, ExplanationError, NotFiniteError, OutOfMemoryError
+from engine.errors import DeviceError, ExplanationError, NotFiniteError, OutOfMemoryError
 from engine.folding import fold_batch_norm
 from engine.images.compliance import check_compliance
 from engine.images.raster import MedicalImage
 from engine.images.view import network_input
 from engine.network import build_network
+from engine.probing import SAME, check_steady, noise_for, settle_activation, settle_classes
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _Result = TypeVar("_Result")
@@ -28,8 +29,6 @@ _Result = TypeVar("_Result")
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _ROUNDING = 1e-4
 """Largest difference of logits, relative to their size, that may come from folding."""
-_SAME = 1e-6
-"""Logits that differ by less than this, relative to their size, differ by rounding."""
 _NEARLY_ONE = 1.0 - 2.0**-24
 """float32's last value below 1: a probability that the network itself has rounded to 1 has lost its logit."""
 
@@ -74,11 +73,11 @@ class Classifier:
         height, width = bundle.input.size
         network = network.eval()
         self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
-        self._answers_alike = _check_steady(network, bundle, self._subject)
-        self.activation, self._doubts = _settle_activation(
+        self._answers_alike = check_steady(network, bundle, self._subject)
+        self.activation, self._doubts = settle_activation(
             bundle, network, self.anatomy, self._subject, alike=self._answers_alike
         )
-        self.classes, more = _settle_classes(bundle, self.anatomy.outputs, self._subject)
+        self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
         self._folded: nn.Module | None = None
         self._tried_folding = False
@@ -237,8 +236,8 @@ class Classifier:
             self._tried_folding = True
             copy = fold_batch_norm(self.network)
             if copy is not None:
-                copy = copy.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-                example = _noise(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
+                self._put_on_device(copy)
+                example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
                 with self.exact(), torch.inference_mode():
                     expected, given = self._scores(self.network, example), self._scores(copy, example)
                 scale = max(float(expected.abs().max()), 1e-3)
@@ -331,16 +330,20 @@ class Classifier:
     def _settle_on_device(self) -> None:
         for network in (self.network, self._folded):
             if network is not None:
-                network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                self._put_on_device(network)
+
+    def _put_on_device(self, network: nn.Module) -> None:
+        # torch documents `memory_format` here, but declares no overload with it.
+        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _deaf_to(self, tensor: torch.Tensor) -> bool:
         """Whether the logits are the same for an image, its mirror image, its negative, a blank and noise."""
-        noise = _noise(self.bundle, 1).to(tensor)
+        noise = noise_for(self.bundle, 1).to(tensor)
         others = [tensor.flip(-1), -tensor, torch.zeros_like(tensor), torch.ones_like(tensor), noise, 30.0 * noise]
         with self.exact(), torch.inference_mode():
             logits = self.logits(torch.cat([tensor, *others])).double()
         spread = float((logits.amax(0) - logits.amin(0)).max())
-        return not spread > _SAME * max(float(logits.abs().max()), 1.0)
+        return not spread > SAME * max(float(logits.abs().max()), 1.0)
 
     def _own_activation(self) -> bool:
         return self.anatomy.head is None and self.activation != "none"
@@ -378,114 +381,3 @@ def choose_device(name: str) -> str:
             remedy="use --device cpu",
         )
     raise DeviceError("no such device", subject=f"device {name}", remedy="use auto, cpu or cuda:<number>")
-
-
-def _settle_activation(
-    bundle: ModelBundle, network: nn.Module, anatomy: Anatomy, subject: str, *, alike: bool
-) -> tuple[str, tuple[str, ...]]:
-    """What the network applies at its end, and what had to be assumed for it.
-
-    Args:
-        alike: whether it answered two different questions alike.
-        (others): what they are.
-    """
-    declared = bundle.output.activation
-    if anatomy.head is not None:
-        if declared is not None and declared != anatomy.head_kind:
-            raise BundleError(
-                f"the network ends in {anatomy.head} ({anatomy.head_kind}), but the bundle declares {declared!r}",
-                subject=subject,
-                remedy=f'set activation = "{anatomy.head_kind}" under [output] in model.toml',
-            )
-        _check_head(anatomy.head_kind, anatomy.outputs, bundle.output.multilabel, subject)
-        return anatomy.head_kind, ()
-    seen = _looks_like(network, bundle)
-    if declared is not None:
-        if declared == "none" and seen == "softmax":
-            raise BundleError(
-                "the bundle declares 'none' at the network's end, but its outputs sum to 1 as a softmax's do",
-                subject=subject,
-                remedy='set activation = "softmax" under [output] in model.toml',
-            )
-        if declared == "none" and seen == "sigmoid":
-            return declared, (
-                "The network's outputs look like those of a sigmoid, but the bundle declares 'none': if that is wrong, "
-                "every probability here is wrong.",
-            )
-        if declared != "none":
-            if seen == "none":
-                raise BundleError(
-                    f"the bundle declares {declared!r} at the network's end, but its outputs are no probabilities",
-                    subject=subject,
-                    remedy='set activation = "none" under [output] in model.toml',
-                )
-            _check_head(declared, anatomy.outputs, bundle.output.multilabel, subject)
-        return declared, ()
-    if seen == "none":
-        return seen, ()
-    if alike and seen == "sigmoid" and anatomy.outputs > 1 and not bundle.output.multilabel:
-        raise BundleError(
-            "the network gives the same answer whatever it is shown", subject=subject, remedy="check the weights"
-        )
-    _check_head(seen, anatomy.outputs, bundle.output.multilabel, subject)
-    return seen, (f"The network's outputs look like those of a {seen}; they are taken as probabilities.",)
-
-
-def _check_steady(network: nn.Module, bundle: ModelBundle, subject: str) -> bool:
-    """See that the network answers the same question alike; whether it also answered two questions alike."""
-    noise = _noise(bundle, 2) * torch.tensor([1.0, 10.0]).reshape(-1, 1, 1, 1)
-    with torch.inference_mode():
-        first, second = (flat_output(network(noise), 2, subject) for _ in range(2))
-    if not torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)):
-        raise BundleError(
-            "the network gives another answer each time it is asked",
-            subject=subject,
-            remedy="remove what is random in evaluation mode, such as F.dropout without training=self.training",
-        )
-    return torch.allclose(first[0], first[1], rtol=_SAME, atol=_SAME)
-
-
-def _noise(bundle: ModelBundle, count: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(count, bundle.input.channels, *bundle.input.size, generator=generator)
-
-
-def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None:
-    if kind == "softmax" and (outputs == 1 or multilabel):
-        why = "one output unit" if outputs == 1 else "multilabel = true"
-        raise BundleError(f"a softmax does not go with {why}", subject=subject, remedy="correct [output] in model.toml")
-    if kind == "sigmoid" and outputs > 1 and not multilabel:
-        raise BundleError(
-            f"the network applies a sigmoid to each of its {outputs} outputs, so every class is judged on its own",
-            subject=subject,
-            remedy="set multilabel = true under [output] in model.toml",
-        )
-
-
-def _looks_like(network: nn.Module, bundle: ModelBundle) -> str:
-    """`softmax`, `sigmoid` or `none`, from the outputs for noise of very different strengths."""
-    noise = _noise(bundle, 6)
-    strengths = torch.tensor([0.0, 0.3, 1.0, 3.0, 30.0, 300.0]).reshape(-1, 1, 1, 1)
-    with torch.inference_mode():
-        output = flat_output(network(noise * strengths), 6, bundle.name)
-    if bool((output < 0).any()) or bool((output > 1).any()) or not bool(torch.isfinite(output).all()):
-        return "none"
-    if output.shape[1] > 1 and torch.allclose(output.sum(dim=1), torch.ones(6), atol=1e-3):
-        return "softmax"
-    return "sigmoid"
-
-
-def _settle_classes(bundle: ModelBundle, outputs: int, subject: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    expected = 2 if outputs == 1 else outputs
-    classes = bundle.output.classes
-    if classes is None:
-        made_up = ("negative", "positive") if outputs == 1 else tuple(f"class {i}" for i in range(outputs))
-        return made_up, ("The classes have no names: " + ", ".join(made_up[:4]) + " stand for them.",)
-    if len(classes) != expected:
-        what = "one output unit, which stands for two classes" if outputs == 1 else f"{outputs} outputs"
-        raise BundleError(
-            f"{len(classes)} classes are named, but the network has {what}",
-            subject=subject,
-            remedy="correct [output] classes in model.toml",
-        )
-    return classes, ()
