@@ -268,7 +268,12 @@ def _at_load(body: Sequence[ast.stmt], *, inside: str) -> Iterator[Finding]:
                 plain = _is_plain(node.annotation) and (value is None or _is_plain(value))
                 if not plain or not _is_name(node.target):
                     yield Finding(node.lineno, f"runs on loading{where}")
-            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), comparators=[ast.Constant(value="__main__")])):
+            case ast.If(
+                test=ast.Compare(
+                    left=ast.Name(id="__name__"), ops=[ast.Eq()], comparators=[ast.Constant(value="__main__")]
+                ),
+                orelse=[],
+            ):
                 yield Finding(node.lineno, "for starting the file itself: does not run on loading")
             case _:
                 yield Finding(node.lineno, f"runs on loading{where}")

@@ -112,6 +112,8 @@ def test_an_ordinary_network_does_not_stand_out_but_for_a_reach_behind_an_object
         ("f = lambda x=g(): x", "runs on loading"),
         ("@g\ndef f():\n    pass", "runs on loading: the decorator of f"),
         ("if __name__ == '__main__':\n    f()", "for starting the file itself"),
+        ("if __name__ != '__main__':\n    f()", "runs on loading"),
+        ("if __name__ == '__main__':\n    pass\nelse:\n    f()", "runs on loading"),
         ("x = 1" + " " * 200 + "; y = 2", "the line has 212 characters"),
         ("x = 1  # \u202e", "characters that cannot be seen"),
         ("x = 1\x0c", "characters that cannot be seen"),
