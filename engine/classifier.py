@@ -20,7 +20,7 @@ from engine.folding import fold_batch_norm
 from engine.images.compliance import check_compliance
 from engine.images.raster import MedicalImage
 from engine.images.view import network_input
-from engine.network import build_network
+from engine.network import build_network, lacks_memory
 from engine.probing import SAME, check_steady, noise_for, settle_activation, settle_classes
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -97,7 +97,7 @@ class Classifier:
 
         Raises:
             BundleError: the bundle's code, weights or declarations do not fit together.
-            DeviceError: no such device or precision.
+            DeviceError: no such device or precision, or there is not enough memory.
         """
         chosen = choose_device(device)  # before the slow part
         with torch.random.fork_rng():  # building a network draws its first weights; the global state is not ours
@@ -347,16 +347,6 @@ class Classifier:
 
     def _own_activation(self) -> bool:
         return self.anatomy.head is None and self.activation != "none"
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice, on whatever device."""
-    # On the CPU torch raises a plain RuntimeError.
-    return (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "allocate memory" in str(error)
-        or "enough memory" in str(error)
-    )
 
 
 def choose_device(name: str) -> str:

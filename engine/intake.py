@@ -53,6 +53,7 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
     Raises:
         TaskError: there is no such task, or the model's name will not do.
         BundleError, ImageError: one of the files will not do; named is the file that was given.
+        OutOfMemoryError: the memory does not suffice to look at the weights.
         LibraryError: there is such a model, the task comes with XAIMed, or it could not be copied. Nothing was added.
     """
     check_name("model", model)
@@ -78,7 +79,7 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
                 replace_file(made / DESCRIPTION, library.encoded(parts.description), mode=_SHARED)
             try:
                 _check(made)
-            except (BundleError, ImageError) as error:
+            except XAIMedError as error:
                 raise _about_the_source(error, made, sources) from error
             flush_folder(made)
             made.rename(place)

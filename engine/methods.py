@@ -124,8 +124,8 @@ def method_name(key: str) -> str:
     """A method's name for people; its key if there is no such method. It is not made safe."""
     if key in METHOD_NAMES:
         return METHOD_NAMES[key]
-    plug_in = _found()[0].get(key)
-    return key if plug_in is None else plug_in.name
+    found = plug_in(key)
+    return key if found is None else found.name
 
 
 def plug_in(key: str) -> PlugIn | None:
@@ -165,20 +165,21 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
         ExplanationError: it failed, or what it gave is no map.
         RuntimeError, MemoryError: the memory did not suffice.
     """
-    from engine.classifier import lacks_memory
     from engine.explainers.gradcam import as_it_was
+    from engine.network import lacks_memory
 
     found = _found()[0][explainer.key]
     try:
         with _without_new_hooks(request.classifier.network), as_it_was(request.classifier.network):
             made = explainer.explain(request)
+        problem = _problem(made, explainer.key, request)
     except (XAIMedError, KeyboardInterrupt):
         raise
     except BaseException as error:  # code of others
         if lacks_memory(error):
             raise
         raise _broken(found, f"{type(error).__name__}: {error}") from error
-    if problem := _problem(made, explainer.key, request):
+    if problem:
         raise _broken(found, problem)
     made.values.setflags(write=False)
     return replace(made, warnings=tuple(safe_text(warning, limit=1000) for warning in made.warnings))

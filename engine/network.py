@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from engine.architecture import decode_source
 from engine.bundle import ARCHITECTURE, ModelBundle
-from engine.errors import BundleError
+from engine.errors import BundleError, OutOfMemoryError
 from engine.execution import run_alone
 from engine.trust import approved_content
 
@@ -27,11 +27,22 @@ def build_network(bundle: ModelBundle) -> nn.Module:
     Raises:
         BundleError: the model is not approved or was changed, the code does not run or defines no network, or the
             weights do not fit it or hold NaN.
+        OutOfMemoryError: the machine's memory does not suffice.
     """
     content = approved_content(bundle)
     network = _architecture(bundle, content.kept[ARCHITECTURE])
     _load_weights(network, read_weights(content.kept[bundle.weights.name], bundle.weights), bundle.weights)
     return network.float().eval()
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, on whatever device."""
+    # On the CPU torch raises a plain RuntimeError.
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "allocate memory" in str(error)
+        or "enough memory" in str(error)
+    )
 
 
 def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
@@ -43,6 +54,8 @@ def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
         raise
     # A bundle's code may raise anything, SystemExit included; whatever it is, this model cannot be used.
     except BaseException as error:
+        if lacks_memory(error):
+            raise _too_little_memory(path) from error
         raise BundleError(
             f"does not run: {type(error).__name__}: {error}",
             subject=path,
@@ -55,10 +68,10 @@ def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
     return network
 
 
-def _builder(module: ModuleType, path: Path) -> type[nn.Module]:
-    builder = getattr(module, "build_model", None)
+def _builder(module: ModuleType, path: Path) -> Callable[[], object]:
+    builder: object = getattr(module, "build_model", None)
     if callable(builder):
-        return builder  # type: ignore[no-any-return]  # a function of the bundle; what it gives is checked by the caller
+        return builder
     own = [
         value
         for name, value in vars(module).items()
@@ -83,6 +96,7 @@ def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
 
     Raises:
         BundleError: it is a pickle that holds more, damaged, or no state_dict.
+        OutOfMemoryError: the machine's memory does not suffice.
     """
     try:
         if path.suffix == ".safetensors":
@@ -99,6 +113,8 @@ def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
         ) from error
     # torch and safetensors raise RuntimeError, ValueError, EOFError, KeyError, SafetensorError, ... for damaged files.
     except Exception as error:
+        if lacks_memory(error):
+            raise _too_little_memory(path) from error
         raise BundleError(
             f"is not a weights file ({type(error).__name__})", subject=path, remedy="copy the file again"
         ) from error
@@ -131,6 +147,14 @@ def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], path:
                 f"{key} holds NaN or infinite values", subject=path, remedy="train or copy the model again"
             )
     network.load_state_dict(dict(weights))
+
+
+def _too_little_memory(path: Path) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        "there is not enough memory for it",
+        subject=path,
+        remedy="end other programs, or use a machine with more memory",
+    )
 
 
 def _some(keys: list[str]) -> str:

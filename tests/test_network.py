@@ -10,7 +10,7 @@ from factories import approve
 from safetensors.torch import save_file
 
 from engine.bundle import read_bundle
-from engine.errors import BundleError
+from engine.errors import BundleError, OutOfMemoryError
 from engine.network import build_network
 
 _CODE = """
@@ -129,3 +129,19 @@ def test_dataclasses_of_the_bundle_find_their_module(tmp_path: Path) -> None:
 def test_a_file_that_the_bundles_code_misses_is_not_mistaken_for_its_own(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="does not run: FileNotFoundError"):
         build_network(_bundle(tmp_path, "open('not-there')\n"))
+
+
+def test_too_little_memory_is_not_taken_for_a_fault_of_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = _CODE + "\ndef build_model():\n    raise MemoryError\n"
+    with pytest.raises(OutOfMemoryError, match=r"architecture\.py: there is not enough memory"):
+        build_network(_bundle(tmp_path, code))
+    bundle = _bundle(tmp_path)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(OutOfMemoryError, match=r"weights\.pt: there is not enough memory"):
+        build_network(bundle)

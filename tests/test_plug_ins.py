@@ -339,6 +339,8 @@ BAD = [
     (spoiled(lambda made: replace(made, method="rise")), "its map is of 'rise' for "),
     (spoiled(lambda made: replace(made, parameters={"a": object()})), "its parameters are not all"),
     (spoiled(lambda made: replace(made, warnings=(1,))), "its warnings are not all text"),
+    (spoiled(lambda made: replace(made, warnings=None)), "TypeError: 'NoneType' object is not iterable"),
+    (spoiled(lambda made: replace(made, raw_min="0")), "TypeError: "),
 ]
 
 
