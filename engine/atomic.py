@@ -6,14 +6,13 @@ import contextlib
 import errno
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
 
 _PATIENCE = 10.0
 """Seconds to wait for another program that has the lock; each has it for milliseconds."""
@@ -87,7 +86,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    if fcntl is None:
+    if sys.platform == "win32":
         return
     end = time.monotonic() + _PATIENCE
     while True:

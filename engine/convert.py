@@ -20,7 +20,7 @@ from engine.architecture import decode_source
 from engine.atomic import replace_file
 from engine.errors import LibraryError
 from engine.execution import run_alone
-from engine.files import UnusableFileError, read_limited
+from engine.files import UnusableFileError, check_regular, read_limited
 
 _MOST_CODE = 1_000_000
 _MOST_BYTES = 100_000_000_000
@@ -99,6 +99,9 @@ def write_safetensors(converted: Converted, target: Path) -> None:
 
 def _bytes(source: Path) -> bytes:
     try:
+        check_regular(source)
+        if source.suffix == ".safetensors":
+            raise LibraryError("it is a safetensors file, which needs no conversion", subject=source)
         return read_limited(source, _MOST_BYTES)
     except UnusableFileError as error:
         raise LibraryError(error.cause, subject=source, remedy=error.remedy) from error
@@ -117,12 +120,10 @@ def _load(data: bytes, source: Path, *, trusted: ModuleType | None) -> object:
         LibraryError: it cannot be loaded.
     """
     try:
-        if source.suffix == ".safetensors":
-            raise LibraryError("it is a safetensors file, which needs no conversion", subject=source)
         if trusted is None:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False, pickle_module=_pickle_with(trusted))
-    except (LibraryError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         raise
     except pickle.UnpicklingError as error:
         if trusted is None:
@@ -152,8 +153,7 @@ def _pickle_with(module: ModuleType) -> ModuleType:
 
     made = ModuleType("pickle")
     made.__dict__.update(pickle.__dict__)
-    made.Unpickler = Unpickler  # type: ignore[attr-defined]
-    made.load = lambda file, **options: Unpickler(file, **options).load()  # type: ignore[attr-defined]
+    made.__dict__.update(Unpickler=Unpickler, load=lambda file, **options: Unpickler(file, **options).load())
     return made
 
 

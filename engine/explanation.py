@@ -274,11 +274,12 @@ def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Expl
         options = _chosen(bundle.explain.rise, settings, "rise")
         if settings.estimator is not None:
             options["estimator"] = settings.estimator
-        return Rise(until=settings.until, **options)  # type: ignore[arg-type]
+        return Rise(until=settings.until, **options)  # type: ignore[arg-type]  # `engine.model_toml` checked each
     if method == "lime":
         from engine.explainers.lime import Lime
 
-        return Lime(until=settings.until, **_chosen(bundle.explain.lime, settings, "lime"))  # type: ignore[arg-type]
+        options = _chosen(bundle.explain.lime, settings, "lime")
+        return Lime(until=settings.until, **options)  # type: ignore[arg-type]  # likewise
     from engine.explainers.gradcam import GradCam
 
     return GradCam("gradcam" if method == "gradcam" else "gradcam++", settings.layer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -101,17 +101,15 @@ class Page:
         return Sheet(page, (left, above, self.picture.width, self.picture.height))
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(Protocol):
     """Something below the picture."""
 
     def draw(self, pen: ImageDraw.ImageDraw, x: int, y: int, width: int, unit: int) -> int:
         """Draw at (x, y) with letters of about `unit` pixels; returns the height taken."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
-class _ColourBar(_Block):
+class _ColourBar:
     name: str
     label: str
 
@@ -131,7 +129,7 @@ class _ColourBar(_Block):
 
 
 @dataclass(frozen=True, slots=True)
-class _Key(_Block):
+class _Key:
     colours: tuple[RGB, ...]
     label: str
 
@@ -150,7 +148,7 @@ class _Key(_Block):
 
 
 @dataclass(frozen=True, slots=True)
-class _OutlineText(_Block):
+class _OutlineText:
     outline: Outline
     text: str
 
@@ -169,7 +167,7 @@ class _OutlineText(_Block):
 
 
 @dataclass(frozen=True, slots=True)
-class _Note(_Block):
+class _Note:
     text: str
     strong: bool
 
