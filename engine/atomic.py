@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 
 if sys.platform != "win32":
     import fcntl
+
+SHARED = 0o666
+"""Mode of files in a tasks folder, as far as the umask allows: others may look at the same folder."""
 
 _PATIENCE = 10.0
 """Seconds to wait for another program that has the lock; each has it for milliseconds."""
@@ -65,6 +69,16 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what crashes left of writing a file. Only for the one program that may write it at this time.
+
+    Raises:
+        OSError: they cannot be removed.
+    """
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Be the only one, among all threads and programs, who changes a file; what a crash left beside it is removed.
@@ -78,8 +92,7 @@ def locked(path: Path) -> Iterator[None]:
     descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _lock(descriptor, path)
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(path)
         yield
     finally:
         os.close(descriptor)

@@ -22,6 +22,7 @@ from engine.images.raster import MedicalImage
 from engine.images.view import network_input
 from engine.network import build_network, lacks_memory
 from engine.probing import SAME, check_steady, noise_for, settle_activation, settle_classes
+from engine.trust import subject_of
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _Result = TypeVar("_Result")
@@ -69,7 +70,7 @@ class Classifier:
         self.precision: Precision = precision
         self.device = choose_device(device)
         self.lock = threading.RLock()
-        self._subject = f"{bundle.task}/{bundle.name}"
+        self._subject = subject_of(bundle)
         height, width = bundle.input.size
         network = network.eval()
         self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)

@@ -17,14 +17,13 @@ import torch
 from torch import nn
 
 from engine.architecture import decode_source
-from engine.atomic import replace_file
+from engine.atomic import SHARED, replace_file
 from engine.errors import LibraryError
 from engine.execution import run_alone
 from engine.files import UnusableFileError, check_regular, read_limited
 
 _MOST_CODE = 1_000_000
 _MOST_BYTES = 100_000_000_000
-_SHARED = 0o666
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema")
 """Where training programs keep the network among other things."""
 
@@ -92,7 +91,7 @@ def write_safetensors(converted: Converted, target: Path) -> None:
     if os.path.lexists(target):
         raise LibraryError("there is such a file already", subject=target, remedy="name another with --out")
     try:
-        replace_file(target, save(dict(converted.tensors)), mode=_SHARED)
+        replace_file(target, save(dict(converted.tensors)), mode=SHARED)
     except OSError as error:
         raise LibraryError((error.strerror or str(error)).lower(), subject=target) from error
 

@@ -16,7 +16,7 @@ from torch import nn
 from engine import library
 from engine.anatomy import Anatomy
 from engine.architecture import declare, read_constants
-from engine.atomic import replace_file
+from engine.atomic import SHARED, replace_file
 from engine.bundle import SETTINGS, ModelBundle, read_bundle, read_with_code
 from engine.classifier import Classifier
 from engine.declared import Declared
@@ -25,6 +25,7 @@ from engine.model_toml import parse_model_toml, toml_string
 from engine.network import build_network
 from engine.specs import InputSpec
 from engine.text import safe_text
+from engine.trust import subject_of
 
 _USUAL = (224, 256, 192, 160, 128, 112, 96, 64, 50, 48, 32, 28, 240, 260, 299, 300, 320, 380, 384, 448, 512)
 """Sides of square inputs that are tried first."""
@@ -32,7 +33,6 @@ _USUAL = (224, 256, 192, 160, 128, 112, 96, 64, 50, 48, 32, 28, 240, 260, 299, 3
 _ALL = range(3, 641)
 _MOST_LAYERS = 200
 _MOST_CANDIDATES = 8
-_SHARED = 0o666  # as the umask allows: others may look at the same tasks folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,12 @@ def write_draft(bundle: ModelBundle, text: str) -> ModelBundle:
     Raises:
         LibraryError: there is one already, the model comes with XAIMed, or it could not be written.
     """
-    subject = f"{bundle.task}/{bundle.name}"
+    subject = subject_of(bundle)
     folder = bundle.path.parent.parent
     library.refuse_bundled(folder, subject)
     with library.changing(folder, subject, "there is no model.toml, as before"):
         refuse_existing(bundle)
-        replace_file(bundle.path / SETTINGS, text.encode(), mode=_SHARED)
+        replace_file(bundle.path / SETTINGS, text.encode(), mode=SHARED)
         return read_bundle(bundle.path, task=bundle.task)
 
 
@@ -116,7 +116,7 @@ def _look(bundle: ModelBundle) -> _Found:
         if not taken:
             raise BundleError(
                 f"it takes no square input of {_ALL[0]} to {_ALL[-1]} pixels and {channels[0]} channels",
-                subject=f"{bundle.task}/{bundle.name}",
+                subject=subject_of(bundle),
                 remedy="declare INPUT_SIZE = (height, width) in architecture.py",
             )
         side = taken[0]
@@ -157,7 +157,7 @@ def _channels(declared: Declared, network: nn.Module, bundle: ModelBundle) -> tu
     if convolution.in_channels not in (1, 3):
         raise BundleError(
             f"its first convolution, {name}, takes {convolution.in_channels} channels",
-            subject=f"{bundle.task}/{bundle.name}",
+            subject=subject_of(bundle),
             remedy="use a network for 1 (grey) or 3 (RGB) channels",
         )
     return convolution.in_channels, name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,8 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+
+from engine.places import real_path
 
 _running = threading.RLock()
 
@@ -57,11 +58,11 @@ class _Guard(MetaPathFinder):
 
     def __init__(self) -> None:
         self._folders: set[Path] = set()
-        self._homes = {Path(os.path.realpath(home)) for home in (sys.prefix, sys.base_prefix)}
+        self._homes = {real_path(Path(home)) for home in (sys.prefix, sys.base_prefix)}
 
     def forbid(self, folder: Path) -> None:
         """Let nothing be imported from a folder any more."""
-        self._folders.add(Path(os.path.realpath(folder)))
+        self._folders.add(real_path(folder))
         if self not in sys.meta_path[:1]:
             sys.meta_path[:] = [self, *(finder for finder in sys.meta_path if finder is not self)]
 
@@ -88,7 +89,7 @@ class _Guard(MetaPathFinder):
             if spec is not None:
                 files = (spec.origin, spec.cached) if spec.has_location else ()
                 for place in (*files, *(spec.submodule_search_locations or ())):
-                    if place and self._forbids(Path(os.path.realpath(place))):
+                    if place and self._forbids(real_path(Path(place))):
                         raise ImportError(
                             f"{fullname} lies in the model folder, and only architecture.py itself is run from there",
                             name=fullname,

@@ -6,8 +6,7 @@ The list is a file of this user's. What cannot be read hides nothing: to see too
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from engine import places
@@ -19,17 +18,17 @@ _MOST_BYTES = 1_000_000
 
 def is_bundled(folder: Path) -> bool:
     """Whether this is the folder of the bundled tasks."""
-    return os.path.realpath(folder) == os.path.realpath(places.bundled_tasks())
+    return places.real_path(folder) == places.real_path(places.bundled_tasks())
 
 
-def hidden_names(folders: Sequence[Path]) -> frozenset[str]:
-    """What is hidden of the bundled tasks, as `<task>` and `<task>/<model>`.
+def hidden_names(folders: Sequence[Path]) -> Mapping[str, str]:
+    """What is hidden of the bundled tasks, as `<task>` and `<task>/<model>`, and since when; see `read_hidden`.
 
     Only where they are listed beside the user's own: whoever names their folder sees all of it.
     """
     if len(folders) < 2 or not any(is_bundled(folder) for folder in folders):
-        return frozenset()
-    return frozenset(read_hidden())
+        return {}
+    return read_hidden()
 
 
 def read_hidden() -> dict[str, str]:

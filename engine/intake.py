@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import library
-from engine.atomic import flush_folder, replace_file
+from engine.atomic import SHARED, flush_folder, replace_file
 from engine.bundle import ARCHITECTURE, DESCRIPTION, PICTURE, SETTINGS, ModelBundle, read_bundle, read_with_code
 from engine.errors import BundleError, ImageError, LibraryError, XAIMedError
 from engine.files import UnusableFileError, check_regular, chunks_of
 from engine.names import check_name, place_of
 from engine.tasks import find_task_folder
-
-_SHARED = 0o666  # as the umask allows: others may look at the same tasks folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
             for name, source in sources.items():
                 _copy(source, made / name)
             if parts.description is not None:
-                replace_file(made / DESCRIPTION, library.encoded(parts.description), mode=_SHARED)
+                replace_file(made / DESCRIPTION, library.encoded(parts.description), mode=SHARED)
             try:
                 _check(made)
             except XAIMedError as error:
@@ -96,7 +94,7 @@ def _copy(source: Path, target: Path) -> None:
     """
     try:
         size = check_regular(source).st_size
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SHARED)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SHARED)
         written = 0
         with os.fdopen(descriptor, "wb") as file:
             for piece in chunks_of(source):

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine import hidden, trash
-from engine.atomic import flush_folder, locked, replace_file
+from engine.atomic import SHARED, flush_folder, locked, remove_leftovers, replace_file
 from engine.bundle import DESCRIPTION
 from engine.errors import LibraryError
 from engine.files import UnusableFileError, read_limited
@@ -28,7 +28,6 @@ MOST_DESCRIPTION = 64_000
 
 _STAGING = ".adding."
 _LOCK = ".library"
-_SHARED = 0o666  # as the umask allows: others may look at the same tasks folder
 
 
 def description_from(argument: str) -> str:
@@ -74,7 +73,7 @@ def add_task(folders: Sequence[Path], task: str, description: str) -> Path:
                 "there is a task of that name already", subject=task, remedy="choose another name, or remove that task"
             )
         with staging(folder) as made:
-            replace_file(made / TASK_DESCRIPTION, content, mode=_SHARED)
+            replace_file(made / TASK_DESCRIPTION, content, mode=SHARED)
             made.rename(place)
         flush_folder(folder)
     return place
@@ -97,9 +96,8 @@ def describe(folders: Sequence[Path], task: str, description: str, model: str | 
     name = TASK_DESCRIPTION if model is None else DESCRIPTION
     with changing(folder, subject, "its description is as it was"):
         place = place_of(folder, task, model)
-        for leftover in place.glob(f".{name}.*.tmp"):
-            leftover.unlink(missing_ok=True)
-        replace_file(place / name, content, mode=_SHARED)
+        remove_leftovers(place / name)
+        replace_file(place / name, content, mode=SHARED)
     return place
 
 
@@ -138,9 +136,9 @@ def removed(folders: Sequence[Path]) -> tuple[Removed, ...]:
     folder = folders[0]
     with _failing(str(folder), "what was removed is not known"):
         found = list(trash.in_trash(folder))
-    for name in hidden.hidden_names(folders):
+    for name, time in hidden.hidden_names(folders).items():
         task, slash, model = name.partition("/")
-        found.append(Removed(task, model if slash else None, hidden.read_hidden().get(name, ""), None))
+        found.append(Removed(task, model if slash else None, time, None))
     return tuple(sorted(found, key=lambda gone: (gone.time, gone.name), reverse=True))
 
 

@@ -15,19 +15,23 @@ def bundled_tasks() -> Path:
     return installed if installed.is_dir() else package.parent / "tasks"
 
 
+def _data() -> Path:
+    return Path(platformdirs.user_data_dir("xaimed", appauthor=False))
+
+
 def user_tasks() -> Path:
     """The user's own tasks; need not exist."""
-    return Path(platformdirs.user_data_dir("xaimed", appauthor=False)) / "tasks"
+    return _data() / "tasks"
 
 
 def approvals() -> Path:
     """The file of the user's approvals of code; need not exist. It is no part of any tasks folder."""
-    return Path(platformdirs.user_data_dir("xaimed", appauthor=False)) / "approvals.json"
+    return _data() / "approvals.json"
 
 
 def hidden() -> Path:
     """The file of what the user hides of the bundled tasks; need not exist."""
-    return Path(platformdirs.user_data_dir("xaimed", appauthor=False)) / "hidden.json"
+    return _data() / "hidden.json"
 
 
 def settings() -> Path:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine import library
-from engine.atomic import replace_file
+from engine.atomic import SHARED, replace_file
 from engine.bundle import SETTINGS, ModelBundle, read_bundle
 from engine.errors import BundleError, LibraryError, XAIMedError
 from engine.files import UnusableFileError, read_limited
 from engine.images.raster import MedicalImage, read_image
 from engine.model_toml import toml_string
 from engine.text import safe_text
+from engine.trust import subject_of
 
 if TYPE_CHECKING:
     from engine.classifier import Classifier
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 IMAGE = "selftest.png"
 
 _MOST_IMAGE = 64_000_000
-_SHARED = 0o666  # as the umask allows: others may look at the same tasks folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def write_selftest(bundle: ModelBundle, image: MedicalImage | None, answer: Diag
         LibraryError: it comes with XAIMed, has no `model.toml`, or could not be written.
         BundleError: it was changed meanwhile.
     """
-    subject = f"{bundle.task}/{bundle.name}"
+    subject = subject_of(bundle)
     folder = bundle.path.parent.parent
     library.refuse_bundled(folder, subject)
     settings = bundle.path / SETTINGS
@@ -110,8 +110,8 @@ def write_selftest(bundle: ModelBundle, image: MedicalImage | None, answer: Diag
         name, data = _image_to_keep(bundle, image)
         after = with_selftest(before, name, tuple(float(p) for p in answer.probabilities), settings)
         if data is not None:
-            replace_file(bundle.path / name, data, mode=_SHARED)
-        replace_file(settings, after, mode=_SHARED)
+            replace_file(bundle.path / name, data, mode=SHARED)
+        replace_file(settings, after, mode=SHARED)
         return read_bundle(bundle.path, task=bundle.task), name
 
 
@@ -133,26 +133,33 @@ def _image_to_keep(bundle: ModelBundle, image: MedicalImage | None) -> tuple[str
 
 
 def with_selftest(toml: bytes, image: str, probabilities: tuple[float, ...], path: Path) -> bytes:
-    """A `model.toml` with another `[selftest]`; everything else, comments included, stays as it is.
+    """A `model.toml` with another `[selftest]`; everything else stays as it is, with the comments above it.
 
     Raises:
         LibraryError: the section cannot be replaced without touching another.
     """
     text = toml.decode("utf-8-sig")
     kept: list[str] = []
+    above: list[str] = []  # comments in the old section: those at its end belong to what follows
     inside = False
     for line in text.splitlines(keepends=True):
         stripped = line.strip()
         if stripped.startswith("["):
             inside = stripped.split("#")[0].strip() == "[selftest]"
+            kept += above
+            above = []
         if not inside:
             kept.append(line)
+        elif stripped.startswith("#"):
+            above.append(line)
+        elif stripped:
+            above = []
     numbers = ", ".join(repr(round(p, 6)) for p in probabilities)
     section = (
         "[selftest]                   # written by xaimed models check --write-selftest\n"
         f"image = {toml_string(image)}\nprobabilities = [{numbers}]\ntolerance = 0.001\n"
     )
-    body = "".join(kept).rstrip("\n")
+    body = "".join([*kept, *above]).rstrip("\n")
     new = f"{body}\n\n{section}" if body else section
     old = tomllib.loads(text)
     old.pop("selftest", None)

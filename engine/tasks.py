@@ -129,17 +129,13 @@ def find_model_folder(folders: Sequence[Path], task: str, model: str | None, *, 
         BundleError: a name will not do, or the folder is a link out of the tasks folder.
     """
     hidden = hidden_names(folders)
-    tasks = dict(_named_tasks(folders, hidden))
-    if task not in tasks:
-        if task in hidden:
-            raise TaskError("the task is hidden", subject=task, remedy="bring it back with xaimed tasks restore")
-        raise _unknown("task", task, tasks, " or ".join(str(folder) for folder in folders))
+    place = _task_folder(folders, task, hidden)
     try:
-        models = {path.name: path for path in _models(tasks[task], hidden)}
+        models = {path.name: path for path in _models(place, hidden)}
     except OSError as error:
         raise TaskError(
             f"the task folder cannot be read: {error.strerror}",
-            subject=tasks[task],
+            subject=place,
             remedy="ask for permission to read it",
         ) from error
     if not models:
@@ -210,10 +206,16 @@ def find_task_folder(folders: Sequence[Path], task: str) -> Path:
     """The folder of a task, which is not read.
 
     Raises:
-        TaskError: no such task; names the ones there are.
+        TaskError: no such task, or it is hidden; names the ones there are.
     """
-    tasks = dict(_named_tasks(folders, hidden_names(folders)))
+    return _task_folder(folders, task, hidden_names(folders))
+
+
+def _task_folder(folders: Sequence[Path], task: str, hidden: Collection[str]) -> Path:
+    tasks = dict(_named_tasks(folders, hidden))
     if task not in tasks:
+        if task in hidden:
+            raise TaskError("the task is hidden", subject=task, remedy="bring it back with xaimed tasks restore")
         raise _unknown("task", task, tasks, " or ".join(str(folder) for folder in folders))
     return tasks[task]
 

@@ -247,6 +247,13 @@ def test_a_selftest_takes_the_place_of_the_old_one_and_leaves_all_else_as_it_is(
     assert "# here" in again
 
 
+def test_comments_above_what_follows_an_old_selftest_are_kept() -> None:
+    toml = '[selftest]\n# its own\nimage = "a"\nprobabilities = [0.0, 1.0]\n\n# of input\n[input]\nchannels = 1\n'
+    made = with_selftest(toml.encode(), "b.png", (0.5, 0.5), Path("model.toml")).decode()
+    assert made.startswith("# of input\n[input]\nchannels = 1\n\n[selftest]")
+    assert "# its own" not in made
+
+
 @pytest.mark.parametrize(
     "toml",
     [

@@ -212,6 +212,8 @@ def test_a_bundled_task_is_hidden_not_harmed_and_comes_back_by_the_same_command(
     assert content(bundled) == before
     status, _, err = xaimed("predict", "x.png", "--task", "Lungs")
     assert (status, "the task is hidden; bring it back with xaimed tasks restore" in err) == (1, True)
+    status, _, err = xaimed("tasks", "describe", "Lungs")
+    assert (status, "the task is hidden; bring it back with xaimed tasks restore" in err) == (1, True)
     assert xaimed("tasks", "restore", "Lungs") == (0, "Restored: Lungs.\n", "")
     assert listed() == ["Lungs: A B"]
 
