@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import ExplanationError, XAIMedError
-from engine.explanation import Settings, explain_method
+from engine.explanation import Settings, explain_method, make_explainer
 from engine.images.compliance import why_not_compliant
 from engine.images.folder import list_images
 from engine.images.raster import read_image
@@ -27,9 +27,6 @@ FEW: Mapping[str, int] = {"rise": 300, "lime": 300}
 
 _FIRST = 100
 """Samples of a run before it, which bears what is settled once: imports, batch size, precision."""
-
-USUAL: Mapping[str, int] = {"rise": 4000, "lime": 1000}
-"""Samples of a whole map, unless the bundle says otherwise."""
 
 _PREDICTIONS = 3
 
@@ -132,11 +129,15 @@ def _try(classifier: Classifier, image: MedicalImage, method: str) -> MethodChec
         made = explain_method(classifier, image, method, Settings(samples=few, seed=0))
     except XAIMedError as error:
         return MethodCheck(method, 0.0, None, failure=error.message)
-    usual = _usual(classifier.bundle, method)
+    usual = _usual_samples(classifier.bundle, method) if few else 0
     whole = made.seconds * usual / made.samples if made.samples and usual else made.seconds
     return MethodCheck(method, made.seconds, whole, made.warnings)
 
 
-def _usual(bundle: ModelBundle, method: str) -> int:
-    declared = {"rise": bundle.explain.rise, "lime": bundle.explain.lime}.get(method, {}).get("samples")
-    return declared if isinstance(declared, int) else USUAL.get(method, 0)
+def _usual_samples(bundle: ModelBundle, method: str) -> int:
+    """How many samples a map of a sampled method takes if nobody says otherwise."""
+    from engine.explainers.lime import Lime
+    from engine.explainers.rise import Rise
+
+    explainer = make_explainer(method, bundle, Settings())
+    return explainer.samples if isinstance(explainer, Rise | Lime) else 0

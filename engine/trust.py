@@ -7,7 +7,6 @@ run here; `engine.network` runs what `approved_content` returns, and nothing els
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -213,8 +212,8 @@ def command_for(bundle: ModelBundle) -> str:
     # In double quotes a shell still acts on these; then it is quoted in the less readable way.
     quoted = shlex.quote(name) if any(character in name for character in '"$`\\!') else f'"{name}"'
     folder = bundle.path.parent.parent
-    known = {os.path.realpath(place) for place in places.task_folders()}
-    chosen = "" if os.path.realpath(folder) in known else f"--tasks {shlex.quote(str(folder))} "
+    known = {places.real_path(place) for place in places.task_folders()}
+    chosen = "" if places.real_path(folder) in known else f"--tasks {shlex.quote(str(folder))} "
     return f"xaimed {chosen}trust {quoted}"
 
 
@@ -245,7 +244,7 @@ def _standing(path: Path, digest: str, files: Mapping[str, FileDigest], approval
 
 def _known_of(real: Path) -> Mapping[str, FileDigest] | None:
     """The files that a bundled model must have, if this is one's folder."""
-    tasks = Path(os.path.realpath(places.bundled_tasks()))
+    tasks = places.real_path(places.bundled_tasks())
     return bundled_files().get(real.relative_to(tasks).as_posix()) if real.is_relative_to(tasks) else None
 
 
