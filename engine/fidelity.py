@@ -46,6 +46,7 @@ class FidelityCurve:
         probabilities: (S + 1,) of the map's class.
         step: pixels at a time; the last step may be smaller.
         hidden: what stands where pixels are hidden.
+        warnings: what had to be changed on the way, such as the device.
     """
 
     kind: Kind
@@ -53,6 +54,7 @@ class FidelityCurve:
     probabilities: NDArray[np.float64]
     step: int
     hidden: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def area(self) -> float:
@@ -87,33 +89,43 @@ def fidelity_curve(
             or the network gave NaN.
         Stopped: stopped before the end.
         NotCompliantError: the image cannot be fed to this model.
+        DeviceError: neither the device's memory nor the machine's suffices.
     """
     signal = stop or NeverStop()
-    with classifier.lock:
+
+    def measure() -> FidelityCurve:
         tensor, target = classifier.tensor(image), classifier.class_index(saliency.target)
         request = Request(classifier, tensor, target, seed=0, progress=progress, stop=signal)
-        height, width = request.size
-        step = width if step is None else step
-        _check(saliency, request.size, step)
-        ranks = torch.from_numpy(_ranks(saliency.values)).to(tensor.device)
-        steps = -(-height * width // step)
+        return _measured(request, saliency, kind, step)
 
-        def draw(start: int, end: int) -> torch.Tensor:
-            taken = torch.arange(start, end, device=tensor.device)[:, None, None, None] * step
-            return ranks >= taken if kind == "deletion" else ranks < taken
+    with classifier.lock:
+        curve = classifier.with_memory(measure)
+        return replace(curve, warnings=(*classifier.moved, *curve.warnings))
 
-        tuning = replace(prepared_tuning(request), precision="fp32")
-        loop = MaskedForward(request, _hidden(kind, tensor), draw, tuning)
-        done = 0
-        for done in loop.run(steps + 1, signal):
-            progress(Progress(kind, done, steps + 1))
-        if done <= steps:
-            raise Stopped(kind)
-        probabilities = loop.outputs(steps + 1)
+
+def _measured(request: Request, saliency: SaliencyMap, kind: Kind, step: int | None) -> FidelityCurve:
+    height, width = request.size
+    step = width if step is None else step
+    _check(saliency, request.size, step)
+    ranks = torch.from_numpy(_ranks(saliency.values)).to(request.tensor.device)
+    steps = -(-height * width // step)
+
+    def draw(start: int, end: int) -> torch.Tensor:
+        taken = torch.arange(start, end, device=ranks.device)[:, None, None, None] * step
+        return ranks >= taken if kind == "deletion" else ranks < taken
+
+    tuning = replace(prepared_tuning(request), precision="fp32")
+    loop = MaskedForward(request, _hidden(kind, request.tensor), draw, tuning)
+    done = 0
+    for done in loop.run(steps + 1, request.stop):
+        request.progress(Progress(kind, done, steps + 1))
+    if done <= steps:
+        raise Stopped(kind)
+    probabilities = loop.outputs(steps + 1)
     shares = np.minimum(np.arange(steps + 1) * step, height * width) / (height * width)
     for array in (shares, probabilities):
         array.setflags(write=False)
-    return FidelityCurve(kind, shares, probabilities, step, _HIDDEN[kind])
+    return FidelityCurve(kind, shares, probabilities, step, _HIDDEN[kind], tuple(loop.warnings))
 
 
 def _check(saliency: SaliencyMap, size: tuple[int, int], step: int) -> None:

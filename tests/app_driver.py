@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fakes import FakeEngine
 
@@ -18,9 +18,9 @@ TO_IMAGES = ("2", "enter", "enter")
 """Keys from Home to the sample images of the first task's first model."""
 
 
-def make_app(engine: FakeEngine | None = None, **options: object) -> XAIMedApp:
+def make_app(engine: FakeEngine | None = None, **options: Any) -> XAIMedApp:
     """The app on a fake engine, its clock standing still."""
-    return XAIMedApp(engine or FakeEngine(), clock=lambda: 0.0, **options)  # type: ignore[arg-type]
+    return XAIMedApp(engine or FakeEngine(), clock=lambda: 0.0, **options)
 
 
 async def until(pilot: Pilot[int], what: Callable[[], object], *, seconds: float = 10.0) -> None:

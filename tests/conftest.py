@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from command_line import OPENED, Run
 from pytest_textual_snapshot import SVGImageExtension
 from snapshot_pin import why_not_update
 
@@ -56,3 +57,16 @@ def _own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@pytest.fixture
+def xaimed(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line, run in this process."""
+    from engine.cli.main import run
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        status = run([str(argument) for argument in arguments], open_app=lambda _: OPENED)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import Run
 from factories import MODEL_CODE, approve, make_model
 from PIL import Image
 
 from engine import places
 from engine.bundle import read_bundle
-from engine.cli.main import run
 from engine.errors import BundleError, LibraryError
 from engine.model_toml import parse_model_toml
 from engine.selftest import with_selftest
 from engine.trust import standing_of
 
-Run = Callable[..., tuple[int, str, str]]
-
 CODE = MODEL_CODE.replace("nn.Conv2d(3, 2, 3)", "nn.Conv2d(3, 2, 3, padding=1)")
-
-
-@pytest.fixture
-def xaimed(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        status = run([str(argument) for argument in arguments], open_app=lambda _: 99)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -8,23 +8,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import Run
 from factories import approve
 
-from engine.cli.main import run
 from engine.places import bundled_tasks
 from engine.progress import Progress, ProgressCallback
 
 DEMO = ["--task", "IHC Stain (demo)"]
 SAMPLES = bundled_tasks() / "IHC Stain (demo)" / "Small CNN" / "samples"
 FEW = ["--samples", "rise=64,lime=100", "--device", "cpu", "--precision", "fp32"]
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -36,16 +34,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def xaimed(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        status = run([str(argument) for argument in arguments], open_app=lambda _: 99)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

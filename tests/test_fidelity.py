@@ -11,10 +11,11 @@ import torch
 from factories import make_image, make_map
 from networks import MeanOfOneChannel, classifier, small_cnn
 
-from engine import fidelity_curve
-from engine.errors import ExplanationError, Stopped
+from engine import fidelity, fidelity_curve
+from engine.errors import DeviceError, ExplanationError, Stopped
 from engine.explainers import perturbation
 from engine.saliency import SaliencyMap
+from engine.tuning import Tuning
 
 SIZE = 24
 
@@ -125,6 +126,32 @@ def test_what_cannot_be_measured_is_refused() -> None:
         fidelity_curve(model, image, replace(good, target="other"), "deletion")
     with pytest.raises(ExplanationError, match="step of 0"):
         fidelity_curve(model, image, good, "deletion", step=0)
+
+
+def test_out_of_memory_is_answered_as_for_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, model = make_image(height=SIZE, width=SIZE), classifier(small_cnn(2))
+    asked = map_of(image.pixels[..., 0], "class 1")
+    expected = fidelity_curve(model, image, asked, "deletion")
+    logits = model.logits
+
+    def small_memory(images: torch.Tensor, *, folded: bool = False) -> torch.Tensor:
+        if len(images) > 5:
+            raise torch.cuda.OutOfMemoryError
+        return logits(images, folded=folded)
+
+    monkeypatch.setattr(model, "logits", small_memory)
+    monkeypatch.setattr(fidelity, "prepared_tuning", lambda _: Tuning(batch=16, precision="fp32"))
+    curve = fidelity_curve(model, image, asked, "deletion")
+    np.testing.assert_allclose(curve.probabilities, expected.probabilities, atol=1e-6)
+    assert any("halved to 4" in sentence for sentence in curve.warnings)
+    assert expected.warnings == ()
+
+    def none(images: torch.Tensor, *, folded: bool = False) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(model, "logits", none)
+    with pytest.raises(DeviceError, match="not enough memory"):
+        fidelity_curve(model, image, asked, "deletion")
 
 
 def test_no_gradient_is_left_behind() -> None:

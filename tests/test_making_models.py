@@ -6,21 +6,18 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from command_line import Run
 from factories import approve, make_model
 from safetensors.torch import load_file
 from torch import nn
 
 from engine.bundle import read_bundle
-from engine.cli.main import run
 from engine.text import safe_text
 from engine.trust import standing_of
-
-Run = Callable[..., tuple[int, str, str]]
 
 FLAT = """
 from torch import nn
@@ -36,16 +33,6 @@ class Net(nn.Module):
         return END(self.head(self.relu(self.conv(x)).flatten(1)))
 """
 """A network that takes one size only."""
-
-
-@pytest.fixture
-def xaimed(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        status = run([str(argument) for argument in arguments], open_app=lambda _: 99)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -6,33 +6,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import Run
 from factories import MODEL_CODE, approve, make_model
 from PIL import Image
 from torch import nn
 
 from engine import intake, library
 from engine.bundle import read_bundle
-from engine.cli.main import run
 from engine.errors import LibraryError
 from engine.tasks import list_tasks
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def xaimed(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        status = run([str(argument) for argument in arguments], open_app=lambda _: 99)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

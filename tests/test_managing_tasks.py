@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import Run
 from factories import make_model
 
 from engine import library, places, trash
-from engine.cli.main import run
 from engine.errors import LibraryError
 from engine.tasks import list_tasks
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def xaimed(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        status = run([str(argument) for argument in arguments], open_app=lambda _: 99)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -7,28 +7,15 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import Run
 from factories import MODEL_CODE, approve, make_model
 
 from engine.bundle import read_bundle
-from engine.cli.main import run
 from engine.places import approvals
 from engine.trust import standing_of
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def xaimed(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        status = run([str(argument) for argument in arguments], open_app=lambda _: 99)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from engine.text import safe_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
     from engine.progress import Progress, ProgressCallback
 
@@ -176,13 +177,13 @@ def following(text: str, names: dict[str, str]) -> Iterator[ProgressCallback]:
         yield no_progress
         return
     with _progress() as bars:
-        started: dict[str, int] = {}
+        started: dict[str, TaskID] = {}
 
         def follow(report: Progress) -> None:
             if report.method not in started:
                 name = f"{safe_text(text)}  {names.get(report.method, report.method)}"
                 started[report.method] = bars.add_task(name, total=report.total)
-            bars.update(started[report.method], completed=report.done)  # type: ignore[arg-type]
+            bars.update(started[report.method], completed=report.done)
 
         yield follow
 

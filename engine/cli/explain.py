@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TaskError, BundleError, DeviceError, ExplanationError, ExportError: nothing can be explained.
     """
-    from engine.cli.console import OutputError, print_failure, print_json, print_line
+    from engine.cli.console import print_failure, print_json, print_line
     from engine.methods import left_out
 
     for line in left_out():
@@ -96,8 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
                 print_failure(model.about(path, error))
                 complete = False
                 continue
-            except OutputError:
-                raise
             # A fault of the program on one image is reported as such and does not keep the others from being done.
             except Exception as error:
                 print_failure(f"{path}: a fault in the program: {type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ from engine.errors import LibraryError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from engine.tasks import ModelEntry
     from engine.trash import Removed
@@ -27,45 +27,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
     verbs = parser.add_subparsers(metavar="VERB", title="verbs")
-    adding = verbs.add_parser("add", help="make a task", description="Make a task, without models.", allow_abbrev=False)
+
+    def verb(
+        name: str, text: str, description: str, act: Callable[[argparse.Namespace], int]
+    ) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=description, allow_abbrev=False)
+        made.set_defaults(run=act)
+        return made
+
+    adding = verb("add", "make a task", "Make a task, without models.", _add)
     adding.add_argument("name", metavar="NAME", help="its name, which people see")
     adding.add_argument("--description", required=True, metavar="FILE|TEXT", help="what is decided in this task")
-    adding.set_defaults(run=_add)
-    describing = verbs.add_parser(
+    describing = verb(
         "describe",
-        help="print or replace a task's description",
-        description="Print the description of a task, or replace it.",
-        allow_abbrev=False,
+        "print or replace a task's description",
+        "Print the description of a task, or replace it.",
+        _describe,
     )
     describing.add_argument("name", metavar="NAME", help="the task")
     describing.add_argument("--description", metavar="FILE|TEXT", help="the new description")
-    describing.set_defaults(run=_describe)
-    removing = verbs.add_parser(
+    removing = verb(
         "remove",
-        help="move a task and its models into the trash",
-        description="Move a task and its models into the trash, from which it can be restored.",
-        allow_abbrev=False,
+        "move a task and its models into the trash",
+        "Move a task and its models into the trash, from which it can be restored.",
+        _remove,
     )
     removing.add_argument("name", metavar="NAME", help="the task")
-    removing.set_defaults(run=_remove)
-    restoring = verbs.add_parser(
+    restoring = verb(
         "restore",
-        help="bring back a task from the trash, or list what can be restored",
-        description="Bring back the task of that name that was removed last. Without a name, list what there is.",
-        allow_abbrev=False,
+        "bring back a task from the trash, or list what can be restored",
+        "Bring back the task of that name that was removed last. Without a name, list what there is.",
+        _restore,
     )
     restoring.add_argument("name", nargs="?", metavar="NAME", help="the task")
     restoring.add_argument("--json", action="store_true", help="without a name: print JSON")
-    restoring.set_defaults(run=_restore)
-    purging = verbs.add_parser(
+    purging = verb(
         "purge",
-        help="delete for good what lies in the trash",
-        description="Delete for good what lies in the trash. What is hidden stays hidden.",
-        allow_abbrev=False,
+        "delete for good what lies in the trash",
+        "Delete for good what lies in the trash. What is hidden stays hidden.",
+        _purge,
     )
     purging.add_argument("name", nargs="?", metavar="NAME", help="only this task and models removed from it")
     purging.add_argument("--yes", action="store_true", help="do not ask")
-    purging.set_defaults(run=_purge)
 
 
 def run(arguments: argparse.Namespace) -> int:

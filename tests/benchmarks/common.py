@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from engine.classifier import Classifier
+    from engine.classifier import Classifier, Precision
+    from engine.explainers.base import Request
     from engine.images.raster import MedicalImage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +68,7 @@ def load() -> list[float]:
     return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else []
 
 
-def make_classifier(name: str, precision: str = "fp32") -> Classifier:
+def make_classifier(name: str, precision: Precision = "fp32") -> Classifier:
     """One of `NETWORKS`: the bundled one, or a torchvision one with seeded random weights at 224x224."""
     from engine.classifier import Classifier
 
@@ -75,11 +76,11 @@ def make_classifier(name: str, precision: str = "fp32") -> Classifier:
         from engine.bundle import read_bundle
 
         bundle = read_bundle(ROOT / "tasks" / "HIS Breast Cancer" / "Paper CNN")
-        return Classifier.load(bundle, device="cpu", precision=precision)  # type: ignore[arg-type]
+        return Classifier.load(bundle, device="cpu", precision=precision)
     return wrap(name, resnet(name), precision=precision)
 
 
-def wrap(name: str, network: nn.Module, *, precision: str = "fp32", size: int = 224) -> Classifier:
+def wrap(name: str, network: nn.Module, *, precision: Precision = "fp32", size: int = 224) -> Classifier:
     """A classifier around a network that no model folder stands behind."""
     from engine.bundle import ExplainSpec, InputSpec, ModelBundle, OutputSpec
     from engine.classifier import Classifier
@@ -101,7 +102,7 @@ def wrap(name: str, network: nn.Module, *, precision: str = "fp32", size: int = 
         notes=MappingProxyType({}),
         digest=hashlib.sha256(name.encode()).hexdigest(),
     )
-    return Classifier(bundle, network, device="cpu", precision=precision)  # type: ignore[arg-type]
+    return Classifier(bundle, network, device="cpu", precision=precision)
 
 
 def resnet(name: str) -> nn.Module:
@@ -131,6 +132,15 @@ def as_image(pixels: Any, name: str) -> MedicalImage:
     array.setflags(write=False)
     digest = hashlib.sha256(array.tobytes()).hexdigest()
     return MedicalImage(pixels=array, bit_depth=8, colour="rgb", path=Path(name), sha256=digest)
+
+
+def make_request(classifier: Classifier) -> Request:
+    """A request for the predicted class of a piece of tissue."""
+    from engine.explainers.base import Request
+
+    image = make_image(classifier.bundle.input.size[0])
+    target = classifier.class_index(classifier.diagnose(image).predicted)
+    return Request(classifier=classifier, tensor=classifier.tensor(image), target=target, seed=1)
 
 
 def patches(count: int, folder: Path | None, side: int) -> tuple[list[MedicalImage], str]:

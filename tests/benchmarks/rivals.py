@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 from collections.abc import Iterable, Iterator
@@ -14,10 +15,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from tests.benchmarks.common import make_image, make_request
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from engine.classifier import Classifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,22 @@ class Plain:
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """(B, K) probabilities of normalised images."""
         return self.probabilities(self.network(images))
+
+
+def make_plain(classifier: Classifier) -> Plain:
+    """The classifier's network without the engine."""
+    request, spec = make_request(classifier), classifier.bundle.input
+
+    def probabilities(outputs: torch.Tensor) -> torch.Tensor:
+        if classifier.one_logit:  # the bundled network ends in its own sigmoid
+            return torch.cat([1.0 - outputs, outputs], dim=1)
+        return torch.softmax(outputs, dim=1)
+
+    network = copy.deepcopy(classifier.network).to(memory_format=torch.contiguous_format)
+    picture = make_image(spec.size[0]).pixels.astype("float64") / 255.0
+    tensor = request.tensor.contiguous(memory_format=torch.contiguous_format)
+    target = 0 if classifier.one_logit else request.target
+    return Plain(network, probabilities, tensor, picture, spec.mean, spec.std, target)
 
 
 def rise_masks(count: int, size: tuple[int, int], grid: int = 7, p: float = 0.5) -> torch.Tensor:

@@ -9,20 +9,14 @@ medians are shown. Bare passes are timed before and after each method in chunks 
 from __future__ import annotations
 
 import argparse
-import copy
 import importlib.util
 import json
-import os
 import re
-import resource
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -32,24 +26,22 @@ if __package__ in (None, ""):
 
 from tests.benchmarks.common import (
     NETWORKS,
-    RESNETS,
     load,
     machine,
     make_classifier,
-    make_image,
+    make_request,
     say,
     settle_environment,
     table,
-    wrap,
     write_json,
 )
+from tests.benchmarks.footprint import measure_memory, measure_stop
 
 if TYPE_CHECKING:
     import torch
 
     from engine.classifier import Classifier
     from engine.explainers.base import Request
-    from tests.benchmarks.rivals import Plain
     from tests.benchmarks.timing import Bare, Record
 
 Case = tuple[str, Callable[[], None]]
@@ -167,6 +159,7 @@ class Contest:
             captum_gradcam,
             captum_lime,
             lime_as_it_comes,
+            make_plain,
             quickshift_count,
             rise_masks,
             rise_of_the_paper,
@@ -274,145 +267,6 @@ def afresh(classifier: Classifier, method: Any, request: Request) -> None:
         raise RuntimeError(f"{method.key} made {passed} passes for {found.samples} samples: it reused earlier ones")
 
 
-def make_request(classifier: Classifier) -> Request:
-    """A request for the predicted class of a piece of tissue."""
-    from engine.explainers.base import Request
-
-    image = make_image(classifier.bundle.input.size[0])
-    target = classifier.class_index(classifier.diagnose(image).predicted)
-    return Request(classifier=classifier, tensor=classifier.tensor(image), target=target, seed=1)
-
-
-def make_plain(classifier: Classifier) -> Plain:
-    """The classifier's network without the engine."""
-    import torch
-
-    from tests.benchmarks.rivals import Plain
-
-    request, spec = make_request(classifier), classifier.bundle.input
-
-    def probabilities(outputs: torch.Tensor) -> torch.Tensor:
-        if classifier.one_logit:  # the bundled network ends in its own sigmoid
-            return torch.cat([1.0 - outputs, outputs], dim=1)
-        return torch.softmax(outputs, dim=1)
-
-    network = copy.deepcopy(classifier.network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    picture = make_image(spec.size[0]).pixels.astype("float64") / 255.0
-    tensor = request.tensor.contiguous(memory_format=torch.contiguous_format)
-    target = 0 if classifier.one_logit else request.target
-    return Plain(network, probabilities, tensor, picture, spec.mean, spec.std, target)
-
-
-def sketch() -> torch.nn.Module:
-    """A network of next to no work at 224x224: what RISE itself needs stands out, and 16,000 masks take seconds."""
-    import torch
-    from torch import nn
-
-    torch.manual_seed(0)
-    layers = (nn.Conv2d(3, 4, 16, stride=16), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
-    return nn.Sequential(*layers).eval()
-
-
-def memory_case(who: str, name: str, masks: int) -> None:
-    """In a process of its own: run one RISE and print the peak of the resident memory in KiB."""
-    classifier = wrap("sketch", sketch()) if name == "sketch" else make_classifier(name, "auto")
-    if who == "ours":
-        from engine.explainers.rise import Rise
-
-        Rise(samples=masks).explain(make_request(classifier))
-    else:
-        from tests.benchmarks.rivals import rise_masks, rise_of_the_paper
-
-        rise_of_the_paper(make_plain(classifier), rise_masks(masks, classifier.bundle.input.size))
-    say(str(peak_kib()))
-
-
-def peak_kib() -> int:
-    """Peak resident memory of this process in KiB.
-
-    Not `ru_maxrss` on Linux: it survives exec, so a child of a large process starts with its parent's peak.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // 1024 if sys.platform == "darwin" else peak
-
-
-def measure_memory(effort: Effort, networks: Iterable[str], repeats: int = 5) -> list[dict[str, Any]]:
-    """Peak memory of RISE, each case in its own process."""
-    rows = []
-    for name in networks:
-        _peak("ours", name, 100)  # calibrates, which has a peak of its own
-        for who, counts in (("ours", (1000, effort.many)), ("paper", (1000, 4000))):
-            if who == "paper" and name in RESNETS:
-                continue  # as at `sketch`, only slower
-            # What the allocator keeps differs from process to process by some 5 %: medians of five.
-            runs = {count: [_peak(who, name, count) for _ in range(repeats)] for count in counts}
-            peaks = {count: median(kib) for count, kib in runs.items()}
-            low, high = peaks.values()
-            rows.append({"who": who, "network": name, "peak_kib": peaks, "runs": runs, "growth": high / low - 1.0})
-            say(f"memory: {who} {name} {runs}")
-    return rows
-
-
-def _peak(who: str, name: str, masks: int) -> int:
-    command = [sys.executable, "-m", "tests.benchmarks.speed", "--memory-case", who, name, str(masks)]
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, env=dict(os.environ))
-    return int(done.stdout.splitlines()[-1])
-
-
-def measure_stop(rounds: int) -> list[dict[str, Any]]:
-    """Seconds from asking RISE and LIME on ResNet-50 to stop until they return, beside one forward pass."""
-    from engine.explainers.lime import Lime
-    from engine.explainers.rise import Rise
-
-    rows = []
-    for precision in ("fp32", "auto"):
-        classifier = make_classifier("resnet50", precision)
-        for method in (Rise(samples=100_000), Lime(samples=20_000)):
-            waits, passes, batch = [], [], 0
-            for number in range(rounds):
-                wait, longest, batch = _stop_once(classifier, method, number / rounds)
-                waits.append(wait)
-                passes.append(longest)
-            rows.append(
-                {
-                    "method": method.key,
-                    "precision": precision,
-                    "batch": batch,
-                    "stop_seconds": waits,
-                    "pass_seconds": passes,
-                }
-            )
-    return rows
-
-
-def _stop_once(classifier: Classifier, method: Any, share: float) -> tuple[float, float, int]:
-    """Stop after 128 samples and `share` of a pass; seconds until it returned, median seconds a batch, batch."""
-    stop, under_way, moments, results = threading.Event(), threading.Event(), [], []
-
-    def progress(report: Any) -> None:
-        moments.append(time.perf_counter())
-        if report.done >= 128 and len(moments) > 4:
-            under_way.set()
-
-    request = replace(make_request(classifier), stop=stop, progress=progress)
-    thread = threading.Thread(target=lambda: results.append(method.explain(request)))
-    thread.start()
-    under_way.wait()
-    each = median(later - earlier for earlier, later in pairwise(moments))
-    time.sleep(share * each)
-    asked = time.perf_counter()
-    stop.set()
-    thread.join()
-    waited = time.perf_counter() - asked
-    if not results or not results[0].stopped:
-        raise RuntimeError(f"{method.key} did not return a stopped map")
-    return waited, each, int(results[0].parameters["batch"])
-
-
 def verdict(results: dict[str, Any]) -> list[str]:
     """Every target, met or not, and every place where we lose."""
     lines = []
@@ -454,13 +308,8 @@ def main() -> None:
     parser.add_argument("--cases", default="", metavar="REGEX", help="of the networks' cases, only these")
     parser.add_argument("--rounds", type=int, help="how often everything is run in turn (default 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there; - for standard output")
-    parser.add_argument("--memory-case", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     settle_environment()
-    if arguments.memory_case:
-        who, name, masks = arguments.memory_case
-        memory_case(who, name, int(masks))
-        return
     effort = QUICK if arguments.quick else FULL
     if arguments.rounds:
         effort = replace(effort, rounds=arguments.rounds)
@@ -480,7 +329,7 @@ def main() -> None:
             }
     if "memory" in arguments.only:
         results["memory"] = measure_memory(
-            effort, ("idc", "sketch") if arguments.quick else ("idc", "sketch", "resnet18")
+            effort.many, ("idc", "sketch") if arguments.quick else ("idc", "sketch", "resnet18")
         )
         rows = [
             (
