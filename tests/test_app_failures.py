@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import logging
 import re
 from pathlib import Path
@@ -21,6 +22,7 @@ from engine.errors import (
     TaskError,
     XAIMedError,
 )
+from xaimed_tui import jobs
 from xaimed_tui.facade import log_file
 from xaimed_tui.failure import failure_of
 from xaimed_tui.screens.failure import LOG_SHOWN, FailureScreen, LogScreen, end_of_log
@@ -64,6 +66,12 @@ def clipboard(app) -> list[str]:
     copied: list[str] = []
     app.copy_to_clipboard = copied.append
     return copied
+
+
+@pytest.mark.parametrize("job", sorted(set(re.findall(r'_guarded\(\s*"(\w+)"', inspect.getsource(jobs)))))
+def test_a_fault_in_any_job_is_told_in_a_sentence_that_says_what_was_being_done(job: str) -> None:
+    assert " while " in failure_of(job, RuntimeError("x")).why
+    assert f"while {job}." not in failure_of(job, RuntimeError("x")).why
 
 
 async def test_a_failure_is_copied_leads_to_the_log_and_is_left_again() -> None:

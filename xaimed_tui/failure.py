@@ -23,6 +23,8 @@ DOING = {
     "tasks": "reading the tasks",
     "change": "changing the task library",
     "removed": "looking into the trash",
+    "review": "reading a model's code",
+    "approval": "keeping an approval",
     "model": "loading the network",
     "picture": "reading a model's picture",
     "folder": "reading the folder",
@@ -87,12 +89,17 @@ def failure_of(doing: str, error: BaseException) -> Failure:
     if isinstance(error, XAIMedError):
         why = safe_text(f"{error.subject}: {error.cause}" if error.subject else error.cause, limit=2000)
         return Failure(title or "Not done", _sentence(why), _sentence(safe_text(error.remedy or "")), more, log_file())
-    line = safe_text(f"{type(error).__name__}: {error}", limit=2000)
+    line = fault_line(error, 2000)
     if title:
         return Failure(title, line, "", more, log_file())
     why = f"XAIMed met a fault of its own while {DOING.get(doing, doing)}.\n\n{line}"
     more = "The details are in the log. Nothing else is lost; you can go on."
     return Failure("A fault in the program", why, "", more, log_file())
+
+
+def fault_line(error: BaseException, limit: int = 300) -> str:
+    """What was raised, in one safe line."""
+    return safe_text(f"{type(error).__name__}: {error}", limit=limit)
 
 
 def _sentence(clause: str) -> str:

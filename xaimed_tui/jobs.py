@@ -1,4 +1,4 @@
-"""The only place that starts background work and calls the engine.
+"""The only place that starts background work; what calls the engine is started here.
 
 Work runs in lanes: one thread each, jobs in order. Threads never touch widgets; they post the messages of
 `messages.py` to the widget that asked. Every job has a `Ticket`: starting a new job of the same kind withdraws the old
@@ -12,39 +12,33 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from engine.errors import Stopped, XAIMedError
+from engine.errors import XAIMedError
 from engine.text import safe_text
 from xaimed_tui import messages
+from xaimed_tui.explaining import Explaining, Subject
 from xaimed_tui.facade import Engine, Model
-from xaimed_tui.failure import DOING, Failure, failure_of
+from xaimed_tui.failure import DOING, failure_of, fault_line
+from xaimed_tui.lanes import Lane, Ticket
 
 if TYPE_CHECKING:
     from textual.app import App
-    from textual.message import Message
     from textual.widget import Widget
 
     from engine.bundle import ModelBundle
     from engine.diagnosis import Diagnosis
-    from engine.explanation import Explanation, Settings
+    from engine.explanation import Explanation
     from engine.images.raster import MedicalImage
     from engine.images.watching import FolderChange
-    from engine.progress import Progress
     from engine.saliency import SaliencyMap
     from xaimed_tui.changes import Change
     from xaimed_tui.memory import Memory
 
 log = logging.getLogger("xaimed.jobs")
-
-PROGRESS_EVERY = 1 / 5
-"""Seconds between two progress messages of a method."""
-
-PREVIEW_EVERY = 1 / 4
-"""Seconds between two intermediate maps of a method."""
 
 COMPLIANCE_EVERY = 1 / 10
 """Seconds between two messages about the compliance of files."""
@@ -56,74 +50,6 @@ _LANES = ("library", "tasks", "model", "picture", "folder", "compliance", "image
 
 _ORDER = {"gradcam": 0, "gradcam++": 1, "lime": 2, "rise": 3}
 """The quick methods first: a person who waits gets something to look at."""
-
-
-@dataclass(eq=False)
-class Ticket:
-    """The right of a job to go on and to be heard."""
-
-    run: int
-    withdrawn: threading.Event = field(default_factory=threading.Event)
-
-
-@dataclass(eq=False)
-class Subject:
-    """One image with the network's answer: what the methods explain.
-
-    Its maps are written by the explaining thread only.
-    """
-
-    ticket: Ticket
-    model: Model
-    image: MedicalImage
-    diagnosis: Diagnosis
-    settings: Settings
-    maps: dict[str, SaliencyMap] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    stops: dict[str, threading.Event] = field(default_factory=dict)
-
-
-class Lane:
-    """One background thread that works off jobs one after another, those of lower rank first."""
-
-    def __init__(self, app: App[int], name: str) -> None:
-        self._app = app
-        self._name = name
-        self._lock = threading.Lock()
-        self._waiting: list[tuple[int, int, Callable[[], None]]] = []
-        self._numbers = itertools.count()
-        self._working = False
-
-    def put(self, job: Callable[[], None], *, rank: int = 0, alone: bool = False) -> None:
-        """Add a job; `alone` drops those that wait and have not begun."""
-        with self._lock:
-            if alone:
-                self._waiting.clear()
-            self._waiting.append((rank, next(self._numbers), job))
-            if self._working:
-                return
-            self._working = True
-        self._app.run_worker(self._work, name=self._name, group=self._name, thread=True, exit_on_error=False)
-
-    @property
-    def working(self) -> bool:
-        """Whether there is anything left to do."""
-        with self._lock:
-            return self._working
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    self._working = False
-                    return
-                first = min(self._waiting, key=lambda entry: entry[:2])
-                self._waiting.remove(first)
-            try:
-                first[2]()
-            except BaseException:
-                # `_guarded` reports what jobs raise; this keeps the lane alive if the report itself failed.
-                log.exception("the lane %s lost a job", self._name)
 
 
 class Jobs:
@@ -177,17 +103,12 @@ class Jobs:
         except XAIMedError as error:
             log.warning("%s: %s", DOING.get(what, what), error)
             failure = failure_of(what, error)
-            self._post(target, ticket, messages.JobFailed(what, ticket.run, error.message, failure))
+            ticket.post(target, messages.JobFailed(what, ticket.run, error.message, failure))
         except Exception as error:
             log.exception("job %s failed", what)
             failure = failure_of(what, error)
-            self._post(target, ticket, messages.JobFailed(what, ticket.run, _fault_line(error), failure))
+            ticket.post(target, messages.JobFailed(what, ticket.run, fault_line(error), failure))
             self._app.post_message(messages.FaultFound(failure))
-
-    @staticmethod
-    def _post(target: Widget | App[int], ticket: Ticket, message: Message) -> None:
-        if not ticket.withdrawn.is_set():
-            target.post_message(message)
 
     # The library, tasks and models
 
@@ -197,7 +118,7 @@ class Jobs:
 
         def work() -> None:
             self._engine.warm_up()
-            self._post(target, ticket, messages.LibraryLoaded())
+            ticket.post(target, messages.LibraryLoaded())
             if not ticket.withdrawn.is_set():
                 self._engine.warm_methods()
 
@@ -208,7 +129,7 @@ class Jobs:
         ticket = self._ticket("tasks")
 
         def work() -> None:
-            self._post(target, ticket, messages.TasksListed(self._engine.list_tasks()))
+            ticket.post(target, messages.TasksListed(self._engine.list_tasks()))
 
         self._lanes["tasks"].put(lambda: self._guarded("tasks", ticket, target, work))
 
@@ -218,7 +139,7 @@ class Jobs:
 
         def work() -> None:
             said = safe_text(self._engine.change_library(change), limit=600)
-            self._post(target, ticket, messages.LibraryChanged(change.task, change.model, said))
+            ticket.post(target, messages.LibraryChanged(change.task, change.model, said))
 
         self._lanes["tasks"].put(lambda: self._guarded("change", ticket, target, work))
 
@@ -227,7 +148,7 @@ class Jobs:
         ticket = self._ticket("removed")
 
         def work() -> None:
-            self._post(target, ticket, messages.RemovedListed(tuple(self._engine.removed())))
+            ticket.post(target, messages.RemovedListed(tuple(self._engine.removed())))
 
         self._lanes["tasks"].put(lambda: self._guarded("removed", ticket, target, work))
 
@@ -236,7 +157,7 @@ class Jobs:
         ticket = self._ticket("review")
 
         def work() -> None:
-            self._post(target, ticket, messages.ModelReviewed(ticket.run, self._engine.review(path, task)))
+            ticket.post(target, messages.ModelReviewed(ticket.run, self._engine.review(path, task)))
 
         self._lanes["tasks"].put(lambda: self._guarded("review", ticket, target, work))
         return ticket.run
@@ -247,7 +168,7 @@ class Jobs:
 
         def work() -> None:
             self._engine.approve(bundle)
-            self._post(target, ticket, messages.ModelApproved(bundle))
+            ticket.post(target, messages.ModelApproved(bundle))
 
         self._lanes["tasks"].put(lambda: self._guarded("approval", ticket, target, work))
 
@@ -258,7 +179,7 @@ class Jobs:
 
         def work() -> None:
             model = self._engine.load(bundle)
-            self._post(target, ticket, messages.ModelLoaded(ticket.run, bundle, model))
+            ticket.post(target, messages.ModelLoaded(ticket.run, bundle, model))
 
         self._lanes["model"].put(lambda: self._guarded("model", ticket, target, work), alone=True)
         return ticket.run
@@ -269,7 +190,7 @@ class Jobs:
 
         def work() -> None:
             image = self._engine.read_small(path)
-            self._post(target, ticket, messages.PictureRead(path, self._engine.view(image, None)))
+            ticket.post(target, messages.PictureRead(path, self._engine.view(image, None)))
 
         self._lanes["picture"].put(lambda: self._guarded("picture", ticket, target, work), alone=True)
 
@@ -299,8 +220,8 @@ class Jobs:
             if ticket.withdrawn.is_set():
                 return
             if growing:
-                self._post(target, ticket, messages.FolderListed(ticket.run, folder, found, whole=False))
-        self._post(target, ticket, messages.FolderListed(ticket.run, folder, found, whole=True))
+                ticket.post(target, messages.FolderListed(ticket.run, folder, found, whole=False))
+        ticket.post(target, messages.FolderListed(ticket.run, folder, found, whole=True))
 
     def judge(self, target: Widget, folder: Path, names: Sequence[str], bundle: ModelBundle) -> int:
         """Find out which images of a folder can be fed to a network."""
@@ -314,9 +235,9 @@ class Jobs:
                     return
                 found[name] = self._engine.why_not_compliant(folder / name, bundle)
                 if time.monotonic() - posted > COMPLIANCE_EVERY:
-                    self._post(target, ticket, messages.ComplianceFound(ticket.run, found))
+                    ticket.post(target, messages.ComplianceFound(ticket.run, found))
                     found, posted = {}, time.monotonic()
-            self._post(target, ticket, messages.ComplianceFound(ticket.run, found))
+            ticket.post(target, messages.ComplianceFound(ticket.run, found))
 
         self._lanes["compliance"].put(lambda: self._guarded("folder", ticket, target, work), alone=True)
         return ticket.run
@@ -332,10 +253,10 @@ class Jobs:
             image = self._engine.read(path)
             if image.sha256 == known:
                 return
-            self._post(target, ticket, messages.ImageRead(ticket.run, image, self._engine.view(image, bundle)))
+            ticket.post(target, messages.ImageRead(ticket.run, image, self._engine.view(image, bundle)))
             if model is not None and not ticket.withdrawn.is_set():
                 diagnosis = self._engine.diagnose(model, image)
-                self._post(target, ticket, messages.DiagnosisMade(ticket.run, diagnosis))
+                ticket.post(target, messages.DiagnosisMade(ticket.run, diagnosis))
 
         self._lanes["image"].put(lambda: self._guarded("image", ticket, target, work), alone=True)
         return ticket.run
@@ -364,7 +285,7 @@ class Jobs:
             if method in subject.stops:
                 continue
             subject.stops[method] = stop = threading.Event()
-            job = _Explaining(self, target, subject, method, stop)
+            job = Explaining(self._engine, self._app, target, subject, method, stop)
             self._lanes["explain"].put(
                 lambda job=job: self._guarded("method", job.subject.ticket, job.target, job.run),  # type: ignore[misc]
                 rank=_ORDER.get(method, len(_ORDER)),
@@ -383,7 +304,7 @@ class Jobs:
         ticket = Ticket(next(self._runs))  # never withdrawn: what a person asked to keep is kept
 
         def work() -> None:
-            self._post(target, ticket, messages.ExplanationSaved(self._engine.save(explanation, folder)))
+            ticket.post(target, messages.ExplanationSaved(self._engine.save(explanation, folder)))
 
         self._lanes["save"].put(lambda: self._guarded("save", ticket, target, work))
 
@@ -413,9 +334,9 @@ class _Watching:
         try:
             for change in self.changes:
                 if not change.there:
-                    self._post(messages.FolderGone(self.ticket.run, self.folder))
+                    self.ticket.post(self.target, messages.FolderGone(self.ticket.run, self.folder))
                 if change.modified:
-                    self._post(messages.FilesModified(self.ticket.run, change.modified))
+                    self.ticket.post(self.target, messages.FilesModified(self.ticket.run, change.modified))
                 if change.listing:
                     self._list_again()
         except Exception as error:
@@ -429,79 +350,3 @@ class _Watching:
         except XAIMedError as error:  # it went meanwhile, which the watching will say
             log.warning("%s", error)
         self.ticket.withdrawn.wait(max(RELIST_AFTER, 4 * (time.monotonic() - begun)))
-
-    def _post(self, message: Message) -> None:
-        Jobs._post(self.target, self.ticket, message)
-
-
-@dataclass(eq=False)
-class _Explaining:
-    """One method at work on one subject, in the explaining thread."""
-
-    jobs: Jobs
-    target: Widget
-    subject: Subject
-    method: str
-    stop: threading.Event
-    progress_at: float = 0.0
-    preview_at: float = 0.0
-
-    def run(self) -> None:
-        """Make the map and report how it ended."""
-        subject = self.subject
-        try:
-            ending = self._make()
-        except Stopped:
-            ending = messages.MethodStopped(subject.ticket.run, self.method)
-        except XAIMedError as error:
-            log.warning("%s: %s", self.method, error)
-            ending = self._failed(error.message, failure_of("method", error))
-        except Exception as error:
-            log.exception("method %s failed", self.method)
-            failure = failure_of("method", error)
-            ending = self._failed(_fault_line(error), failure)
-            self.jobs._app.post_message(messages.FaultFound(failure))
-        # Before the message: whoever reads it may start the method again at once.
-        subject.stops.pop(self.method, None)
-        self._post(ending)
-
-    def _make(self) -> messages.OfMethod:
-        subject, method = self.subject, self.method
-        if self.stop.is_set():
-            raise Stopped
-        self._post(messages.MethodStarted(subject.ticket.run, method))
-        made = self.jobs._engine.explain_method(
-            subject.model, subject.image, method, subject.settings, self._progress, self.stop
-        )
-        subject.maps[method] = made
-        subject.failures.pop(method, None)
-        return messages.MapFinished(subject.ticket.run, method, self._assemble())
-
-    def _assemble(self) -> Explanation:
-        subject = self.subject
-        settings = replace(subject.settings, methods=tuple(subject.maps))
-        return self.jobs._engine.assemble(
-            subject.model, subject.image, subject.diagnosis, subject.maps, subject.failures, settings
-        )
-
-    def _failed(self, reason: str, failure: Failure) -> messages.OfMethod:
-        self.subject.failures[self.method] = reason
-        self.subject.maps.pop(self.method, None)
-        return messages.MethodFailed(self.subject.ticket.run, self.method, reason, failure)
-
-    def _progress(self, progress: Progress) -> None:
-        now, run = time.monotonic(), self.subject.ticket.run
-        if progress.preview is not None and now - self.preview_at >= PREVIEW_EVERY:
-            self.preview_at = now
-            statistics = self.jobs._engine.statistics(progress.preview)
-            self._post(messages.MapSharpened(run, self.method, progress.preview, statistics))
-        if now - self.progress_at >= PROGRESS_EVERY or progress.done >= progress.total:
-            self.progress_at = now
-            self._post(messages.MethodAdvanced(run, self.method, progress.done, progress.total))
-
-    def _post(self, message: Message) -> None:
-        Jobs._post(self.target, self.subject.ticket, message)
-
-
-def _fault_line(error: BaseException) -> str:
-    return safe_text(f"{type(error).__name__}: {error}", limit=300)

@@ -220,7 +220,7 @@ class ExplanationSaved(Message):
 class JobFailed(Message):
     """A job ended in a failure that a person can understand and act on.
 
-    `what` is the job (`library`, `tasks`, `model`, `folder`, `image`, `save`); `reason` is one safe line.
+    `what` is the job, a key of `xaimed_tui.failure.DOING`; `reason` is one safe line.
     """
 
     what: str

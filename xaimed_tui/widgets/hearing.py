@@ -10,7 +10,8 @@ from xaimed_tui.method_run import MethodRun
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
-    from xaimed_tui.jobs import Jobs, Subject
+    from xaimed_tui.explaining import Subject
+    from xaimed_tui.jobs import Jobs
 
 
 class HearsMethods:

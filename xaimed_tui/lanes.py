@@ -1,0 +1,73 @@
+"""Background work in order: lanes, which are one thread each, and tickets, the right of a job to be heard."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.message import Message
+    from textual.widget import Widget
+
+log = logging.getLogger("xaimed.jobs")
+
+
+@dataclass(eq=False)
+class Ticket:
+    """The right of a job to go on and to be heard."""
+
+    run: int
+    withdrawn: threading.Event = field(default_factory=threading.Event)
+
+    def post(self, target: Widget | App[int], message: Message) -> None:
+        """Send a message to the one that asked, unless nobody waits for it any more."""
+        if not self.withdrawn.is_set():
+            target.post_message(message)
+
+
+class Lane:
+    """One background thread that works off jobs one after another, those of lower rank first."""
+
+    def __init__(self, app: App[int], name: str) -> None:
+        self._app = app
+        self._name = name
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[int, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._working = False
+
+    def put(self, job: Callable[[], None], *, rank: int = 0, alone: bool = False) -> None:
+        """Add a job; `alone` drops those that wait and have not begun."""
+        with self._lock:
+            if alone:
+                self._waiting.clear()
+            self._waiting.append((rank, next(self._numbers), job))
+            if self._working:
+                return
+            self._working = True
+        self._app.run_worker(self._work, name=self._name, group=self._name, thread=True, exit_on_error=False)
+
+    @property
+    def working(self) -> bool:
+        """Whether there is anything left to do."""
+        with self._lock:
+            return self._working
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._working = False
+                    return
+                first = min(self._waiting, key=lambda entry: entry[:2])
+                self._waiting.remove(first)
+            try:
+                first[2]()
+            except BaseException:
+                # `_guarded` reports what jobs raise; this keeps the lane alive if the report itself failed.
+                log.exception("the lane %s lost a job", self._name)
