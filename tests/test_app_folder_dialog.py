@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from app_driver import make_app, press, settled, until
 from fakes import FakeEngine
 
-from xaimed_tui.folders import matching_folders
+from xaimed_tui.folders import completed, matching_folders
 from xaimed_tui.memory import Memory, Remembered
+from xaimed_tui.screens.folder import FolderSuggester
 
 BIG = (120, 40)
 
@@ -42,6 +44,27 @@ def test_folders_of_late_are_found_by_any_part_of_their_path_while_they_are_ther
 def test_paths_that_are_none_match_nothing(tree: Path) -> None:
     for typed in ("~nobody-of-this-name/x", "a\0b", "/" + "x" * 5000, "//"):
         assert isinstance(matching_folders(typed, (), tree), list)
+
+
+def test_a_path_is_completed_to_the_first_folder_that_begins_so(tree: Path) -> None:
+    (tree / "data" / "scans-\x1b[31m").mkdir()
+    assert completed(f"{tree}/data/sc") == f"{tree}/data/scans-june/"
+    assert completed(f"{tree}/data/.h") == f"{tree}/data/.hidden/"
+    assert completed(f"{tree}/") == f"{tree}/data/"
+    for typed in (f"{tree}/data/may", f"{tree}/nothing/x", "~nobody-of-this-name/x", "a\0b/c"):
+        assert completed(typed) is None
+
+
+async def test_folders_are_not_read_in_the_thread_that_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def completed(typed: str) -> str:
+        threads.append(threading.current_thread())
+        return f"{typed}-completed/"
+
+    monkeypatch.setattr("xaimed_tui.screens.folder.completed", completed)
+    assert await FolderSuggester().get_suggestion("/data") == "/data-completed/"
+    assert threads != [threading.current_thread()]
 
 
 async def test_a_folder_of_late_is_chosen_with_two_keys(tree: Path) -> None:

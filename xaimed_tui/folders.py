@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from engine.text import safe_text
 from xaimed_tui.fuzzy import fuzzy
 
 MOST = 40
@@ -45,20 +46,43 @@ def matching_folders(typed: str, recent: Sequence[Path], here: Path) -> list[Pat
     letters = typed.removeprefix("~").strip("/ ")
     for folder in recent:
         score, _ = fuzzy(letters, str(folder))
-        if letters and score > 0 and _is_folder(folder):
+        if letters and score > 0 and is_folder(folder):
             scored[folder] = max(scored.get(folder, 0.0), score)
     return sorted(scored, key=lambda folder: -scored[folder])[:MOST]
 
 
+def completed(typed: str) -> str | None:
+    """A path completed to the first folder whose name begins so, in the way it was begun (`~` stays `~`).
+
+    Reads a folder, which may take its time. None if there is no such folder; names that are not safe to show are
+    passed over.
+    """
+    head, separator, begun = typed.rpartition("/")
+    try:
+        folder = Path(head + separator).expanduser() if separator else Path()
+        with os.scandir(folder) as entries:
+            names = [
+                entry.name
+                for entry in entries
+                if entry.name.startswith(begun)
+                and (begun or not entry.name.startswith("."))
+                and _leads_to_folder(entry)
+                and entry.name == safe_text(entry.name)
+            ]
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return f"{head}{separator}{min(names)}/" if names else None
+
+
 def _heads(head: Path) -> list[Path]:
     """The folders that the beginning of a path may mean; itself if it is one."""
-    if _is_folder(head):
+    if is_folder(head):
         return [head]
     bases = [Path(head.anchor)]
     for part in head.parts[1:]:
         found: list[tuple[float, Path]] = []
         for base in bases:
-            if _is_folder(base / part):
+            if is_folder(base / part):
                 found.append((100.0, base / part))
                 continue
             scores = ((fuzzy(part, name)[0], base / name) for name in _names(base, hidden=part.startswith(".")))
@@ -84,7 +108,8 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether a path leads to a folder; what cannot be a path, or cannot be looked at, does not."""
     try:
         return path.is_dir()
     except (OSError, ValueError):  # a name with a NUL, a path that is too long, no permission
@@ -93,4 +118,4 @@ def _is_folder(path: Path) -> bool:
 
 def existing(paths: Iterable[Path]) -> list[Path]:
     """Those that are folders now."""
-    return [path for path in paths if _is_folder(path)]
+    return [path for path in paths if is_folder(path)]

@@ -18,6 +18,7 @@ from typing import Any
 from engine import places
 from engine.cli.main import Flag
 from engine.text import safe_text
+from xaimed_tui.terminal import over_ssh
 
 Check = Callable[[object], object]
 """Turns a value (of TOML, or a string) into a setting's; raises ValueError with what the setting may be."""
@@ -106,8 +107,7 @@ class AppSettings:
     @property
     def animated(self) -> bool:
         """Whether anything on the screen moves by itself."""
-        over_ssh = bool(os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"))
-        return self.animations == "on" or (self.animations == "auto" and not over_ssh)
+        return self.animations == "on" or (self.animations == "auto" and not over_ssh())
 
     @property
     def samples(self) -> dict[str, int]:

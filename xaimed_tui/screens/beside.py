@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.diagnosis import probability_text
@@ -66,21 +67,11 @@ def open_beside(app: XAIMedApp, scene: Scene, runs: Mapping[str, MethodRun], met
         maps=done,
         explanation=scene.explanation,
     )
-    same_network = Answer(
-        bundle=scene.bundle,
-        path=scene.image.path,
-        model=scene.model,
-        image=scene.image,
-        pixels=scene.pixels,
-        diagnosis=scene.diagnosis,
-        layer=scene.layer,
-    )
 
     def chosen(key: Hashable) -> None:
         second = None
         if isinstance(key, tuple) and key[0] == "class":
-            same_network.target = key[1]
-            second = same_network
+            second = replace(first, target=key[1], maps={}, explanation=None)
         elif isinstance(key, tuple) and key[0] == "model":
             entry = next(entry for entry in library[key[1]].models if entry.name == key[2])
             if entry.usable and entry.bundle is not None:

@@ -13,7 +13,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from xaimed_tui.widgets.row_list import FilteredList, Row, RowList
+from xaimed_tui.widgets.filtered_list import FilteredList
+from xaimed_tui.widgets.row_list import Row, RowList
 
 NO_CHOICE = object()
 """What a `ChooseDialog` returns if nothing was chosen."""

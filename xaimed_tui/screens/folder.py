@@ -20,7 +20,7 @@ from textual.widgets._directory_tree import DirEntry
 from textual.widgets._tree import TreeNode
 
 from engine.text import safe_text
-from xaimed_tui.folders import existing, matching_folders
+from xaimed_tui.folders import completed, existing, is_folder, matching_folders
 from xaimed_tui.names import path_text
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.row_list import Row, RowList
@@ -33,19 +33,8 @@ class FolderSuggester(Suggester):
         super().__init__(use_cache=False, case_sensitive=True)
 
     async def get_suggestion(self, value: str) -> str | None:
-        """The completed path, in the way it was begun (`~` stays `~`)."""
-        head, separator, begun = value.rpartition("/")
-        try:
-            folder = Path(head + separator).expanduser() if separator else Path()
-            names = sorted(
-                entry.name
-                for entry in folder.iterdir()
-                if entry.name.startswith(begun) and (begun or not entry.name.startswith(".")) and entry.is_dir()
-            )
-        except (OSError, RuntimeError):
-            return None
-        name = next((name for name in names if name == safe_text(name)), None)
-        return None if name is None else f"{head}{separator}{name}/"
+        """The completed path; folders may be large and disks slow, so it is looked for in a thread."""
+        return await asyncio.to_thread(completed, value)
 
 
 class FolderTree(DirectoryTree):
@@ -58,7 +47,7 @@ class FolderTree(DirectoryTree):
 
     def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
         """Folders that are not hidden."""
-        return [path for path in paths if not path.name.startswith(".") and _is_folder(path)]
+        return [path for path in paths if not path.name.startswith(".") and is_folder(path)]
 
     def render_label(self, node: TreeNode[DirEntry], base_style: Style, style: Style) -> Text:
         """The name as text in which nothing acts on the terminal."""
@@ -186,7 +175,7 @@ class FolderDialog(ModalScreen[Path | None]):
         self._take(message.path)
 
     def _take(self, folder: Path) -> None:
-        if _is_folder(folder):
+        if is_folder(folder):
             self.dismiss(folder.absolute())
         else:
             self._problem(f"{path_text(folder, 34)} is not a folder that can be opened")
@@ -199,17 +188,10 @@ class FolderDialog(ModalScreen[Path | None]):
         self.dismiss(None)
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # a name with a NUL, a path that is too long, no permission
-        return False
-
-
 def _is_path(typed: str) -> bool:
     """Whether what is typed is the path of a folder."""
     try:
-        return _is_folder(Path(typed.strip() or ".").expanduser())
+        return is_folder(Path(typed.strip() or ".").expanduser())
     except RuntimeError:
         return False
 
@@ -217,6 +199,6 @@ def _is_path(typed: str) -> bool:
 def _existing(path: Path) -> Path:
     """The folder in which the tree starts: the parent, so that its neighbours are seen."""
     for candidate in (path.parent, *path.parents):
-        if _is_folder(candidate):
+        if is_folder(candidate):
             return candidate
     return Path("/")

@@ -14,8 +14,9 @@ from textual.widgets import Static
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages
 from xaimed_tui.names import reflow
+from xaimed_tui.widgets.filtered_list import FilteredList
 from xaimed_tui.widgets.image_view import ImageView
-from xaimed_tui.widgets.row_list import FilteredList, Row, RowList
+from xaimed_tui.widgets.row_list import Row, RowList
 
 if TYPE_CHECKING:
     from engine.bundle import ModelBundle

@@ -21,7 +21,8 @@ from xaimed_tui.names import path_text
 from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.diagnosis_panel import DiagnosisPanel
 from xaimed_tui.widgets.file_rows import FileRows
-from xaimed_tui.widgets.row_list import FilteredList, RowList
+from xaimed_tui.widgets.filtered_list import FilteredList
+from xaimed_tui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
     from engine.bundle import ModelBundle

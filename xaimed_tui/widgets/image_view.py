@@ -209,10 +209,7 @@ class ImageView(Widget):
         if worker.is_cancelled:
             return
         _, columns, rows, depth, dark, pixels = key
-        if pixels:
-            drawn = render(spec, columns, rows, depth=depth, dark=dark, pixels=True)
-        else:
-            drawn = render(spec, columns, rows, depth=depth, dark=dark)
+        drawn = render(spec, columns, rows, depth=depth, dark=dark, pixels=pixels)
         if not worker.is_cancelled:
             self.post_message(self._Drawn(run, key, spec.image_key, drawn))
 

@@ -10,14 +10,11 @@ from rich.cells import set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.widgets import Input
 
 from engine.text import shorten
 
@@ -79,6 +76,18 @@ class FewRows:
         return next((index for index, row in enumerate(self._rows) if row.key == key), None)
 
 
+@dataclass
+class OfList(Message):
+    """Something has happened to a list."""
+
+    list: RowList
+
+    @property
+    def control(self) -> RowList:
+        """The list, for `@on(..., selector)`."""
+        return self.list
+
+
 class RowList(ScrollView, can_focus=True):
     """Rows of text with a cursor; a row that cannot be used stays visible, greyed."""
 
@@ -102,50 +111,24 @@ class RowList(ScrollView, can_focus=True):
     ]
 
     @dataclass
-    class Highlighted(Message):
+    class Highlighted(OfList):
         """The cursor has moved to another row (None: there is none)."""
 
-        list: RowList
         row: Row | None
 
-        @property
-        def control(self) -> RowList:
-            """The list, for `@on(..., selector)`."""
-            return self.list
-
     @dataclass
-    class Chosen(Message):
+    class Chosen(OfList):
         """A row was chosen with a double click; what Enter does is up to the screen."""
 
-        list: RowList
         row: Row
 
-        @property
-        def control(self) -> RowList:
-            """The list, for `@on(..., selector)`."""
-            return self.list
-
     @dataclass
-    class Scrolled(Message):
+    class Scrolled(OfList):
         """Other rows are in view."""
 
-        list: RowList
-
-        @property
-        def control(self) -> RowList:
-            """The list, for `@on(..., selector)`."""
-            return self.list
-
     @dataclass
-    class FilterAsked(Message):
+    class FilterAsked(OfList):
         """The person wants to filter the list."""
-
-        list: RowList
-
-        @property
-        def control(self) -> RowList:
-            """The list, for `@on(..., selector)`."""
-            return self.list
 
     def __init__(self, *, empty: str = "nothing here", id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -301,65 +284,3 @@ class RowList(ScrollView, can_focus=True):
         mark = ("▸" if index == self._cursor else " ") + ("✕" if row.reason else row.mark)
         label = shorten(row.label, width - 3)
         return Strip([Segment(set_cell_size(f"{mark} {label}", width), style)], width)
-
-
-class FilteredList(Vertical):
-    """A list of rows under a line that filters them; the line is there only while it is used."""
-
-    DEFAULT_CSS = """
-    FilteredList { height: 1fr; }
-    FilteredList > Input { display: none; height: 1; border: none; padding: 0 1; background: $boost; }
-    FilteredList.-filtering > Input { display: block; }
-    FilteredList > RowList { height: 1fr; }
-    """
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "clear", "Clear filter", show=False)]
-
-    def __init__(self, *, empty: str, list_id: str, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._empty = empty
-        self._list_id = list_id
-
-    def compose(self) -> ComposeResult:
-        """The line and the list."""
-        yield Input(placeholder="filter, Enter to go on, Esc to clear", compact=True)
-        yield RowList(empty=self._empty, id=self._list_id)
-
-    @property
-    def list(self) -> RowList:
-        """The list itself."""
-        return self.query_one(RowList)
-
-    def on_row_list_filter_asked(self, message: RowList.FilterAsked) -> None:
-        """Show the line."""
-        message.stop()
-        self.add_class("-filtering")
-        self.query_one(Input).focus()
-
-    def on_input_changed(self, message: Input.Changed) -> None:
-        """Filter as one types."""
-        message.stop()
-        self.list.set_filter(message.value)
-
-    def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Keep the filter and go on in the list."""
-        message.stop()
-        if not message.value:
-            self.remove_class("-filtering")
-        self.list.focus()
-
-    def on_key(self, event: events.Key) -> None:
-        """The down arrow leaves the line for the list."""
-        if event.key == "down" and self.query_one(Input).has_focus:
-            event.stop()
-            self.list.focus()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Esc belongs to the filter only while there is one."""
-        return self.has_class("-filtering") if action == "clear" else True
-
-    def action_clear(self) -> None:
-        """Forget the filter."""
-        self.query_one(Input).value = ""
-        self.remove_class("-filtering")
-        self.list.focus()

@@ -1,0 +1,75 @@
+"""A list of rows with a line that filters them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Input
+
+from xaimed_tui.widgets.row_list import RowList
+
+
+class FilteredList(Vertical):
+    """A list of rows under a line that filters them; the line is there only while it is used."""
+
+    DEFAULT_CSS = """
+    FilteredList { height: 1fr; }
+    FilteredList > Input { display: none; height: 1; border: none; padding: 0 1; background: $boost; }
+    FilteredList.-filtering > Input { display: block; }
+    FilteredList > RowList { height: 1fr; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "clear", "Clear filter", show=False)]
+
+    def __init__(self, *, empty: str, list_id: str, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._empty = empty
+        self._list_id = list_id
+
+    def compose(self) -> ComposeResult:
+        """The line and the list."""
+        yield Input(placeholder="filter, Enter to go on, Esc to clear", compact=True)
+        yield RowList(empty=self._empty, id=self._list_id)
+
+    @property
+    def list(self) -> RowList:
+        """The list itself."""
+        return self.query_one(RowList)
+
+    def on_row_list_filter_asked(self, message: RowList.FilterAsked) -> None:
+        """Show the line."""
+        message.stop()
+        self.add_class("-filtering")
+        self.query_one(Input).focus()
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        """Filter as one types."""
+        message.stop()
+        self.list.set_filter(message.value)
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Keep the filter and go on in the list."""
+        message.stop()
+        if not message.value:
+            self.remove_class("-filtering")
+        self.list.focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """The down arrow leaves the line for the list."""
+        if event.key == "down" and self.query_one(Input).has_focus:
+            event.stop()
+            self.list.focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Esc belongs to the filter only while there is one."""
+        return self.has_class("-filtering") if action == "clear" else True
+
+    def action_clear(self) -> None:
+        """Forget the filter."""
+        self.query_one(Input).value = ""
+        self.remove_class("-filtering")
+        self.list.focus()
