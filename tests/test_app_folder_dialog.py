@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from app_driver import make_app, press, settled, until
 from fakes import FakeEngine
+from textual import events
 
 from xaimed_tui.folders import completed, matching_folders
 from xaimed_tui.memory import Memory, Remembered
@@ -65,6 +66,16 @@ async def test_folders_are_not_read_in_the_thread_that_draws(monkeypatch: pytest
     monkeypatch.setattr("xaimed_tui.screens.folder.completed", completed)
     assert await FolderSuggester().get_suggestion("/data") == "/data-completed/"
     assert threads != [threading.current_thread()]
+
+
+async def test_what_is_typed_while_the_dialog_opens_is_in_its_line() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "3")
+        for letter in "fab c":
+            app.post_message(events.Key({" ": "space"}.get(letter, letter), letter))
+        await settled(pilot)
+        assert app.screen.query_one("#folder-path").value == f"{Path.cwd()}/ab c"
 
 
 async def test_a_folder_of_late_is_chosen_with_two_keys(tree: Path) -> None:

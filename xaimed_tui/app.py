@@ -31,6 +31,7 @@ from xaimed_tui.screens.home import HomeView
 from xaimed_tui.settings import AppSettings
 from xaimed_tui.terminal import Protocol
 from xaimed_tui.themes import DARK, THEMES, theme_after
+from xaimed_tui.type_ahead import TypeAheadDialog
 from xaimed_tui.widgets.nav_bar import NavBar, NavItem
 from xaimed_tui.widgets.top_bar import TopBar
 
@@ -217,6 +218,12 @@ class XAIMedApp(App[int]):
         if self.kitty is not None:
             self.kitty.forget_all()
         self.jobs.stop_everything()
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter that was on its way to the view behind a dialog when the dialog was opened."""
+        if self.screen_stack and isinstance(self.screen, TypeAheadDialog) and self.screen.take(event):
+            event.stop()
+            event.prevent_default()
 
     # Going somewhere
 

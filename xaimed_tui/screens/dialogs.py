@@ -1,4 +1,4 @@
-"""Small dialogs: choosing one of several, and saying that the program has a fault."""
+"""What dialogs have in common, and choosing one of several."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +14,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import DirectoryTree, Input, Static
 from textual.widgets._directory_tree import DirEntry
@@ -23,6 +23,7 @@ from engine.text import safe_text
 from xaimed_tui.folders import completed, existing, is_folder, matching_folders
 from xaimed_tui.names import path_text
 from xaimed_tui.screens.dialogs import FRAME, keys_line
+from xaimed_tui.type_ahead import TypeAheadDialog
 from xaimed_tui.widgets.row_list import Row, RowList
 
 
@@ -55,7 +56,7 @@ class FolderTree(DirectoryTree):
         return Text(f"{mark}{safe_text(node.label)}", style=base_style + style)
 
 
-class FolderDialog(ModalScreen[Path | None]):
+class FolderDialog(TypeAheadDialog[Path | None]):
     """Choose a folder; None if none was."""
 
     DEFAULT_CSS = (
@@ -122,7 +123,8 @@ class FolderDialog(ModalScreen[Path | None]):
         self._match("" if untouched else message.value)
 
     def _match(self, typed: str) -> None:
-        self.run_worker(self._find(typed), group="matches", exclusive=True)
+        find = partial(self._find, typed)  # no coroutine yet: one that the next letter overtakes is never begun
+        self.run_worker(find, group="matches", exclusive=True)  # type: ignore[arg-type]
 
     async def _find(self, typed: str) -> None:
         if typed:

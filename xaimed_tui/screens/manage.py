@@ -10,13 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static, TextArea
 
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages
 from xaimed_tui.changes import AddModel, AddTask, Change, Describe, Remove, Restore
 from xaimed_tui.screens.dialogs import FRAME, ChooseDialog, keys_line
+from xaimed_tui.type_ahead import TypeAheadDialog
 from xaimed_tui.widgets.row_list import Row
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ Done = messages.LibraryChanged | None
 """What a dialog returns: what was done, or None."""
 
 
-class _Changing(ModalScreen[Done]):
+class _Changing(TypeAheadDialog[Done]):
     """A dialog that makes a change, waits for it, and stays open with the reason if it fails."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.export.folder import explanation_file_names, next_folder, safe_folder_name
@@ -19,6 +18,7 @@ from engine.text import safe_text
 from xaimed_tui.names import method_name, path_text
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.screens.folder import FolderSuggester
+from xaimed_tui.type_ahead import TypeAheadDialog
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_FOLDER = "xaimed-results"
 
 
-class SaveDialog(ModalScreen[Path | None]):
+class SaveDialog(TypeAheadDialog[Path | None]):
     """Choose where to write; None if nothing is to be written."""
 
     DEFAULT_CSS = (
