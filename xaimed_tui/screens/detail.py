@@ -19,6 +19,7 @@ from engine.methods import method_keys
 from engine.text import safe_name, safe_text
 from xaimed_tui.look import Display, Look
 from xaimed_tui.names import cell_list, method_name, seconds_text
+from xaimed_tui.screens.frames import OVER_NUMBERS
 from xaimed_tui.screens.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
 from xaimed_tui.widgets.colour_bar import ColourBar
@@ -38,26 +39,18 @@ Part = str | tuple[str, str]
 class DetailScreen(LookKeys, Screen[str]):
     """One method, or the agreement, of an explanation; returns the key of the one looked at last."""
 
-    DEFAULT_CSS = """
-    DetailScreen { background: $background; }
-    DetailScreen #title { dock: top; height: 1; background: $panel; padding: 0 1; }
-    DetailScreen #body { height: 1fr; }
+    DEFAULT_CSS = (
+        OVER_NUMBERS.format(name="DetailScreen")
+        + """
     DetailScreen #pictures { height: 1fr; min-height: 11; padding: 0 1; }
     DetailScreen .framed { width: 1fr; height: 100%; }
     DetailScreen .framed:focus > .name { color: $primary; text-style: bold; }
     DetailScreen .framed > .name { height: 1; width: 100%; text-align: center; color: $text-muted; }
     DetailScreen #image { margin: 0 0 1 0; }
-    DetailScreen #numbers { height: auto; width: 100%; padding: 1 1 0 1; }
-    DetailScreen #table-box { width: auto; height: auto; max-width: 66; margin: 0 3 0 0; }
-    DetailScreen #facts { width: 1fr; height: 11; border-left: vkey $primary 40%; padding: 0 0 0 2; }
-    DetailScreen #facts-text { color: $text-muted; }
-    DetailScreen #facts:focus { border-left: vkey $primary; }
-    DetailScreen.-slim #body { overflow-y: auto; }
     DetailScreen.-slim #pictures { height: 11; }
-    DetailScreen.-slim #numbers { layout: vertical; padding: 0 1; }
-    DetailScreen.-slim #facts { width: 100%; height: auto; border-left: none; padding: 1 0 0 0; }
     DetailScreen.-roomy #numbers { padding: 1 2 1 2; }
     """
+    )
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back"),

@@ -19,8 +19,10 @@ from engine.comparison import SHARED_BY_CHANCE, CellComparison, compare_cells, w
 from engine.text import safe_text
 from xaimed_tui.look import Look
 from xaimed_tui.names import cell_list
+from xaimed_tui.screens.frames import OVER_NUMBERS
 from xaimed_tui.widgets.compared_side import Answer, ComparedSide
 from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.widgets.statistics_table import CellTable
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
@@ -43,18 +45,11 @@ MAP_COLUMNS = (
 """Names and widths of the table's columns: rank, mean and its error on both sides, and what both make of a cell."""
 
 
-class ComparedTable(DataTable[Text]):
+class ComparedTable(CellTable):
     """The nine cells in both maps, and whether they share them."""
 
-    DEFAULT_CSS = "ComparedTable { height: 10; width: auto; max-width: 100%; background: transparent; }"
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Next cell", show=False),
-        Binding("k", "cursor_up", "Cell before", show=False),
-    ]
-
     def __init__(self) -> None:
-        super().__init__(cursor_type="row", zebra_stripes=False, cell_padding=1)
+        super().__init__()
         self._filled: object = None
 
     def fill(self, columns: Sequence[tuple[str, int]], rows: list[tuple[Text, ...]]) -> None:
@@ -75,22 +70,14 @@ class ComparedTable(DataTable[Text]):
 class SideBySideScreen(Screen[None]):
     """Two answers beside each other. What is missing is loaded and made while one looks."""
 
-    DEFAULT_CSS = """
-    SideBySideScreen { background: $background; }
-    SideBySideScreen #title { dock: top; height: 1; background: $panel; padding: 0 1; }
-    SideBySideScreen #body { height: 1fr; }
+    DEFAULT_CSS = (
+        OVER_NUMBERS.format(name="SideBySideScreen")
+        + """
     SideBySideScreen #sides { height: 1fr; min-height: 14; }
-    SideBySideScreen #numbers { height: auto; width: 100%; padding: 1 1 0 1; }
-    SideBySideScreen #table-box { width: auto; height: auto; max-width: 66; margin: 0 3 0 0; }
-    SideBySideScreen #facts { width: 1fr; height: 11; border-left: vkey $primary 40%; padding: 0 0 0 2; }
-    SideBySideScreen #facts-text { color: $text-muted; }
-    SideBySideScreen #facts:focus { border-left: vkey $primary; }
-    SideBySideScreen.-slim #body { overflow-y: auto; }
     SideBySideScreen.-slim #sides { height: 12; min-height: 12; }
     SideBySideScreen.-slim ComparedSide > .caption { height: 1; }
-    SideBySideScreen.-slim #numbers { layout: vertical; padding: 0 1; }
-    SideBySideScreen.-slim #facts { width: 100%; height: auto; border-left: none; padding: 1 0 0 0; }
     """
+    )
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back"),
@@ -201,7 +188,7 @@ class SideBySideScreen(Screen[None]):
     @on(ImageView.CellHovered)
     def _cell_under_mouse(self, message: ImageView.CellClicked | ImageView.CellHovered) -> None:
         if message.cell is not None:
-            self.query_one(ComparedTable).move_cursor(row=CELLS.index(message.cell))
+            self.query_one(ComparedTable).go_to(message.cell)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what can be done now."""

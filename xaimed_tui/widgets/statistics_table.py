@@ -1,4 +1,4 @@
-"""The numbers of a map's nine cells."""
+"""Tables of the nine cells, and the numbers of a map's."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from engine.grid import GridStatistics
 
 
-class StatisticsTable(DataTable[Text]):
-    """Mean, median, minimum, maximum and standard deviation per cell; the three marked cells carry their rank."""
+class CellTable(DataTable[Text]):
+    """One row a cell."""
 
-    DEFAULT_CSS = """
-    StatisticsTable { height: 10; width: auto; max-width: 100%; background: transparent; }
-    """
+    DEFAULT_CSS = "CellTable { height: 10; width: auto; max-width: 100%; background: transparent; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "cursor_down", "Next cell", show=False),
@@ -31,6 +29,14 @@ class StatisticsTable(DataTable[Text]):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=1)
+
+    def go_to(self, cell: Cell) -> None:
+        """Put the cursor on the row of a cell."""
+        self.move_cursor(row=CELLS.index(cell))
+
+
+class StatisticsTable(CellTable):
+    """Mean, median, minimum, maximum and standard deviation per cell; the three marked cells carry their rank."""
 
     def show(self, statistics: GridStatistics, errors: NDArray[np.float64] | None) -> None:
         """Fill the table; `errors` are the standard errors of the means, for sampled methods."""
@@ -55,7 +61,3 @@ class StatisticsTable(DataTable[Text]):
                 *(Text(value, style=style, justify="right") for value in values),
             )
         self.move_cursor(row=max(row, 0))
-
-    def go_to(self, cell: Cell) -> None:
-        """Put the cursor on the row of a cell."""
-        self.move_cursor(row=CELLS.index(cell))
