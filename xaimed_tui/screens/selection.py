@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages
-from xaimed_tui.names import reflow
+from xaimed_tui.screens.descriptions import facts, label, prose, sentence, why_no_model
 from xaimed_tui.widgets.filtered_list import FilteredList
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.row_list import Row, RowList
@@ -21,15 +21,6 @@ from xaimed_tui.widgets.row_list import Row, RowList
 if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.tasks import ModelEntry, Task
-
-LONGEST_DESCRIPTION = 20_000
-"""Characters of a description that are shown."""
-
-LONGEST_NOTES = 4_000
-"""Characters of a section of free text in `model.toml` that are shown."""
-
-MOST_CLASSES = 50
-"""Class names that are shown."""
 
 
 class SelectionView(Container):
@@ -122,10 +113,16 @@ class SelectionView(Container):
 
     def show_task(self, name: str) -> None:
         """Put the cursor on a task, and go on to its models."""
-        index = next((i for i, task in enumerate(self._tasks) if task.name == name), None)
-        if index is not None and self.tasks.go_to(index):
-            self._show_task()
+        if self._go_to_task(name) is not None:
             self.models.focus()
+
+    def _go_to_task(self, name: str) -> Task | None:
+        """Put the cursor on a task and show it; None if there is none of that name, or the filter hides it."""
+        index = next((i for i, task in enumerate(self._tasks) if task.name == name), None)
+        if index is None or not self.tasks.go_to(index):
+            return None
+        self._show_task()
+        return self._tasks[index]
 
     def focus_first(self) -> None:
         """Where one was, or the tasks."""
@@ -136,7 +133,7 @@ class SelectionView(Container):
         """Show the library."""
         self._tasks, self._listed = message.tasks, True
         self.tasks.set_rows(
-            [Row(index, safe_text(task.name), reason=_why_no_model(task)) for index, task in enumerate(message.tasks)],
+            [Row(index, safe_text(task.name), reason=why_no_model(task)) for index, task in enumerate(message.tasks)],
             empty="no tasks here",
         )
         if not message.tasks:
@@ -150,11 +147,10 @@ class SelectionView(Container):
 
     def _go_to_changed(self, name: str, model: str | None) -> None:
         """Put the cursors on a task and model, as far as they are there."""
-        index = next((i for i, task in enumerate(self._tasks) if task.name == name), None)
-        if index is None or not self.tasks.go_to(index):
+        task = self._go_to_task(name)
+        if task is None:
             return
-        self._show_task()
-        place = next((i for i, entry in enumerate(self._tasks[index].models) if entry.name == model), None)
+        place = next((i for i, entry in enumerate(task.models) if entry.name == model), None)
         if place is not None:
             self.models.go_to(place)
             self.models.focus()
@@ -269,7 +265,7 @@ class SelectionView(Container):
         if task is None:
             self.models.set_rows(())
             return
-        self._describe("#task-text", _prose(task.description))
+        self._describe("#task-text", prose(task.description))
         self.query_one("#task-pane").border_title = "About the task"
         self.query_one("#task-pane").scroll_home(animate=False)
         self._mark_models()
@@ -282,7 +278,7 @@ class SelectionView(Container):
         loaded = self._loaded.path if self._loaded else None
         self.models.set_rows(
             [
-                Row(index, _label(model), reason=model.reason, mark="●" if model.path == loaded else " ")
+                Row(index, label(model), reason=model.reason, mark="●" if model.path == loaded else " ")
                 for index, model in enumerate(task.models)
             ],
             empty="this task has no models",
@@ -297,7 +293,7 @@ class SelectionView(Container):
             self.remove_class("-pictured")
             return
         self._describe("#model-text", self._about(entry))
-        self._describe("#model-facts", Content.assemble(*_facts(entry.bundle)) if entry.bundle is not None else "")
+        self._describe("#model-facts", Content.assemble(*facts(entry.bundle)) if entry.bundle is not None else "")
         for pane in ("#model-pane", "#model-scroll", "#facts-scroll"):
             self.query_one(pane).scroll_home(animate=False)
         self.set_class(entry.picture is not None, "-pictured")
@@ -322,7 +318,7 @@ class SelectionView(Container):
             parts += [("Cannot be used: ", "bold $text-warning"), safe_text(entry.reason), "\n\n"]
         elif entry.standing is not None and not entry.usable:
             word = "Changed since it was approved." if entry.state == "changed" else "Not approved."
-            parts += [(word, "bold $text-warning"), f" {_sentence(entry.standing.cause)}\n"]
+            parts += [(word, "bold $text-warning"), f" {sentence(entry.standing.cause)}\n"]
             parts += [("Enter", "bold $primary"), " shows its code and asks\n\n"]
         elif self._loading is not None and self._loading.path == entry.path:
             parts += [("Loading the network…", "bold $primary"), "\n\n"]
@@ -330,7 +326,7 @@ class SelectionView(Container):
             parts += [("● in use", "bold $text-success"), "   3 shows images\n\n"]
         else:
             parts += [("Enter", "bold $primary"), " loads this model\n\n"]
-        parts.append(_prose(entry.description).rstrip() + "\n")
+        parts.append(prose(entry.description).rstrip() + "\n")
         return Content.assemble(*parts)
 
     # Actions
@@ -387,54 +383,3 @@ class SelectionView(Container):
             self.tasks.focus()
         else:
             self.app.action_go("home")  # type: ignore[attr-defined]
-
-
-def _prose(text: str) -> str:
-    return reflow(_cut(text, LONGEST_DESCRIPTION))
-
-
-def _cut(text: str, limit: int) -> str:
-    """Text of several lines, made safe; where it is cut, it says so."""
-    shown = safe_text(text, multiline=True, limit=limit)
-    return f"{shown}\n(Cut here: the text has {len(text):,} characters.)" if len(shown) >= limit else shown
-
-
-def _label(model: ModelEntry) -> str:
-    name = safe_text(model.name)
-    return name if model.usable else f"{name} · {model.state}"
-
-
-def _sentence(clause: str) -> str:
-    return safe_text(f"{clause[:1].upper()}{clause[1:]}.", limit=2_000)
-
-
-def _why_no_model(task: Task) -> str:
-    return "" if any(model.usable for model in task.models) else "no model of this task can be used"
-
-
-def _facts(bundle: ModelBundle) -> list[str | tuple[str, str]]:
-    """How the network is fed and read, what was assumed about it, and what its makers say."""
-    height, width = bundle.input.size
-    colour = "grey" if bundle.input.channels == 1 else "RGB"
-    how = "of exactly this size" if bundle.input.exact_size else f"other sizes: {bundle.input.resize}"
-    names = bundle.output.classes or ()
-    classes = ", ".join(safe_name(name, 40) for name in names[:MOST_CLASSES]) or "not named"
-    if len(names) > MOST_CLASSES:
-        classes += f" and {len(names) - MOST_CLASSES:,} more"
-    parts: list[str | tuple[str, str]] = [
-        ("Input    ", "bold"),
-        f"{height}x{width} {colour}, {how}",
-        ("\nClasses  ", "bold"),
-        classes,
-        ("\nDigest   ", "bold"),
-        f"{bundle.digest[:16]}…\n",
-    ]
-    if bundle.assumed:
-        parts.append(("\nAssumed, as no file says so\n", "bold $text-warning"))
-        parts += [f"  · {safe_text(sentence)}\n" for sentence in bundle.assumed]
-    for section, text in bundle.notes.items():
-        parts += [
-            (f"\n{safe_text(section).replace('_', ' ').capitalize()}\n", "bold"),
-            f"{_cut(text, LONGEST_NOTES)}\n",
-        ]
-    return parts
