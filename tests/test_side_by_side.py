@@ -9,6 +9,7 @@ from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
 from factories import make_map
 from fakes import FakeEngine
 
+from engine.cells import CELLS
 from engine.errors import BundleError, NotCompliantError
 from xaimed_tui.screens.dialogs import ChooseDialog
 from xaimed_tui.screens.side_by_side import ComparedTable, SideBySideScreen
@@ -171,6 +172,20 @@ async def test_arrows_go_through_the_methods_to_the_agreement_of_both_sides() ->
         assert "B: 4 of 4 methods mark top left, top right, bottom." in words(app)
         rows = [[str(part) for part in app.screen.query_one(ComparedTable).get_row_at(row)] for row in range(9)]
         assert rows[0] == ["top left", "1", "4"]
+
+
+async def test_counts_that_uncertain_choices_leave_open_are_marked_on_both_sides() -> None:
+    engine = TwoMinded()
+    engine.settled = False
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e", "right", "b", "enter", "left")
+        table = app.screen.query_one(ComparedTable)
+        for column, side in enumerate(app.screen.query(ComparedSide), start=1):
+            consensus = side.explanation.consensus
+            assert consensus.unsettled
+            marked = [cell for row, cell in enumerate(CELLS) if "?" in str(table.get_row_at(row)[column])]
+            assert marked == list(consensus.unsettled)
 
 
 async def test_stopping_keeps_what_there_is_and_leaving_stops_what_runs() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.cells import CELL_NAMES, CELLS
 from engine.text import safe_text
-from xaimed_tui.names import cell_list, method_name
+from xaimed_tui.names import cell_list, count_text, method_name
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
@@ -63,8 +63,7 @@ def _agreement(explanation: Explanation) -> tuple[Table, str]:
     table = [["count", "cell", "methods"]]
     for cell in CELLS:
         who = ", ".join(method_name(method) for method in _who(explanation, cell))
-        mark = "?" if cell in explanation.consensus.unsettled else ""
-        table.append([f"{int(explanation.consensus.counts[cell])}{mark}", CELL_NAMES[cell], who])
+        table.append([count_text(explanation.consensus, cell), CELL_NAMES[cell], who])
     return table, f"Methods counted: {', '.join(method_name(m) for m in explanation.consensus.methods)}.\n"
 
 

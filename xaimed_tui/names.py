@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine import methods
 from engine.cells import CELL_NAMES, Cell
 from engine.text import safe_name, safe_text
+
+if TYPE_CHECKING:
+    from engine.consensus import Consensus
 
 LONG_LINE = 72
 """Characters from which a line of a description counts as broken for its length."""
@@ -35,6 +39,11 @@ def key_of(method: str) -> str:
 def cell_list(cells: Iterable[Cell]) -> str:
     """Cells in words, separated by commas."""
     return ", ".join(CELL_NAMES[cell] for cell in cells)
+
+
+def count_text(consensus: Consensus, cell: Cell) -> str:
+    """How many methods mark a cell: `2`, or `2?` where that depends on choices that are not settled."""
+    return f"{int(consensus.counts[cell])}{'?' if cell in consensus.unsettled else ''}"
 
 
 def seconds_text(seconds: float) -> str:

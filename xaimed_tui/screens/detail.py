@@ -18,7 +18,7 @@ from engine.consensus import DEPENDENCE_NOTE
 from engine.methods import method_keys
 from engine.text import safe_name, safe_text
 from xaimed_tui.look import Display, Look
-from xaimed_tui.names import cell_list, method_name, seconds_text
+from xaimed_tui.names import cell_list, count_text, method_name, seconds_text
 from xaimed_tui.screens.frames import OVER_NUMBERS
 from xaimed_tui.screens.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
@@ -165,8 +165,8 @@ class DetailScreen(LookKeys, Screen[str]):
             table.add_column(Text(name))
         for cell in CELLS:
             who = [method_name(m) for m in consensus.methods if cell in explanation.statistics[m].top]
-            count = f"{int(consensus.counts[cell])}{'?' if cell in consensus.unsettled else ''}"
-            table.add_row(Text(count, style="bold"), Text(CELL_NAMES[cell]), Text(", ".join(who)))
+            count = Text(count_text(consensus, cell), style="bold")
+            table.add_row(count, Text(CELL_NAMES[cell]), Text(", ".join(who)))
         table.move_cursor(row=max(row, 0))
         self.query_one("#facts-text", Static).update(Content.assemble(*_agreement_facts(explanation)))
 

@@ -18,7 +18,7 @@ from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.comparison import SHARED_BY_CHANCE, CellComparison, compare_cells, why_not_comparable
 from engine.text import safe_text
 from xaimed_tui.look import Look
-from xaimed_tui.names import cell_list
+from xaimed_tui.names import cell_list, count_text
 from xaimed_tui.screens.frames import OVER_NUMBERS
 from xaimed_tui.widgets.compared_side import Answer, ComparedSide
 from xaimed_tui.widgets.image_view import ImageView
@@ -264,7 +264,7 @@ def _numbers(table: GridStatistics | None, made: SaliencyMap | None, cell: Cell)
 
 def _counts(first: Explanation | None, second: Explanation | None) -> list[tuple[Text, ...]]:
     def count(explanation: Explanation | None, cell: Cell) -> Text:
-        return Text("-" if explanation is None else str(int(explanation.consensus.counts[cell])), style="bold")
+        return Text("-" if explanation is None else count_text(explanation.consensus, cell), style="bold")
 
     return [(Text(CELL_NAMES[cell]), count(first, cell), count(second, cell)) for cell in CELLS]
 
