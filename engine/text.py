@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 
 # Cc controls, Cf format characters (bidi overrides, zero-width, tags), Cs lone surrogates, Zl/Zp separators,
 # Co private use (terminal fonts and Kitty's image placeholders live there), Cn unassigned.
@@ -85,6 +87,27 @@ def shorten(text: str, limit: int) -> str:
     differ still; six digits, or as many as there is room for.
     """
     return text if _columns(text) <= limit else _marked(text, limit)
+
+
+def shorten_apart(texts: Sequence[str], limit: int) -> list[str]:
+    """Safe texts that stand together, each in at most `limit` columns, in their order; different ones stay different.
+
+    A longer one is cut in its middle, without digits. Only where that would look like another one of them, or where a
+    text looks as if it were marked, is it marked as by `shorten`.
+    """
+    cut = {text: text if _columns(text) <= limit else _cut(text, limit) for text in texts}
+    alike = Counter(cut.values())
+    for text, shown in cut.items():
+        if _LOOKS_CUT.search(text) or (alike[shown] > 1 and shown != text):
+            cut[text] = _marked(text, limit)
+    return [cut[text] for text in texts]
+
+
+def _cut(text: str, limit: int) -> str:
+    room = limit - 1
+    head = _start(text, room if limit < 16 else room // 2)
+    tail = "" if limit < 16 else _start(text[::-1], room - _columns(head))[::-1]
+    return _Safe(f"{head}…{tail}" if limit > 0 else "")
 
 
 def _marked(text: str, limit: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.text import safe_name, safe_text, shorten
+from engine.text import safe_name, safe_text, shorten, shorten_apart
 
 NASTY = (
     "\x1b]52;c;aGk=\x07",
@@ -104,6 +104,33 @@ def test_a_name_that_imitates_a_shortened_one_is_told_apart() -> None:
     long = "patient-" + "0" * 60 + "-slice-0001.png"
     for limit in range(2, 60):
         assert safe_name(safe_name(long, limit) + "", limit) != safe_name(long, limit)
+
+
+@given(st.lists(texts, max_size=6), st.integers(10, 60))
+@example(["x" * 50 + "1" + "x" * 50, "x" * 50 + "2" + "x" * 50], 20)
+@example(["a" * 30 + "b" * 30, "a" * 9 + "…" + "b" * 10], 20)
+@example(["a" * 30 + "b" * 30, shorten("a" * 30 + "b" * 30, 20) + "", "a" * 29 + "c" + "b" * 30], 20)
+def test_names_that_stand_together_differ_still_when_they_are_shortened(names: list[str], limit: int) -> None:
+    from rich.cells import cell_len
+
+    safe = [safe_text(name) for name in names]
+    shown = shorten_apart(safe, limit)
+    assert len(shown) == len(names)
+    for one, look in zip(safe, shown, strict=True):
+        assert cell_len(look) <= limit
+        assert acts(look) == set()
+        for other, other_look in zip(safe, shown, strict=True):
+            assert (look == other_look) == (one == other)
+
+
+def test_names_that_stand_together_bear_digits_only_where_they_would_look_alike() -> None:
+    assert shorten_apart(["background", "DAB", "nuclei"], 8) == ["backgro…", "DAB", "nuclei"]
+    assert shorten_apart(["patient-0000000000-slice-01.png", "patient-1.png"], 20) == [
+        "patient-0…ice-01.png",
+        "patient-1.png",
+    ]
+    first, second = shorten_apart(["patient-0000000000-slice.png", "patient-0000000001-slice.png"], 20)
+    assert first != second
 
 
 @given(texts, st.integers(1, 60))

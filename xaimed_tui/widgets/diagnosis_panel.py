@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from engine.diagnosis import probability_text
-from engine.text import safe_name, safe_text
+from engine.text import safe_name, safe_text, shorten_apart
 
 if TYPE_CHECKING:
     from engine.diagnosis import Diagnosis
@@ -44,12 +44,16 @@ class DiagnosisPanel(Widget):
             (safe_name(diagnosis.predicted, width), "bold $foreground"),
             (f"\n{diagnosis.confidence} confidence", "$primary"),
         ]
-        for index, (name, value, level) in enumerate(
-            zip(diagnosis.classes, diagnosis.probabilities, diagnosis.confidences, strict=True)
+        rights = [
+            f"{probability_text(value):>5} {level:<6}"
+            for value, level in zip(diagnosis.probabilities, diagnosis.confidences, strict=True)
+        ]
+        room = max(width - max(map(len, rights)) - 2, 4)
+        labels = shorten_apart([safe_text(name) for name in diagnosis.classes], room)
+        for index, (name, label, value, right) in enumerate(
+            zip(diagnosis.classes, labels, diagnosis.probabilities, rights, strict=True)
         ):
-            right = f"{probability_text(value):>5} {level:<6}"
             mark = "▸" if name == self._target else " "
-            label = safe_name(name, max(width - len(right) - 3, 4))
             style = "bold $foreground" if index == diagnosis.index else "$text-muted"
             parts += [
                 (f"\n{mark}{label}{' ' * max(1, width - 1 - len(label) - len(right))}{right}", style),
