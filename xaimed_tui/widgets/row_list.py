@@ -16,7 +16,10 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from engine.text import shorten
+from engine.text import shorten, shorten_apart
+
+MOST_COMPARED = 2000
+"""Rows up to which labels that are cut are compared with each other; in longer lists each bears digits of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class RowList(ScrollView, can_focus=True):
     def __init__(self, *, empty: str = "nothing here", id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._rows: Rows = FewRows(())
+        self._shown_labels: tuple[int, dict[str, str]] | None = None
         self._order: Sequence[int] = ()
         self._filter = ""
         self._cursor = 0
@@ -189,6 +193,7 @@ class RowList(ScrollView, can_focus=True):
 
     def _show(self, before: Row | None, at: Hashable = None) -> None:
         self._order = self._rows.order(self._filter)
+        self._shown_labels = None
         key = at if before is None else before.key
         place = None if key is None else self._place(key)
         if place is None:
@@ -264,6 +269,14 @@ class RowList(ScrollView, can_focus=True):
 
     # Drawing
 
+    def _labels(self, width: int) -> dict[str, str]:
+        """The rows' labels as they are shown at a width, told apart; none of a list that is too long to compare."""
+        if self._shown_labels is None or self._shown_labels[0] != width:
+            few = len(self._rows) <= MOST_COMPARED
+            labels = [self._rows.row(index).label for index in range(len(self._rows))] if few else []
+            self._shown_labels = width, dict(zip(labels, shorten_apart(labels, width), strict=True))
+        return self._shown_labels[1]
+
     def render_line(self, y: int) -> Strip:
         """One line of the list."""
         width = self.scrollable_content_region.width
@@ -282,5 +295,5 @@ class RowList(ScrollView, can_focus=True):
             style += self.get_component_rich_style("row--cursor", partial=True)
         # The cursor and the rows that cannot be used are told by a character too, not only by colour.
         mark = ("▸" if index == self._cursor else " ") + ("✕" if row.reason else row.mark)
-        label = shorten(row.label, width - 3)
+        label = self._labels(width - 3).get(row.label) or shorten(row.label, width - 3)
         return Strip([Segment(set_cell_size(f"{mark} {label}", width), style)], width)
