@@ -109,9 +109,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int, str]]:
     calls: list[tuple[str, int, int, str]] = []
     render = picture_module.render
 
-    def listening(spec: PictureSpec, columns: int, rows: int, *, depth: str = "true", dark: bool = True) -> Rendered:
+    def listening(spec: PictureSpec, columns: int, rows: int, *, depth: str, **options: bool) -> Rendered:
         calls.append((spec.key, columns, rows, depth))
-        return render(spec, columns, rows, depth=depth, dark=dark)
+        return render(spec, columns, rows, depth=depth, **options)
 
     monkeypatch.setattr(picture_module, "render", listening)
     return calls
