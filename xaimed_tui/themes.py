@@ -108,6 +108,11 @@ THEMES = (DARK, LIGHT, COLOUR_BLIND, HIGH_CONTRAST)
 """The app's own themes, in the order in which a key goes through them."""
 
 
+def is_stark(name: str) -> bool:
+    """Whether texts in pictures have to stand out as all others do in this theme: from black, not from a map."""
+    return name == HIGH_CONTRAST.name
+
+
 def theme_after(name: str) -> str:
     """The app's own theme after this one; the first of them after a theme of another."""
     names = [theme.name for theme in THEMES]

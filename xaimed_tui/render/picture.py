@@ -98,7 +98,14 @@ class Rendered:
 
 
 def render(
-    spec: PictureSpec, columns: int, rows: int, *, depth: Depth = "true", dark: bool = True, pixels: bool = False
+    spec: PictureSpec,
+    columns: int,
+    rows: int,
+    *,
+    depth: Depth = "true",
+    dark: bool = True,
+    pixels: bool = False,
+    stark: bool = False,
 ) -> Rendered:
     """Draw a picture into a box, centred, with its aspect ratio kept.
 
@@ -109,6 +116,7 @@ def render(
         pixels: send the picture itself, by Kitty's protocol; but not a magnified one, nor one in a box too large for
             the protocol, nor in few colours.
         dark: whether the background is dark; decides what a heavy glyph means for an image without colour.
+        stark: draw lines and digits on black, whatever lies below: they have 7:1 then, which no colour of a map grants.
     """
     height, width = spec.pixels.shape[:2]
     placement = place(height, width, columns, rows, zoom=spec.zoom, centre=spec.centre)
@@ -120,9 +128,9 @@ def render(
     if depth == "none":
         lines = _glyphs(spec, placement, marks, dark=dark)
     elif pixels and depth == "true" and max(placement.columns, placement.rows) <= LARGEST and spec.zoom == 1:
-        return _sent(spec, placement, marks, columns, rows)
+        return _sent(spec, placement, marks, columns, rows, stark=stark)
     else:
-        lines = _half_blocks(spec, placement, marks, depth)
+        lines = _half_blocks(spec, placement, marks, depth, stark=stark)
     return Rendered(tuple(lines), columns, rows, placement, colour=depth != "none")
 
 
@@ -203,7 +211,9 @@ def _draw_grid(pixels: NDArray[np.uint8], placement: Placement) -> NDArray[np.ui
     return out
 
 
-def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks, depth: Depth) -> list[Strip]:
+def _half_blocks(
+    spec: PictureSpec, placement: Placement, marks: Marks, depth: Depth, *, stark: bool
+) -> list[Strip]:
     pixels = compose(spec, placement) if depth == "true" else _stepped(spec, placement, depth)
     if _shows_grid(spec, placement):
         pixels = _draw_grid(pixels, placement)
@@ -217,13 +227,15 @@ def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks, depth: D
         if row in marked:
             characters = _characters(segments)
             for column, mark in marked[row]:
-                characters[column] = _marked(mark, pixels[2 * row : 2 * row + 2, column], plates)
+                characters[column] = _marked(mark, pixels[2 * row : 2 * row + 2, column], plates, stark=stark)
             segments = [*Segment.simplify(characters)]
         lines.append(Strip(segments, placement.columns))
     return lines
 
 
-def _sent(spec: PictureSpec, placement: Placement, marks: Marks, columns: int, rows: int) -> Rendered:
+def _sent(
+    spec: PictureSpec, placement: Placement, marks: Marks, columns: int, rows: int, *, stark: bool
+) -> Rendered:
     """The picture at its own resolution; the marks on it as text."""
     native = _native(spec)
     picture = sending(native, placement.columns, placement.rows)
@@ -234,7 +246,7 @@ def _sent(spec: PictureSpec, placement: Placement, marks: Marks, columns: int, r
     for row, characters in enumerate(placeholder_rows(picture.number, placement.columns, placement.rows)):
         for column, mark in marked.get(row, ()):
             assert small is not None
-            characters[column] = _marked(mark, small[2 * row : 2 * row + 2, column], plates)
+            characters[column] = _marked(mark, small[2 * row : 2 * row + 2, column], plates, stark=stark)
         lines.append(Strip(Segment.simplify(characters), placement.columns))
     return Rendered(tuple(lines), columns, rows, placement, colour=True, sending=picture)
 
@@ -278,17 +290,18 @@ def _by_row(marks: Marks) -> dict[int, list[tuple[int, Mark]]]:
     return rows
 
 
-def _marked(mark: Mark, below: NDArray[np.uint8], plates: tuple[RGB, ...]) -> Segment:
+def _marked(mark: Mark, below: NDArray[np.uint8], plates: tuple[RGB, ...], *, stark: bool) -> Segment:
     """A mark's character on (2, 3) pixels of the picture; counts lie on a plate of a colour of their own."""
-    if mark.kind == "count":
+    if mark.kind == "count" and (mark.character == " " or not stark):
         plate = plates[mark.count]
         return Segment(mark.character, Style(color=_rich(text_on(plate)), bgcolor=_rich(plate), bold=True))
     if mark.kind == "badge":
         return Segment(mark.character, _BADGE)
-    if mark.kind == "open badge":
+    if mark.kind in ("open badge", "count"):
         return Segment(mark.character, _OPEN_BADGE)
+    share = 0.0 if stark else _BAND
     red, green, blue = (int(part) for part in below.mean(axis=0))
-    band = Style(bgcolor=_rich((int(red * _BAND), int(green * _BAND), int(blue * _BAND))))
+    band = Style(bgcolor=_rich((int(red * share), int(green * share), int(blue * share))))
     return Segment(mark.character, band + (_POINTER if mark.kind == "pointer" else _LINE))
 
 

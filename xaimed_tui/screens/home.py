@@ -16,7 +16,8 @@ GUIDE = Path(__file__).parents[1] / "guide.md"
 _LOGO = ((1, 0, 2), (0, 2, 1), (2, 4, 3))
 """An agreement map: the counts of a made-up explanation."""
 
-_SHADES = ("#31235f on #cfcde8", "#d8def0 on #3b4f86", "#ffffff on #2a788e", "#062b1f on #35b779", "#2b2600 on #fde725")
+_SHADES = ("#31235f on #cfcde8", "#ffffff on #3b4f86", "#ffffff on #1f5f73", "#000000 on #35b779", "#2b2600 on #fde725")
+"""Digits on the colours of their counts, at 7:1 or more: the logo is the same in every theme."""
 
 _ABOUT = (
     "Four methods show which parts of an image moved a network's answer: LIME, RISE, Grad-CAM and Grad-CAM++. "

@@ -15,6 +15,7 @@ from engine.export.colormaps import DEFAULT_COLORMAP
 from engine.export.colors import colormap, text_on
 from xaimed_tui.render.depth import stepped_map
 from xaimed_tui.render.terminal_colours import Depth, depth_of
+from xaimed_tui.themes import is_stark
 
 if TYPE_CHECKING:
     from textual.app import RenderResult
@@ -111,7 +112,11 @@ class ColourBar(Widget):
                 ramp[place] = character
             segments.append(Segment("".join(ramp), base))
         elif self._loaded:
-            segments.extend(_gradient(self._loaded, steps, depth))
+            bar = _gradient(self._loaded, steps, depth)
+            if is_stark(self.app.theme):
+                for place, character, _ in _ticks(steps):
+                    bar[place] = Segment(character, base)
+            segments.extend(bar)
         else:
             segments.append(Segment(" " * steps, base))
         return Strip([*segments, Segment(f" {high}", base)], width)

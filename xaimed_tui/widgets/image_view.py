@@ -15,6 +15,7 @@ from textual.worker import get_current_worker
 
 from engine.text import safe_text
 from xaimed_tui.render.terminal_colours import Depth, depth_of
+from xaimed_tui.themes import is_stark
 
 if TYPE_CHECKING:
     from textual import events
@@ -32,7 +33,7 @@ _SETTLE_SECONDS = 0.06
 _KEPT = 8
 """Drawn pictures that each view keeps: going back and forth costs nothing."""
 
-_Key = tuple[str, int, int, Depth, bool, bool]
+_Key = tuple[str, int, int, Depth, bool, bool, bool]
 
 
 class ImageView(Widget):
@@ -187,6 +188,7 @@ class ImageView(Widget):
             depth_of(self.app),
             self.app.current_theme.dark,
             self._kitty is not None,
+            is_stark(self.app.theme),
         )
         if (drawn := self._kept.get(key)) is not None:
             self._kept.move_to_end(key)
@@ -208,8 +210,8 @@ class ImageView(Widget):
         worker = get_current_worker()
         if worker.is_cancelled:
             return
-        _, columns, rows, depth, dark, pixels = key
-        drawn = render(spec, columns, rows, depth=depth, dark=dark, pixels=pixels)
+        _, columns, rows, depth, dark, pixels, stark = key
+        drawn = render(spec, columns, rows, depth=depth, dark=dark, pixels=pixels, stark=stark)
         if not worker.is_cancelled:
             self.post_message(self._Drawn(run, key, spec.image_key, drawn))
 
