@@ -7,18 +7,23 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from app_driver import make_app, press
+from factories import make_pixels, make_values
 from fakes import FakeEngine
 from skimage.color import rgb2lab
 
 from engine.errors import ExplanationError
+from engine.export.colormaps import COLORMAPS
 from engine.export.colors import contrast
 from xaimed_tui.app import XAIMedApp
+from xaimed_tui.render.picture import render
+from xaimed_tui.render.spec import PictureSpec
+from xaimed_tui.render.terminal_colours import Depth
 from xaimed_tui.themes import COLOUR_BLIND, HIGH_CONTRAST, THEMES, theme_after
 
 Rgb = tuple[int, int, int]
 
 LEAST = {HIGH_CONTRAST.name: 7.0}
-"""Least contrast of a theme's texts, if not 4.5 (levels AAA and AA for text of normal size), in pictures as elsewhere."""
+"""Least contrast of a theme's texts, those in pictures too, if not 4.5 (levels AAA and AA for text of normal size)."""
 
 WALK: tuple[tuple[str, ...], ...] = (
     (),
@@ -97,6 +102,36 @@ async def test_every_text_on_every_screen_stands_out_from_its_ground_in_every_th
                         faint.setdefault((ink, ground), where)
     assert seen == SCREENS
     assert not faint, "\n".join(faint.values())
+
+
+@pytest.mark.parametrize("depth", ["true", "256", "16"])
+@pytest.mark.parametrize("colormap", COLORMAPS)
+def test_digits_and_brackets_in_a_picture_stand_out_from_every_colormap_in_the_high_contrast_theme(
+    colormap: str, depth: Depth
+) -> None:
+    counts = np.arange(9).reshape(3, 3) % 5
+    for ties in ((), ((0, 0), (1, 1), (2, 2))):
+        agreement = PictureSpec(
+            make_pixels().astype(np.uint8), style="agreement", counts=counts, ties=ties, colormap=colormap
+        )
+        overlay = PictureSpec(
+            make_pixels().astype(np.uint8),
+            style="overlay",
+            values=make_values(),
+            top=((2, 1), (2, 2), (1, 1)),
+            ties=ties,
+            colormap=colormap,
+            highlight=(1, 0),
+        )
+        for spec, size in ((agreement, (60, 30)), (agreement, (9, 5)), (overlay, (60, 30)), (overlay, (9, 5))):
+            found = 0
+            for strip in render(spec, *size, depth=depth, stark=True).lines:
+                for segment in strip:
+                    if any(character in "0123456789?[]" for character in segment.text):
+                        style = segment.style
+                        found += 1
+                        assert contrast(style.color.get_truecolor(), style.bgcolor.get_truecolor()) >= 7.0, segment
+            assert found >= 3
 
 
 DEUTERANOPIA = np.array(

@@ -211,9 +211,7 @@ def _draw_grid(pixels: NDArray[np.uint8], placement: Placement) -> NDArray[np.ui
     return out
 
 
-def _half_blocks(
-    spec: PictureSpec, placement: Placement, marks: Marks, depth: Depth, *, stark: bool
-) -> list[Strip]:
+def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks, depth: Depth, *, stark: bool) -> list[Strip]:
     pixels = compose(spec, placement) if depth == "true" else _stepped(spec, placement, depth)
     if _shows_grid(spec, placement):
         pixels = _draw_grid(pixels, placement)
@@ -233,9 +231,7 @@ def _half_blocks(
     return lines
 
 
-def _sent(
-    spec: PictureSpec, placement: Placement, marks: Marks, columns: int, rows: int, *, stark: bool
-) -> Rendered:
+def _sent(spec: PictureSpec, placement: Placement, marks: Marks, columns: int, rows: int, *, stark: bool) -> Rendered:
     """The picture at its own resolution; the marks on it as text."""
     native = _native(spec)
     picture = sending(native, placement.columns, placement.rows)
