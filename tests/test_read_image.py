@@ -25,6 +25,7 @@ from picture_files import (
 from PIL import Image
 
 from engine.errors import ImageError
+from engine.images.decoding import decode
 from engine.images.header import read_header
 from engine.images.raster import Limits, MedicalImage, read_image
 
@@ -322,7 +323,7 @@ def test_limits_hold_before_anything_is_decoded(tmp_path: Path, monkeypatch: pyt
     path = write_png(tmp_path / "a.png", GREY_8, 8, GREY)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("decoded"))
     with pytest.raises(ImageError, match=r"7 x 5|5 x 7 = 35 pixels; at most 34"):
-        read_image(path, limits=Limits(pixels=34))
+        decode(path.read_bytes(), path, Limits(pixels=34))
     with pytest.raises(ImageError, match=f"at most {path.stat().st_size - 1} are read"):
         read_image(path, limits=Limits(bytes=path.stat().st_size - 1))
     monkeypatch.undo()

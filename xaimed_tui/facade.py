@@ -148,7 +148,10 @@ class RealEngine:
         self._settings = settings or AppSettings()
 
     def warm_up(self) -> None:
-        """Import torch, so that the first network loads without it."""
+        """Import torch, so that the first network loads without it; start what decodes pictures, beside it."""
+        from engine.images.apart import get_ready
+
+        get_ready()
         import engine.classifier  # noqa: F401
 
     def warm_methods(self) -> None:

@@ -55,14 +55,13 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
 
 def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
     """The images that the model takes, as far as their headers tell; the others are reported on standard error."""
-    from engine.cli.console import muted_libraries, print_failure
+    from engine.cli.console import print_failure
     from engine.images.compliance import check_file
 
     fit = []
     for path in images:
         try:
-            with muted_libraries():
-                check_file(path, bundle.input)
+            check_file(path, bundle.input)
         except (ImageError, NotCompliantError) as error:
             print_failure(error.message)
         else:
@@ -71,16 +70,14 @@ def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
 
 
 def read(path: Path) -> MedicalImage:
-    """An image; libraries that decode it write nothing to the terminal.
+    """An image.
 
     Raises:
         ImageError: it cannot be read.
     """
-    from engine.cli.console import muted_libraries
     from engine.images.raster import read_image
 
-    with muted_libraries():
-        return read_image(path)
+    return read_image(path)
 
 
 def about(path: Path, error: XAIMedError) -> str:
@@ -95,7 +92,9 @@ def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> 
         BundleError, DeviceError: as their names say.
     """
     from engine.cli.console import waiting
+    from engine.images.apart import get_ready
 
+    get_ready()  # meanwhile
     with waiting(f"Loading {bundle.task} / {bundle.name}"), quietly():
         from engine.classifier import Classifier
 

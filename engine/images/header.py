@@ -106,6 +106,12 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     with os.fdopen(descriptor, "rb") as file:
         size = os.fstat(descriptor).st_size
         check_bytes(size, path, limits)
+        start = file.read(12)
+        file.seek(0)
+        if start[:4] == b"RIFF" and start[8:] == b"WEBP":  # its header, too, is read by native code
+            from engine.images.apart import header_apart
+
+            return header_apart(file.read(size), path, limits)
         picture, header = open_picture(file, size, path, limits)
         picture.close()
     return header
