@@ -306,7 +306,7 @@ HEADER = {
     ],
 )
 def test_an_answer_that_cannot_be_true_is_none(answer: object) -> None:
-    with pytest.raises(ValueError, match="no answer|no header|no shape"):
+    with pytest.raises(ValueError, match=r"no answer|no header|no shape"):
         parse_answer(json.dumps(answer).encode(), Limits())
     with pytest.raises(ValueError, match="Expecting value"):
         parse_answer(b"\n", Limits())
