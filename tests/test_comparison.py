@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from factories import make_explanation, make_image, make_map
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.cells import CELLS
-from engine.comparison import SHARED_BY_CHANCE, CellComparison, compare_cells, why_not_comparable
+from engine.comparison import SHARED_BY_CHANCE, CellComparison, compare_cells, rank_correlation, why_not_comparable
 from engine.grid import GridStatistics, grid_statistics
+from engine.saliency import SaliencyMap
 
 
 def statistics(top: tuple[tuple[int, int], ...], ties: tuple[tuple[int, int], ...] = ()) -> GridStatistics:
@@ -22,7 +24,7 @@ def statistics(top: tuple[tuple[int, int], ...], ties: tuple[tuple[int, int], ..
 def test_cells_of_both_of_one_and_of_the_other_are_told_apart() -> None:
     first, second = statistics(((0, 0), (0, 1), (0, 2))), statistics(((0, 1), (0, 2), (2, 2)))
     assert compare_cells(first, second) == CellComparison(
-        shared=((0, 1), (0, 2)), only_first=((0, 0),), only_second=((2, 2),)
+        shared=((0, 1), (0, 2)), only_first=((0, 0),), only_second=((2, 2),), as_they_stand=((0, 1), (0, 2))
     )
 
 
@@ -30,13 +32,36 @@ def test_a_cell_that_is_not_settled_in_one_map_is_neither_shared_nor_a_differenc
     first = statistics(((0, 0), (0, 1), (0, 2)), ties=((0, 2), (1, 1)))
     second = statistics(((0, 1), (0, 2), (1, 1)))
     assert compare_cells(first, second) == CellComparison(
-        shared=((0, 1),), only_first=((0, 0),), unsettled=((0, 2), (1, 1))
+        shared=((0, 1),), only_first=((0, 0),), unsettled=((0, 2), (1, 1)), as_they_stand=((0, 1), (0, 2))
     )
 
 
 def test_a_constant_map_leaves_nothing_to_compare() -> None:
     constant = grid_statistics(make_map("gradcam", constant=True))
     assert compare_cells(constant, statistics(((0, 0), (0, 1), (0, 2)))).constant
+
+
+def map_of(*rows: tuple[float, ...]) -> SaliencyMap:
+    return make_map("gradcam", values=np.array(rows, dtype=np.float32))
+
+
+def test_the_rank_correlation_of_two_maps_depends_on_the_order_of_their_pixels_alone() -> None:
+    one = map_of((0.0, 0.1, 0.2), (0.3, 0.4, 0.5), (0.6, 0.7, 1.0))
+    squared = map_of((0.0, 0.01, 0.04), (0.09, 0.16, 0.25), (0.36, 0.49, 1.0))
+    falling = map_of((1.0, 0.7, 0.6), (0.5, 0.4, 0.3), (0.2, 0.1, 0.0))
+    swapped = map_of((0.1, 0.0, 0.2), (0.3, 0.4, 0.5), (0.6, 0.7, 1.0))
+    assert rank_correlation(one, squared) == pytest.approx(1.0)
+    assert rank_correlation(one, falling) == pytest.approx(-1.0)
+    assert rank_correlation(one, swapped) == pytest.approx(1 - 6 * 2 / (9 * 80))  # two ranks differ by one
+    assert np.isnan(rank_correlation(one, make_map("gradcam", constant=True, height=3, width=3)))
+
+
+def test_maps_of_different_sizes_are_correlated_over_equal_parts_of_the_image() -> None:
+    coarse = map_of((0.0, 0.1, 0.2), (0.3, 0.4, 0.5), (0.6, 0.7, 1.0))
+    fine = replace(coarse, values=np.kron(coarse.values, np.ones((4, 2), dtype=np.float32)))
+    assert rank_correlation(fine, coarse) == rank_correlation(coarse, fine) == pytest.approx(1.0)
+    upright = replace(coarse, values=np.kron(coarse.values.T, np.ones((1, 5), dtype=np.float32)))
+    assert rank_correlation(coarse, upright) == pytest.approx(rank_correlation(coarse, map_of(*coarse.values.T)))
 
 
 def test_two_random_choices_of_three_cells_share_one_on_average() -> None:

@@ -10,6 +10,7 @@ from factories import make_map
 from fakes import FakeEngine
 
 from engine.cells import CELLS
+from engine.comparison import rank_correlation
 from engine.errors import BundleError, NotCompliantError
 from xaimed_tui.screens.dialogs import ChooseDialog
 from xaimed_tui.screens.side_by_side import ComparedTable, SideBySideScreen
@@ -77,7 +78,8 @@ async def test_cells_that_are_not_certain_count_neither_as_shared_nor_as_differe
     app = make_app(TwoMinded(settled=False))
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "e", "right", "b", "enter")
-        assert "0 of 3 cells shared for certain" in words(app)
+        assert words(app).startswith("0 of 3 cells shared for certain; 1 as they stand now.")
+        assert "Certain:" not in words(app)
         assert "Only" not in words(app)
         assert "Whether they are shared is open." in words(app)
         assert set(verdicts(app)) == {"open"}
@@ -159,6 +161,68 @@ async def test_a_cell_is_pointed_out_on_both_sides_from_the_table_and_by_the_mou
         await settled(pilot)
         assert app.screen.query_one(ComparedTable).cursor_row == 8
         assert [view.picture.highlight for view in app.screen.query(ImageView)] == [(2, 2), (2, 2)]
+
+
+async def test_arrows_on_a_picture_move_its_cell_on_both_sides_and_in_the_table_and_back() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e", "right", "b", "enter")
+        table = app.screen.query_one(ComparedTable)
+        first, second = app.screen.query(ComparedSide)
+        table.go_to((1, 1))
+        for side, keys, cell in ((first, ("down", "left"), (2, 0)), (second, ("k", "right", "right"), (1, 2))):
+            side.focus()
+            await press(pilot, *keys)
+            assert {view.picture.highlight for view in app.screen.query(ImageView)} == {cell}
+            assert table.cursor_row == CELLS.index(cell)
+            assert str(side.query_one(".who").render()).startswith(f"▸{side.letter}")
+        assert "LIME" in screen_text(app).splitlines()[0]  # arrows did not change the method
+        await press(pilot, "l")
+        assert "RISE" in screen_text(app).splitlines()[0]
+        assert {view.picture.highlight for view in app.screen.query(ImageView)} == {(1, 2)}
+        table.focus()
+        await press(pilot, "up")
+        assert {view.picture.highlight for view in app.screen.query(ImageView)} == {(1, 1)}
+        assert str(second.query_one(".who").render()).startswith(" B")
+
+
+async def test_tab_goes_from_the_table_to_the_words_and_both_pictures() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "g", "right", "b", "enter")
+        seen = []
+        for _ in range(4):
+            seen.append(app.screen.focused.id or type(app.screen.focused).__name__)
+            await press(pilot, "tab")
+        assert seen == ["ComparedTable", "facts", "side-a", "side-b"]
+
+
+async def test_the_rank_correlation_of_the_two_maps_is_said_for_every_method() -> None:
+    app = make_app(TwoMinded())
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e", "right", "b", "enter")
+        sides = app.screen.query(ComparedSide)
+        value = rank_correlation(*(side.runs["lime"].map for side in sides))
+        assert f"Rank correlation of the two maps (Spearman): {value:.2f}. Noise of the samples" in words(app)
+        assert "Certain: no other cell could stand among the three of A or of B." in words(app)
+        await press(pilot, "right", "right")
+        assert "Exact: no samples are drawn" in words(app)
+        assert "Noise of the samples" not in words(app)
+        await press(pilot, "right", "right")
+        assert f"rank correlation of A's and B's maps LIME {value:.2f} RISE" in words(app)
+
+
+async def test_a_rank_correlation_waits_for_both_maps_to_be_done() -> None:
+    engine = TwoMinded()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e", "right", "b")
+        gate = engine.hold("lime")
+        await pilot.press("enter")
+        await until(pilot, engine.waiting["lime"].is_set)
+        await until(pilot, lambda: "worked out once both maps are done" in words(app))
+        gate.set()
+        await until(pilot, lambda: "(Spearman): " in words(app))
 
 
 async def test_arrows_go_through_the_methods_to_the_agreement_of_both_sides() -> None:

@@ -61,7 +61,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("← →", "the other methods, the agreement"),
         ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
         ("s", "stop what runs on both sides; the maps so far are kept"),
-        ("Tab", "to the words, to scroll them"),
+        ("Tab", "to the words, to scroll them, and to the pictures, where arrows choose a cell"),
         ("Esc", "back"),
     ),
     "detail": (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -11,26 +13,31 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
-from engine.cells import CELL_NAMES, CELLS, Cell
-from engine.comparison import SHARED_BY_CHANCE, CellComparison, compare_cells, why_not_comparable
+from engine.cells import CELLS, Cell
+from engine.comparison import CellComparison, compare_cells, rank_correlation, why_not_comparable
 from engine.text import safe_text
 from xaimed_tui.look import Look
-from xaimed_tui.names import cell_list, count_text
+from xaimed_tui.screens.compared_words import (
+    Part,
+    agreement_words,
+    comparison_words,
+    correlation_words,
+    count_rows,
+    map_rows,
+)
 from xaimed_tui.screens.frames import OVER_NUMBERS
+from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
 from xaimed_tui.widgets.compared_side import Answer, ComparedSide
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.statistics_table import CellTable
 
 if TYPE_CHECKING:
-    from engine.explanation import Explanation
-    from engine.grid import GridStatistics
     from engine.saliency import SaliencyMap
     from xaimed_tui.jobs import Jobs
-
-Part = str | tuple[str, str]
 
 MAP_COLUMNS = (
     ("cell", 12),
@@ -70,6 +77,14 @@ class ComparedTable(CellTable):
 class SideBySideScreen(Screen[None]):
     """Two answers beside each other. What is missing is loaded and made while one looks."""
 
+    @dataclass
+    class Correlated(Message):
+        """The rank correlation of a method's two maps."""
+
+        method: str
+        maps: tuple[SaliencyMap, SaliencyMap]
+        value: float
+
     DEFAULT_CSS = (
         OVER_NUMBERS.format(name="SideBySideScreen")
         + """
@@ -97,6 +112,7 @@ class SideBySideScreen(Screen[None]):
         self._keys = [*self._sides[0].runs, "agreement"]
         self._key = method if method in self._keys else self._keys[0]
         self._cell: Cell | None = None
+        self._correlations: dict[str, tuple[SaliencyMap, SaliencyMap, float | None]] = {}  # None: being worked out
 
     def compose(self) -> ComposeResult:
         """Two pictures above, numbers and words below."""
@@ -133,15 +149,17 @@ class SideBySideScreen(Screen[None]):
         self.refresh_bindings()
         first, second = (side.explanation for side in self._sides)
         reason = why_not_comparable(first, second) if first is not None and second is not None else ""
+        if not reason:
+            self._correlate()
         table, facts = self.query_one(ComparedTable), self.query_one("#facts-text", Static)
         if self._key == "agreement":
-            table.fill((("cell", 12), ("A", 2), ("B", 2)), _counts(first, second))
-            facts.update(Content.assemble(*_agreement_words(first, second, reason)))
+            table.fill((("cell", 12), ("A", 2), ("B", 2)), count_rows(first, second))
+            facts.update(Content.assemble(*agreement_words(first, second, reason, {} if reason else self._values())))
             return
         maps = [side.runs[self._key] for side in self._sides]
         one, two = (run.statistics for run in maps)
         compared = compare_cells(one, two) if one is not None and two is not None and not reason else None
-        rows = _rows(one, two, [run.map for run in maps], compared)
+        rows = map_rows(one, two, [run.map for run in maps], compared)
         table.fill(MAP_COLUMNS, rows)
         facts.update(Content.assemble(*self._method_words(compared, reason)))
 
@@ -152,7 +170,11 @@ class SideBySideScreen(Screen[None]):
         elif compared is None:
             parts.append("Nothing to compare yet.\n")
         else:
-            parts += comparison_words(compared)
+            maps = [made for side in self._sides if (made := side.runs[self._key].map) is not None]
+            parts += comparison_words(compared, maps)
+            value = self._values().get(self._key)
+            words = "The rank correlation is worked out once both maps are done.\n"
+            parts += [words] if value is None else correlation_words(value, maps)
         targets = [side.target for side in self._sides]
         if None not in targets and targets[0] != targets[1]:
             names = [safe_text(target, limit=30) for target in targets]
@@ -167,6 +189,33 @@ class SideBySideScreen(Screen[None]):
             parts.extend((f"{side.letter}! {safe_text(warning)}\n", "$text-warning") for warning in warnings)
         parts.append("\nEach map is scaled to its own range: compare places, not means, between A and B.")
         return parts
+
+    def _correlate(self) -> None:
+        """Work out in a thread how alike the two finished maps of each method are, once for two maps."""
+        first, second = (side.runs for side in self._sides)
+        for method, run in first.items():
+            one, two = run.map, second[method].map
+            if one is None or two is None or {run.state, second[method].state} != {"done"}:
+                continue
+            known = self._correlations.get(method)
+            if known is None or known[0] is not one or known[1] is not two:
+                self._correlations[method] = (one, two, None)
+                self.run_worker(partial(self._correlate_in_thread, method, one, two), thread=True, name="correlation")
+
+    def _correlate_in_thread(self, method: str, one: SaliencyMap, two: SaliencyMap) -> None:
+        self.post_message(self.Correlated(method, (one, two), rank_correlation(one, two)))
+
+    def on_side_by_side_screen_correlated(self, message: Correlated) -> None:
+        """Say it, if the maps are still those."""
+        one, two = message.maps
+        known = self._correlations.get(message.method)
+        if known is not None and known[0] is one and known[1] is two:
+            self._correlations[message.method] = (one, two, message.value)
+            self._side_changed()
+
+    def _values(self) -> dict[str, float]:
+        """The rank correlations worked out so far, by method."""
+        return {method: value for method, (_, _, value) in self._correlations.items() if value is not None}
 
     def _one_output(self) -> bool:
         """Whether both sides ask the same network, whose two classes are one number and its negative."""
@@ -190,6 +239,10 @@ class SideBySideScreen(Screen[None]):
         if message.cell is not None:
             self.query_one(ComparedTable).go_to(message.cell)
 
+    @on(CellFrame.Pointed)
+    def _cell_pointed(self, message: CellFrame.Pointed) -> None:
+        self.query_one(ComparedTable).go_to(neighbour(self._cell, message.rows, message.columns))
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what can be done now."""
         return any(side.busy for side in self._sides) if action == "stop" else True
@@ -207,84 +260,3 @@ class SideBySideScreen(Screen[None]):
     def action_leave(self) -> None:
         """Back; what still runs is stopped."""
         self.dismiss(None)
-
-
-def comparison_words(compared: CellComparison) -> list[Part]:
-    """What two maps share and where they differ, as far as it is certain."""
-    if compared.constant:
-        return [("One of the maps is constant and marks no cell: there is nothing to compare.\n", "$text-warning")]
-    count = len(compared.shared)
-    parts: list[Part] = [
-        (f"{count} of 3 cells shared{' for certain' if compared.unsettled else ''}", "bold $foreground"),
-        f"{': ' if count else ''}{cell_list(compared.shared)}. Two choices at random share {SHARED_BY_CHANCE:.0f} on "
-        "average.\n",
-    ]
-    for name, cells in (("Only A: ", compared.only_first), ("Only B: ", compared.only_second)):
-        if cells:
-            parts += [(name, "bold $foreground"), f"{cell_list(cells)}.\n"]
-    if compared.unsettled:
-        parts += [
-            ("Not certain: ", "bold $text-warning"),
-            f"{cell_list(compared.unsettled)}. Whether they are shared is open.\n",
-        ]
-    return parts
-
-
-def _rows(
-    one: GridStatistics | None,
-    two: GridStatistics | None,
-    maps: list[SaliencyMap | None],
-    compared: CellComparison | None,
-) -> list[tuple[Text, ...]]:
-    rows = []
-    for cell in CELLS:
-        verdict, style = "", ""
-        if compared is not None:
-            for words, cells in (
-                ("both", compared.shared),
-                ("only A", compared.only_first),
-                ("only B", compared.only_second),
-                ("open", compared.unsettled),
-            ):
-                if cell in cells:
-                    verdict, style = words, "bold"
-        numbers = [part for table, made in zip((one, two), maps, strict=True) for part in _numbers(table, made, cell)]
-        rows.append((Text(CELL_NAMES[cell], style=style), *numbers, Text(verdict, style=style)))
-    return rows
-
-
-def _numbers(table: GridStatistics | None, made: SaliencyMap | None, cell: Cell) -> tuple[Text, Text, Text]:
-    if table is None or made is None:
-        return Text(), Text("-", justify="right"), Text()
-    mark = (str(table.top.index(cell) + 1) if cell in table.top else "") + ("?" if cell in table.ties else "")
-    errors = made.cell_errors
-    error = Text("" if errors is None else f"{errors[cell]:.3f}", justify="right")
-    return Text(mark, style="bold"), Text(f"{table.mean[cell]:.3f}", justify="right"), error
-
-
-def _counts(first: Explanation | None, second: Explanation | None) -> list[tuple[Text, ...]]:
-    def count(explanation: Explanation | None, cell: Cell) -> Text:
-        return Text("-" if explanation is None else count_text(explanation.consensus, cell), style="bold")
-
-    return [(Text(CELL_NAMES[cell]), count(first, cell), count(second, cell)) for cell in CELLS]
-
-
-def _agreement_words(first: Explanation | None, second: Explanation | None, reason: str) -> list[Part]:
-    if reason:
-        return [(f"{reason}\n", "$text-warning")]
-    if first is None or second is None:
-        return ["Nothing to compare yet.\n"]
-    most = [
-        [cell for cell in CELLS if each.consensus.counts[cell] == each.consensus.counts.max() > 0]
-        for each in (first, second)
-    ]
-    parts: list[Part] = []
-    for letter, each, cells in zip("AB", (first, second), most, strict=True):
-        made, top = len(each.consensus.methods), int(each.consensus.counts.max())
-        parts += [
-            (f"{letter}: ", "bold $foreground"),
-            f"{top} of {made} methods mark {cell_list(cells) or 'no cell'}.\n",
-        ]
-    if any(statistics.ties for each in (first, second) for statistics in each.statistics.values()):
-        parts.append(("Some methods' cells are not certain, and with them the counts.\n", "$text-warning"))
-    return parts

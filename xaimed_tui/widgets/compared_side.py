@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
@@ -21,6 +20,7 @@ from xaimed_tui.method_run import MethodRun
 from xaimed_tui.names import method_name
 from xaimed_tui.screens.pictures import agreement_caption, agreement_picture, method_picture
 from xaimed_tui.widgets.card import method_caption
+from xaimed_tui.widgets.cell_keys import CellFrame
 from xaimed_tui.widgets.hearing import HearsMethods
 from xaimed_tui.widgets.image_view import ImageView
 
@@ -65,12 +65,16 @@ class Answer:
     explanation: Explanation | None = None
 
 
-class ComparedSide(HearsMethods, Vertical):
-    """Loads, asks and explains what is missing by itself, with jobs of its own, and shows one map of it."""
+class ComparedSide(HearsMethods, CellFrame):
+    """Loads, asks and explains what is missing by itself, with jobs of its own, and shows one map of it.
+
+    While it has the focus, arrows move through the picture's cells.
+    """
 
     DEFAULT_CSS = """
     ComparedSide { width: 1fr; height: 100%; padding: 0 1; }
     ComparedSide > .who { height: 2; width: 100%; color: $text-muted; }
+    ComparedSide:focus > .who { background: $primary 30%; color: $foreground; }
     ComparedSide > ImageView { height: 1fr; width: 100%; }
     ComparedSide > .caption { height: 3; width: 100%; color: $text-muted; }
     """
@@ -123,6 +127,11 @@ class ComparedSide(HearsMethods, Vertical):
     def on_resize(self) -> None:
         """Words are broken to the width there is."""
         self.call_after_refresh(self.show)
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """A sign says that arrows move through the cells now."""
+        super().watch_has_focus(has_focus)
+        self.query_one(".who", Static).update(self._who())
 
     def on_unmount(self) -> None:
         """Nothing goes on behind a closed screen."""
@@ -232,7 +241,7 @@ class ComparedSide(HearsMethods, Vertical):
     def _who(self) -> Content:
         answer, width = self.answer, max(self.size.width - 4, 20)
         parts: list[str | tuple[str, str]] = [
-            (f"{self.letter}  ", "bold $primary"),
+            (f"{'▸' if self.has_focus else ' '}{self.letter} ", "bold"),
             (safe_text(answer.bundle.name, limit=width), "bold $foreground"),
         ]
         if answer.diagnosis is not None and self.target is not None:
