@@ -38,7 +38,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from engine.errors import ExplanationError, XAIMedError
-from engine.explainers.base import Explainer, Request
 from engine.saliency import SaliencyMap
 from engine.text import safe_text
 
@@ -46,6 +45,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from torch import nn
+
+    from engine.explainers.base import Explainer, Request
 
 GROUP = "xaimed.explainers"
 
@@ -71,7 +72,7 @@ class Choices:
     layer: str | None = None
 
 
-Factory = Callable[[Choices], Explainer]
+Factory = Callable[[Choices], "Explainer"]
 """What an entry point leads to."""
 
 

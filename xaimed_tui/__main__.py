@@ -21,10 +21,9 @@ def open_app(request: AppRequest) -> int:
 def main() -> int:
     """Run the command line; what it is not asked to do there is done in the app."""
     from engine.cli.main import run
-    from xaimed_tui import doctor
     from xaimed_tui.settings import FLAGS
 
-    return run(sys.argv[1:], open_app=open_app, flags=FLAGS, commands=(doctor,))
+    return run(sys.argv[1:], open_app=open_app, flags=FLAGS, commands=("xaimed_tui.doctor",))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,32 +13,34 @@ from textual import events
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.screen import Screen
-from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Footer
 
 from engine.text import safe_name, safe_text
-from xaimed_tui import messages, palette
-from xaimed_tui.facade import Engine
-from xaimed_tui.failure import Failure
-from xaimed_tui.jobs import Jobs
 from xaimed_tui.look import Look
 from xaimed_tui.memory import Memory, Remembered
 from xaimed_tui.opening import opening
-from xaimed_tui.render.colourless import Colourless
-from xaimed_tui.render.kitty import KittyTerminal
 from xaimed_tui.render.terminal_colours import depth_of
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.settings import AppSettings
-from xaimed_tui.terminal import Protocol
 from xaimed_tui.themes import DARK, THEMES, theme_after
 from xaimed_tui.type_ahead import TypeAheadDialog
 from xaimed_tui.widgets.nav_bar import NavBar, NavItem
 from xaimed_tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+    from textual.screen import Screen
+    from textual.timer import Timer
+
+    from xaimed_tui import messages
+    from xaimed_tui.contracts import Engine
+    from xaimed_tui.failure import Failure
+    from xaimed_tui.garbage import Garbage
+    from xaimed_tui.jobs import Jobs
+    from xaimed_tui.render.kitty import KittyTerminal
     from xaimed_tui.screens.explain import ExplainView
     from xaimed_tui.screens.selection import SelectionView
+    from xaimed_tui.terminal import Protocol
 
 DEMO_TASK = "IHC Stain (demo)"
 
@@ -50,8 +53,16 @@ WRITE_AFTER = 1.0
 """Seconds after which a change of place is written down, with those that follow it meanwhile."""
 
 
+def _commands() -> type[Provider]:
+    from xaimed_tui.palette import Commands
+
+    return Commands
+
+
 class XAIMedApp(App[int]):
     """See in a terminal what a network says about an image, how sure it is, and where it looked.
+
+    Home is painted with as little as will do; everything else is imported and made after that.
 
     Args:
         engine: what computes.
@@ -60,13 +71,14 @@ class XAIMedApp(App[int]):
         settings: see `settings.py`.
         memory: where one was last time; what the command line does not say is opened as it was.
         protocol: how pictures are drawn.
+        garbage: told when nobody waits; None leaves it to Python.
         problems: one safe line for everything about settings and memory that a person should know.
     """
 
     CSS_PATH = "app.tcss"
     TITLE = "XAIMed"
     ENABLE_COMMAND_PALETTE = True
-    COMMANDS = {palette.Commands}  # noqa: RUF012 - declared by the base class
+    COMMANDS = {_commands}  # noqa: RUF012 - declared by the base class
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared by the base class
         (0, "-slim"),
         (100, "-medium"),
@@ -96,24 +108,49 @@ class XAIMedApp(App[int]):
         settings: AppSettings | None = None,
         memory: Memory | None = None,
         problems: Sequence[str] = (),
+        garbage: Garbage | None = None,
         protocol: Protocol = "half",
     ) -> None:
         super().__init__()
         self.settings = settings or AppSettings()
         self.memory = memory or Memory()
         self._problems = list(problems)
-        self.jobs = Jobs(self, engine, clock=clock)
+        self._engine, self._clock, self._garbage = engine, clock, garbage
+        self._once_made: Callable[[], object] | None = None
         self._opening = opening(self.memory.now, task=task, model=model, folder=folder)
         self._writing: Timer | None = None
         self.look = Look(colormap=self.settings.colormap, opacity=self.settings.opacity / 100)
-        self.kitty = None if protocol == "half" else KittyTerminal(self._write_to_terminal)
+        self.kitty: KittyTerminal | None = None
+        if protocol != "half":
+            from xaimed_tui.render.kitty import KittyTerminal
+
+            self.kitty = KittyTerminal(self._write_to_terminal)
         if depth_of(self) == "none":
+            from xaimed_tui.render.colourless import Colourless
+
             self._filters = [Colourless()]
         if not self.settings.animated:
             self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self._first_theme()
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """The app's background work; made when there is some."""
+        from xaimed_tui.jobs import Jobs
+
+        return Jobs(self, self._engine, clock=self._clock)
+
+    def stop_work(self) -> None:
+        """Ask all background work to end."""
+        if "jobs" in vars(self):
+            self.jobs.stop_everything()
+
+    def finish_saving(self, seconds: float) -> None:
+        """Wait until all that was to be saved is, but not for longer than some seconds. May be called in a thread."""
+        if "jobs" in vars(self):
+            self.jobs.finish_saving(seconds)
 
     def _first_theme(self) -> str:
         for name in (self.settings.theme, self.memory.now.theme):
@@ -138,7 +175,16 @@ class XAIMedApp(App[int]):
         """Paint, then do everything else."""
         self.query_one(HomeView).focus_first()
         self.say("loading the network library…")
-        self.call_after_refresh(self._begin)
+        self.call_after_refresh(self.run_worker, self._import_views, name="views", thread=True)
+
+    def _import_views(self) -> None:
+        """Import what the views need, in a thread: Home answers meanwhile."""
+        import xaimed_tui.screens.explain
+        import xaimed_tui.screens.selection  # noqa: F401
+        from engine.methods import left_out
+
+        self._problems += [safe_text(line, limit=400) for line in left_out()]
+        self.post_message(events.Callback(callback=self._begin))
 
     async def _begin(self) -> None:
         from xaimed_tui.screens.explain import ExplainView
@@ -151,14 +197,23 @@ class XAIMedApp(App[int]):
         explain = ExplainView(folder=first.folder, image=first.image, look=self.look, id="explain")
         await switcher.add_content(explain, set_current=False)
         self.jobs.list_tasks(self.selection)
-        self.jobs.warm_up(self)
-        if switcher.current == "home":  # else a key was quicker
-            if first.folder is not None:
-                self.action_go("explain")
-            elif first.task is not None:
-                self.action_go("selection")
+        self.jobs.warm_up(self, when_warm=None if self._garbage is None else self._garbage.settle)
+        if self._garbage is not None:
+            self.set_interval(1.0, self._garbage.tidy, name="garbage")
+        if self._once_made is not None:  # a key was quicker
+            self._once_made()
+        elif first.folder is not None:
+            self.action_go("explain")
+        elif first.task is not None:
+            self.action_go("selection")
         for problem in self._problems:
             self.notify(problem, title="Settings", severity="warning", timeout=15, markup=False)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Whatever it is, it is no pause."""
+        if self._garbage is not None and isinstance(event, events.InputEvent):
+            self._garbage.touched()
+        await super().on_event(event)
 
     # What is remembered
 
@@ -217,7 +272,7 @@ class XAIMedApp(App[int]):
         """However the app ends, no work goes on behind it, and the terminal keeps no pictures."""
         if self.kitty is not None:
             self.kitty.forget_all()
-        self.jobs.stop_everything()
+        self.stop_work()
 
     def on_key(self, event: events.Key) -> None:
         """A letter that was on its way to the view behind a dialog when the dialog was opened."""
@@ -227,12 +282,18 @@ class XAIMedApp(App[int]):
 
     # Going somewhere
 
+    @property
+    def _made(self) -> bool:
+        """Whether there are other views than Home."""
+        return bool(self.screen_stack[0].query("#explain"))
+
     def action_go(self, view: str) -> None:
         """Switch to a view; each keeps its state."""
         base = self.screen_stack[0]
         switcher = base.query_one(ContentSwitcher)
-        if view != "home" and not switcher.query(f"#{view}"):
-            return  # the first second: that view is not made yet
+        if not self._made:  # the first moment
+            self._once_made = partial(self.action_go, view)
+            return
         while len(self.screen_stack) > 1:
             self.pop_screen()
         switcher.current = view
@@ -251,8 +312,8 @@ class XAIMedApp(App[int]):
 
     def action_demo(self) -> None:
         """Open the bundled demo with its samples, and say what can be done with it."""
-        if not self.screen_stack[0].query("#explain"):
-            self.call_after_refresh(self.action_demo)  # the first moment: the views are not made yet
+        if not self._made:
+            self._once_made = self.action_demo
             return
         self.action_go("selection")
         self.explain.use_samples()
@@ -281,7 +342,7 @@ class XAIMedApp(App[int]):
 
     def action_quit_now(self) -> None:
         """Stop all work and leave."""
-        self.jobs.stop_everything()
+        self.stop_work()
         self.exit(0)
 
     def show_task(self, task: str) -> None:
@@ -301,6 +362,8 @@ class XAIMedApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the command palette offers."""
+        from xaimed_tui import palette
+
         yield SystemCommand("Home", "What XAIMed is, and the guide", lambda: self.action_go("home"))
         yield SystemCommand("Task & Model Selection", "Choose a network", lambda: self.action_go("selection"))
         yield SystemCommand("Visualize & Explain", "Look at images", lambda: self.action_go("explain"))
@@ -308,7 +371,7 @@ class XAIMedApp(App[int]):
         here = self.screen_stack[0].query_one(ContentSwitcher).current
         if screen is self.screen_stack[0] and here == "explain":
             yield from self.explain.commands()
-        if self.screen_stack[0].query("#explain"):
+        if self._made:
             yield from palette.places_to_go(self)
         yield SystemCommand("Next theme", "Dark, light, colour-blind, high contrast", self.action_next_theme)
         yield from palette.themes(self)

@@ -13,7 +13,6 @@ from engine.cli.console import print_json, print_line
 if TYPE_CHECKING:
     from xaimed_tui.terminal import Answers
 
-NAME = "doctor"
 HELP = "say what the app finds of this terminal, and what to set"
 DESCRIPTION = (
     "Says how many colours, which size, which way of showing images and which letters the app finds in this terminal, "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import Stopped, XAIMedError
 from xaimed_tui import messages
-from xaimed_tui.facade import Engine, Model
+from xaimed_tui.contracts import Engine, Model
 from xaimed_tui.failure import Failure, failure_of, fault_line
 from xaimed_tui.lanes import Ticket
 

@@ -1,10 +1,11 @@
-"""The engine as the app sees it: a protocol, and the real one, which imports everything heavy late."""
+"""The engine behind the app (see `contracts.py`); everything heavy is imported on first use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from engine import places
 from xaimed_tui.settings import AppSettings
@@ -28,116 +29,7 @@ if TYPE_CHECKING:
     from engine.trash import Removed
     from engine.trust import Review
     from xaimed_tui.changes import Change
-
-
-class Layer(Protocol):
-    """A layer at which the CAMs can look: its name in the network, and the size of its feature maps."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def channels(self) -> int: ...  # noqa: D102
-    @property
-    def height(self) -> int: ...  # noqa: D102
-    @property
-    def width(self) -> int: ...  # noqa: D102
-
-
-class Model(Protocol):
-    """What the screens need to know of a loaded network."""
-
-    @property
-    def bundle(self) -> ModelBundle: ...  # noqa: D102
-    @property
-    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def device(self) -> str: ...  # noqa: D102
-    @property
-    def precision(self) -> str: ...  # noqa: D102
-    @property
-    def layers(self) -> tuple[Layer, ...]: ...  # noqa: D102
-    @property
-    def default_layer(self) -> str: ...  # noqa: D102
-
-
-class Engine(Protocol):
-    """Everything that the app asks of the engine. All of it may be slow and is called in threads only."""
-
-    def warm_up(self) -> None:
-        """Import what loading a network needs."""
-
-    def warm_methods(self) -> None:
-        """Import what the methods need."""
-
-    def list_tasks(self) -> tuple[Task, ...]:
-        """The task library."""
-
-    def change_library(self, change: Change) -> str:
-        """Change the task library; returns a sentence that says what was done."""
-
-    def removed(self) -> Sequence[Removed]:
-        """What can be restored, the last removed first."""
-
-    def review(self, path: Path, task: str) -> Review:
-        """A model's code, for a person to look at; nothing of it is run."""
-
-    def approve(self, bundle: ModelBundle) -> None:
-        """Keep that the code of a model, as it was read, may run."""
-
-    def load(self, bundle: ModelBundle) -> Model:
-        """A network, ready to answer."""
-
-    def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
-        """The names of the images in a folder, as far as found; the last is whole."""
-
-    def watch_folder(self, folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
-        """What happens to a folder until `stop` is set."""
-
-    def why_not_compliant(self, path: Path, bundle: ModelBundle) -> str:
-        """Why a file cannot be fed to the network; empty if it can."""
-
-    def read(self, path: Path) -> MedicalImage:
-        """A decoded image."""
-
-    def read_small(self, path: Path) -> MedicalImage:
-        """A decoded picture that describes a model; larger ones than a description needs are refused unread."""
-
-    def view(self, image: MedicalImage, bundle: ModelBundle | None) -> NDArray[np.uint8]:
-        """(h, w, C) uint8: the part of the image that the network sees, for people."""
-
-    def diagnose(self, model: Model, image: MedicalImage) -> Diagnosis:
-        """The network's answer."""
-
-    def settings(self, *, target: str | None, layer: str | None) -> Settings:
-        """What the app asks of the methods."""
-
-    def explain_method(
-        self,
-        model: Model,
-        image: MedicalImage,
-        method: str,
-        settings: Settings,
-        progress: ProgressCallback,
-        stop: StopSignal,
-    ) -> SaliencyMap:
-        """One method's map."""
-
-    def statistics(self, saliency: SaliencyMap) -> GridStatistics:
-        """A map's cells."""
-
-    def assemble(
-        self,
-        model: Model,
-        image: MedicalImage,
-        diagnosis: Diagnosis,
-        maps: Mapping[str, SaliencyMap],
-        failures: Mapping[str, str],
-        settings: Settings,
-    ) -> Explanation:
-        """The whole answer from the maps there are."""
-
-    def save(self, explanation: Explanation, folder: Path) -> Path:
-        """Write an explanation; returns its folder."""
+    from xaimed_tui.contracts import Model
 
 
 class RealEngine:
@@ -156,7 +48,8 @@ class RealEngine:
 
     def warm_methods(self) -> None:
         """Import what the methods import late, so that the first map need not wait for it."""
-        import skimage.segmentation  # noqa: F401
+        for name in ("skimage.segmentation", "sklearn.metrics", "lime.lime_base", "pytorch_grad_cam"):
+            import_module(name)
 
     def list_tasks(self) -> tuple[Task, ...]:
         """See `engine.tasks.list_tasks`."""

@@ -20,8 +20,8 @@ from weakref import WeakSet
 from engine.errors import XAIMedError
 from engine.text import safe_text
 from xaimed_tui import messages
+from xaimed_tui.contracts import Engine, Model
 from xaimed_tui.explaining import Explaining, Subject
-from xaimed_tui.facade import Engine, Model
 from xaimed_tui.failure import DOING, failure_of, fault_line
 from xaimed_tui.lanes import Lane, Ticket
 
@@ -112,15 +112,19 @@ class Jobs:
 
     # The library, tasks and models
 
-    def warm_up(self, target: App[int]) -> None:
-        """Import the network library, so that the first model need not wait for it."""
+    def warm_up(self, target: App[int], *, when_warm: Callable[[], None] | None = None) -> None:
+        """Import the network library, so that the first model need not wait for it, then what the methods need."""
         ticket = self._ticket("library")
 
         def work() -> None:
-            self._engine.warm_up()
-            ticket.post(target, messages.LibraryLoaded())
-            if not ticket.withdrawn.is_set():
-                self._engine.warm_methods()
+            try:
+                self._engine.warm_up()
+                ticket.post(target, messages.LibraryLoaded())
+                if not ticket.withdrawn.is_set():
+                    self._engine.warm_methods()
+            finally:
+                if when_warm is not None:
+                    when_warm()
 
         self._lanes["library"].put(lambda: self._guarded("library", ticket, target, work))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.tasks import Task
     from engine.trash import Removed
     from engine.trust import Review
-    from xaimed_tui.facade import Model
+    from xaimed_tui.contracts import Model
     from xaimed_tui.failure import Failure
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.diagnosis import Diagnosis
     from engine.explanation import Explanation
     from engine.images.raster import MedicalImage
-    from xaimed_tui.facade import Model
+    from xaimed_tui.contracts import Model
 
 
 @dataclass

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -160,12 +159,17 @@ def _take(values: dict[str, Any], key: str, value: object, where: str, problems:
 def _read(problems: list[str]) -> dict[str, object]:
     path = places.settings()
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if not text.strip():
+            return {}
+        import tomllib  # late: most have no such file
+
+        return tomllib.loads(text)
     except FileNotFoundError:
         return {}
     except OSError as error:
         reason = f"cannot be read: {(error.strerror or str(error)).lower()}"
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # neither TOML nor even UTF-8
         reason = f"is not TOML: {error}"
     problems.append(safe_text(f"{path}: the settings file {reason}; none of it is used", limit=400))
     return {}

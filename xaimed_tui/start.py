@@ -15,6 +15,7 @@ from typing import TextIO
 from engine import places
 from engine.text import safe_text
 from xaimed_tui.facade import RealEngine, log_file
+from xaimed_tui.garbage import Garbage
 from xaimed_tui.hangup import leave_on_hangup
 from xaimed_tui.memory import Memory
 from xaimed_tui.settings import load_settings
@@ -43,10 +44,10 @@ def start(
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("xaimed: the app needs a terminal; for scripts there are commands, see xaimed --help", file=sys.stderr)
         return 1
+    garbage = Garbage()
     open_log()
     settings, problems = load_settings(flags or {})
     memory = Memory(places.app_state())
-    from engine.methods import left_out
     from xaimed_tui.app import XAIMedApp
 
     protocol = protocol_for(settings.images)  # now: once the app runs, its keys would get the answers
@@ -58,11 +59,12 @@ def start(
         settings=settings,
         memory=memory,
         protocol=protocol,
-        problems=(*problems, *filter(None, [memory.problem]), *(safe_text(line, limit=400) for line in left_out())),
+        problems=(*problems, *filter(None, [memory.problem])),
+        garbage=garbage,
     )
 
     def last_words() -> None:
-        app.jobs.finish_saving(SAVING)
+        app.finish_saving(SAVING)
         if memory.changed:
             last = threading.Thread(target=memory.write, daemon=True)
             last.start()

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from engine.bundle import ModelBundle
 
-NAME = "demo"
 HELP = "open the app on the bundled demo task and its sample images"
 DESCRIPTION = "Open the app on the bundled demo task, which needs no images of yours."
 

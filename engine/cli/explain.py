@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from engine.classifier import Classifier
     from engine.explanation import Explanation, Settings
 
-NAME = "explain"
 HELP = "make saliency maps of images and write them to a folder"
 DESCRIPTION = (
     "Explain the class of each image by saliency maps, and write the maps, their statistics and their agreement into a "

@@ -1,6 +1,7 @@
 """`xaimed`: reads the arguments, calls the command, and turns errors into one line and an exit status.
 
-Only what the arguments need is imported: `--version` and `--help` are ready before numpy would be.
+Only what the arguments need is imported: `--version` and `--help` are ready before numpy would be, and of the commands
+there is only the one that is called.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from engine import __version__
-from engine.cli import demo, explain, model, models, predict, tasks, trust
+from engine.cli import model
 from engine.cli.console import OutputError, emit, print_failure
 from engine.errors import XAIMedError
 from engine.text import safe_text
@@ -50,9 +52,8 @@ class AppRequest:
 
 
 class Command(Protocol):
-    """A module with a command of the command line."""
+    """A module with a command of the command line; the module's own name is the command's."""
 
-    NAME: str
     HELP: str
     DESCRIPTION: str
 
@@ -81,7 +82,7 @@ def run(
     *,
     open_app: Callable[[AppRequest], int],
     flags: Sequence[Flag] = (),
-    commands: Sequence[Command] = (),
+    commands: Sequence[str] = (),
 ) -> int:
     """Run the command line.
 
@@ -89,7 +90,7 @@ def run(
         argv: the arguments without the program's name.
         open_app: opens the app and returns its exit status; called for no command and for `demo`.
         flags: the app's settings.
-        commands: those that the front end adds.
+        commands: modules (see `Command`) of the commands that the front end adds.
 
     Returns:
         The exit status: 0, 1 (failed; a line on standard error says why), 2 (wrong usage) or 130 (Ctrl+C).
@@ -122,10 +123,11 @@ def run(
 
 
 def _run(
-    argv: Sequence[str], open_app: Callable[[AppRequest], int], flags: Sequence[Flag], commands: Sequence[Command]
+    argv: Sequence[str], open_app: Callable[[AppRequest], int], flags: Sequence[Flag], commands: Sequence[str]
 ) -> int:
-    parser = _parser(flags, commands)
-    folder, rest = _take_folder(argv, commands)
+    named = {module.rpartition(".")[2]: module for module in commands}
+    folder, rest = _take_folder(argv, named)
+    parser = _parser(flags, _called(rest, named))
     arguments = parser.parse_args(rest)
     _clean_up()
     chosen: Path | None = arguments.tasks
@@ -144,6 +146,8 @@ def _run(
     if task is not None or arguments.app_model is not None:
         parser.error(f"--task and --model stand after the command {arguments.command}")
     if arguments.command == "demo":
+        from engine.cli import demo
+
         found, bundle = demo.find(chosen)
         return open_app(AppRequest(found, bundle.task, bundle.name, bundle.samples, given))
     if given:
@@ -159,14 +163,18 @@ def _clean_up() -> None:
     remove_noted()
 
 
-_COMMANDS: tuple[Command, ...] = (demo, tasks, models, trust, predict, explain)
+_COMMANDS = (
+    "engine.cli.demo",
+    "engine.cli.tasks",
+    "engine.cli.models",
+    "engine.cli.trust",
+    "engine.cli.predict",
+    "engine.cli.explain",
+)
 
 
-def _take_folder(argv: Sequence[str], commands: Sequence[Command]) -> tuple[Path | None, list[str]]:
-    """The folder to open in the app, if the first argument that is no option is one, and the other arguments.
-
-    A word that is no command and names no folder is left to the parser, which says that there is no such command.
-    """
+def _first_word(argv: Sequence[str]) -> int | None:
+    """Where the first argument stands that is neither an option nor an option's value."""
     skip = False
     for index, text in enumerate(argv):
         if skip:
@@ -174,15 +182,34 @@ def _take_folder(argv: Sequence[str], commands: Sequence[Command]) -> tuple[Path
         elif text.startswith("--"):
             skip = "=" not in text and text not in ("--help", "--version")  # all others have a value
         elif not text.startswith("-"):
-            if text in {module.NAME for module in commands}:
-                return None, list(argv)
-            if text and (Path(text).is_dir() or os.sep in text):
-                return Path(text), [*argv[:index], *argv[index + 1 :]]
-            return None, list(argv)
+            return index
+    return None
+
+
+def _take_folder(argv: Sequence[str], commands: Container[str]) -> tuple[Path | None, list[str]]:
+    """The folder to open in the app, if the first word is one, and the other arguments.
+
+    A word that is no command and names no folder is left to the parser, which says that there is no such command.
+    """
+    index = _first_word(argv)
+    if index is not None:
+        text = argv[index]
+        if text and text not in commands and (Path(text).is_dir() or os.sep in text):
+            return Path(text), [*argv[:index], *argv[index + 1 :]]
     return None, list(argv)
 
 
-def _parser(flags: Sequence[Flag], commands: Sequence[Command]) -> argparse.ArgumentParser:
+def _called(argv: Sequence[str], commands: Mapping[str, str]) -> Mapping[str, Command]:
+    """The command that is called; all of them where they are to be listed, none where the app is to be opened."""
+    index = _first_word(argv)
+    if index is not None and argv[index] in commands:
+        names: Iterable[str] = (argv[index],)
+    else:
+        names = () if index is None and {"-h", "--help", "--"}.isdisjoint(argv) else commands
+    return {name: cast("Command", import_module(commands[name])) for name in names}
+
+
+def _parser(flags: Sequence[Flag], commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="xaimed",
         usage="xaimed [options] [FOLDER | COMMAND ...]",
@@ -206,11 +233,14 @@ def _parser(flags: Sequence[Flag], commands: Sequence[Command]) -> argparse.Argu
         name = f"--{flag.name.replace('_', '-')}"
         kind = partial(_checked, flag.check)
         app.add_argument(name, dest=f"app_{flag.name}", type=kind, metavar=flag.metavar, help=flag.about)
+    parser.set_defaults(command=None)
+    if not commands:
+        return parser
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for module in commands:
+    for name, module in commands.items():
         command = subparsers.add_parser(
-            module.NAME,
-            prog=f"xaimed {module.NAME}",
+            name,
+            prog=f"xaimed {name}",
             help=module.HELP,
             description=module.DESCRIPTION,
             allow_abbrev=False,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from engine.tasks import ModelEntry
 
-NAME = "models"
 HELP = "add, check, show and remove models, and help to make them"
 DESCRIPTION = (
     "Add models to a task, check, show and remove them. What is removed lies in a trash folder beside the tasks, until "

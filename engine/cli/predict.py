@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from engine.diagnosis import Diagnosis
 
-NAME = "predict"
 HELP = "classify images"
 DESCRIPTION = "Print the class, its confidence and the probabilities of all classes for each image."
 

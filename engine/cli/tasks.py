@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from engine.tasks import ModelEntry
     from engine.trash import Removed
 
-NAME = "tasks"
 HELP = "list tasks and models, and whether each is usable; add and remove tasks"
 DESCRIPTION = (
     "List the tasks, their models, whether each model is usable, and why not. With a verb, change them: in the folder "

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from engine.trust import Changes, Review
 
-NAME = "trust"
 HELP = "look at a model's code and approve it"
 DESCRIPTION = (
     "Show a model's architecture.py with a list of what in it deserves a look, ask, and keep the approval. A model's "

@@ -31,7 +31,7 @@ from xaimed_tui.widgets.wall import Wall
 if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.explanation import Explanation
-    from xaimed_tui.facade import Model
+    from xaimed_tui.contracts import Model
     from xaimed_tui.failure import Failure
     from xaimed_tui.jobs import Jobs
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from engine.diagnosis import Diagnosis
     from engine.explanation import Explanation
     from engine.images.raster import MedicalImage
-    from xaimed_tui.facade import Model
+    from xaimed_tui.contracts import Model
     from xaimed_tui.jobs import Jobs
 
 

@@ -27,7 +27,7 @@ from xaimed_tui.widgets.row_list import RowList
 if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.diagnosis import Diagnosis
-    from xaimed_tui.facade import Model
+    from xaimed_tui.contracts import Model
     from xaimed_tui.look import Look
 
 LOOK_AFTER = 0.05
