@@ -80,6 +80,7 @@ async def test_cells_that_are_not_certain_count_neither_as_shared_nor_as_differe
         await press(pilot, *TO_IMAGES, "e", "right", "b", "enter")
         assert words(app).startswith("0 of 3 cells shared for certain; 1 as they stand now.")
         assert "Certain:" not in words(app)
+        assert " LIME  1 of 3 cells shared?, not certain, ρ " in screen_text(app).splitlines()[0]
         assert "Only" not in words(app)
         assert "Whether they are shared is open." in words(app)
         assert set(verdicts(app)) == {"open"}
@@ -203,13 +204,14 @@ async def test_the_rank_correlation_of_the_two_maps_is_said_for_every_method() -
         await press(pilot, *TO_IMAGES, "e", "right", "b", "enter")
         sides = app.screen.query(ComparedSide)
         value = rank_correlation(*(side.runs["lime"].map for side in sides))
-        assert f"Rank correlation of the two maps (Spearman): {value:.2f}. Noise of the samples" in words(app)
+        assert f"Rank correlation of the two maps (Spearman's ρ): {value:.2f}. Noise of the samples" in words(app)
         assert "Certain: no other cell could stand among the three of A or of B." in words(app)
+        assert screen_text(app).splitlines()[0].startswith(f" LIME  1 of 3 cells shared, ρ {value:.2f}  patch-01.png")
         await press(pilot, "right", "right")
         assert "Exact: no samples are drawn" in words(app)
         assert "Noise of the samples" not in words(app)
         await press(pilot, "right", "right")
-        assert f"rank correlation of A's and B's maps LIME {value:.2f} RISE" in words(app)
+        assert f"Rank correlation of A's and B's maps (Spearman's ρ) LIME {value:.2f} RISE" in words(app)
 
 
 async def test_a_rank_correlation_waits_for_both_maps_to_be_done() -> None:
@@ -222,7 +224,7 @@ async def test_a_rank_correlation_waits_for_both_maps_to_be_done() -> None:
         await until(pilot, engine.waiting["lime"].is_set)
         await until(pilot, lambda: "worked out once both maps are done" in words(app))
         gate.set()
-        await until(pilot, lambda: "(Spearman): " in words(app))
+        await until(pilot, lambda: "(Spearman's ρ): " in words(app))
 
 
 async def test_arrows_go_through_the_methods_to_the_agreement_of_both_sides() -> None:

@@ -46,13 +46,23 @@ def comparison_words(compared: CellComparison, maps: Sequence[SaliencyMap]) -> l
     return parts
 
 
+def summary(compared: CellComparison, correlation: float | None) -> str:
+    """The same in one short line: `2 of 3 cells shared, ρ 0.43`, `1 of 3 cells shared?, not certain`."""
+    if compared.constant:
+        return "a constant map"
+    words = f"{len(compared.as_they_stand)} of 3 cells shared"
+    if compared.unsettled:
+        words += "?, not certain"
+    return words if correlation is None else f"{words}, ρ {_number(correlation)}"
+
+
 def correlation_words(value: float, maps: Sequence[SaliencyMap]) -> list[Part]:
     """How alike two whole maps are."""
     sizes = [made.values.shape for made in maps]
     over = "" if sizes[0] == sizes[1] else ", over {}x{} parts".format(*map(min, zip(*sizes, strict=True)))
     noise = " Noise of the samples draws it towards 0." if any(made.cells is not None for made in maps) else ""
     return [
-        "Rank correlation of the two maps (Spearman",
+        "Rank correlation of the two maps (Spearman's ρ",
         over,
         "): ",
         (_number(value), "bold $foreground"),
@@ -128,7 +138,7 @@ def agreement_words(
     if any(statistics.ties for each in (first, second) for statistics in each.statistics.values()):
         parts.append(("Some methods' cells are not certain, and with them the counts.\n", "$text-warning"))
     if correlations:
-        parts.append("\nSpearman's rank correlation of A's and B's maps\n")
+        parts.append("\nRank correlation of A's and B's maps (Spearman's ρ)\n")
         for method, value in correlations.items():
             parts += [f"{method_name(method):<12}", (f"{_number(value)}\n", "$foreground")]
     return parts

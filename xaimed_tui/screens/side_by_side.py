@@ -28,6 +28,7 @@ from xaimed_tui.screens.compared_words import (
     correlation_words,
     count_rows,
     map_rows,
+    summary,
 )
 from xaimed_tui.screens.frames import OVER_NUMBERS
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
@@ -137,11 +138,15 @@ class SideBySideScreen(Screen[None]):
     def _look(self) -> None:
         for side in self._sides:
             side.look_at(self._key)
+
+    def _show_title(self, summary: str) -> None:
+        """What is looked at, and in short what has come of it: on small screens the words below are out of sight."""
         image = safe_text(self._sides[0].answer.path.name, limit=50)
         place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
+        words = f"  {image}  side by side  ({place})"
         name = self._sides[0].name_of_method()
         self.query_one("#title", Static).update(
-            Content.assemble((name, "bold $primary"), f"  side by side on {image}  ({place})")
+            Content.assemble((name, "bold $primary"), (f"  {summary}" if summary else "", "bold"), words)
         )
 
     @on(ComparedSide.Changed)
@@ -154,6 +159,7 @@ class SideBySideScreen(Screen[None]):
         table, facts = self.query_one(ComparedTable), self.query_one("#facts-text", Static)
         if self._key == "agreement":
             table.fill((("cell", 12), ("A", 2), ("B", 2)), count_rows(first, second))
+            self._show_title("")
             facts.update(Content.assemble(*agreement_words(first, second, reason, {} if reason else self._values())))
             return
         maps = [side.runs[self._key] for side in self._sides]
@@ -162,6 +168,7 @@ class SideBySideScreen(Screen[None]):
         rows = map_rows(one, two, [run.map for run in maps], compared)
         table.fill(MAP_COLUMNS, rows)
         facts.update(Content.assemble(*self._method_words(compared, reason)))
+        self._show_title("" if compared is None else summary(compared, self._values().get(self._key)))
 
     def _method_words(self, compared: CellComparison | None, reason: str) -> list[Part]:
         parts: list[Part] = []
