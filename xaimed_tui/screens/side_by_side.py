@@ -222,7 +222,8 @@ class SideBySideScreen(Screen[None]):
 
     def _values(self) -> dict[str, float]:
         """The rank correlations worked out so far, by method."""
-        return {method: value for method, (_, _, value) in self._correlations.items() if value is not None}
+        values = {method: value for method, (_, _, value) in self._correlations.items()}
+        return {key: value for key in self._keys if (value := values.get(key)) is not None}
 
     def _one_output(self) -> bool:
         """Whether both sides ask the same network, whose two classes are one number and its negative."""
