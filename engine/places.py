@@ -49,6 +49,11 @@ def state() -> Path:
     return Path(platformdirs.user_state_dir("xaimed", appauthor=False))
 
 
+def log_file() -> Path:
+    """What the app writes of faults, and what models' code and native libraries print; need not exist."""
+    return state() / "xaimed.log"
+
+
 def app_state() -> Path:
     """The file in which the app remembers where one was; need not exist."""
     return state() / "app.json"

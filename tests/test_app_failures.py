@@ -22,8 +22,8 @@ from engine.errors import (
     TaskError,
     XAIMedError,
 )
+from engine.places import log_file
 from xaimed_tui import jobs
-from xaimed_tui.facade import log_file
 from xaimed_tui.failure import failure_of
 from xaimed_tui.screens.failure import LOG_SHOWN, FailureScreen, LogScreen, end_of_log
 

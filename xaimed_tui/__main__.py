@@ -21,9 +21,12 @@ def open_app(request: AppRequest) -> int:
 def main() -> int:
     """Run the command line; what it is not asked to do there is done in the app."""
     from engine.cli.main import run
+    from engine.cli.streams import let_go
     from xaimed_tui.settings import FLAGS
 
-    return run(sys.argv[1:], open_app=open_app, flags=FLAGS, commands=("xaimed_tui.doctor",))
+    status = run(sys.argv[1:], open_app=open_app, flags=FLAGS, commands=("xaimed_tui.doctor",), for_good=True)
+    let_go()
+    return status
 
 
 if __name__ == "__main__":

@@ -191,8 +191,3 @@ def _whole(image: MedicalImage) -> InputSpec:
     from engine.bundle import InputSpec
 
     return InputSpec(size=(image.height, image.width), channels=image.pixels.shape[2])
-
-
-def log_file() -> Path:
-    """Where the app writes what went wrong."""
-    return places.state() / "xaimed.log"

@@ -15,8 +15,8 @@ from engine.errors import (
     OutOfMemoryError,
     XAIMedError,
 )
+from engine.places import log_file
 from engine.text import safe_text
-from xaimed_tui.facade import log_file
 
 DOING = {
     "library": "importing the network library",

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from engine import places
 from engine.text import safe_text
-from xaimed_tui.facade import RealEngine, log_file
+from xaimed_tui.facade import RealEngine
 from xaimed_tui.garbage import Garbage
 from xaimed_tui.hangup import leave_on_hangup
 from xaimed_tui.memory import Memory
@@ -97,8 +97,8 @@ class SafeFormatter(logging.Formatter):
 def open_log() -> None:
     """Send the program's log to its file in the state directory; without a place to write there is none."""
     try:
-        log_file().parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(log_file(), encoding="utf-8", errors="backslashreplace")
+        places.log_file().parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(places.log_file(), encoding="utf-8", errors="backslashreplace")
     except OSError:
         logging.getLogger().addHandler(logging.NullHandler())
         return
@@ -117,7 +117,7 @@ def native_output_in_log() -> Iterator[None]:
     terminal's own descriptor.
     """
     try:
-        sink = os.open(log_file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        sink = os.open(places.log_file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     except OSError:
         sink = os.open(os.devnull, os.O_WRONLY)
     streams: tuple[tuple[str, int], ...] = (("__stdout__", 1), ("__stderr__", 2))

@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         TaskError, BundleError, DeviceError, ImageError, ExplanationError, LibraryError: it could not be checked.
     """
     from engine.check import check_model
-    from engine.cli.console import muted_libraries, print_json, print_line, waiting
+    from engine.cli.console import print_json, print_line, waiting
+    from engine.cli.streams import aside
 
     if arguments.yes and not arguments.write_selftest:
         arguments.wrong_usage("--yes goes with --write-selftest")
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     classifier = model.load(bundle, device=arguments.device)
     loading = time.perf_counter() - started
-    with waiting("Trying it"), muted_libraries(), model.quietly():
+    with waiting("Trying it"), aside():
         check = check_model(classifier, arguments.image)
     if arguments.json:
         print_json(_as_json(classifier, check, loading))

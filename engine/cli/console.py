@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from engine.errors import XAIMedError
 from engine.text import safe_text
@@ -83,7 +83,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     if sys.stdout is None:
         return
-    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, markup=False, emoji=False, highlight=False)
+    console = Console(width=_columns(sys.stdout), markup=False, emoji=False, highlight=False)
     drawn = box.SIMPLE_HEAD if "utf" in console.encoding.lower() else box.ASCII2
     table = Table(box=drawn, pad_edge=False)
     for column in columns:
@@ -92,6 +92,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_row(*(Text(safe_text(cell)) for cell in row))
     with _writing():
         console.print(table)
+
+
+def _columns(stream: TextIO) -> int | None:
+    """Columns of the terminal that a stream leads to, None for Rich's guess; where it is none, many.
+
+    Rich would ask descriptors 0 to 2, which need not lead to the terminal.
+    """
+    if not stream.isatty():
+        return _PIPED_WIDTH
+    try:
+        return None if "COLUMNS" in os.environ else os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def ask(question: str) -> bool | None:
@@ -105,27 +118,6 @@ def ask(question: str) -> bool | None:
     sys.stderr.write(f"{safe_text(question)} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().casefold() in ("y", "yes")
-
-
-@contextmanager
-def muted_libraries() -> Iterator[None]:
-    """Keep what native libraries write to standard error (libtiff does, about damaged files) from the terminal.
-
-    What is wrong with a file is raised and reported in one line of ours.
-    """
-    try:
-        kept = os.dup(2)
-    except OSError:  # it was closed
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _bars_are_welcome() -> bool:

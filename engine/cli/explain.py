@@ -119,12 +119,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) -> tuple[Explanation, Path]:
     from engine.cli.console import following
+    from engine.cli.streams import aside
     from engine.explanation import explain
     from engine.export.folder import save_explanation
     from engine.methods import method_keys, method_name
 
-    image = model.read(path)  # before the bars: it mutes standard error
-    with following(path.name, {key: method_name(key) for key in method_keys()}) as progress, model.quietly():
+    image = model.read(path)
+    with following(path.name, {key: method_name(key) for key in method_keys()}) as progress, aside():
         explanation = explain(classifier, image, settings, progress=progress)
     return explanation, save_explanation(explanation, out)
 

@@ -83,6 +83,7 @@ def run(
     open_app: Callable[[AppRequest], int],
     flags: Sequence[Flag] = (),
     commands: Sequence[str] = (),
+    for_good: bool = False,
 ) -> int:
     """Run the command line.
 
@@ -91,6 +92,7 @@ def run(
         open_app: opens the app and returns its exit status; called for no command and for `demo`.
         flags: the app's settings.
         commands: modules (see `Command`) of the commands that the front end adds.
+        for_good: the process ends afterwards; see `engine.cli.streams`.
 
     Returns:
         The exit status: 0, 1 (failed; a line on standard error says why), 2 (wrong usage) or 130 (Ctrl+C).
@@ -100,7 +102,7 @@ def run(
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
     settle_threads()
     try:
-        return _run(argv, open_app, flags, (*_COMMANDS, *commands))
+        return _run(argv, open_app, flags, (*_COMMANDS, *commands), for_good=for_good)
     except OutputError as error:
         _drop_output()
         return _failed(error.message)
@@ -123,7 +125,12 @@ def run(
 
 
 def _run(
-    argv: Sequence[str], open_app: Callable[[AppRequest], int], flags: Sequence[Flag], commands: Sequence[str]
+    argv: Sequence[str],
+    open_app: Callable[[AppRequest], int],
+    flags: Sequence[Flag],
+    commands: Sequence[str],
+    *,
+    for_good: bool,
 ) -> int:
     named = {module.rpartition(".")[2]: module for module in commands}
     folder, rest = _take_folder(argv, named)
@@ -154,11 +161,16 @@ def _run(
         parser.error(f"--{next(iter(given)).replace('_', '-')} is for the app, not for the command {arguments.command}")
     _silence_libraries()
     command: Callable[[argparse.Namespace], int] = arguments.run
-    return command(arguments)
+    if named[arguments.command] not in _COMMANDS:
+        return command(arguments)  # the front end's, which may have to speak with the terminal itself
+    from engine.cli.streams import own_streams
+
+    with own_streams(for_good=for_good):
+        return command(arguments)
 
 
 def _clean_up() -> None:
-    from engine.export.leftovers import remove_noted
+    from engine.leftovers import remove_noted
 
     remove_noted()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING
 from engine.errors import DeviceError, ImageError, NotCompliantError, XAIMedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from engine.bundle import ModelBundle
     from engine.classifier import Classifier, Precision
@@ -92,10 +90,11 @@ def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> 
         BundleError, DeviceError: as their names say.
     """
     from engine.cli.console import waiting
+    from engine.cli.streams import aside
     from engine.images.apart import get_ready
 
     get_ready()  # meanwhile
-    with waiting(f"Loading {bundle.task} / {bundle.name}"), quietly():
+    with waiting(f"Loading {bundle.task} / {bundle.name}"), aside():
         from engine.classifier import Classifier
 
         return Classifier.load(bundle, device=device, precision=precision)
@@ -107,17 +106,6 @@ def say_what_was_assumed(classifier: Classifier) -> None:
 
     for sentence in classifier.assumed:
         print_failure(f"{classifier.bundle.task}/{classifier.bundle.name}: {sentence}")
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """While a bundle's code runs, what it prints gets neither between our results nor, as it is, onto the terminal."""
-    with (
-        Path(os.devnull).open("w", encoding="utf-8", errors="replace") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        yield
 
 
 def folder(text: str) -> Path:

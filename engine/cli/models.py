@@ -111,7 +111,8 @@ def _choose(parser: argparse.ArgumentParser) -> None:
 
 def _add(arguments: argparse.Namespace) -> int:
     from engine import intake, library, trust
-    from engine.cli.console import muted_libraries, print_line, waiting
+    from engine.cli.console import print_line, waiting
+    from engine.cli.streams import aside
     from engine.places import task_folders
 
     description = None if arguments.description is None else library.description_from(arguments.description)
@@ -122,7 +123,7 @@ def _add(arguments: argparse.Namespace) -> int:
         picture=arguments.picture,
         settings=arguments.model_toml,
     )
-    with waiting(f"Adding {arguments.name}"), muted_libraries():
+    with waiting(f"Adding {arguments.name}"), aside():
         bundle = intake.add_model(task_folders(arguments.tasks), arguments.task, arguments.name, parts)
     subject = trust.subject_of(bundle)
     print_line(f"Added: {subject} in {bundle.path}.")
@@ -227,14 +228,14 @@ def _lines_about(entry: ModelEntry) -> Iterator[str]:
 
 def _init(arguments: argparse.Namespace) -> int:
     from engine import library, trust
-    from engine.cli import model
     from engine.cli.console import emit, print_line, waiting
+    from engine.cli.streams import aside
     from engine.places import task_folders
     from engine.tasks import find_model
 
     bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.name)
     trust.check_approved(bundle)
-    with waiting(f"Looking at {bundle.name}"), model.quietly():
+    with waiting(f"Looking at {bundle.name}"), aside():
         from engine import draft
 
         if not arguments.print:
@@ -253,12 +254,12 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from engine.cli import model
     from engine.cli.console import ask, print_failure, print_line, waiting
+    from engine.cli.streams import aside
 
     source: Path = arguments.file
     target: Path = arguments.out or source.with_suffix(".safetensors")
-    with waiting(f"Reading {source.name}"), model.quietly():
+    with waiting(f"Reading {source.name}"), aside():
         from engine import convert
 
         converted = convert.read_safely(source)
@@ -278,7 +279,7 @@ def _convert(arguments: argparse.Namespace) -> int:
             if not answer:
                 print_line("It was not loaded.")
                 return 1
-        with model.quietly():
+        with aside():
             converted = convert.read_trusting(source, arguments.architecture)
     convert.write_safetensors(converted, target)
     for note in converted.notes:

@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         TaskError, BundleError, DeviceError: nothing can be classified.
     """
     from engine.cli.console import counting, print_json
+    from engine.cli.streams import aside
 
     bundle = model.find_bundle(arguments)
     images = model.fit_for(bundle, arguments.images)
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             for path in images:
                 try:
                     image = model.read(path)
-                    with model.quietly():
+                    with aside():
                         diagnosis = classifier.diagnose(image)
                 except XAIMedError as error:
                     say(model.about(path, error))

@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from engine.places import log_file
 from engine.text import safe_text
-from xaimed_tui.facade import log_file
 from xaimed_tui.failure import Failure
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.lines_view import Line, LinesView
