@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
-import secrets
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from engine.leftovers import partial_file
 
 if sys.platform != "win32":
     import fcntl
@@ -25,6 +25,8 @@ _PATIENCE = 10.0
 def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Put `content` in the place of a file; after a crash there is the old or the new one.
 
+    What a crash leaves beside it is removed at the next start, or when the file is written the next time.
+
     Args:
         path: the file; it need not exist.
         content: all of it.
@@ -33,22 +35,36 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     Raises:
         OSError: it could not be written; the old file is as it was.
     """
+    with _written(path, content, mode) as partial:
+        partial.replace(path)
+    flush_folder(path.parent)
+
+
+def make_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Make a file with this content, whole or not at all; see `replace_file`.
+
+    Raises:
+        FileExistsError: it is there already, perhaps made by another program meanwhile.
+        OSError: it could not be made.
+    """
+    with _written(path, content, mode) as partial:
+        os.link(partial, path)
+    flush_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _written(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+    """A hidden file beside `path` with the content, flushed; it is removed if it is not renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
+    with partial_file(path) as partial:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if partial.stat().st_size != len(content):
             raise OSError(errno.EIO, "the file is shorter than what was written", str(path))
-        partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
-    flush_folder(path.parent)
+        yield partial
 
 
 def flush_folder(folder: Path) -> None:
@@ -69,19 +85,9 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what crashes left of writing a file. Only for the one program that may write it at this time.
-
-    Raises:
-        OSError: they cannot be removed.
-    """
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        leftover.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Be the only one, among all threads and programs, who changes a file; what a crash left beside it is removed.
+    """Be the only one, among all threads and programs, who changes a file.
 
     The lock is a file `<name>.lock` beside it, which stays. It is let go when its holder ends, however that is.
 
@@ -92,7 +98,6 @@ def locked(path: Path) -> Iterator[None]:
     descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _lock(descriptor, path)
-        remove_leftovers(path)
         yield
     finally:
         os.close(descriptor)

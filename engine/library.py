@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine import hidden, trash
-from engine.atomic import SHARED, flush_folder, locked, remove_leftovers, replace_file
+from engine.atomic import SHARED, flush_folder, locked, replace_file
 from engine.bundle import DESCRIPTION
 from engine.errors import LibraryError
 from engine.files import UnusableFileError, read_limited
@@ -96,7 +96,6 @@ def describe(folders: Sequence[Path], task: str, description: str, model: str | 
     name = TASK_DESCRIPTION if model is None else DESCRIPTION
     with changing(folder, subject, "its description is as it was"):
         place = place_of(folder, task, model)
-        remove_leftovers(place / name)
         replace_file(place / name, content, mode=SHARED)
     return place
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import torch
 
 from engine import places
+from engine.atomic import make_file
 
 Probe = Callable[[torch.Tensor, str], None]
 """Passes a batch of images (n, C, H, W) through the network in the given precision and waits for the result."""
@@ -162,13 +162,8 @@ def _writable(path: Path) -> bool:
 def _write(path: Path, tuning: Tuning) -> None:
     """Put the file there whole, unless another process has done so; a full disk only means measuring again."""
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="ascii") as file:
-            json.dump(asdict(tuning), file)
-        try:
-            if _read(path) is None:
-                path.unlink(missing_ok=True)  # damaged
-                os.link(file.name, path)  # fails if another process was first: then its choice counts
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-    except OSError:
+        if _read(path) is None:
+            path.unlink(missing_ok=True)  # damaged
+        make_file(path, json.dumps(asdict(tuning)).encode("ascii"))
+    except OSError:  # another process was first: then its choice counts
         return

@@ -22,9 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from engine import leftovers
 from engine.cells import cell_slices
 from engine.errors import ExportError
-from engine.export import folder, leftovers
+from engine.export import folder
 from engine.export.folder import maps_bytes, safe_folder_name, save_explanation, statistics_bytes
 from engine.export.record import explanation_record, path_record, record_bytes
 from engine.grid import GridStatistics, grid_statistics

@@ -23,7 +23,7 @@ from engine.cli.main import run
 from engine.errors import ExportError
 from engine.explanation import Explanation
 from engine.export import folder
-from engine.export.leftovers import notes
+from engine.leftovers import notes
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -17,7 +17,7 @@ from test_fault_terminal import program
 
 from engine.bundle import read_bundle
 from engine.export import folder
-from engine.export.leftovers import notes
+from engine.leftovers import notes
 from engine.places import bundled_tasks
 from engine.trust import check_approved
 

@@ -19,9 +19,9 @@ import numpy as np
 from engine.atomic import flush_folder
 from engine.cells import CELLS
 from engine.errors import ExportError
-from engine.export.leftovers import partial_folder, remove_beside
 from engine.export.pictures import agreement_picture, cells_picture, original_picture, overlay_picture
 from engine.export.record import explanation_record, record_bytes
+from engine.leftovers import partial_folder, remove_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

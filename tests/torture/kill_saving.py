@@ -93,7 +93,8 @@ def kill_savings(kills: int, seed: int, work: Path) -> tuple[Counter[str], Count
     os.environ["XDG_STATE_HOME"] = str(work / "state")
     from factories import make_explanation
 
-    from engine.export import folder, leftovers
+    from engine import leftovers
+    from engine.export import folder
 
     explanation = make_explanation(methods=("rise", "gradcam"))
     content = dict(folder.explanation_files(explanation))

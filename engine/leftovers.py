@@ -1,12 +1,13 @@
-"""The hidden folders in which results are written, and what becomes of those whose writer was killed.
+"""Hidden files and folders in which things are written before they get their names, and what killed writers left.
 
-A folder's name tells who writes it, so that the next run that saves beside it can remove it. A note in the user's state
-folder tells where it is, so that the next start of any kind does so, wherever the results went.
+The name of such a file or folder tells who writes it, so that the next run that writes beside it can remove it. A note
+in the user's state folder tells where it is, so that the next start of any kind does so, wherever it is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 import secrets
@@ -19,7 +20,8 @@ from pathlib import Path
 
 from engine import places
 
-_PARTIAL = re.compile(r"\.xaimed-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{16}\.partial")
+_FOLDER = re.compile(r"\.xaimed-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{16}\.partial")
+_FILE = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{16}\.tmp", re.DOTALL)
 _ABANDONED_SECONDS = 24 * 60 * 60
 
 
@@ -30,16 +32,40 @@ def partial_folder(out: Path) -> Iterator[Path]:
     Raises:
         OSError: it could not be made.
     """
-    partial = Path(os.path.abspath(out)) / f".xaimed-{_host()}-{os.getpid()}-{secrets.token_hex(8)}.partial"  # noqa: PTH100 - links stay
+    partial = _absolute(out) / f".xaimed-{_writer()}.partial"
+    with _noted(partial):
+        try:
+            partial.mkdir()
+            yield partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)  # not there any more if it was renamed
+
+
+@contextlib.contextmanager
+def partial_file(path: Path) -> Iterator[Path]:
+    """The name for a new hidden file beside `path`, to be renamed when it is complete; else it is removed.
+
+    What killed writers of `path` left is removed first.
+    """
+    remove_beside_file(path)
+    partial = _absolute(path).with_name(f".{path.name}.{_writer()}.tmp")
+    with _noted(partial):
+        try:
+            yield partial
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
+@contextlib.contextmanager
+def _noted(partial: Path) -> Iterator[None]:
     note = notes() / partial.name
     with contextlib.suppress(OSError):  # no place for notes: then only the next run beside it will find it
         note.parent.mkdir(parents=True, exist_ok=True)
         note.symlink_to(partial)  # made in one step, unlike a file with the path in it
     try:
-        partial.mkdir()
-        yield partial
+        yield
     finally:
-        shutil.rmtree(partial, ignore_errors=True)  # not there any more if it was renamed
         with contextlib.suppress(OSError):
             note.unlink()
 
@@ -56,8 +82,7 @@ def remove_noted() -> None:
         except OSError:
             continue
         if partial.name == entry.name and _abandoned(entry.name, noted):
-            if not partial.is_symlink():
-                shutil.rmtree(partial, ignore_errors=True)
+            _remove(partial)
             with contextlib.suppress(OSError):
                 os.unlink(entry.path)  # noqa: PTH108 - an entry of scandir
 
@@ -69,7 +94,7 @@ def remove_beside(out: Path) -> None:
         OSError: the folder cannot be read.
     """
     for entry in list(os.scandir(out)):
-        if not _PARTIAL.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
+        if not _FOLDER.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
             continue
         try:
             written = entry.stat(follow_symlinks=False).st_mtime
@@ -79,19 +104,46 @@ def remove_beside(out: Path) -> None:
             shutil.rmtree(entry.path, ignore_errors=True)
 
 
+def remove_beside_file(path: Path) -> None:
+    """Remove what killed runs left of writing a file, as far as that may be done."""
+    with contextlib.suppress(OSError):
+        for leftover in list(path.parent.glob(f".{glob.escape(path.name)}.*.tmp")):
+            if _abandoned(leftover.name, leftover.lstat().st_mtime):
+                leftover.unlink()
+
+
 def notes() -> Path:
     """The folder of notes; need not exist."""
     return places.state() / "saving"
 
 
 def _abandoned(name: str, touched: float) -> bool:
-    """Whether a folder's writer died here, or was on another machine and has not touched it for a day."""
-    match = _PARTIAL.fullmatch(name)
+    """Whether the writer of a file or folder died here, or was on another machine and has not touched it for a day."""
+    match = _FOLDER.fullmatch(name) or _FILE.fullmatch(name)
     if match is None:
         return False
     if match["host"] == _host():
         return not _alive(int(match["pid"]))
     return time.time() - touched > _ABANDONED_SECONDS
+
+
+def _remove(partial: Path) -> None:
+    """Remove a leftover, if what has its name now is of its kind."""
+    if partial.is_symlink():
+        return
+    if _FOLDER.fullmatch(partial.name):
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):  # not there any more, or a folder
+            partial.unlink()
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - links stay
+
+
+def _writer() -> str:
+    return f"{_host()}-{os.getpid()}-{secrets.token_hex(8)}"
 
 
 def _host() -> str:
