@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from engine.atomic import SHARED, flush_folder, replace_file
 from engine.bundle import ARCHITECTURE, DESCRIPTION, PICTURE, SETTINGS, ModelBundle, read_bundle, read_with_code
 from engine.errors import BundleError, ImageError, LibraryError, XAIMedError
 from engine.files import UnusableFileError, check_regular, chunks_of
+from engine.hidden import is_bundled
 from engine.names import check_name, place_of
-from engine.tasks import find_task_folder
+from engine.tasks import find_task_folder, model_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
 
     Args:
         folders: where tasks are looked for (`engine.places.task_folders`).
-        task, model: names; the task is there, the model is not.
+        task, model: names; the task is there, the model is not. Beside a task that comes with XAIMed one of that name
+            is made, in the first of the folders, and the two are shown as one.
         parts: its files.
 
     Raises:
@@ -56,6 +59,8 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
     """
     check_name("model", model)
     folder = find_task_folder(folders, task).parent
+    if is_bundled(folder) and len(folders) > 1:
+        folder = folders[0]
     subject = f"{task}/{model}"
     library.refuse_bundled(folder, f"task {task}")
     sources = {
@@ -66,7 +71,7 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
     }
     with library.changing(folder, subject, "nothing was added"):
         place = place_of(folder, task, model)
-        if os.path.lexists(place):
+        if os.path.lexists(place) or model in model_names(folders, task):
             raise LibraryError(
                 "there is a model of that name already", subject=subject, remedy="choose another name, or remove it"
             )
@@ -80,9 +85,25 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
             except XAIMedError as error:
                 raise _about_the_source(error, made, sources) from error
             flush_folder(made)
-            made.rename(place)
+            with _task_there(place.parent):
+                made.rename(place)
         flush_folder(place.parent)
     return read_bundle(place, task=task)
+
+
+@contextlib.contextmanager
+def _task_there(folder: Path) -> Iterator[None]:
+    """Make a task's folder unless it is there; if what follows fails it is gone again. Empty it changes nothing."""
+    made = not folder.exists()
+    if made:
+        folder.mkdir()
+    try:
+        yield
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -19,8 +19,8 @@ from engine.atomic import SHARED, flush_folder, locked, replace_file
 from engine.bundle import DESCRIPTION
 from engine.errors import LibraryError
 from engine.files import UnusableFileError, read_limited
-from engine.names import check_name, place_of
-from engine.tasks import TASK_DESCRIPTION, find_model_folder, find_task_folder, task_names
+from engine.names import as_shown, check_name, mended, place_of, stays_below
+from engine.tasks import TASK_DESCRIPTION, find_model_folder, find_task_folder, model_names, task_names
 from engine.trash import Removed
 
 MOST_DESCRIPTION = 64_000
@@ -103,14 +103,20 @@ def describe(folders: Sequence[Path], task: str, description: str, model: str | 
 def remove(folders: Sequence[Path], task: str, model: str | None = None) -> Removed:
     """Move a task, or a model of it, into the trash; a bundled one is hidden from this user instead.
 
+    Args:
+        folders: where tasks are looked for.
+        task, model: names, or what is shown for names that will not do; under names that will do they lie in the trash.
+
     Raises:
-        TaskError, BundleError: there is no such task or model, or its name will not do.
+        TaskError, BundleError: there is no such task or model.
         LibraryError: it could not be moved and is where it was.
     """
-    check_name("task", task)
-    place = (
-        find_task_folder(folders, task) if model is None else find_model_folder(folders, task, model, links_out=True)
-    )
+    task = as_shown(task, task_names(folders))
+    if model is None:
+        place = find_task_folder(folders, task)
+    else:
+        model = as_shown(model, model_names(folders, task))
+        place = find_model_folder(folders, task, model, whatever=True)
     folder = place.parent if model is None else place.parent.parent
     subject = _subject(task, model)
     if hidden.is_bundled(folder):
@@ -121,9 +127,13 @@ def remove(folders: Sequence[Path], task: str, model: str | None = None) -> Remo
             hidden.hide(gone.name, gone.time)
         return gone
     with changing(folder, subject, "it is where it was"):
-        if model is not None:
-            place_of(folder, task)  # nothing is moved in a task folder that lies elsewhere
-        return trash.put_away(folder, place, task, model)
+        if model is not None and not stays_below(place.parent, folder):
+            raise LibraryError(
+                "its task's folder is a link that leads out of the tasks folder",
+                subject=subject,
+                remedy="delete it there",
+            )
+        return trash.put_away(folder, place, mended(task), None if model is None else mended(model))
 
 
 def removed(folders: Sequence[Path]) -> tuple[Removed, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -47,6 +48,22 @@ def check_name(kind: Kind, name: str) -> None:
     if problem := name_problem(name):
         shown = f"{kind} '{name if len(name) <= MOST_CHARACTERS else name[:MOST_CHARACTERS] + '…'}'"
         raise TaskError(f"the name {problem}", subject=shown, remedy="choose another name")
+
+
+def mended(name: str) -> str:
+    """A name that will do, for what has one that will not: what is wrong with it is replaced by `_` or cut off."""
+    plain = "".join("_" if name_problem(f"a{character}a") else character for character in name).strip()
+    plain = f"_{plain[1:]}" if plain.startswith(".") else plain or "_"
+    while len(plain) > MOST_CHARACTERS or len(plain.encode()) > MOST_BYTES:
+        plain = plain[:-1].rstrip()
+    # Taken together characters may be a sign of what cannot be seen, which each of them alone is not.
+    return plain if name_problem(plain) is None else "".join(c if c.isascii() else "_" for c in plain)
+
+
+def as_shown(name: str, known: Iterable[str]) -> str:
+    """The one of the known names that is this name, or else is shown as it; the name itself if there is none."""
+    names = list(known)
+    return name if name in names else next((other for other in names if safe_text(other) == name), name)
 
 
 def place_of(folder: Path, task: str, model: str | None = None) -> Path:

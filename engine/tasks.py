@@ -65,7 +65,14 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task folder: its name, its description and its models by name."""
+    """A task: its name, its description and its models by name.
+
+    Attributes:
+        name: as its folder is named.
+        path: its folder; the first, where several folders of tasks have one of that name.
+        description: its text, that of the first folder which has one.
+        models: those of all its folders; where two have the same name, the one in the first folder.
+    """
 
     name: str
     path: Path
@@ -74,7 +81,7 @@ class Task:
 
 
 def list_tasks(folders: Sequence[Path]) -> tuple[Task, ...]:
-    """All tasks in the folders, by name; where two have the same name, the one in the earlier folder is taken.
+    """All tasks in the folders, by name; those of the same name are one, see `Task`.
 
     Every folder in a task folder is a model, hidden ones and `__pycache__` left out. Models that cannot be used are
     listed with the reason: something is wrong with them, their code is not approved, their own or their task's name
@@ -87,14 +94,27 @@ def list_tasks(folders: Sequence[Path]) -> tuple[Task, ...]:
     tasks = []
     approvals = read_approvals()
     hidden = hidden_names(folders)
-    for name, path in _named_tasks(folders, hidden):
+    for name, places in _named_tasks(folders, hidden):
         try:
-            models = tuple(_entry(name, model, approvals) for model in _models(path, hidden))
+            models = tuple(_entry(name, model, approvals) for model in _models(places, hidden))
         except OSError as error:
-            tasks.append(Task(name, path, f"(This task folder cannot be read: {error.strerror}.)", ()))
+            tasks.append(Task(name, places[0], f"(This task folder cannot be read: {error.strerror}.)", ()))
         else:
-            tasks.append(Task(name, path, read_description(path / TASK_DESCRIPTION), models))
+            tasks.append(Task(name, places[0], _description(places), models))
     return tuple(tasks)
+
+
+def task_description(folders: Sequence[Path], task: str) -> str:
+    """The text of a task's description.
+
+    Raises:
+        TaskError: no such task, or it is hidden; names the ones there are.
+    """
+    return _description(_task_folders(folders, task, hidden_names(folders)))
+
+
+def _description(places: Sequence[Path]) -> str:
+    return next(filter(None, (read_description(place / TASK_DESCRIPTION) for place in places)), "")
 
 
 def find_model(folders: Sequence[Path], task: str, model: str | None) -> ModelBundle:
@@ -117,25 +137,26 @@ def read_entry(folders: Sequence[Path], task: str, model: str | None) -> ModelEn
     return _entry(task, find_model_folder(folders, task, model), read_approvals())
 
 
-def find_model_folder(folders: Sequence[Path], task: str, model: str | None, *, links_out: bool = False) -> Path:
+def find_model_folder(folders: Sequence[Path], task: str, model: str | None, *, whatever: bool = False) -> Path:
     """The folder of a task's model, which is not read; see `find_model`.
 
     Args:
         folders, task, model: as in `find_model`.
-        links_out: take a link that leads out of the tasks folder too (whoever removes it removes the link).
+        whatever: take also one whose name will not do, and a link that leads out of the tasks folder (whoever removes
+            it removes the link).
 
     Raises:
         TaskError: no such task or model; names the ones there are.
         BundleError: a name will not do, or the folder is a link out of the tasks folder.
     """
     hidden = hidden_names(folders)
-    place = _task_folder(folders, task, hidden)
+    places = _task_folders(folders, task, hidden)
     try:
-        models = {path.name: path for path in _models(place, hidden)}
+        models = {path.name: path for path in _models(places, hidden)}
     except OSError as error:
         raise TaskError(
             f"the task folder cannot be read: {error.strerror}",
-            subject=place,
+            subject=places[0],
             remedy="ask for permission to read it",
         ) from error
     if not models:
@@ -148,7 +169,7 @@ def find_model_folder(folders: Sequence[Path], task: str, model: str | None, *, 
         model = next(iter(models))
     if model not in models:
         raise _unknown("model", model, models, f"the task {task}")
-    if not (links_out and name_problem(model) is None and models[model].is_symlink()):
+    if not whatever:
         _check_place(task, models[model])
     return models[model]
 
@@ -176,7 +197,8 @@ def _check_place(task: str, path: Path) -> None:
     """
     for kind, name, folder in (("task", task, path.parent), ("model", path.name, path)):
         if problem := name_problem(name):
-            raise BundleError(f"the name of the {kind} {problem}", subject=folder, remedy="rename its folder")
+            remedy = "rename its folder, or remove it by the name that is shown here"
+            raise BundleError(f"the name of the {kind} {problem}", subject=folder, remedy=remedy)
     if not stays_below(path, path.parent.parent):
         raise BundleError(
             "this is a link that leads out of the tasks folder", subject=path, remedy="put a copy in its place"
@@ -202,16 +224,29 @@ def task_names(folders: Sequence[Path]) -> list[str]:
         return []
 
 
-def find_task_folder(folders: Sequence[Path], task: str) -> Path:
-    """The folder of a task, which is not read.
+def model_names(folders: Sequence[Path], task: str) -> list[str]:
+    """Names of all models of a task, in order; none if it cannot be read.
 
     Raises:
         TaskError: no such task, or it is hidden; names the ones there are.
     """
-    return _task_folder(folders, task, hidden_names(folders))
+    hidden = hidden_names(folders)
+    places = _task_folders(folders, task, hidden)
+    with contextlib.suppress(OSError):
+        return [path.name for path in _models(places, hidden)]
+    return []
 
 
-def _task_folder(folders: Sequence[Path], task: str, hidden: Collection[str]) -> Path:
+def find_task_folder(folders: Sequence[Path], task: str) -> Path:
+    """The folder of a task, which is not read; the first, where there are several.
+
+    Raises:
+        TaskError: no such task, or it is hidden; names the ones there are.
+    """
+    return _task_folders(folders, task, hidden_names(folders))[0]
+
+
+def _task_folders(folders: Sequence[Path], task: str, hidden: Collection[str]) -> list[Path]:
     tasks = dict(_named_tasks(folders, hidden))
     if task not in tasks:
         if task in hidden:
@@ -220,26 +255,31 @@ def _task_folder(folders: Sequence[Path], task: str, hidden: Collection[str]) ->
     return tasks[task]
 
 
-def _models(task: Path, hidden: Collection[str]) -> list[Path]:
-    """The model folders of a task, but those hidden.
+def _models(task: Sequence[Path], hidden: Collection[str]) -> list[Path]:
+    """The model folders of a task, but those hidden, by name.
 
     Raises:
-        OSError: the folder cannot be read.
+        OSError: a folder cannot be read.
     """
-    bundled = is_bundled(task.parent)
-    return [path for path in _folders(task) if not (bundled and f"{task.name}/{path.name}" in hidden)]
-
-
-def _named_tasks(folders: Sequence[Path], hidden: Collection[str]) -> list[tuple[str, Path]]:
-    """Names and folders of all tasks, by name."""
     found: dict[str, Path] = {}
+    for place in task:
+        bundled = is_bundled(place.parent)
+        for path in _folders(place):
+            if not (bundled and f"{place.name}/{path.name}" in hidden):
+                found.setdefault(path.name, path)
+    return [found[name] for name in sorted(found, key=natural_key)]
+
+
+def _named_tasks(folders: Sequence[Path], hidden: Collection[str]) -> list[tuple[str, list[Path]]]:
+    """Names and folders of all tasks, by name."""
+    found: dict[str, list[Path]] = {}
     failures: list[OSError] = []
     for folder in folders:
         try:
             out = hidden if is_bundled(folder) else ()
             for path in _folders(folder):
                 if path.name not in out:
-                    found.setdefault(path.name, path)
+                    found.setdefault(path.name, []).append(path)
         except OSError as error:
             failures.append(error)
     if failures and len(failures) == len(folders):

@@ -61,6 +61,11 @@ def now() -> str:
 def put_away(folder: Path, place: Path, task: str, model: str | None) -> Removed:
     """Move a task or model of a tasks folder into its trash. The caller holds the folder's lock.
 
+    Args:
+        folder: the tasks folder.
+        place: the task's or model's folder.
+        task, model: the names, which will do, under which it lies in the trash.
+
     Raises:
         OSError: it could not be moved, and is where it was.
         LibraryError: the trash is no folder.

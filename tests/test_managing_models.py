@@ -16,7 +16,7 @@ from factories import MODEL_CODE, approve, make_model
 from PIL import Image
 from torch import nn
 
-from engine import intake, library
+from engine import intake, library, places
 from engine.bundle import read_bundle
 from engine.errors import LibraryError
 from engine.tasks import list_tasks
@@ -255,3 +255,29 @@ def test_show_makes_everything_safe(xaimed: Run, folder: Path, parts: Path) -> N
         _, out, _ = xaimed("models", "show", "Lungs", *extra)
         assert not set(out) & set("\x1b\x07\u202e")
         assert out.isascii() or not extra
+
+
+def test_a_model_is_added_to_a_bundled_task_and_shown_under_it_beside_the_bundled_ones(
+    xaimed: Run, tmp_path: Path, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_model(tmp_path / "package" / "Lungs" / "Theirs")
+    monkeypatch.setattr(places, "bundled_tasks", lambda: tmp_path / "package")
+    before = sorted(tmp_path.glob("package/**/*"))
+    (parts / "bad.py").write_text("this is no Python")
+    status, _, err = xaimed("models", "add", "Lungs", "Mine", *arguments(parts)[:2], "--architecture", parts / "bad.py")
+    assert (status, "bad.py" in err) == (1, True)
+    assert not (places.user_tasks() / "Lungs").exists()
+    status, out, err = xaimed("models", "add", "Lungs", "Mine", *arguments(parts))
+    assert (status, err) == (0, "")
+    assert out.splitlines()[0] == f"Added: Lungs/Mine in {places.user_tasks() / 'Lungs' / 'Mine'}."
+    (task,) = json.loads(xaimed("tasks", "--json")[1])
+    assert [model["model"] for model in task["models"]] == ["Mine", "Theirs"]
+    assert sorted(tmp_path.glob("package/**/*")) == before
+    status, _, err = xaimed("models", "add", "Lungs", "Theirs", *arguments(parts))
+    assert (status, "there is a model of that name already" in err) == (1, True)
+    assert xaimed("models", "remove", "Lungs", "Mine")[0] == 0
+    (task,) = json.loads(xaimed("tasks", "--json")[1])
+    assert [model["model"] for model in task["models"]] == ["Theirs"]
+    assert xaimed("models", "restore", "Lungs", "Mine")[0] == 0
+    (task,) = json.loads(xaimed("tasks", "--json")[1])
+    assert [model["model"] for model in task["models"]] == ["Mine", "Theirs"]

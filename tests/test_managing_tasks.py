@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 from command_line import Run
 from factories import make_model
+from harmful import HARM, assert_harmless
+from hypothesis import given
+from test_text import texts
 
 from engine import library, places, trash
 from engine.errors import LibraryError
+from engine.files import natural_key
+from engine.names import mended, name_problem
 from engine.tasks import list_tasks
+from engine.text import safe_text
 
 
 @pytest.fixture
@@ -210,8 +216,9 @@ def test_a_bundled_model_can_be_hidden_alone(bundled: Path) -> None:
     library.remove(folders, "Lungs", "A")
     assert listed() == ["Lungs: B"]
     make_model(places.user_tasks() / "Lungs" / "A")  # one's own of that name is not hidden
-    assert listed() == ["Lungs: A"]
+    assert listed() == ["Lungs: A B"]
     library.remove(folders, "Lungs")
+    assert listed() == ["Lungs: B"]
     library.restore(folders, "Lungs", "A")
     assert listed() == ["Lungs: A B"]
 
@@ -295,3 +302,45 @@ def test_a_trash_that_leads_elsewhere_is_refused(xaimed: Run, folder: Path, tmp_
     assert (status, "this is not a folder, so nothing can be removed" in err) == (1, True)
     assert listed() == ["Lungs: CNN"]
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_task_of_ones_own_beside_a_bundled_one_is_removed_first(xaimed: Run, bundled: Path) -> None:
+    make_model(places.user_tasks() / "Lungs" / "Mine")
+    assert listed() == ["Lungs: A B Mine"]
+    status, out, _ = xaimed("tasks", "remove", "Lungs")
+    assert (status, listed()) == (0, ["Lungs: A B"])
+    assert out.splitlines()[1] == "What comes with XAIMed of Lungs is still shown; removed once more it is hidden."
+    assert xaimed("tasks", "remove", "Lungs")[1].count("\n") == 1
+    assert listed() == []
+
+
+@pytest.mark.parametrize("name", [f"a{HARM}", " a", "x" * 150, "ä" * 101, "⟨U+202E⟩", "a\\b", "a\nb"])
+def test_what_has_a_name_that_will_not_do_is_removed_by_what_is_shown_and_comes_back_under_one_that_will(
+    xaimed: Run, folder: Path, name: str
+) -> None:
+    make_model(folder / "Lungs" / name)
+    make_model(folder / name / "Model")
+    make_model(folder / "Lungs" / "Model")
+    reasons = [model.reason for task in list_tasks([folder]) for model in task.models]
+    assert sum("remove it by the name that is shown here" in reason for reason in reasons) == 2
+    for verb in (["models", "remove", "Lungs"], ["tasks", "remove"]):
+        status, out, err = xaimed(*verb, safe_text(name))
+        assert (status, err) == (0, "")
+        assert_harmless(out.encode(), seen=False)
+    assert listed() == ["Lungs: Model"]
+    gone, model = library.removed([folder])
+    assert name_problem(gone.task) is None
+    assert (model.task, model.model) == ("Lungs", gone.task)
+    library.restore([folder], gone.task)
+    library.restore([folder], "Lungs", gone.task)
+    both = " ".join(sorted(("Model", gone.task), key=natural_key))
+    assert sorted(listed()) == sorted([f"Lungs: {both}", f"{gone.task}: Model"])
+    status, _, err = xaimed("tasks", "remove", "no such")
+    assert (status, err.startswith("xaimed: there is no task 'no such'")) == (1, True)
+
+
+@given(texts)
+def test_any_name_can_be_mended(name: str) -> None:
+    assert name_problem(mended(name)) is None
+    if name_problem(name) is None:
+        assert mended(name) == name

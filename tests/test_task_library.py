@@ -44,15 +44,26 @@ def test_what_is_hidden_or_no_folder_is_no_task_and_no_model(tmp_path: Path) -> 
     assert [[model.name for model in task.models] for task in list_tasks([tmp_path])] == [["M"]]
 
 
-def test_the_earlier_folder_wins_where_names_are_equal(tmp_path: Path) -> None:
-    add(tmp_path / "own", "T", "mine")
-    add(tmp_path / "bundled", "T", "theirs")
-    add(tmp_path / "bundled", "U", "other")
-    folders = [tmp_path / "own", tmp_path / "bundled"]
-    assert [[model.name for model in task.models] for task in list_tasks(folders)] == [["mine"], ["other"]]
-    assert find_model(folders, "T", None).path == tmp_path / "own" / "T" / "mine"
-    with pytest.raises(TaskError, match="no model 'theirs'"):
-        find_model(folders, "T", "theirs")
+def test_tasks_of_one_name_are_one_and_the_earlier_folder_wins_where_models_have_one_name_too(tmp_path: Path) -> None:
+    own, bundled = tmp_path / "own", tmp_path / "bundled"
+    add(own, "T", "mine")
+    add(own, "T", "both")
+    add(bundled, "T", "both")
+    add(bundled, "T", "theirs")
+    add(bundled, "U", "other")
+    (bundled / "T" / "task_description.txt").write_text("About T.")
+    folders = [own, bundled]
+    (own / "T" / "task_description.txt").unlink(missing_ok=True)
+    task, other = list_tasks(folders)
+    assert [model.path for model in task.models] == [own / "T" / "both", own / "T" / "mine", bundled / "T" / "theirs"]
+    assert [model.name for model in other.models] == ["other"]
+    assert (task.path, task.description) == (own / "T", "About T.")
+    assert find_model(folders, "T", "both").path == own / "T" / "both"
+    assert find_model(folders, "T", "theirs").path == bundled / "T" / "theirs"
+    (own / "T" / "task_description.txt").write_text("My words.")
+    assert list_tasks(folders)[0].description == "My words."
+    with pytest.raises(TaskError, match="no model 'others'"):
+        find_model(folders, "T", "others")
 
 
 def test_a_missing_folder_is_skipped_among_several_and_an_error_alone(tmp_path: Path) -> None:
@@ -127,26 +138,38 @@ def test_names_are_compared_exactly_and_close_ones_suggested(
         find_model([tmp_path], task, model)
 
 
+RENAME = "; rename its folder, or remove it by the name that is shown here."
+
+
 @pytest.mark.parametrize(
     ("task", "model", "reason"),
     [
         (
             "T",
             "a\nb",
-            "The name of the model has a character in it that cannot be seen, or the sign for one; rename its folder.",
+            "The name of the model has a character in it that cannot be seen, or the sign for one",
         ),
         (
             "T\u202e",
             "M",
-            "The name of the task has a character in it that cannot be seen, or the sign for one; rename its folder.",
+            "The name of the task has a character in it that cannot be seen, or the sign for one",
         ),
-        ("T", "x" * 150, "The name of the model is longer than 100 characters or 200 bytes; rename its folder."),
+        (
+            "T",
+            "x" * 150,
+            "The name of the model is longer than 100 characters or 200 bytes",
+        ),
     ],
 )
 def test_a_name_that_will_not_do_is_listed_and_refused(tmp_path: Path, task: str, model: str, reason: str) -> None:
     add(tmp_path, task, model)
     ((entry,),) = (task.models for task in list_tasks([tmp_path]))
-    assert (entry.name, entry.usable, entry.reason, entry.description) == (model, False, reason, f"{task}, {model}")
+    assert (entry.name, entry.usable, entry.reason, entry.description) == (
+        model,
+        False,
+        f"{reason}{RENAME}",
+        f"{task}, {model}",
+    )
     with pytest.raises(BundleError, match="rename its folder"):
         find_model([tmp_path], task, None)
 

@@ -111,10 +111,13 @@ class Remove:
     def make(self, folders: Sequence[Path]) -> str:
         """See `engine.library.remove`."""
         from engine import library
+        from engine.tasks import task_names
 
         gone = library.remove(folders, self.task, self.model)
         where = "hidden, as it comes with XAIMed" if gone.path is None else "in the trash"
-        return f"Removed {gone.name}: it is {where}, and can be restored."
+        rest = self.model is None and self.task in task_names(folders)
+        more = " What comes with XAIMed of that name is still shown." if rest else ""
+        return f"Removed {gone.name}: it is {where}, and can be restored.{more}"
 
 
 @dataclass(frozen=True)

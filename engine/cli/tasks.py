@@ -159,15 +159,14 @@ def _add(arguments: argparse.Namespace) -> int:
 
 def _describe(arguments: argparse.Namespace) -> int:
     from engine import library
-    from engine.bundle import read_description
     from engine.cli.console import emit, print_line
     from engine.places import task_folders
-    from engine.tasks import TASK_DESCRIPTION, find_task_folder
+    from engine.tasks import task_description
     from engine.text import safe_text
 
     folders = task_folders(arguments.tasks)
     if arguments.description is None:
-        text = read_description(find_task_folder(folders, arguments.name) / TASK_DESCRIPTION)
+        text = task_description(folders, arguments.name)
         emit(f"{safe_text(text.rstrip(), multiline=True)}\n")
         return 0
     library.describe(folders, arguments.name, library.description_from(arguments.description))
@@ -177,9 +176,15 @@ def _describe(arguments: argparse.Namespace) -> int:
 
 def _remove(arguments: argparse.Namespace) -> int:
     from engine import library
+    from engine.cli.console import print_line
     from engine.places import task_folders
+    from engine.tasks import task_names
 
-    return say_removed(library.remove(task_folders(arguments.tasks), arguments.name))
+    folders = task_folders(arguments.tasks)
+    say_removed(library.remove(folders, arguments.name))
+    if arguments.name in task_names(folders):
+        print_line(f"What comes with XAIMed of {arguments.name} is still shown; removed once more it is hidden.")
+    return 0
 
 
 def say_removed(gone: Removed) -> int:
