@@ -21,11 +21,13 @@ def open_app(request: AppRequest) -> int:
 def main() -> int:
     """Run the command line; what it is not asked to do there is done in the app."""
     from engine.cli.main import run
-    from engine.cli.streams import let_go
     from xaimed_tui.settings import FLAGS
 
     status = run(sys.argv[1:], open_app=open_app, flags=FLAGS, commands=("xaimed_tui.doctor",), for_good=True)
-    let_go()
+    if "engine.cli.streams" in sys.modules:  # not for --version, nor for the app
+        from engine.cli.streams import let_go
+
+        let_go()
     return status
 
 
