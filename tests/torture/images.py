@@ -3,8 +3,8 @@
     python -m tests.torture.images [--share 1.0] [--seed N]
 
 Every file must end *shown* (decoded, and a view of it made) or *refused* with a named reason in one line that says what
-to do; in bounded time; and nothing may be raised but that. The corpus is made here, and taken from the picture files
-that the installed packages bring along (pydicom's and Pillow's test files among them where they are installed).
+to do; in bounded time; and nothing may be raised but that. The corpus is made here, and taken from what the installed
+packages bring along: all of pydicom's test files, and the pictures of all others (Pillow is installed without its own).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,15 +135,28 @@ def corpus(folder: Path, share: float, seed: int) -> Iterator[tuple[str, Path]]:
             path.unlink()
     for path in hostile_images.odd(folder / "odd"):
         yield "odd", path
+    for path in pydicoms():
+        yield "pydicom's test files", path
     for path in installed(share):
         yield "installed packages", path
+
+
+def pydicoms() -> Iterator[Path]:
+    """All files that pydicom brings along to test itself with; those that it would fetch are left where they are."""
+    spec = find_spec("pydicom")  # found, not imported: nothing is asked of it, and so nothing downloaded
+    for place in spec.submodule_search_locations or () if spec is not None else ():
+        yield from sorted(path for path in Path(place, "data").rglob("*") if path.is_file() and path.suffix != ".pyc")
 
 
 def installed(share: float) -> Iterator[Path]:
     """Picture files in the installed packages; of a share below 1, the smaller ones alone."""
     for place in site.getsitepackages():
         for path in sorted(Path(place).rglob("*")):
-            if path.suffix.lower() in SUFFIXES and (share >= 1 or (path.is_file() and path.stat().st_size < 50_000)):
+            if (
+                path.suffix.lower() in SUFFIXES
+                and "pydicom" not in path.parts
+                and (share >= 1 or (path.is_file() and path.stat().st_size < 50_000))
+            ):
                 yield path
 
 
