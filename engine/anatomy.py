@@ -37,6 +37,7 @@ class Anatomy:
         layers: the convolutions in order of execution whose output is a map larger than one pixel.
         shapes: output shape (C, H, W) of every module that ran once and gave a map.
         repeated: names of modules that ran more than once in the pass.
+        readout: innermost modules that ran once, behind the last of `layers`, in order of execution.
     """
 
     outputs: int
@@ -45,6 +46,7 @@ class Anatomy:
     layers: tuple[LayerInfo, ...]
     shapes: dict[str, tuple[int, int, int]]
     repeated: frozenset[str]
+    readout: tuple[str, ...]
 
     def check_layer(self, name: str) -> None:
         """See that a layer can serve as the CAMs' target layer.
@@ -118,6 +120,7 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         if len(sizes) == 1 and len(sizes[0]) == 4 and sizes[0][2] * sizes[0][3] > 1
     }
     convolutions = [name for name in order if isinstance(modules[name], _CONVOLUTIONS) and name in shapes]
+    behind = order[order.index(convolutions[-1]) + 1 :] if convolutions else []
     return Anatomy(
         outputs=outputs,
         head=head,
@@ -125,6 +128,7 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         layers=tuple(LayerInfo(name, *shapes[name]) for name in convolutions),
         shapes=shapes,
         repeated=frozenset(name for name, sizes in seen.items() if len(sizes) > 1),
+        readout=tuple(name for name in behind if len(seen[name]) == 1 and not any(modules[name].children())),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from engine.folding import fold_batch_norm
 from engine.images.compliance import check_compliance
 from engine.images.raster import MedicalImage
 from engine.images.view import network_input
+from engine.mixed_precision import reduced_convolutions
 from engine.network import build_network, lacks_memory
 from engine.probing import SAME, check_steady, noise_for, settle_activation, settle_classes
 from engine.trust import subject_of
@@ -283,10 +284,12 @@ class Classifier:
     @contextmanager
     def many_passes(self, precision: str) -> Iterator[None]:
         """Inference mode and the given precision, for a loop over `logits`."""
-        reduced = _AUTOCAST.get(precision)
-        kind = torch.device(self.device).type
-        with self.exact(), torch.inference_mode(), torch.autocast(kind, dtype=reduced) if reduced else nullcontext():
+        with self.exact(), torch.inference_mode(), self._reduced(precision) if precision != "fp32" else nullcontext():
             yield
+
+    def _reduced(self, precision: str) -> AbstractContextManager[None]:
+        network = self.network if self._folded is None else self._folded
+        return reduced_convolutions(network, self.anatomy.readout, torch.device(self.device).type, _AUTOCAST[precision])
 
     @contextmanager
     def exact(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from engine.errors import ExplanationError, Stopped
 from engine.explainers.base import Request
 from engine.explainers.perturbation import MaskedForward, prepared_tuning
 from engine.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
+from engine.tuning import Tuning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,7 +115,7 @@ def _measured(request: Request, saliency: SaliencyMap, kind: Kind, step: int | N
         taken = torch.arange(start, end, device=ranks.device)[:, None, None, None] * step
         return ranks >= taken if kind == "deletion" else ranks < taken
 
-    tuning = replace(prepared_tuning(request), precision="fp32")
+    tuning = Tuning(prepared_tuning(request).batch_for("fp32"), "fp32")
     loop = MaskedForward(request, _hidden(kind, request.tensor), draw, tuning)
     done = 0
     for done in loop.run(steps + 1, request.stop):

@@ -32,7 +32,7 @@ _AS_GOOD = 1.07
 """Sizes within 7 % of the fastest count as equal; of those the smallest stops soonest and needs the least memory."""
 _REDUCED_WORTH_IT = 1.2
 """Reduced precision must be this much faster to be taken."""
-_VERSION = 5
+_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,16 @@ class Tuning:
     Attributes:
         batch: images a pass.
         precision: `fp32`, `bf16` or `fp16`.
+        exact_batch: images a pass where `auto` falls back to float32.
     """
 
     batch: int
     precision: str
+    exact_batch: int = 0
+
+    def batch_for(self, precision: str) -> int:
+        """Images a pass in the tuned precision or in float32."""
+        return self.batch if precision == self.precision or not self.exact_batch else self.exact_batch
 
 
 def tune(probe: Probe, image: torch.Tensor, *, model: str, device: str, asked: str) -> Tuning:
@@ -92,7 +98,7 @@ def _measure(probe: Probe, image: torch.Tensor, device: str, asked: str) -> Tuni
     if native is not None:
         reduced_batch, reduced_speed = _best_batch(probe, image, native)
         if reduced_speed > speed * _REDUCED_WORTH_IT:
-            return Tuning(reduced_batch, native)
+            return Tuning(reduced_batch, native, exact_batch=batch)
     return Tuning(batch, "fp32")
 
 
@@ -144,11 +150,11 @@ def _key(image: torch.Tensor, model: str, device: str, asked: str) -> str:
 def _read(path: Path) -> Tuning | None:
     try:
         content = json.loads(path.read_text(encoding="ascii"))
-        tuning = Tuning(batch=int(content["batch"]), precision=str(content["precision"]))
+        tuning = Tuning(int(content["batch"]), str(content["precision"]), int(content["exact_batch"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # not there yet, or damaged: it is measured again and replaced
-    valid = 1 <= tuning.batch <= _BATCHES[-1] and tuning.precision in ("fp32", "bf16", "fp16")
-    return tuning if valid else None
+    batches = 1 <= tuning.batch <= _BATCHES[-1] and 0 <= tuning.exact_batch <= _BATCHES[-1]
+    return tuning if batches and tuning.precision in ("fp32", "bf16", "fp16") else None
 
 
 def _writable(path: Path) -> bool:

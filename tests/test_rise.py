@@ -336,11 +336,16 @@ def test_out_of_memory_halves_the_batch_and_is_said(monkeypatch: pytest.MonkeyPa
 def test_reduced_precision_is_given_up_where_rounding_is_as_large_as_the_effect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rise, "prepared_tuning", lambda _: Tuning(batch=32, precision="bf16"))
-    coarse = classifier(MeanOfOneChannel(scale=0.01, shift=5.0), precision="auto")
-    assert Rise(samples=64).explain(request(coarse, target=1)).parameters["precision"] == "fp32"
+    monkeypatch.setattr(rise, "prepared_tuning", lambda _: Tuning(batch=32, precision="bf16", exact_batch=8))
+    network = MeanOfOneChannel(scale=1.0, shift=-200.0)
+    with torch.no_grad():
+        network.conv.bias.fill_(200.0)  # to which bf16 adds in steps of 1
+    coarse = classifier(network, precision="auto")
+    given_up = Rise(samples=64).explain(request(coarse, target=1)).parameters
+    assert (given_up["precision"], given_up["batch"]) == ("fp32", 8)
     clear = classifier(MeanOfOneChannel(scale=4.0, shift=-1.0), precision="auto")
-    assert Rise(samples=64).explain(request(clear, target=1)).parameters["precision"] == "bf16"
+    kept = Rise(samples=64).explain(request(clear, target=1)).parameters
+    assert (kept["precision"], kept["batch"]) == ("bf16", 32)
 
 
 def test_nothing_of_the_size_of_all_masks_is_held(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import places
+from engine import places, tuning
 from engine.tuning import Tuning, tune
 
 
@@ -55,6 +55,20 @@ def test_nothing_is_measured_where_nothing_can_be_kept(tmp_path: Path, monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(tmp_path / "file"))
     calls: list[int] = []
     image = torch.zeros(1, 3, 50, 50)
-    tuning = tune(_probe_with_best(16, calls), image, model="m", device="cpu", asked="auto")
+    found = tune(_probe_with_best(16, calls), image, model="m", device="cpu", asked="auto")
     assert calls == []
-    assert tuning == Tuning(batch=64, precision="fp32")
+    assert found == Tuning(batch=64, precision="fp32")
+
+
+def test_auto_keeps_the_best_batch_of_float32_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "native_precision", lambda _: "bf16")
+
+    def probe(images: torch.Tensor, precision: str) -> None:
+        best = 32 if precision == "bf16" else 8
+        time.sleep((0.001 if precision == "bf16" else 0.003) * (1 if len(images) == best else len(images)))
+
+    found = tune(probe, torch.zeros(1, 3, 8, 8), model="m", device="cpu", asked="auto")
+    assert found == Tuning(batch=32, precision="bf16", exact_batch=8)
+    assert found.batch_for("bf16") == 32
+    assert found.batch_for("fp32") == 8
+    assert tune(probe, torch.zeros(1, 3, 8, 8), model="m", device="cpu", asked="auto") == found

@@ -58,7 +58,7 @@ class MaskedForward:
             tuning: batch size and precision.
         """
         self.classifier, self._image, self._hidden, self._draw = request.classifier, request.tensor, hidden, draw
-        self._fastest, self.precision, self.batch = tuning.precision, tuning.precision, tuning.batch
+        self._tuning, self.precision, self.batch = tuning, tuning.precision, tuning.batch
         self.warnings: list[str] = []
         self.reused = 0
         self._all_classes = len(request.classifier.classes) <= _CLASSES_KEPT
@@ -73,17 +73,19 @@ class MaskedForward:
         target class's by more than a fiftieth of what the masks themselves move it, float32 is taken.
         """
         self._target = target
-        self.precision = self._fastest
-        if self.classifier.precision != "auto" or self._fastest == "fp32":
+        fastest = self._tuning.precision
+        if self.classifier.precision != "auto" or fastest == "fp32":
             return
         if self._checked is None:
             masks = self._draw(0, _CHECKED)
-            reduced, exact = (self._probabilities(masks, precision) for precision in (self._fastest, "fp32"))
+            reduced, exact = (self._probabilities(masks, precision) for precision in (fastest, "fp32"))
             self._checked = (reduced - exact).cpu(), exact.cpu()
         moved, exact = self._checked
         rounding, effect = float(moved[:, target].square().mean().sqrt()), float(exact[:, target].std())
-        if float(moved.abs().max()) > REDUCED_TOLERANCE or rounding > REDUCED_SHARE * effect:
-            self.precision = "fp32"
+        coarse = float(moved.abs().max()) > REDUCED_TOLERANCE or rounding > REDUCED_SHARE * effect
+        self.precision = "fp32" if coarse else fastest
+        if not self.warnings:  # else the device's memory has set it
+            self.batch = self._tuning.batch_for(self.precision)
 
     def run(self, total: int, stop: StopSignal, looks: Sequence[int] = ()) -> Iterator[int]:
         """Yield how many samples are done, batch by batch, until `total` or until stopped.

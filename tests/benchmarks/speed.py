@@ -136,7 +136,7 @@ class Contest:
             bare = {kind: Bare(classifier.network, request.tensor, kind) for kind in sorted(set(settled.values()))}
             self.facts[precision] = {
                 "calibration_seconds": calibration,
-                "batch": tuning.batch,
+                "batch": {kind: tuning.batch_for(kind) for kind in bare},
                 "settled": settled,
                 "bare_batch": {kind: passes.batch for kind, passes in bare.items()},
             }
@@ -147,7 +147,7 @@ class Contest:
                 yield self._alone(record, partial(passes, chunk))
             for method, stated in ((rise, RISE), (lime, LIME)):
                 kind = settled[method.key]
-                note = f"batch {tuning.batch}, {kind}"
+                note = f"batch {tuning.batch_for(kind)}, {kind}"
                 record = self._record(f"{method.key} ours {precision}", method.samples, stated, note)
                 yield self._beside_bare(record, bare[kind], chunk, partial(afresh, classifier, method, request))
             if precision == "fp32":
@@ -238,10 +238,14 @@ class Contest:
         for case, record in self.records.items():
             method = case.split()[0]
             ours = [self.records.get(f"{method} ours {precision}") for precision in ("fp32", "auto")]
-            times = [record.seconds / own.seconds if own and "ours" not in case else None for own in ours]
+            others = [own if "ours" not in case else None for own in ours]
+            times = [record.seconds / own.seconds if own else None for own in others]
+            times_cpu = [record.seconds_cpu / own.seconds_cpu if own else None for own in others]
             over = (record.overhead, record.overhead_cpu) if record.bare else (None, None)
-            rows.append((case, record.seconds, record.samples, record.stated, *over, *times, record.note))
-        head = ("case", "seconds", "run with", "for", "over bare", "(cpu)", "x ours fp32", "x ours auto", "note")
+            both = (value for pair in zip(times, times_cpu, strict=True) for value in pair)
+            rows.append((case, record.seconds, record.samples, record.stated, *over, *both, record.note))
+        head = ("case", "seconds", "run with", "for", "over bare", "(cpu)")
+        head += ("x ours fp32", "(cpu)", "x ours auto", "(cpu)", "note")
         return "\n".join([*lines, table(head, rows)])
 
 
