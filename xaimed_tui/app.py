@@ -71,6 +71,7 @@ class XAIMedApp(App[int]):
         settings: see `settings.py`.
         memory: where one was last time; what the command line does not say is opened as it was.
         protocol: how pictures are drawn.
+        leave: ends the process with a status; None ends the app alone.
         garbage: told when nobody waits; None leaves it to Python.
         problems: one safe line for everything about settings and memory that a person should know.
     """
@@ -108,6 +109,7 @@ class XAIMedApp(App[int]):
         settings: AppSettings | None = None,
         memory: Memory | None = None,
         problems: Sequence[str] = (),
+        leave: Callable[[int], object] | None = None,
         garbage: Garbage | None = None,
         protocol: Protocol = "half",
     ) -> None:
@@ -115,7 +117,7 @@ class XAIMedApp(App[int]):
         self.settings = settings or AppSettings()
         self.memory = memory or Memory()
         self._problems = list(problems)
-        self._engine, self._clock, self._garbage = engine, clock, garbage
+        self._engine, self._clock, self._garbage, self._leave = engine, clock, garbage, leave
         self._once_made: Callable[[], object] | None = None
         self._opening = opening(self.memory.now, task=task, model=model, folder=folder)
         self._writing: Timer | None = None
@@ -270,9 +272,17 @@ class XAIMedApp(App[int]):
 
     def on_unmount(self) -> None:
         """However the app ends, no work goes on behind it, and the terminal keeps no pictures."""
+        self.stop_work()
         if self.kitty is not None:
             self.kitty.forget_all()
-        self.stop_work()
+
+    def give_back_terminal(self) -> None:
+        """Make the terminal what it was; nothing can be drawn after that."""
+        if self.kitty is not None:
+            self.kitty.forget_all()
+        if self._driver is not None:
+            self._driver.stop_application_mode()
+            self._driver.close()
 
     def on_key(self, event: events.Key) -> None:
         """A letter that was on its way to the view behind a dialog when the dialog was opened."""
@@ -337,13 +347,20 @@ class XAIMedApp(App[int]):
         self.remember(replace(self.memory.now, theme=name))
 
     async def action_quit(self) -> None:
-        """Leave, whatever runs; `start.py` sees to it that nothing is waited for."""
+        """Leave, whatever runs."""
         self.action_quit_now()
 
     def action_quit_now(self) -> None:
         """Stop all work and leave."""
+        self.leave(0)
+
+    def leave(self, status: int) -> None:
+        """Stop all work and leave with an exit status; nothing is waited for."""
         self.stop_work()
-        self.exit(0)
+        if self._leave is None:
+            self.exit(status, return_code=status)
+        else:
+            self._leave(status)
 
     def show_task(self, task: str) -> None:
         """Go to a task; its models are chosen there."""

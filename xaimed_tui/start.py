@@ -17,6 +17,7 @@ from engine.text import safe_text
 from xaimed_tui.facade import RealEngine
 from xaimed_tui.garbage import Garbage
 from xaimed_tui.hangup import leave_on_hangup
+from xaimed_tui.leaving import leave, leave_on_signals
 from xaimed_tui.memory import Memory
 from xaimed_tui.settings import load_settings
 from xaimed_tui.terminal import protocol_for
@@ -36,7 +37,7 @@ def start(
     folder: Path | None = None,
     flags: Mapping[str, object] | None = None,
 ) -> int:
-    """Run the app until the person leaves it; returns the exit status.
+    """Run the app until the person leaves it, which ends the process; returns a status only if it cannot be begun.
 
     Threads that are still computing or importing are not waited for: the terminal is restored, the logs are flushed,
     and the process ends.
@@ -61,6 +62,7 @@ def start(
         protocol=protocol,
         problems=(*problems, *filter(None, [memory.problem])),
         garbage=garbage,
+        leave=lambda status: leave(status, app.give_back_terminal, last_words),
     )
 
     def last_words() -> None:
@@ -73,17 +75,14 @@ def start(
 
     leave_on_hangup(last_words)
     loop = asyncio.new_event_loop()
+    leave_on_signals(loop, app.leave, last_words)
     with native_output_in_log():
         # With a loop of our own `run` does not wait for the threads of the loop's executor, as asyncio.run() would.
         app.run(loop=loop)
-    status = app.return_code or 0
-    last_words()
-    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
-        # The interpreter would join the executor's threads at exit, and torch's import cannot be interrupted.
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(status)
-    return status
+    # Here only after a fault of the program, which Textual has shown.
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return leave(app.return_code or 0, lambda: None, last_words)
 
 
 class SafeFormatter(logging.Formatter):

@@ -1,0 +1,63 @@
+"""Leaving the app at once: the terminal is given back, what must be written is, and no thread is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import NoReturn
+
+RESTORING = 2.0
+"""Seconds that giving the terminal back may take: one that nobody reads takes no more bytes."""
+
+
+def leave(status: int, give_back: Callable[[], None], last_words: Callable[[], None]) -> NoReturn:
+    """End the process.
+
+    Threads cannot be waited for: an import of torch takes seconds and cannot be interrupted, nor can a pass of a
+    large network.
+
+    Args:
+        status: the exit status.
+        give_back: makes the terminal what it was.
+        last_words: what is to be done after that.
+    """
+    impatient = _after(RESTORING, status, last_words)
+    try:
+        give_back()
+        impatient.cancel()
+        last_words()
+    finally:
+        os._exit(status)
+
+
+def leave_on_signals(
+    loop: asyncio.AbstractEventLoop, leave_with: Callable[[int], None], last_words: Callable[[], None]
+) -> None:
+    """When somebody ends the process by SIGTERM or SIGINT while the loop runs, leave with the status of shells.
+
+    (Ctrl+C in the app's own terminal is a key like any other.)
+    """
+
+    def ended(number: int, _: object) -> None:
+        # The loop itself may be stuck, in writing to a terminal that nobody reads.
+        _after(2 * RESTORING, 128 + number, last_words)
+        loop.call_soon_threadsafe(leave_with, 128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ended)
+
+
+def _after(seconds: float, status: int, last_words: Callable[[], None]) -> threading.Timer:
+    def give_up() -> None:
+        try:
+            last_words()
+        finally:
+            os._exit(status)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    return timer
