@@ -13,6 +13,7 @@ from fakes import FakeEngine
 from engine import places
 from engine.cli.main import AppRequest, run
 from xaimed_tui.facade import RealEngine
+from xaimed_tui.look import Look
 from xaimed_tui.memory import MOST_RECENT, Memory, Remembered
 from xaimed_tui.opening import Opening, opening
 from xaimed_tui.settings import FLAGS, AppSettings, load_settings
@@ -139,7 +140,16 @@ def test_the_last_folders_come_first_and_the_oldest_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"{", b"[]", b'{"version": 2}', b'{"version": 1, "folders": [1]}', b"\xff", b"[" * 9999]
+    "content",
+    [
+        b"{",
+        b"[]",
+        b'{"version": 2}',
+        b'{"version": 1, "folders": [1]}',
+        b'{"version": 1, "opacity": "1"}',
+        b"\xff",
+        b"[" * 9999,
+    ],
 )
 def test_an_unreadable_memory_is_set_aside_and_reported(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "app.json"
@@ -204,6 +214,25 @@ async def test_a_theme_chosen_in_the_app_is_used_next_time_and_a_setting_beats_i
         assert app.memory.now.theme == "xaimed-light"
     assert make_app(memory=app.memory).theme == "xaimed-light"
     assert make_app(memory=app.memory, settings=AppSettings(theme="nord")).theme == "nord"
+
+
+async def test_the_look_chosen_by_keys_is_used_next_time_and_settings_beat_it(tmp_path: Path) -> None:
+    path = tmp_path / "app.json"
+    app = make_app(memory=Memory(path))
+    async with app.run_test(size=(160, 50)) as pilot:
+        await press(
+            pilot, "d", "g", "m", "o", "o", "left_square_bracket", "right_square_bracket", "right_square_bracket"
+        )
+        app.memory.write()
+    chosen = Look(display="cells", colormap="cividis", opacity=0.7)
+    assert make_app(memory=Memory(path)).look == chosen
+    given = AppSettings(colormap="magma", opacity=20)
+    assert make_app(memory=Memory(path), settings=given).look == Look(display="cells", colormap="magma", opacity=0.2)
+    assert make_app().look == Look(display="overlay", colormap="viridis", opacity=0.55)
+
+
+def test_a_remembered_look_of_another_version_is_left_out() -> None:
+    assert Look.first(Remembered(display="3d", colormap="jet", opacity=400)) == Look()
 
 
 async def test_what_is_wrong_with_the_settings_is_said_in_the_app() -> None:

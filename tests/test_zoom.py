@@ -224,4 +224,4 @@ async def test_colours_and_opacity_of_the_settings_are_those_that_pictures_begin
             await press(pilot)
             assert app.explain.look == Look(colormap=name, opacity=0.3)
     refused, problems = load_settings({})
-    assert (refused.colormap, problems) == (Look().colormap, ())
+    assert (refused.colormap, problems) == (None, ())

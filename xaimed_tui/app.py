@@ -121,7 +121,7 @@ class XAIMedApp(App[int]):
         self._once_made: Callable[[], object] | None = None
         self._opening = opening(self.memory.now, task=task, model=model, folder=folder)
         self._writing: Timer | None = None
-        self.look = Look(colormap=self.settings.colormap, opacity=self.settings.opacity / 100)
+        self.look = Look.first(self.memory.now, colormap=self.settings.colormap, opacity=self.settings.opacity)
         self.kitty: KittyTerminal | None = None
         if protocol != "half":
             from xaimed_tui.render.kitty import KittyTerminal
@@ -223,6 +223,11 @@ class XAIMedApp(App[int]):
         """Remember this from now on."""
         self.memory.now = now
         self._write_soon()
+
+    def remember_look(self) -> None:
+        """Remember how pictures are shown."""
+        look, percent = self.look, round(100 * self.look.opacity)
+        self.remember(replace(self.memory.now, display=look.display, colormap=look.colormap, opacity=percent))
 
     def remember_place(self, folder: Path | None, image: Path | None) -> None:
         """Remember a folder and the image in it."""

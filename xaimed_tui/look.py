@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from engine.export.colormaps import COLORMAPS, DEFAULT_COLORMAP
+
+if TYPE_CHECKING:
+    from xaimed_tui.memory import Remembered
 
 Display = Literal["overlay", "map", "cells"]
 DISPLAYS: tuple[Display, ...] = ("overlay", "map", "cells")
@@ -27,6 +30,22 @@ class Look:
     display: Display = "overlay"
     colormap: str = DEFAULT_COLORMAP
     opacity: float = 0.55
+
+    @classmethod
+    def first(cls, last: Remembered, *, colormap: str | None = None, opacity: int | None = None) -> Look:
+        """How pictures are shown at first.
+
+        Args:
+            last: what was used last.
+            colormap, opacity (in percent): what the settings say, if they do.
+        """
+        look = cls()
+        look.display = next((one for one in DISPLAYS if one == last.display), look.display)
+        look.colormap = next((one for one in (colormap, last.colormap) if one in COLORMAPS), look.colormap)
+        percent = last.opacity if opacity is None else opacity
+        if percent is not None and 0 <= percent <= 100:
+            look.opacity = percent / 100
+        return look
 
     def next_display(self) -> None:
         """Overlay, map, cells, and again."""

@@ -30,6 +30,7 @@ class Remembered:
         folder, image: the image folder and the file in it; empty if there was none. As all paths here they are
             absolute, and names that are not UTF-8 survive.
         theme: the theme chosen in the app; empty if none was.
+        display, colormap, opacity (in percent): how maps were shown; empty or None if no key has changed it.
         folders, images: those looked at, the last one first.
     """
 
@@ -38,6 +39,9 @@ class Remembered:
     folder: str = ""
     image: str = ""
     theme: str = ""
+    display: str = ""
+    colormap: str = ""
+    opacity: int | None = None
     folders: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
 
@@ -130,6 +134,9 @@ def _from(content: object) -> Remembered:
             if not isinstance(value, list | tuple) or not all(isinstance(path, str) for path in value):
                 raise ValueError(name)
             values[name] = tuple(value[:MOST_RECENT])
+        elif name == "opacity":
+            if value is not None and type(value) is not int:
+                raise ValueError(name)
         elif not isinstance(value, str):
             raise ValueError(name)
     return Remembered(**values)

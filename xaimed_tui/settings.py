@@ -80,8 +80,12 @@ class AppSettings:
     images: str = _setting(
         "half", _one_of("auto", "half", "kitty"), "auto|half|kitty", "pictures as half blocks, or as pixels; auto asks"
     )
-    colormap: str = _setting("viridis", _one_of("viridis", "cividis", "magma", "grey"), "NAME", "colours of the maps")
-    opacity: int = _setting(55, _whole(0, 100), "PERCENT", "how much of the image a map covers")
+    colormap: str | None = _setting(
+        None, _one_of("viridis", "cividis", "magma", "grey"), "NAME", "colours of the maps; otherwise those used last"
+    )
+    opacity: int | None = _setting(
+        None, _whole(0, 100), "PERCENT", "how much of the image a map covers; otherwise as much as last"
+    )
     device: str = _setting("auto", _device, "auto|cpu|cuda:0", "where to compute")
     precision: str = _setting(
         "auto", _one_of("auto", "fp32", "bf16", "fp16"), "auto|fp32|bf16|fp16", "of the passes of LIME and RISE"

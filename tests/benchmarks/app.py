@@ -78,6 +78,18 @@ def leave(terminal: Terminal) -> None:
     terminal.wait()
 
 
+def at_rest(terminal: Terminal) -> None:
+    """Wait until the program has imported all that it imports in the background."""
+    used, end = -1.0, time.monotonic() + 60
+    while time.monotonic() < end:
+        for _ in range(10):
+            terminal.read(0.1)
+        fields = Path(f"/proc/{terminal.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        before, used = used, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        if used - before < 0.1 and before >= 0:
+            return
+
+
 def to_and_fro(terminal: Terminal, presses: int, *, until: bytes = b"") -> list[float]:
     """Seconds from a key to the paint of what it does, at uneven times; ends once `until` was written."""
     seconds = []
@@ -101,8 +113,7 @@ def keys(place: Path) -> tuple[dict[str, Any], list[str]]:
     """Latency at rest and under load."""
     terminal = program(place, "--rise-samples", "1000000", "--until", "samples", "demo")
     terminal.read_until(b"confidence", seconds=120)
-    for _ in range(20):
-        terminal.read(0.1)
+    at_rest(terminal)
     to_and_fro(terminal, 10)
     idle = to_and_fro(terminal, PRESSES // 2)
     terminal.press(b"r")
@@ -171,6 +182,7 @@ def folder(place: Path) -> tuple[dict[str, Any], list[str]]:
     for _ in range(3):
         terminal = program(place, "demo")
         terminal.read_until(b"confidence", seconds=120)
+        at_rest(terminal)
         terminal.press(b"f")
         terminal.read_until(b"Image folder")
         for typed in (b"", b"\x15", os.fsencode(slides)):  # Ctrl+U: what stands before the cursor goes

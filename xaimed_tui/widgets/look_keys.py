@@ -29,14 +29,18 @@ class LookKeys:
     def action_display(self) -> None:
         """Overlay, map alone, cells on the image."""
         self.look.next_display()
-        self.look_changed()
+        self._changed()
 
     def action_colormap(self) -> None:
         """The next colormap."""
         self.look.next_colormap()
-        self.look_changed()
+        self._changed()
 
     def action_opacity(self, step: int) -> None:
         """Let the map cover more of the image, or less."""
         self.look.step_opacity(step)
+        self._changed()
+
+    def _changed(self) -> None:
+        self.app.remember_look()  # type: ignore[attr-defined]
         self.look_changed()
