@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from all_screens import SCREENS, STATES, one_place
 from app_driver import make_app, press
 from factories import make_pixels, make_values
-from fakes import FakeEngine
 from skimage.color import rgb2lab
+from textual.dom import DOMNode
 
-from engine.errors import ExplanationError
 from engine.export.colormaps import COLORMAPS
 from engine.export.colors import contrast
 from xaimed_tui.app import XAIMedApp
@@ -20,39 +21,16 @@ from xaimed_tui.render.spec import PictureSpec
 from xaimed_tui.render.terminal_colours import Depth
 from xaimed_tui.themes import COLOUR_BLIND, HIGH_CONTRAST, THEMES, theme_after
 
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
 Rgb = tuple[int, int, int]
 
 LEAST = {HIGH_CONTRAST.name: 7.0}
 """Least contrast of a theme's texts, those in pictures too, if not 4.5 (levels AAA and AA for text of normal size)."""
 
-WALK: tuple[tuple[str, ...], ...] = (
-    (),
-    ("question_mark",),
-    ("escape", "2"),
-    ("enter", "down"),
-    ("up", "enter"),
-    ("e",),
-    ("right",),
-    ("n",),
-    ("n", "t"),
-    ("escape", "y"),
-    ("escape", "w"),
-    ("escape", "f"),
-    ("escape", "b"),
-    ("enter",),
-    ("escape", "enter"),
-    ("tab",),
-    ("escape", "ctrl+p"),
-    ("escape", "escape", "slash", "z", "q"),
-)
-"""Keys that lead through the screens; contrasts are looked at after each step."""
-
-SCREENS = [
-    *("Screen", "HelpScreen", *["Screen"] * 6),
-    *("ChooseDialog", "ChooseDialog", "SaveDialog", "FolderDialog", "ChooseDialog", "SideBySideScreen"),
-    *("DetailScreen", "DetailScreen", "CommandPalette", "Screen"),
-]
-"""Where each step leads."""
+SIZES = ((120, 40), (80, 24))
+"""Every screen is looked at in both; screens in other states in one."""
 
 
 def texts(app: XAIMedApp) -> Iterator[tuple[str, int, Rgb, Rgb]]:
@@ -81,26 +59,51 @@ def texts(app: XAIMedApp) -> Iterator[tuple[str, int, Rgb, Rgb]]:
             yield words, y, ink, ground
 
 
-async def test_every_text_on_every_screen_stands_out_from_its_ground_in_every_theme() -> None:
-    engine = FakeEngine(
-        settled=False, warnings=("Few superpixels.",), failures={"rise": ExplanationError("no memory")}, flat=True
-    )
-    app = make_app(engine)
+def restyle_only_what_is_shown(app: XAIMedApp) -> None:
+    """Another theme is applied to the widgets that can be seen: most of the app's cannot, and take most of the time."""
+
+    def shown(node: DOMNode) -> Iterator[DOMNode]:
+        yield node
+        for child in node.displayed_children:
+            yield from shown(child)
+
+    def refresh_css(animate: bool = True) -> None:
+        app.stylesheet.set_variables(app.get_css_variables())
+        app.stylesheet.reparse()
+        app.stylesheet.update_nodes([app, *shown(app.screen)], animate=False)
+        app.screen._refresh_layout(app.size)
+        app.screen._css_update_count = app._css_update_count
+
+    app.refresh_css = refresh_css  # type: ignore[method-assign]
+
+
+async def drawn(pilot: Pilot[int]) -> None:
+    """Wait until the screen is painted, and the pictures with it."""
+    await pilot.pause(0.02)
+    while any(worker.name == "draw picture" and not worker.is_finished for worker in pilot.app.workers):
+        await pilot.pause(0.01)
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("name", [*SCREENS, *STATES])
+async def test_every_text_stands_out_from_its_ground_in_every_theme(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shot, sizes = (SCREENS[name], SIZES) if name in SCREENS else (STATES[name], (STATES[name].size or SIZES[-1],))
     faint: dict[tuple[Rgb, Rgb], str] = {}
-    seen: list[str] = []
-    async with app.run_test(size=(120, 40)) as pilot:
-        for number, keys in enumerate(WALK):
-            await press(pilot, *keys)
-            seen.append(type(app.screen).__name__)
-            for theme in THEMES:
-                app.theme = theme.name
-                await pilot.pause(0.02)
-                for words, y, ink, ground in texts(app):
-                    ratio = contrast(ink, ground)
-                    if ratio < LEAST.get(theme.name, 4.5):
-                        where = f"{theme.name}, {seen[-1]} after step {number}, line {y}: {words!r} {ratio:.2f}"
-                        faint.setdefault((ink, ground), where)
-    assert seen == SCREENS
+    with one_place(monkeypatch) as place:
+        app = shot.app(place)
+        async with app.run_test(size=sizes[0], notifications=True) as pilot:
+            await shot.walk(pilot)
+            restyle_only_what_is_shown(app)
+            for size in sizes:
+                if size != sizes[0]:
+                    await pilot.resize_terminal(*size)
+                    await pilot.pause(0.15)  # a new size has to settle before pictures are drawn for it
+                for theme in THEMES:
+                    app.theme = theme.name
+                    await drawn(pilot)
+                    for words, y, ink, ground in texts(app):
+                        if (ratio := contrast(ink, ground)) < LEAST.get(theme.name, 4.5):
+                            faint.setdefault((ink, ground), f"{theme.name}, {size}, line {y}: {words!r} {ratio:.2f}")
     assert not faint, "\n".join(faint.values())
 
 

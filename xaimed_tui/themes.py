@@ -46,7 +46,7 @@ LIGHT = Theme(
         "border": "#0b6a75",
         "border-blurred": "#a9b3bc",
         "text-muted": "#4c5a67",
-        "text-disabled": "#5d6974",
+        "text-disabled": "#546069",
         "text-warning": "#7a4900",
     },
 )

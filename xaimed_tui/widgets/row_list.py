@@ -8,7 +8,6 @@ from typing import ClassVar, Protocol
 
 from rich.cells import set_cell_size
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -283,7 +282,7 @@ class RowList(ScrollView, can_focus=True):
         index = y + round(self.scroll_y)
         base = self.rich_style
         if not self._order:
-            style = base + Style(italic=True, dim=True)
+            style = base + self.get_component_rich_style("row--unusable", partial=True)
             return Strip([Segment(set_cell_size(f" {self._empty}" if y == 0 else "", width), style)], width)
         if index >= len(self._order):
             return Strip.blank(width, base)
