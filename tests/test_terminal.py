@@ -18,10 +18,11 @@ from terminal import Terminal
 
 from xaimed_tui import doctor, terminal
 from xaimed_tui.settings import load_settings
-from xaimed_tui.terminal import QUERY, Answers, ask, multiplexer, over_ssh, protocol_for, understand
+from xaimed_tui.terminal import QUERY, Answers, Pixels, ask, chosen, multiplexer, over_ssh, pixels_for, understand
 
 KITTY = b"\x1b_Gi=31;OK\x1b\\\x1b[6;20;10t\x1b[?62;c"
 SIXEL = b"\x1b[6;16;8t\x1b[?62;4;22c"
+XTERM = b"\x1b[6;15;8t\x1b[?1;0;16S\x1bP>|XTerm(379)\x1b\\\x1b[?63;1;2;4;6c"
 PLAIN = b"\x1b[?1;2c"
 
 
@@ -54,11 +55,12 @@ class FakeTerminal:
     [
         (KITTY, Answers(True, kitty=True, sixel=False, cell=(20, 10))),
         (SIXEL, Answers(True, kitty=False, sixel=True, cell=(16, 8))),
+        (XTERM, Answers(True, sixel=True, cell=(15, 8), colours=16, name="XTerm(379)")),
         (PLAIN, Answers(True)),
         (b"\x1b_Gi=31;ENODATA:no\x1b\\" + PLAIN, Answers(True)),
         (b"typed ahead \x1b[A\xff\x00" + KITTY + b"q", Answers(True, kitty=True, cell=(20, 10))),
     ],
-    ids=["kitty", "sixel", "plain", "refused", "garbage around"],
+    ids=["kitty", "sixel", "xterm", "plain", "refused", "garbage around"],
 )
 def test_a_terminal_that_answers_is_understood_at_once(answer: bytes, expected: Answers) -> None:
     answers, seconds = FakeTerminal(answer).ask()
@@ -112,15 +114,66 @@ def test_only_auto_asks_and_not_where_images_cannot_pass(monkeypatch: pytest.Mon
         return Answers(True, kitty=True)
 
     monkeypatch.setattr(terminal, "ask_this_terminal", asking)
-    monkeypatch.delenv("TMUX", raising=False)
-    assert [protocol_for(wish) for wish in ("half", "kitty")] == ["half", "kitty"]
+    monkeypatch.setattr(terminal, "size_of_a_character", lambda: (18, 9))
+    for name in ("TMUX", "XTERM_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    assert pixels_for("half") == (None, ())
+    assert pixels_for("kitty") == (Pixels("kitty", (18, 9)), ())
+    assert pixels_for("sixel") == (Pixels("sixel", (18, 9)), ())
     assert asked == []
-    assert protocol_for("auto") == "kitty"
+    assert pixels_for("auto") == (Pixels("kitty", (18, 9)), ())
     assert asked == ["asked"]
     monkeypatch.setenv("TMUX", "/tmp/tmux-1/default,1,0")
-    assert protocol_for("auto") == "half"
+    assert pixels_for("auto") == (None, ())
     assert asked == ["asked"]
     assert load_settings({})[0].images == "half"
+
+
+def test_where_nobody_knows_how_large_a_character_is_sixel_says_what_it_assumes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(terminal, "size_of_a_character", lambda: None)
+    monkeypatch.setenv("XTERM_VERSION", "XTerm(379)")
+    pixels, doubts = pixels_for("sixel")
+    assert pixels == Pixels("sixel", (20, 10), most=16)
+    assert "10x20 is assumed" in " ".join(doubts)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (Answers(True, kitty=True, sixel=True, cell=(20, 10)), Pixels("kitty", (20, 10))),
+        (Answers(True, sixel=True, cell=(20, 10)), Pixels("sixel", (20, 10))),
+        (Answers(True, sixel=True), Pixels("sixel", (16, 8))),
+        (Answers(True, sixel=True, cell=(20, 10), colours=1024), Pixels("sixel", (20, 10))),
+        (Answers(True, sixel=True, cell=(20, 10), colours=128), Pixels("sixel", (20, 10), 128)),
+        (Answers(True, sixel=True, cell=(20, 10), name="XTerm(379)"), Pixels("sixel", (20, 10), most=16)),
+        (Answers(True, sixel=True, cell=(20, 10), colours=16), None),
+        (Answers(True, cell=(20, 10)), None),
+        (Answers(), None),
+    ],
+)
+def test_kittys_protocol_is_chosen_before_sixel_and_sixel_before_half_blocks(
+    answers: Answers, expected: Pixels | None
+) -> None:
+    assert chosen(answers, (16, 8)) == expected
+
+
+def test_sixel_is_never_chosen_where_the_size_of_a_character_is_not_known() -> None:
+    assert chosen(Answers(True, sixel=True), None) is None
+
+
+def test_the_system_says_how_large_a_character_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+    import struct
+    import termios
+
+    _, descriptor = pty.openpty()
+    with os.fdopen(descriptor, "w") as stream:
+        monkeypatch.setattr(sys, "__stderr__", stream)
+        assert terminal.size_of_a_character() is None
+        fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 1085, 802))
+        assert terminal.size_of_a_character() == (20, 9)
 
 
 def test_over_ssh_more_patience_is_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +236,11 @@ def test_a_good_terminal_needs_no_advice() -> None:
         ({**found(COLORTERM="truecolor"), "on_a_terminal": False}, "no terminal"),
         (found(Answers(True, kitty=True), COLORTERM="truecolor"), "--images kitty"),
         (found(Answers(True), images="kitty", COLORTERM="truecolor"), "--images half"),
+        (found(Answers(True, sixel=True, cell=(20, 10)), COLORTERM="truecolor"), "--images sixel"),
+        (found(Answers(True), images="sixel", COLORTERM="truecolor"), "--images half"),
+        (found(Answers(True, kitty=True), images="sixel", COLORTERM="truecolor"), "--images kitty"),
+        (found(Answers(True, sixel=True), COLORTERM="truecolor"), "how large a character is"),
+        (found(Answers(True, sixel=True, cell=(20, 10), colours=16), COLORTERM="truecolor"), "numColorRegisters"),
         (found(TMUX="/tmp/x", TERM="tmux-256color"), "terminal-features"),
     ],
 )
@@ -193,8 +251,10 @@ def test_advice_names_what_to_set(state: dict[str, Any], words: str) -> None:
 def test_what_is_found_follows_the_environment_and_the_answers() -> None:
     state = found(Answers(True, kitty=True, cell=(20, 10)), images="auto", SSH_TTY="/dev/pts/0", COLORTERM="truecolor")
     assert (state["colours"], state["ssh"], state["inside"]) == ("16 million", True, None)
-    assert (state["images_drawn_as"], state["pixels_of_a_character"]) == ("kitty", [20, 10])
+    assert (state["images_drawn_as"], state["pixels_of_a_character"]) == ("kitty", [10, 20])
     assert found(Answers(True, kitty=True), images="auto", TMUX="x")["images_drawn_as"] == "half"
+    assert found(Answers(True, sixel=True, cell=(20, 10)), images="auto")["images_drawn_as"] == "sixel"
+    assert found(Answers(True, kitty=True), images="auto", NO_COLOR="1")["images_drawn_as"] == "glyphs"
     assert [found(TERM=name)["colours"] for name in ("xterm", "dumb")] == ["16", "none"]
 
 

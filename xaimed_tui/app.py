@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import ContentSwitcher, Footer
@@ -19,6 +19,7 @@ from engine.text import safe_name, safe_text
 from xaimed_tui.look import Look
 from xaimed_tui.memory import Memory, Remembered
 from xaimed_tui.opening import opening
+from xaimed_tui.pixel_app import PixelApp
 from xaimed_tui.render.terminal_colours import depth_of
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.settings import AppSettings
@@ -37,10 +38,9 @@ if TYPE_CHECKING:
     from xaimed_tui.failure import Failure
     from xaimed_tui.garbage import Garbage
     from xaimed_tui.jobs import Jobs
-    from xaimed_tui.render.kitty import KittyTerminal
     from xaimed_tui.screens.explain import ExplainView
     from xaimed_tui.screens.selection import SelectionView
-    from xaimed_tui.terminal import Protocol
+    from xaimed_tui.terminal import Pixels
 
 DEMO_TASK = "IHC Stain (demo)"
 
@@ -59,7 +59,7 @@ def _commands() -> type[Provider]:
     return Commands
 
 
-class XAIMedApp(App[int]):
+class XAIMedApp(PixelApp):
     """See in a terminal what a network says about an image, how sure it is, and where it looked.
 
     Home is painted with as little as will do; everything else is imported and made after that.
@@ -70,7 +70,7 @@ class XAIMedApp(App[int]):
         task, model, folder: what to open at once, from the command line.
         settings: see `settings.py`.
         memory: where one was last time; what the command line does not say is opened as it was.
-        protocol: how pictures are drawn.
+        pixels: how the terminal shows pixels; None draws pictures as text.
         leave: ends the process with a status; None ends the app alone.
         garbage: told when nobody waits; None leaves it to Python.
         problems: one safe line for everything about settings and memory that a person should know.
@@ -111,9 +111,9 @@ class XAIMedApp(App[int]):
         problems: Sequence[str] = (),
         leave: Callable[[int], object] | None = None,
         garbage: Garbage | None = None,
-        protocol: Protocol = "half",
+        pixels: Pixels | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(pixels)
         self.settings = settings or AppSettings()
         self.memory = memory or Memory()
         self._problems = list(problems)
@@ -122,11 +122,6 @@ class XAIMedApp(App[int]):
         self._opening = opening(self.memory.now, task=task, model=model, folder=folder)
         self._writing: Timer | None = None
         self.look = Look.first(self.memory.now, colormap=self.settings.colormap, opacity=self.settings.opacity)
-        self.kitty: KittyTerminal | None = None
-        if protocol != "half":
-            from xaimed_tui.render.kitty import KittyTerminal
-
-            self.kitty = KittyTerminal(self._write_to_terminal)
         if depth_of(self) == "none":
             from xaimed_tui.render.colourless import Colourless
 
@@ -271,20 +266,13 @@ class XAIMedApp(App[int]):
         current = base.query_one(ContentSwitcher).current
         base.query_one(NavBar).narrow = width < {"home": 110, "selection": 150}.get(current or "", 190)
 
-    def _write_to_terminal(self, text: str) -> None:
-        if self._driver is not None:
-            self._driver.write(text)
-
     def on_unmount(self) -> None:
-        """However the app ends, no work goes on behind it, and the terminal keeps no pictures."""
+        """However the app ends, no work goes on behind it."""
         self.stop_work()
-        if self.kitty is not None:
-            self.kitty.forget_all()
 
     def give_back_terminal(self) -> None:
         """Make the terminal what it was; nothing can be drawn after that."""
-        if self.kitty is not None:
-            self.kitty.forget_all()
+        self.forget_pictures()
         if self._driver is not None:
             self._driver.stop_application_mode()
             self._driver.close()

@@ -34,10 +34,10 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Ask, and print; returns the exit status."""
     from xaimed_tui.settings import load_settings
-    from xaimed_tui.terminal import ask_this_terminal
+    from xaimed_tui.terminal import ask_this_terminal, size_of_a_character
 
     settings, problems = load_settings({})
-    found = findings(os.environ, ask_this_terminal(), images=settings.images)
+    found = findings(os.environ, ask_this_terminal(), images=settings.images, measured=size_of_a_character())
     advice = [*problems, *advise(found)]
     if arguments.json:
         print_json({**found, "advice": advice})
@@ -51,22 +51,30 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def findings(environment: Mapping[str, str], answers: Answers, *, images: str) -> dict[str, Any]:
+def findings(
+    environment: Mapping[str, str], answers: Answers, *, images: str, measured: tuple[int, int] | None = None
+) -> dict[str, Any]:
     """What was found, by name.
 
     Args:
         environment: the variables.
         answers: the terminal's own words.
         images: the setting.
+        measured: height and width of a character in pixels, as the system knows them.
     """
     import locale  # late, like the others: `xaimed --version` comes by here
     import shutil
 
-    from xaimed_tui.terminal import multiplexer, over_ssh
+    from xaimed_tui.terminal import chosen, multiplexer, over_ssh
 
     size = shutil.get_terminal_size((0, 0))
     inside = multiplexer(environment)
-    uses = "kitty" if images == "kitty" or (images == "auto" and answers.kitty and not inside) else "half"
+    colours = color_system(environment)
+    best = None if inside else chosen(answers, measured)
+    uses = images if images != "auto" else "half" if best is None else best.protocol
+    if colours is None:
+        uses = "glyphs"
+    cell = answers.cell or measured
     return {
         "terminal": environment.get("TERM") or None,
         "on_a_terminal": sys.stdin is not None
@@ -74,17 +82,20 @@ def findings(environment: Mapping[str, str], answers: Answers, *, images: str) -
         and sys.stderr is not None
         and sys.stderr.isatty(),
         "size": [size.columns, size.lines],
-        "colours": _COLOURS[color_system(environment)],
+        "colours": _COLOURS[colours],
         "answered": answers.answered,
         "kitty_graphics": answers.kitty,
         "sixel": answers.sixel,
-        "pixels_of_a_character": list(answers.cell) if answers.cell is not None else None,
+        "sixel_colours": answers.colours if answers.sixel else None,
+        "pixels_of_a_character": None if cell is None else [cell[1], cell[0]],
+        "name": answers.name or None,
         "ssh": over_ssh(environment),
         "inside": inside or None,
         "letters": (sys.stdout.encoding if sys.stdout is not None else None) or locale.getpreferredencoding(False),
         "locale": environment.get("LC_ALL") or environment.get("LC_CTYPE") or environment.get("LANG") or None,
         "images_setting": images,
         "images_drawn_as": uses,
+        "best_images": "half" if best is None else best.protocol,
     }
 
 
@@ -116,10 +127,33 @@ def advise(found: Mapping[str, Any]) -> list[str]:
         advice.append(f"Inside {found['inside']} pictures are half blocks: it passes no images on.")
         if found["inside"] == "tmux" and found["colours"] != "16 million":
             advice.append('For all colours in tmux: set -as terminal-features ",*:RGB" in ~/.tmux.conf.')
-    elif found["kitty_graphics"] and found["images_drawn_as"] == "half":
-        advice.append('The terminal shows real pixels: --images kitty, or images = "kitty" in the settings file.')
-    elif found["images_drawn_as"] == "kitty" and found["answered"] and not found["kitty_graphics"]:
-        advice.append("Pictures are to be sent by Kitty's protocol, which the terminal does not know: --images half.")
+    else:
+        advice.extend(_about_images(found))
+    return advice
+
+
+def _about_images(found: Mapping[str, Any]) -> list[str]:
+    uses, best = found["images_drawn_as"], found["best_images"]
+    advice = []
+    if uses == "half" and best != "half":
+        advice.append(f'The terminal shows real pixels: --images {best}, or images = "{best}" in the settings file.')
+    elif uses == "kitty" and found["answered"] and not found["kitty_graphics"]:
+        advice.append(
+            f"Pictures are to be sent by Kitty's protocol, which the terminal does not know: --images {best}."
+        )
+    elif uses == "sixel" and found["answered"] and not found["sixel"]:
+        advice.append(f"Pictures are to be sent as Sixel, which the terminal does not know: --images {best}.")
+    elif found["sixel"] and best == "half" and found["pixels_of_a_character"] is None:
+        advice.append(
+            "The terminal knows Sixel but does not say how large a character is: pictures may miss their places."
+        )
+    elif found["sixel"] and best == "half":
+        advice.append(
+            f"The terminal knows Sixel, but in {found['sixel_colours']} colours, too few. XTerm has more with "
+            "-xrm 'XTerm*numColorRegisters: 256'."
+        )
+    if uses == "sixel" and str(found["name"] or "").lower().startswith("xterm("):
+        advice.append("XTerm keeps 16 Sixel pictures: now and then the app paints all of the screen again.")
     return advice
 
 

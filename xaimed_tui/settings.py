@@ -78,7 +78,10 @@ class AppSettings:
     theme: str = _setting("", _name, "NAME", "colours of the app; empty: those used last (Ctrl+P lists all)")
     animations: str = _setting("auto", _one_of("auto", "on", "off"), "auto|on|off", "auto: not over SSH")
     images: str = _setting(
-        "half", _one_of("auto", "half", "kitty"), "auto|half|kitty", "pictures as half blocks, or as pixels; auto asks"
+        "half",
+        _one_of("auto", "half", "kitty", "sixel"),
+        "auto|half|kitty|sixel",
+        "pictures as half blocks, or as pixels; auto asks",
     )
     colormap: str | None = _setting(
         None, _one_of("viridis", "cividis", "magma", "grey"), "NAME", "colours of the maps; otherwise those used last"

@@ -20,7 +20,7 @@ from xaimed_tui.hangup import leave_on_hangup
 from xaimed_tui.leaving import leave, leave_on_signals
 from xaimed_tui.memory import Memory
 from xaimed_tui.settings import load_settings
-from xaimed_tui.terminal import protocol_for
+from xaimed_tui.terminal import pixels_for
 
 SAVING = 5.0
 """Seconds that are waited, when the app is left, for results that are being saved."""
@@ -51,7 +51,7 @@ def start(
     memory = Memory(places.app_state())
     from xaimed_tui.app import XAIMedApp
 
-    protocol = protocol_for(settings.images)  # now: once the app runs, its keys would get the answers
+    pixels, doubts = pixels_for(settings.images)  # now: once the app runs, its keys would get the answers
     app = XAIMedApp(
         RealEngine(tasks, settings),
         task=task,
@@ -59,8 +59,8 @@ def start(
         folder=folder,
         settings=settings,
         memory=memory,
-        protocol=protocol,
-        problems=(*problems, *filter(None, [memory.problem])),
+        pixels=pixels,
+        problems=(*problems, *doubts, *filter(None, [memory.problem])),
         garbage=garbage,
         leave=lambda status: leave(status, app.give_back_terminal, last_words),
     )

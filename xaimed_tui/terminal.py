@@ -11,11 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Protocol = Literal["half", "kitty"]
-"""How pictures are drawn: as half blocks, or as pixels by Kitty's graphics protocol."""
+QUERY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b[?1;1;0S\x1b[>q\x1b[c"
+"""Can you draw an image of one pixel? How large is a character? How many colours may a Sixel picture have? What is your
+name? And what are you: every terminal answers that."""
 
-QUERY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b[c"
-"""Can you draw an image of one pixel? How large is a character? And what are you: every terminal answers that."""
+USUAL_CELL = (20, 10)
+"""Height and width of a character in pixels where nobody says: those of the terminal that Sixel was made for."""
+
+ENOUGH_COLOURS = 64
+"""Colours from which on a Sixel picture shows tissue better than half blocks do."""
+
+MOST_OF_XTERM = 16
+"""Sixel pictures that XTerm keeps, see `render/sixel_picture.py`."""
 
 PATIENCE = 1.0
 PATIENCE_OVER_SSH = 4.0
@@ -23,9 +30,33 @@ PATIENCE_OVER_SSH = 4.0
 
 _KITTY = re.compile(rb"\x1b_Gi=31;OK\x1b\\")
 _CELL = re.compile(rb"\x1b\[6;([0-9]{1,4});([0-9]{1,4})t")
+_COLOURS = re.compile(rb"\x1b\[\?1;0;([0-9]{1,6})S")
+_NAME = re.compile(rb"\x1bP>\|([\x20-\x7e]{1,60})\x1b\\")
 _LAST = re.compile(rb"\x1b\[\?([0-9;]{1,100})c")
 _LONGEST = 4096
 """Bytes after which what comes is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """How the terminal shows pixels.
+
+    Attributes:
+        protocol: Kitty's, or Sixel.
+        cell: height and width of a character in pixels; None if they are not known, which Sixel cannot do with.
+        colours: as many as a Sixel picture may have.
+        most: pictures that a terminal with Sixel keeps at a time; 0: as many as there is room for.
+    """
+
+    protocol: Literal["kitty", "sixel"]
+    cell: tuple[int, int] | None = None
+    colours: int = 256
+    most: int = 0
+
+    @property
+    def aspect(self) -> float:
+        """How many times higher than wide a character is, kept within what any font has."""
+        return 2.0 if self.cell is None else min(max(self.cell[0] / self.cell[1], 1.0), 4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +68,16 @@ class Answers:
         kitty: whether it draws images sent by Kitty's graphics protocol.
         sixel: whether it says that it draws Sixel images.
         cell: height and width of a character in pixels, None if it did not say.
+        colours: of a Sixel picture, at most; None if it did not say.
+        name: what it calls itself, with its version; empty if it did not say.
     """
 
     answered: bool = False
     kitty: bool = False
     sixel: bool = False
     cell: tuple[int, int] | None = None
+    colours: int | None = None
+    name: str = ""
 
 
 def over_ssh(environment: Mapping[str, str] = os.environ) -> bool:
@@ -61,11 +96,14 @@ def multiplexer(environment: Mapping[str, str] = os.environ) -> str:
 def understand(answer: bytes) -> Answers:
     """The answers among the bytes that came; everything else is passed over."""
     last, cell = _LAST.search(answer), _CELL.search(answer)
+    colours, name = _COLOURS.search(answer), _NAME.search(answer)
     return Answers(
         answered=last is not None,
         kitty=_KITTY.search(answer) is not None,
         sixel=last is not None and b"4" in last[1].split(b";")[1:],
         cell=(int(cell[1]), int(cell[2])) if cell is not None and int(cell[1]) and int(cell[2]) else None,
+        colours=int(colours[1]) if colours is not None else None,
+        name=name[1].decode("ascii") if name is not None else "",
     )
 
 
@@ -107,10 +145,57 @@ def ask_this_terminal() -> Answers:
         return Answers()
 
 
-def protocol_for(wish: str) -> Protocol:
-    """How pictures are drawn, given the setting `images`. Only `auto` asks the terminal, and not within tmux or screen:
-    these pass no images on.
+def size_of_a_character() -> tuple[int, int] | None:
+    """Height and width of a character in pixels, as the system knows them of this terminal; None if it does not."""
+    try:
+        import fcntl
+        import struct
+        import termios
+
+        stream = sys.__stderr__
+        if stream is None:
+            return None
+        size = fcntl.ioctl(stream.fileno(), termios.TIOCGWINSZ, bytes(8))
+        rows, columns, width, height = struct.unpack("HHHH", size)
+    except (ImportError, OSError, ValueError):
+        return None
+    cell = height // max(rows, 1), width // max(columns, 1)
+    return cell if min(cell) > 0 else None
+
+
+def pixels_for(wish: str) -> tuple[Pixels | None, tuple[str, ...]]:
+    """How the terminal shows pixels, given the setting `images`, None for half blocks; and what was not certain.
+
+    Only `auto` asks the terminal, and not within tmux or screen: these pass no images on.
     """
+    if wish == "half" or (wish == "auto" and multiplexer()):
+        return None, ()
+    measured = size_of_a_character()
     if wish == "auto":
-        return "kitty" if not multiplexer() and ask_this_terminal().kitty else "half"
-    return "kitty" if wish == "kitty" else "half"
+        return chosen(ask_this_terminal(), measured), ()
+    if wish == "kitty":
+        return Pixels("kitty", measured), ()
+    doubts: tuple[str, ...] = ()
+    if measured is None:
+        doubts = ("The size of a character in pixels is not known; 10x20 is assumed. --images auto asks the terminal.",)
+    return Pixels("sixel", measured or USUAL_CELL, most=_most(os.environ.get("XTERM_VERSION", ""))), doubts
+
+
+def chosen(answers: Answers, measured: tuple[int, int] | None) -> Pixels | None:
+    """The best that a terminal can do by its own words: Kitty's protocol, else Sixel, else half blocks (None).
+
+    Args:
+        answers: its words.
+        measured: height and width of a character in pixels, as the system knows them.
+    """
+    cell = answers.cell or measured
+    if answers.kitty:
+        return Pixels("kitty", cell)
+    colours = 256 if answers.colours is None else min(answers.colours, 256)
+    if answers.sixel and cell is not None and colours >= ENOUGH_COLOURS:
+        return Pixels("sixel", cell, colours, most=_most(answers.name))
+    return None
+
+
+def _most(name: str) -> int:
+    return MOST_OF_XTERM if name.lower().startswith("xterm(") else 0

@@ -35,7 +35,11 @@ MODES = {
     "half blocks, 16 colours": ("half", {"COLORTERM": "", "TERM": "xterm"}),
     "no colour": ("half", {"COLORTERM": "", "TERM": "xterm-256color", "NO_COLOR": "1"}),
     "Kitty": ("kitty", {"COLORTERM": "truecolor", "TERM": "xterm-kitty"}),
+    "Sixel": ("sixel", {"COLORTERM": "truecolor", "TERM": "xterm-256color"}),
 }
+
+PIXELS = (10, 20)
+"""Width and height of a character of the terminal in pixels."""
 
 STEPS = (
     ("open the explanation screen", b"\r"),
@@ -44,6 +48,11 @@ STEPS = (
     ("explain the next image", b"e"),
     ("back to the first image", b"\x1b[A"),
     ("zoom", b"z"),
+    ("twice as large", b"+"),
+    ("move it", b"\x1b[C"),
+    ("back to all pictures", b"\x1b"),
+    ("point at a cell", b"n"),
+    ("point at the next", b"\x1b[C"),
 )
 
 PROGRAM = """
@@ -96,6 +105,13 @@ def drain(terminal: Terminal) -> bytes:
     return terminal.bytes[begin:]
 
 
+def give_size(terminal: Terminal) -> None:
+    """Let the program know how many pixels the terminal has."""
+    columns, rows = int(SIZE["COLUMNS"]), int(SIZE["LINES"])
+    size = struct.pack("HHHH", rows, columns, columns * PIXELS[0], rows * PIXELS[1])
+    fcntl.ioctl(terminal.descriptor, termios.TIOCSWINSZ, size)
+
+
 def measure(images: str, environment: dict[str, str]) -> dict[str, dict[str, int]]:
     """For every step its bytes, those of pictures sent as such, and how many of these had been sent before."""
     figures: dict[str, dict[str, int]] = {}
@@ -103,6 +119,7 @@ def measure(images: str, environment: dict[str, str]) -> dict[str, dict[str, int
         places = {f"XDG_{name}_HOME": f"{home}/{name}" for name in ("CONFIG", "STATE", "DATA", "CACHE")}
         code = PROGRAM.format(tests=str(TESTS), images=images)
         terminal = Terminal.python(code, Path(home), {**SIZE, **places, **environment})
+        give_size(terminal)
         terminal.read_until(b"ready")
         drain(terminal)
         for key in (b"2", b"\r"):
@@ -112,14 +129,14 @@ def measure(images: str, environment: dict[str, str]) -> dict[str, dict[str, int
         for name, key in STEPS:
             terminal.press(key)
             got = drain(terminal)
-            pictures = re.findall(rb"\x1b_G[^\x1b]*\x1b\\", got)
-            whole = [one for one in pictures if b"a=T" in one]
+            pictures = re.findall(rb"\x1b(?:_G|P)[^\x1b]*\x1b\\", got)
+            kitty = [one for one in pictures if b"a=t" in one]
             figures[name] = {
                 "bytes": len(got),
                 "pictures": sum(map(len, pictures)),
-                "again": sum(one in sent for one in whole),
+                "again": sum(one in sent for one in kitty),  # Sixel has to: the terminal keeps nothing
             }
-            sent += whole
+            sent += kitty
         terminal.press(b"\x11")
         terminal.wait()
     return figures
@@ -131,7 +148,7 @@ def measure_rival(widget: str) -> int:
     for code in (RIVAL.format(widget=widget), "from textual.app import App\nApp().run()"):
         with tempfile.TemporaryDirectory() as home:
             terminal = Terminal.python(textwrap.dedent(code), Path(home), {**SIZE, **MODES["Kitty"][1]})
-            fcntl.ioctl(terminal.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 1200, 800))
+            give_size(terminal)
             terminal.read_until(b"\x1b[?1049h")
             totals.append(len(drain(terminal)))
             terminal.press(b"\x11")
@@ -147,7 +164,7 @@ def main() -> None:
     results = {mode: measure(*how) for mode, how in MODES.items()}
     rivals = {}
     if importlib.util.find_spec("textual_image") is not None:
-        rivals = {widget: measure_rival(widget) for widget in ("TGPImage", "HalfcellImage")}
+        rivals = {widget: measure_rival(widget) for widget in ("TGPImage", "SixelImage", "HalfcellImage")}
     if "--json" in sys.argv:
         print(json.dumps({"app": results, "textual-image": rivals}, indent=1))
         return

@@ -73,6 +73,14 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
     return {place: mark for place, mark in marks.items() if place[0] in rows and place[1] in columns}
 
 
+def by_row(marks: Marks) -> dict[int, list[tuple[int, Mark]]]:
+    """The marks of every row that has some, each with its column."""
+    rows: dict[int, list[tuple[int, Mark]]] = {}
+    for (row, column), mark in marks.items():
+        rows.setdefault(row, []).append((column, mark))
+    return rows
+
+
 def letters(spec: PictureSpec, columns: int) -> str:
     """A picture's marks in one line, for boxes too small to draw them: `1bc 2br 3mc`, `100 020 243`."""
     if spec.style == "agreement" and spec.counts is not None:

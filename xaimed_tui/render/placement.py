@@ -1,18 +1,14 @@
 """Where a picture lies in its box, and where its nine cells are, counted in characters.
 
-A character is taken to be one pixel wide and two pixels high, as half blocks make it. Of a picture that is magnified
-beyond its box only a part is seen; its cells are counted from the corner of that part, and may begin before it.
+A character is taken to be twice as high as it is wide, unless its size is known. Of a picture that is magnified beyond
+its box only a part is seen; its cells are counted from the corner of that part, and may begin before it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from engine.cells import GRID, Cell, cell_edges
-
-if TYPE_CHECKING:
-    from engine.export.scaling import Part
 
 _FITS_WELL = 0.8
 """A whole-number enlargement is taken if it fills at least this share of the side that could be filled."""
@@ -24,7 +20,7 @@ class Placement:
 
     Attributes:
         left, top: characters left of and above the picture.
-        columns, rows: characters that the picture covers; it has `columns` x `2 * rows` pixels.
+        columns, rows: characters that the picture covers.
         whole: columns and rows of the whole picture; None if all of it is seen.
         offset: columns and rows of the whole picture left of and above the part that is seen.
     """
@@ -45,14 +41,6 @@ class Placement:
     def whole_rows(self) -> int:
         """Rows of the whole picture."""
         return self.whole[1] if self.whole else self.rows
-
-    @property
-    def part(self) -> Part | None:
-        """The part that is seen, in pixels of the whole picture; None if that is all of it."""
-        if self.whole is None:
-            return None
-        x, y = self.offset
-        return 2 * y, x, 2 * (y + self.rows), x + self.columns
 
     @property
     def has_cells(self) -> bool:
@@ -91,7 +79,14 @@ class Placement:
 
 
 def place(
-    height: int, width: int, columns: int, rows: int, *, zoom: int = 1, centre: tuple[float, float] = (0.5, 0.5)
+    height: int,
+    width: int,
+    columns: int,
+    rows: int,
+    *,
+    zoom: int = 1,
+    centre: tuple[float, float] = (0.5, 0.5),
+    aspect: float = 2.0,
 ) -> Placement:
     """The largest place for an image of height x width pixels in a box of columns x rows characters, centred.
 
@@ -104,12 +99,13 @@ def place(
         zoom: how many times larger than what fits the picture is drawn, at least 1.
         centre: the place (x, y) of the picture, each in [0, 1], to have in the middle as far as that leaves none of
             the box empty.
+        aspect: how many times higher than wide a character is.
     """
-    scale = min(columns / width, 2 * rows / height)
+    scale = min(columns / width, aspect * rows / height)
     if scale >= 2 and int(scale) / scale >= _FITS_WELL:
         scale = int(scale)
     wide = min(max(round(width * scale), 1), columns)
-    high = min(max(round(height * scale / 2), 1), rows)
+    high = min(max(round(height * scale / aspect), 1), rows)
     if zoom <= 1:
         return Placement((columns - wide) // 2, (rows - high) // 2, wide, high)
     whole = (wide * zoom, high * zoom)

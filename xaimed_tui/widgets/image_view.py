@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from engine.cells import Cell
-    from xaimed_tui.render.kitty import KittyTerminal
     from xaimed_tui.render.picture import Rendered as Drawing
     from xaimed_tui.render.spec import PictureSpec
+    from xaimed_tui.terminal import Pixels
 
 _SETTLE_SECONDS = 0.06
 """A box that is being resized is drawn for once it has kept its size for so long."""
 _KEPT = 8
 """Drawn pictures that each view keeps: going back and forth costs nothing."""
 
-_Key = tuple[str, int, int, Depth, bool, bool, bool]
+_Key = tuple[str, int, int, Depth, bool, "Pixels | None", bool]
 
 
 class ImageView(Widget):
@@ -175,6 +175,10 @@ class ImageView(Widget):
         self._words = None
         self._draw()
 
+    def draw_again(self) -> None:
+        """Draw for characters of another size in pixels."""
+        self._draw()
+
     def _draw(self) -> None:
         """Show the picture for the present size: from the cache at once, else by a worker."""
         spec, size = self._picture, self.content_size
@@ -187,7 +191,7 @@ class ImageView(Widget):
             size.height,
             depth_of(self.app),
             self.app.current_theme.dark,
-            self._kitty is not None,
+            self.pixels,
             is_stark(self.app.theme),
         )
         if (drawn := self._kept.get(key)) is not None:
@@ -200,9 +204,9 @@ class ImageView(Widget):
         )
 
     @property
-    def _kitty(self) -> KittyTerminal | None:
-        """Where pictures are sent to as pixels; None draws them as text."""
-        return getattr(self.app, "kitty", None)
+    def pixels(self) -> Pixels | None:
+        """How the terminal shows pixels; None where pictures are drawn as text."""
+        return getattr(self.app, "pixels", None)
 
     def _draw_in_thread(self, run: int, spec: PictureSpec, key: _Key) -> None:
         from xaimed_tui.render.picture import render  # late: Pillow and rich-pixels
@@ -225,8 +229,6 @@ class ImageView(Widget):
 
     def _show(self, drawn: Drawing, image_key: str) -> None:
         before, self._drawn, self._drawn_image = self._drawn, drawn, image_key
-        if drawn.sending is not None and self._kitty is not None:
-            self._kitty.show(drawn.sending)  # again where the terminal was asked to forget it since
         if before is not drawn:
             self._repaint(before, drawn)
         self.post_message(self.Rendered(self))

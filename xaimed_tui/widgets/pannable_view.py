@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from xaimed_tui.render.terminal_colours import depth_of
 from xaimed_tui.widgets.image_view import ImageView
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class PannableView(ImageView):
         if picture is None or not size.area:
             return None
         height, width = picture.pixels.shape[:2]
-        return place(height, width, size.width, size.height, zoom=self.zoom, centre=self._centre)
+        aspect = 2.0 if self.pixels is None or depth_of(self.app) == "none" else self.pixels.aspect
+        return place(height, width, size.width, size.height, zoom=self.zoom, centre=self._centre, aspect=aspect)
 
     # The mouse
 

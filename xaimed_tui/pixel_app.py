@@ -1,0 +1,95 @@
+"""An app whose pictures may be pixels: what it paints goes by way of what stands on the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual._compositor import CompositorUpdate
+from textual.app import App
+
+from xaimed_tui.render.terminal_colours import depth_of
+from xaimed_tui.terminal import size_of_a_character
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from textual.screen import Screen
+
+    from xaimed_tui.render.pixel_screen import PixelScreen
+    from xaimed_tui.terminal import Pixels
+
+
+class PixelApp(App[int]):
+    """See the module.
+
+    Attributes:
+        pixels: how the terminal shows pixels; None where pictures are drawn as text.
+        pixel_screen: what stands on the terminal, if it shows pixels.
+    """
+
+    def __init__(self, pixels: Pixels | None) -> None:
+        super().__init__()
+        self.pixels = None if depth_of(self) == "none" else pixels
+        self.pixel_screen = None if self.pixels is None else self._pixel_screen(self.pixels)
+        self._measured = size_of_a_character()
+
+    def _pixel_screen(self, pixels: Pixels) -> PixelScreen:
+        from xaimed_tui.render.kitty import Kitty  # late: numpy, for which Home would wait
+        from xaimed_tui.render.pixel_screen import PixelScreen
+        from xaimed_tui.render.sixel_picture import SixelTerminal
+
+        if pixels.protocol == "kitty":
+            return PixelScreen(Kitty())
+        return PixelScreen(
+            SixelTerminal(
+                last_row=lambda: self.size.height - 1,
+                cell=lambda: None if self.pixels is None else self.pixels.cell,
+                repaint=lambda: self.call_later(self._repaint),
+                most=pixels.most,
+            )
+        )
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        if self.pixel_screen is not None and isinstance(renderable, CompositorUpdate):
+            renderable = self.pixel_screen.update(renderable)
+        super()._display(screen, renderable)
+
+    def on_mount(self) -> None:
+        """Know when the terminal was another program's meanwhile."""
+        self.app_resume_signal.subscribe(self, lambda _: self._repaint(resumed=True))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """What stands on a terminal of another size nobody knows; and its characters may have another size too."""
+        if self.pixels is None:
+            return
+        measured = size_of_a_character()
+        if event.pixel_size is not None and event.size.area:
+            measured = event.pixel_size.height // event.size.height, event.pixel_size.width // event.size.width
+        if measured is not None and min(measured) > 0 and measured != self._measured:
+            self._measured = measured  # as long as it does not change, the terminal's own answer counts
+            self.pixels = replace(self.pixels, cell=measured)
+            self._draw_all_again()
+        self._repaint()
+
+    def _draw_all_again(self) -> None:
+        from xaimed_tui.widgets.image_view import ImageView
+
+        for screen in self.screen_stack:
+            for view in screen.query(ImageView):
+                view.draw_again()
+
+    def _repaint(self, *, resumed: bool = False) -> None:
+        if self.pixel_screen is not None and self.screen_stack:
+            self.pixel_screen.forget(pictures=resumed)
+            self.screen.refresh()
+
+    def forget_pictures(self) -> None:
+        """Leave none at the terminal."""
+        farewell = "" if self.pixel_screen is None else self.pixel_screen.protocol.forget_all()
+        if farewell and self._driver is not None:
+            self._driver.write(farewell)
+
+    def on_unmount(self) -> None:
+        """However the app ends, the terminal keeps no pictures."""
+        self.forget_pictures()

@@ -1,0 +1,158 @@
+"""What a picture shows, in pixels: image, map, counts and grid lines, without the marks that stand on them.
+
+How many pixels a character has is the `grain` (rows, columns): half blocks have 2 x 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.cells import cell_edges
+from engine.export.colors import RGB, backdrop, blend, colour_values, count_colours
+from engine.export.scaling import scale_pixels, scale_values
+from xaimed_tui.render.depth import in_colours, stepped_map, stepped_overlay
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.export.scaling import Part
+    from xaimed_tui.render.placement import Placement
+    from xaimed_tui.render.spec import PictureSpec
+    from xaimed_tui.render.terminal_colours import Depth
+
+Grain = tuple[int, int]
+
+HALF_BLOCKS: Grain = (2, 1)
+
+_LARGEST_NATIVE = 1024
+"""Pixels a side of the largest picture that is left to the terminal to scale: more than one usually shows in a box."""
+
+_GRID_LINE = 0.55
+"""How strong a grid line is."""
+_GRID_FROM = (15, 9)
+"""Columns and rows from which on a picture has grid lines."""
+_NEARLY_BLACK = 45
+"""Mean of a picture, 0 to 255, below which grid lines are lighter than it."""
+
+
+def compose(spec: PictureSpec, placement: Placement, grain: Grain = HALF_BLOCKS) -> NDArray[np.uint8]:
+    """(grain[0] * rows, grain[1] * columns, 3) uint8: what is seen of the picture, without marks and grid lines."""
+    size = size_of(placement, grain)
+    if spec.style == "map" and spec.values is not None:
+        return colour_values(scale_values(spec.values, *size), spec.colormap)
+    if spec.style == "overlay" and spec.values is not None:
+        heat = colour_values(scale_values(spec.values, *size), spec.colormap)
+        return blend(grey_below(spec, placement, grain), heat, spec.opacity)
+    if spec.style == "agreement" and spec.counts is not None:
+        y, x = thirds(placement, grain)
+        planes = _planes(spec, spec.counts[np.ix_(y, x)])
+        return blend(grey_below(spec, placement, grain), planes, spec.opacity)
+    return scale_pixels(spec.pixels, *size)
+
+
+def compose_stepped(spec: PictureSpec, placement: Placement, depth: Depth) -> NDArray[np.uint8]:
+    """The same for half blocks in few colours."""
+    size = size_of(placement, HALF_BLOCKS)
+    if spec.style == "map" and spec.values is not None:
+        return stepped_map(scale_values(spec.values, *size), spec.colormap, depth)
+    if spec.style == "overlay" and spec.values is not None:
+        values = scale_values(spec.values, *size)
+        return stepped_overlay(grey_below(spec, placement), values, spec.colormap, spec.opacity, depth)
+    if spec.style == "agreement":
+        return in_colours(grey_below(spec, placement), depth, grey=True)
+    return in_colours(scale_pixels(spec.pixels, *size), depth)
+
+
+def compose_native(spec: PictureSpec) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8: all of the picture at the image's own resolution, but at most 1,024 a side; with grid lines."""
+    height, width = spec.pixels.shape[:2]
+    share = min(_LARGEST_NATIVE / max(height, width), 1.0)
+    height, width = max(round(height * share), 1), max(round(width * share), 1)
+    pixels = scale_pixels(spec.pixels, height, width)
+    rows, columns = cell_edges(height), cell_edges(width)
+    if spec.style in ("map", "overlay") and spec.values is not None:
+        heat = colour_values(scale_values(spec.values, height, width), spec.colormap)
+        pixels = heat if spec.style == "map" else blend(backdrop(pixels), heat, spec.opacity)
+    elif spec.style == "agreement" and spec.counts is not None:
+        y = np.searchsorted(rows[1:-1], np.arange(height), side="right")
+        x = np.searchsorted(columns[1:-1], np.arange(width), side="right")
+        pixels = blend(backdrop(pixels), _planes(spec, spec.counts[np.ix_(y, x)]), spec.opacity)
+    if _has_grid(spec) and min(height, width) >= _GRID_FROM[0]:
+        thick = max(min(height, width) // 100, 1)
+        pixels = _with_lines(pixels, [*rows[1:-1]], [*columns[1:-1]], (thick, thick))
+    return pixels
+
+
+def grey_below(spec: PictureSpec, placement: Placement, grain: Grain = HALF_BLOCKS) -> NDArray[np.uint8]:
+    """The image in grey; a part of it in the tones that it has in the whole, so that they stay when it is moved."""
+    height, width, part = size_of(placement, grain)
+    pixels = scale_pixels(spec.pixels, height, width, part)
+    if placement.whole is None:
+        return backdrop(pixels)
+    return backdrop(pixels, part_of=scale_pixels(spec.pixels, height // spec.zoom, width // spec.zoom))
+
+
+def thirds(placement: Placement, grain: Grain = HALF_BLOCKS) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For every pixel row and column the row and column of its cell, split where the characters are split."""
+    rows, columns = placement.edges()
+    y = np.searchsorted(rows[1:-1], np.arange(grain[0] * placement.rows) // grain[0], side="right")
+    x = np.searchsorted(columns[1:-1], np.arange(grain[1] * placement.columns) // grain[1], side="right")
+    return y, x
+
+
+def shows_grid(spec: PictureSpec, placement: Placement) -> bool:
+    """Whether lines lie between the cells; in small pictures they would hide more than they show."""
+    if not _has_grid(spec) or not placement.has_cells:
+        return False
+    return placement.whole_columns >= _GRID_FROM[0] and placement.whole_rows >= _GRID_FROM[1]
+
+
+def grid_lines(placement: Placement) -> tuple[list[int], list[int]]:
+    """Rows and columns of what is seen on which a line between cells lies."""
+    rows, columns = placement.edges()
+    return (
+        [edge for edge in rows[1:-1] if 0 <= edge < placement.rows],
+        [edge for edge in columns[1:-1] if 0 <= edge < placement.columns],
+    )
+
+
+def draw_grid(pixels: NDArray[np.uint8], placement: Placement, grain: Grain = HALF_BLOCKS) -> NDArray[np.uint8]:
+    """Thin lines between the cells: a shade darker than the picture, or lighter if the picture is nearly black."""
+    rows, columns = grid_lines(placement)
+    thick = (max(grain[0] // 10, 1), max(grain[1] // 5, 1))
+    return _with_lines(pixels, [grain[0] * edge for edge in rows], [grain[1] * edge for edge in columns], thick)
+
+
+def _with_lines(
+    pixels: NDArray[np.uint8], rows: list[int], columns: list[int], thick: tuple[int, int]
+) -> NDArray[np.uint8]:
+    target = 0.0 if pixels.mean() > _NEARLY_BLACK else 255.0
+    lines = np.zeros(pixels.shape[:2], dtype=bool)
+    for row in rows:
+        lines[row : row + thick[0]] = True
+    for column in columns:
+        lines[:, column : column + thick[1]] = True
+    out = pixels.copy()
+    out[lines] = np.rint((1.0 - _GRID_LINE) * pixels[lines] + _GRID_LINE * target)
+    return out
+
+
+def _has_grid(spec: PictureSpec) -> bool:
+    return spec.show_grid or spec.style == "agreement"
+
+
+def _planes(spec: PictureSpec, counts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    colours: tuple[RGB, ...] = count_colours(spec.methods, spec.colormap)
+    return np.asarray(np.array(colours, dtype=np.uint8)[counts])
+
+
+def size_of(placement: Placement, grain: Grain = HALF_BLOCKS) -> tuple[int, int, Part | None]:
+    """Height and width of the whole picture in pixels, and the part of it that is seen."""
+    part = None
+    if placement.whole is not None:
+        x, y = placement.offset
+        top, left = grain[0] * y, grain[1] * x
+        part = top, left, top + grain[0] * placement.rows, left + grain[1] * placement.columns
+    return grain[0] * placement.whole_rows, grain[1] * placement.whole_columns, part

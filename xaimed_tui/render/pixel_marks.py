@@ -1,0 +1,115 @@
+"""Marks drawn in pixels: the same characters in the same places as on half blocks, as thin lines and letters."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from engine.export.colors import RGB, text_on
+from engine.export.lettering import font
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xaimed_tui.render.marks import Marks
+
+INKS: tuple[RGB, ...] = ((0, 0, 0), (255, 255, 255), (255, 225, 60))
+"""The colours that marks are drawn in."""
+_BLACK, _WHITE, _YELLOW = range(3)
+
+_ARMS = {
+    "━": "lr", "╍": "lr", "═": "lr",
+    "┃": "ud", "╏": "ud", "║": "ud",
+    "┏": "rd", "┓": "ld", "┗": "ru", "┛": "lu",
+    "╔": "rd", "╗": "ld", "╚": "ru", "╝": "lu",
+}  # fmt: skip
+"""Where from its middle a line goes: left, right, up, down."""
+_DASHED = "╍╏"
+_DOUBLE = "═║╔╗╚╝"
+
+
+def draw_marks(
+    indices: NDArray[np.uint8],
+    marks: Marks,
+    cell: tuple[int, int],
+    plates: tuple[RGB, ...] = (),
+    *,
+    stark: bool = False,
+) -> NDArray[np.uint8]:
+    """(h, w) uint8 with the marks on it.
+
+    Args:
+        indices: places in a palette that begins with `INKS` and `plates`.
+        marks: by row and column of characters.
+        cell: height and width of a character in pixels.
+        plates: the colours behind the counts 0, 1 and so on.
+        stark: whether counts are white on black in the middle of their plates.
+    """
+    out = indices.copy()
+    high, wide = cell
+    for (row, column), mark in marks.items():
+        part = out[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+        ink = _YELLOW if mark.kind == "pointer" else _WHITE
+        if mark.kind == "count" and (mark.character == " " or not stark):
+            part[:] = len(INKS) + mark.count
+            ink = _BLACK if text_on(plates[mark.count]) == INKS[_BLACK] else _WHITE
+        elif mark.kind == "badge":
+            part[:], ink = _WHITE, _BLACK
+        elif mark.kind in ("open badge", "count"):
+            part[:] = _BLACK
+        if mark.character in _ARMS:
+            line, ground = _line(mark.character, cell)
+            part[ground] = _BLACK
+            part[line] = ink
+        else:
+            if mark.kind == "pointer":
+                part[:] = _BLACK
+            part[_letter(mark.character, cell)] = ink
+    return out
+
+
+@lru_cache(maxsize=64)
+def _line(character: str, cell: tuple[int, int]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where a line's own pixels are, and where it and its dark border are, by which it is seen on any tissue."""
+    high, wide = cell
+    arms, unit = _ARMS[character], max(round(wide / 10), 1)
+    ground = _strokes(arms, cell, 5 * unit if character in _DOUBLE else 4 * unit)
+    if character in _DOUBLE:
+        return _strokes(arms, cell, 3 * unit) & ~_strokes(arms, cell, unit), ground
+    line = _strokes(arms, cell, 2 * unit)
+    if character in _DASHED:
+        across = np.arange(wide) * 4 // wide % 2 == 0
+        down = np.arange(high) * 4 // high % 2 == 0
+        line &= across[None, :] if arms == "lr" else down[:, None]
+    return line, ground
+
+
+def _strokes(arms: str, cell: tuple[int, int], thick: int) -> NDArray[np.bool_]:
+    """Strokes from the middle to the sides."""
+    high, wide = cell
+    top, left = max((high - thick) // 2, 0), max((wide - thick) // 2, 0)
+    out = np.zeros(cell, dtype=bool)
+    for arm in arms:
+        match arm:
+            case "l":
+                out[top : top + thick, : left + thick] = True
+            case "r":
+                out[top : top + thick, left:] = True
+            case "u":
+                out[: top + thick, left : left + thick] = True
+            case "d":
+                out[top:, left : left + thick] = True
+    return out
+
+
+@lru_cache(maxsize=256)
+def _letter(character: str, cell: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels of a letter in the middle of its character."""
+    high, wide = cell
+    face = font(max(min(round(high * 0.75), round(wide / 0.66)), 5), bold=True)
+    sheet = Image.new("1", (wide, high))
+    ImageDraw.Draw(sheet).text((wide / 2, high / 2), character, fill=1, font=face, anchor="mm")
+    return np.asarray(sheet)

@@ -1,0 +1,155 @@
+"""What stands on a terminal that shows pixels: tiles become pixels as they are painted, and none is sent twice.
+
+Textual's compositor decides what is to be seen in each character: of which picture which tile, or which text. Here that
+is written. Text goes out as it is; a tile that stands there already, as when a dialog opens beside it, costs nothing;
+the others go to the protocol. So whatever moves, covers or scrolls a picture, each character shows what it should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+
+from xaimed_tui.render.tiles import PLACEHOLDER, Placed, Tile, TilePicture, tile_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from textual.strip import Strip
+
+
+class PixelProtocol(Protocol):
+    """How tiles get onto a terminal."""
+
+    def leans(self, y: int, x: int) -> bool:
+        """Whether the tile at a place needs the one at its left, and must be painted again when that has gone."""
+        ...
+
+    def paint(
+        self, placed: Iterable[tuple[TilePicture, list[Placed]]], standing: Callable[[], Collection[Hashable]]
+    ) -> str:
+        """What shows tiles at their places; `standing` gives the keys of all tiles on the screen."""
+        ...
+
+    def clear(self) -> str:
+        """What empties the screen."""
+        ...
+
+    def forget_all(self) -> str:
+        """What leaves nothing of the pictures at the terminal."""
+        ...
+
+
+class PixelScreen:
+    """The tiles that stand on a screen, and what must be sent so that others do."""
+
+    def __init__(self, protocol: PixelProtocol) -> None:
+        self.protocol = protocol
+        self._standing: dict[int, dict[int, tuple[Hashable, Tile]]] = {}
+        self._cleared = True
+
+    def update(self, update: CompositorUpdate) -> CompositorUpdate:
+        """The same update, with pixels in the place of tiles."""
+        return _PixelUpdate(self, update) if isinstance(update, LayoutUpdate | ChopsUpdate) else update
+
+    def forget(self, *, pictures: bool = False) -> None:
+        """What stands on the screen is not known any more, as after another size: all of it will be painted again.
+
+        Args:
+            pictures: whether the terminal may have lost the pictures that it was to keep, too.
+        """
+        self._standing.clear()
+        self._cleared = False
+        if pictures:
+            self.protocol.forget_all()
+
+    def standing(self) -> list[Hashable]:
+        """The keys of all tiles on the screen."""
+        return [key for row in self._standing.values() for key, _ in row.values()]
+
+    def written(self, pieces: Iterable[tuple[int, int, Strip]], console: Console) -> str:
+        """What writes lines at their places (y, x)."""
+        parts: list[str] = []
+        if not self._cleared:
+            parts.append(self.protocol.clear())
+            self._cleared = True
+        wanted: dict[tuple[int, int], Tile] = {}
+        beside: list[tuple[int, int]] = []
+        at: tuple[int, int] | None = None
+        for y, x, strip in pieces:
+            for text, length, tile_text in _runs(strip, console):
+                if tile_text is None:
+                    if at != (y, x):
+                        parts.append(f"\x1b[{y + 1};{x + 1}H")
+                    parts.append(text)
+                    self._erase(y, x, length)
+                    at = (y, x + length)
+                    beside.append(at)
+                elif (tile := tile_of(tile_text)) is not None:
+                    key, row = tile.picture.key(tile.row, tile.column), self._standing.setdefault(y, {})
+                    if x not in row or row[x][0] != key:
+                        wanted[y, x] = tile
+                        beside.append((y, x + 1))
+                    row[x] = key, tile
+                x += length
+        for y, x in beside:
+            if (stands := self._standing.get(y, {}).get(x)) is not None and self.protocol.leans(y, x):
+                wanted.setdefault((y, x), stands[1])
+        if wanted:
+            parts.append(self.protocol.paint(_by_picture(wanted), self.standing))
+        return "".join(parts)
+
+    def _erase(self, y: int, x: int, length: int) -> None:
+        """Text has been written over what stood there."""
+        if row := self._standing.get(y):
+            for column in range(x, x + length):
+                row.pop(column, None)
+
+
+def _by_picture(tiles: dict[tuple[int, int], Tile]) -> Iterable[tuple[TilePicture, list[Placed]]]:
+    pictures: dict[int, tuple[TilePicture, list[Placed]]] = {}
+    for (y, x), tile in tiles.items():
+        placed = Placed(y, x, tile.row, tile.column)
+        pictures.setdefault(tile.picture.name, (tile.picture, []))[1].append(placed)
+    return pictures.values()
+
+
+def _runs(strip: Strip, console: Console) -> Iterator[tuple[str, int, str | None]]:
+    """Pieces of a line: (what writes it, columns, None) of text, ("", 1, its text) of a tile."""
+    if PLACEHOLDER not in strip.text:
+        yield strip.render(console), strip.cell_length, None
+        return
+    for segment in strip:
+        if segment.text.startswith(PLACEHOLDER):
+            yield (" ", 1, None) if tile_of(segment.text) is None else ("", 1, segment.text)
+        elif segment.text:
+            piece = type(strip)([segment])
+            yield piece.render(console), piece.cell_length, None
+
+
+class _PixelUpdate(CompositorUpdate):
+    """An update of the compositor, written for a terminal that shows pixels."""
+
+    def __init__(self, screen: PixelScreen, update: LayoutUpdate | ChopsUpdate) -> None:
+        self._screen, self._update = screen, update
+
+    def render_segments(self, console: Console) -> str:
+        """What is sent."""
+        return self._screen.written(_pieces(self._update), console)
+
+
+def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
+    """The (y, x, line) that an update paints."""
+    if isinstance(update, LayoutUpdate):
+        for y, line in enumerate(update.strips, update.region.y):
+            x = update.region.x
+            for strip in line:
+                yield y, x, strip
+                x += strip.cell_length
+        return
+    for y, first, last in update.spans:
+        for end, (x, chop) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            start, stop = max(x, first), min(end, last)
+            if chop is not None and start < stop:
+                yield y, start, chop.crop(start - x, stop - x)
