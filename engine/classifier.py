@@ -16,7 +16,7 @@ from engine.anatomy import Anatomy, LayerInfo, before_head, examine, flat_output
 from engine.bundle import ModelBundle
 from engine.diagnosis import Diagnosis
 from engine.errors import DeviceError, ExplanationError, NotFiniteError, OutOfMemoryError
-from engine.folding import fold_batch_norm
+from engine.fast_copy import FastCopy, make_fast_copy
 from engine.images.compliance import check_compliance
 from engine.images.raster import MedicalImage
 from engine.images.view import network_input
@@ -29,8 +29,6 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _Result = TypeVar("_Result")
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_ROUNDING = 1e-4
-"""Largest difference of logits, relative to their size, that may come from folding."""
 _NEARLY_ONE = 1.0 - 2.0**-24
 """float32's last value below 1: a probability that the network itself has rounded to 1 has lost its logit."""
 
@@ -81,8 +79,7 @@ class Classifier:
         )
         self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
-        self._folded: nn.Module | None = None
-        self._tried_folding = False
+        self._fast: FastCopy | None = None
         self._kept: tuple[str, dict[Hashable, object]] = ("", {})
         self.moved: tuple[str, ...] = ()
         self.network: nn.Module = network
@@ -212,7 +209,7 @@ class Classifier:
             warnings=warnings,
         )
 
-    def logits(self, tensor: torch.Tensor, *, folded: bool = False) -> torch.Tensor:
+    def logits(self, tensor: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
         """(B, outputs): the network's scores before its final sigmoid or softmax, with gradients where enabled.
 
         A final `nn.Sigmoid` or `nn.Softmax` module is left out by taking its input. An activation inside the network's
@@ -220,32 +217,18 @@ class Classifier:
 
         Args:
             tensor: (B, C, H, W) normalised input.
-            folded: use the copy made by `fold`, if there is one.
+            fast: use the copy for many passes.
         """
-        return self._scores(self._folded if folded and self._folded is not None else self.network, tensor)
+        return self._scores(self.fast_copy().network if fast else self.network, tensor)
 
-    @property
-    def folded(self) -> bool:
-        """Whether the many passes use a copy with folded batch normalisation."""
-        return self._folded is not None
-
-    def fold(self) -> bool:
-        """Make a copy with folded batch normalisation for the many passes; whether there is one.
-
-        It is taken only if its logits for seeded noise differ from the network's by no more than float32's rounding.
-        """
-        if not self._tried_folding:
-            self._tried_folding = True
-            copy = fold_batch_norm(self.network)
-            if copy is not None:
-                self._put_on_device(copy)
-                example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
-                with self.exact(), torch.inference_mode():
-                    expected, given = self._scores(self.network, example), self._scores(copy, example)
-                scale = max(float(expected.abs().max()), 1e-3)
-                if float((expected - given).abs().max()) <= _ROUNDING * scale:
-                    self._folded = copy
-        return self.folded
+    def fast_copy(self) -> FastCopy:
+        """The network that the many passes go through; it is made when it is first asked for."""
+        if self._fast is None:
+            example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
+            with self.exact(), torch.inference_mode(mode=False), torch.no_grad():
+                fuse = self.device == "cpu" and self.precision != "fp16"
+                self._fast = make_fast_copy(self.network, example, self._scores, fuse=fuse)
+        return self._fast
 
     def _scores(self, network: nn.Module, tensor: torch.Tensor) -> torch.Tensor:
         batch = tensor.shape[0]
@@ -288,7 +271,7 @@ class Classifier:
             yield
 
     def _reduced(self, precision: str) -> AbstractContextManager[None]:
-        network = self.network if self._folded is None else self._folded
+        network = self.fast_copy().network
         return reduced_convolutions(network, self.anatomy.readout, torch.device(self.device).type, _AUTOCAST[precision])
 
     @contextmanager
@@ -326,19 +309,14 @@ class Classifier:
         self.moved = (f"The memory of {self.device} did not suffice: this was computed on the CPU.",)
         self.device = "cpu"
         self._kept = ("", {})
-        self._tried_folding = self.folded  # a copy that found no room there may find it here
+        self._fast = None
         self._settle_on_device()
         torch.cuda.empty_cache()
         return self.with_memory(work)
 
     def _settle_on_device(self) -> None:
-        for network in (self.network, self._folded):
-            if network is not None:
-                self._put_on_device(network)
-
-    def _put_on_device(self, network: nn.Module) -> None:
         # torch documents `memory_format` here, but declares no overload with it.
-        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _deaf_to(self, tensor: torch.Tensor) -> bool:
         """Whether the logits are the same for an image, its mirror image, its negative, a blank and noise."""

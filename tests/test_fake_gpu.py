@@ -154,10 +154,10 @@ def test_memory_running_out_is_answered_on_the_gpu_too(gpu: Request, monkeypatch
     loop = Rise(samples=64)._start(gpu, Tuning(batch=32, precision="fp32")).loop
     logits = gpu.classifier.logits
 
-    def small_memory(images: torch.Tensor, *, folded: bool = False) -> torch.Tensor:
+    def small_memory(images: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
         if len(images) > 8:
             raise torch.cuda.OutOfMemoryError
-        return logits(images, folded=folded)
+        return logits(images, fast=fast)
 
     monkeypatch.setattr(gpu.classifier, "logits", small_memory)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)

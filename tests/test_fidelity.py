@@ -134,10 +134,10 @@ def test_out_of_memory_is_answered_as_for_maps(monkeypatch: pytest.MonkeyPatch) 
     expected = fidelity_curve(model, image, asked, "deletion")
     logits = model.logits
 
-    def small_memory(images: torch.Tensor, *, folded: bool = False) -> torch.Tensor:
+    def small_memory(images: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
         if len(images) > 5:
             raise torch.cuda.OutOfMemoryError
-        return logits(images, folded=folded)
+        return logits(images, fast=fast)
 
     monkeypatch.setattr(model, "logits", small_memory)
     monkeypatch.setattr(fidelity, "prepared_tuning", lambda _: Tuning(batch=16, precision="fp32"))
@@ -146,7 +146,7 @@ def test_out_of_memory_is_answered_as_for_maps(monkeypatch: pytest.MonkeyPatch) 
     assert any("halved to 4" in sentence for sentence in curve.warnings)
     assert expected.warnings == ()
 
-    def none(images: torch.Tensor, *, folded: bool = False) -> torch.Tensor:
+    def none(images: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError
 
     monkeypatch.setattr(model, "logits", none)

@@ -37,9 +37,9 @@ def test_a_folded_network_gives_the_same_logits_and_the_original_is_untouched() 
     model = classifier(Normalised())
     tensor = request(model).tensor
     before = model.logits(tensor)
-    assert model.fold()
+    assert model.fast_copy().folded
     assert torch.equal(model.logits(tensor), before)
-    torch.testing.assert_close(model.logits(tensor, folded=True), before, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.logits(tensor, fast=True), before, atol=1e-5, rtol=1e-5)
     assert isinstance(model.network.norm, nn.BatchNorm2d)
 
 
@@ -47,21 +47,21 @@ def test_a_folded_network_gives_the_same_logits_and_the_original_is_untouched() 
 def test_what_cannot_be_folded_is_used_as_it_is(options: dict[str, bool]) -> None:
     model = classifier(Normalised(**options))
     tensor = request(model).tensor
-    assert not model.fold()
-    assert torch.equal(model.logits(tensor, folded=True), model.logits(tensor))
+    assert not model.fast_copy().folded
+    assert torch.equal(model.logits(tensor, fast=True), model.logits(tensor))
 
 
 def test_a_copy_that_answers_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.classifier.fold_batch_norm", lambda network: Normalised(norm_last=True).eval())
+    monkeypatch.setattr("engine.fast_copy.fold_batch_norm", lambda network: Normalised(norm_last=True).eval())
     model = classifier(Normalised())
-    assert not model.fold()
+    assert not model.fast_copy().folded
 
 
 def test_maps_are_the_same_to_1e_5_and_say_that_they_were_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     image = make_image(height=24, width=24)
     folded = Rise(samples=200).explain(request(classifier(Normalised()), image, target=1))
     assert folded.parameters["batch_norm_folded"] is True
-    monkeypatch.setattr("engine.classifier.fold_batch_norm", lambda network: None)
+    monkeypatch.setattr("engine.fast_copy.fold_batch_norm", lambda network: None)
     plain = Rise(samples=200).explain(request(classifier(Normalised()), image, target=1))
     assert plain.parameters["batch_norm_folded"] is False
     np.testing.assert_allclose(folded.values, plain.values, atol=1e-5)

@@ -321,10 +321,10 @@ def test_out_of_memory_halves_the_batch_and_is_said(monkeypatch: pytest.MonkeyPa
     expected = Rise(samples=200).explain(request(model, target=1))
     true_logits = model.logits
 
-    def logits(tensor: torch.Tensor, *, folded: bool) -> torch.Tensor:
+    def logits(tensor: torch.Tensor, *, fast: bool) -> torch.Tensor:
         if len(tensor) > 20:
             raise torch.cuda.OutOfMemoryError("made up")
-        return true_logits(tensor, folded=folded)
+        return true_logits(tensor, fast=fast)
 
     monkeypatch.setattr(model, "logits", logits)
     saliency = Rise(samples=200).explain(request(model, target=1))
@@ -379,7 +379,7 @@ def test_another_class_needs_no_new_passes(monkeypatch: pytest.MonkeyPatch) -> N
     first = request(model, target=1)
     Rise(samples=600).explain(first)
 
-    def logits(tensor: torch.Tensor, *, folded: bool) -> torch.Tensor:
+    def logits(tensor: torch.Tensor, *, fast: bool) -> torch.Tensor:
         raise AssertionError("passed again")
 
     monkeypatch.setattr(model, "logits", logits)

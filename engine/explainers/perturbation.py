@@ -145,7 +145,7 @@ class MaskedForward:
             chunk = masks[at : at + self.batch]
             try:
                 with self.classifier.many_passes(precision):
-                    logits = self.classifier.logits(self._masked(chunk), folded=True)
+                    logits = self.classifier.logits(self._masked(chunk), fast=True)
                     parts.append(self.classifier.probabilities(logits))
             except torch.cuda.OutOfMemoryError:
                 if len(chunk) == 1:
@@ -186,11 +186,10 @@ def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kin
 def prepared_tuning(request: Request) -> Tuning:
     """Batch size and precision for this classifier; measured once per model and device, see `engine.tuning`."""
     classifier = request.classifier
-    classifier.fold()
 
     def probe(images: torch.Tensor, precision: str) -> None:
         with classifier.many_passes(precision):
-            classifier.probabilities(classifier.logits(images, folded=True)).cpu()
+            classifier.probabilities(classifier.logits(images, fast=True)).cpu()
 
     return tune(
         probe,

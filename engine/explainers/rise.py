@@ -116,7 +116,8 @@ class Rise:
             "device": loop.classifier.device,
             "precision": loop.precision,
             "batch": loop.batch,
-            "batch_norm_folded": loop.classifier.folded,
+            "batch_norm_folded": loop.classifier.fast_copy().folded,
+            "convolutions_fused": loop.classifier.fast_copy().fused,
             "passes_reused": loop.reused,
         }
 

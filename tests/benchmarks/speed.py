@@ -141,8 +141,8 @@ class Contest:
                 "bare_batch": {kind: passes.batch for kind, passes in bare.items()},
             }
             kind = settled["rise"]
-            folded = Bare(partial(classifier.logits, folded=True), request.tensor, kind)
-            for what, passes in (("bare", bare[kind]), ("bare folded", folded)):
+            fast = Bare(partial(classifier.logits, fast=True), request.tensor, kind)
+            for what, passes in (("bare", bare[kind]), ("bare fast", fast)):
                 record = self._record(f"{what} {precision}", chunk, RISE, f"batch {passes.batch}, {kind}")
                 yield self._alone(record, partial(passes, chunk))
             for method, stated in ((rise, RISE), (lime, LIME)):
