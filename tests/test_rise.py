@@ -15,6 +15,7 @@ from skimage.transform import resize
 
 from engine.cells import part_weights
 from engine.certainty import unsettled_cells
+from engine.classifier import Classifier
 from engine.errors import Stopped
 from engine.explainers import rise
 from engine.explainers.base import looks_until
@@ -346,6 +347,47 @@ def test_reduced_precision_is_given_up_where_rounding_is_as_large_as_the_effect(
     clear = classifier(MeanOfOneChannel(scale=4.0, shift=-1.0), precision="auto")
     kept = Rise(samples=64).explain(request(clear, target=1)).parameters
     assert (kept["precision"], kept["batch"]) == ("bf16", 32)
+
+
+def _in_two_precisions(monkeypatch: pytest.MonkeyPatch) -> tuple[Classifier, list[int]]:
+    """A classifier whose precision is checked, and the sizes of the batches that it passes."""
+    monkeypatch.setattr(rise, "prepared_tuning", lambda _: Tuning(batch=16, precision="bf16", exact_batch=16))
+    model = classifier(MeanOfOneChannel(scale=4.0, shift=-1.0), precision="auto")
+    passed: list[int] = []
+    true_logits = model.logits
+
+    def logits(tensor: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
+        passed.append(len(tensor))
+        return true_logits(tensor, fast=fast)
+
+    monkeypatch.setattr(model, "logits", logits)
+    return model, passed
+
+
+@pytest.mark.parametrize("samples", [24, 64])
+def test_the_passes_that_settle_the_precision_count_as_samples(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, passed = _in_two_precisions(monkeypatch)
+    asked = request(model, target=1)
+    first = Rise(samples=samples).explain(asked)
+    assert first.samples == samples
+    assert first.parameters["passes_reused"] == 0
+    assert sum(passed) == max(samples, 32) + 32
+    passed.clear()
+    again = Rise(samples=samples).explain(replace(asked, target=0))
+    assert again.parameters["passes_reused"] == max(samples, 32)
+    assert passed == []
+
+
+def test_a_stop_takes_effect_while_the_precision_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, passed = _in_two_precisions(monkeypatch)
+
+    class AfterOnePass:
+        def is_set(self) -> bool:
+            return bool(passed)
+
+    with pytest.raises(Stopped):
+        Rise(samples=64).explain(replace(request(model, target=1), stop=AfterOnePass()))
+    assert passed == [16]
 
 
 def test_nothing_of_the_size_of_all_masks_is_held(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ class Lime:
         started = time.perf_counter()
         run = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Run)
         segments, shown, loop = run.segments, run.shown, run.loop
-        loop.settle_precision(request.target)
+        loop.settle_precision(request.target, request.stop)
         enough = min(self.samples, _FEWEST_A_SUPERPIXEL * segments.count)
         looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
         shares = cell_shares(segments)

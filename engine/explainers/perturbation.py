@@ -65,22 +65,27 @@ class MaskedForward:
         self._target = request.target
         self._outputs: dict[str, list[torch.Tensor]] = {}
         self._checked: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._just_checked = 0
 
-    def settle_precision(self, target: int) -> None:
+    def settle_precision(self, target: int, stop: StopSignal) -> None:
         """With `auto`, keep reduced precision only where this image and class allow it.
 
-        The first masked images are passed in both precisions, once. If any probability moves by more than 0.01, or the
-        target class's by more than a fiftieth of what the masks themselves move it, float32 is taken.
+        The first masked images are passed in both precisions, once; they count among the samples. If any probability
+        moves by more than 0.01, or the target class's by more than a fiftieth of what the masks themselves move it,
+        float32 is taken.
+
+        Args:
+            target: index of the class to explain.
+            stop: asked before every pass; once it is set nothing is settled, nor will `run` pass anything.
         """
         self._target = target
         fastest = self._tuning.precision
         if self.classifier.precision != "auto" or fastest == "fp32":
             return
-        if self._checked is None:
-            masks = self._draw(0, _CHECKED)
-            reduced, exact = (self._probabilities(masks, precision) for precision in (fastest, "fp32"))
-            self._checked = (reduced - exact).cpu(), exact.cpu()
-        moved, exact = self._checked
+        checked = self._checked or self._check(fastest, stop)
+        if checked is None:
+            return
+        moved, exact = checked
         rounding, effect = float(moved[:, target].square().mean().sqrt()), float(exact[:, target].std())
         coarse = float(moved.abs().max()) > REDUCED_TOLERANCE or rounding > REDUCED_SHARE * effect
         self.precision = "fp32" if coarse else fastest
@@ -104,7 +109,7 @@ class MaskedForward:
         """
         pace = Pace(self.classifier.device)
         done, kept = 0, sum(len(part) for part in self._outputs.get(self.precision, ()))
-        self.reused = kept
+        self.reused, self._just_checked = kept - self._just_checked, 0
         for border in sorted({*(look for look in looks if 0 < look < total), total}):
             if border <= kept:
                 yield border
@@ -114,9 +119,7 @@ class MaskedForward:
                 if stop.is_set():
                     return
                 end = min(done + self.batch, border)
-                probabilities = self._probabilities(self._draw(done, end), self.precision)
-                columns = probabilities if self._all_classes else probabilities[:, self._target, None]
-                self._outputs.setdefault(self.precision, []).append(columns)
+                self._keep(self._probabilities(self._draw(done, end), self.precision), self.precision)
                 pace.given()
                 done = end
                 yield done
@@ -136,6 +139,26 @@ class MaskedForward:
                 remedy="try --precision fp32" if self.precision != "fp32" else "check the model's weights",
             )
         return np.asarray(values)
+
+    def _check(self, fastest: str, stop: StopSignal) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """By how much reduced precision moves the first masked images' probabilities, and these; None if stopped."""
+        masks, both = self._draw(0, _CHECKED), []
+        for precision in (fastest, "fp32"):
+            passed = []
+            for chunk in torch.split(masks, self.batch):
+                if stop.is_set():
+                    return None
+                passed.append(self._probabilities(chunk, precision))
+            both.append(torch.cat(passed))
+        reduced, exact = both
+        self._keep(reduced, fastest)
+        self._keep(exact, "fp32")
+        self._checked, self._just_checked = ((reduced - exact).cpu(), exact.cpu()), len(masks)
+        return self._checked
+
+    def _keep(self, probabilities: torch.Tensor, precision: str) -> None:
+        columns = probabilities if self._all_classes else probabilities[:, self._target, None]
+        self._outputs.setdefault(precision, []).append(columns)
 
     def _probabilities(self, masks: torch.Tensor, precision: str) -> torch.Tensor:
         """(n, K) probabilities of the masked images, in as many passes as memory wants."""

@@ -61,7 +61,7 @@ class Rise:
         started = time.perf_counter()
         run = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Run)
         masks, loop = run.masks, run.loop
-        loop.settle_precision(request.target)
+        loop.settle_precision(request.target, request.stop)
         looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
         reporter = Reporter(self.key, self.samples, request.progress)
         done, settled = 0, False
