@@ -136,9 +136,8 @@ def here(app: XAIMedApp) -> str:
 
 
 @contextmanager
-def one_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that always has the same path, with two folders of images and a log: screens show paths."""
-    place = Path("/tmp/xaimed-snapshots")
+def one_place(monkeypatch: pytest.MonkeyPatch, place: Path) -> Iterator[Path]:
+    """A folder to be in, with two folders of images and a log, and no other places on the screens."""
     shutil.rmtree(place, ignore_errors=True)
     (place / "scans" / "may").mkdir(parents=True)
     (place / "scans" / "june").mkdir()

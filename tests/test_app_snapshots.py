@@ -33,7 +33,7 @@ LOOKS = [
 @pytest.fixture(autouse=True)
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Paths on the screens are the same on every machine."""
-    with one_place(monkeypatch) as place:
+    with one_place(monkeypatch, Path("/tmp/xaimed-snapshots")) as place:
         yield place
 
 

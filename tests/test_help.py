@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from all_screens import SCREENS, here, one_place
 from app_driver import TO_IMAGES, make_app, press, screen_text
 from textual.binding import Binding
 
 from xaimed_tui.screens.detail import DetailScreen
 from xaimed_tui.screens.explain import ExplainView
-from xaimed_tui.screens.help import _GENERAL, _KEYS
+from xaimed_tui.screens.help import _GENERAL, _KEYS, HelpScreen, key_named, live_keys, living
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.screens.selection import SelectionView
 from xaimed_tui.screens.side_by_side import SideBySideScreen
@@ -18,6 +20,8 @@ from xaimed_tui.screens.zoom import ZoomScreen
 
 if TYPE_CHECKING:
     from textual.screen import Screen
+
+    from xaimed_tui.app import XAIMedApp
 
 WAYS = {
     "home": (),
@@ -35,10 +39,6 @@ VIEWS = {
     "side-by-side": SideBySideScreen,
     "zoom": ZoomScreen,
 }
-SIGNS = {
-    **{"↑": "up", "↓": "down", "←": "left", "→": "right", "Enter": "enter", "Esc": "escape", "Tab": "tab"},
-    **{"/": "slash", "[": "left_square_bracket", "]": "right_square_bracket", "+": "plus", "-": "minus"},
-}
 SILENT = {"question_mark", "shift+tab", "pageup", "pagedown", "space", "q", "equals_sign"}
 """Keys that the help need not tell: the help itself, and second names of keys that it tells."""
 
@@ -46,7 +46,7 @@ SILENT = {"question_mark", "shift+tab", "pageup", "pagedown", "space", "q", "equ
 def told(table: tuple[tuple[str, str], ...]) -> set[str]:
     """The keys that a table of the help names."""
     names = {name for keys, _ in table for name in keys.split() if name != "or"}
-    return {SIGNS.get(name, name.lower() if name.startswith("Ctrl") else name) for name in names}
+    return {key_named(name) for name in names}
 
 
 def bound(screen: Screen[object]) -> set[str]:
@@ -64,10 +64,75 @@ async def test_every_key_that_the_help_names_does_something_there_and_none_is_le
         plug_ins = {key for key in own if key.isdigit() and key > "4"}
         left_out = own - named - told(_GENERAL) - SILENT - plug_ins - {"h", "l"}
         assert not left_out, f"keys that the help does not name: {left_out}"
-        await press(pilot, "question_mark")
-        words = " ".join(screen_text(app).split())
-        for _, what in _KEYS[view][:3]:
-            assert " ".join(what.split()[:5]) in words
+
+
+TYPED_INTO = {"Form", "DescribeDialog", "SaveDialog", "FolderDialog", "CommandPalette"}
+"""Screens whose focus is on a line that takes a question mark for text; their last line says all their keys."""
+
+
+def blocks(app: XAIMedApp) -> dict[str, str]:
+    """The parts of the help's keys by their headings."""
+    words = str(app.screen.query_one("#help-keys").render())
+    return {part.split("\n")[0]: part.partition("\n")[2] for part in words.split("\n\n")}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, shot in SCREENS.items() if shot.screen not in {*TYPED_INTO, "HelpScreen"}]
+)
+async def test_every_screen_has_help_that_tells_no_key_that_does_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shot = SCREENS[name]
+    with one_place(monkeypatch, tmp_path / "place") as place:
+        app = shot.app(place)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await shot.walk(pilot)
+            live = live_keys(app.screen)
+            focused = app.screen.focused
+            await press(pilot, "question_mark")
+            assert isinstance(app.screen, HelpScreen)
+            told_now = blocks(app)
+            assert "Ctrl+Q" in told_now["Everywhere"]
+            assert ("Home, Task" in told_now["Everywhere"]) == ("1" in live)
+            own = [kind for kind in type(focused).__mro__ if kind.__module__.startswith("xaimed_tui")]
+            if any(kind.__dict__.get("BINDINGS") for kind in own):  # the first block is that of what has the focus
+                assert next(iter(told_now)) == next(kind.HELP for kind in own if "HELP" in kind.__dict__)
+            for row in told_now["This screen"].splitlines():
+                if name in ("explain-answer", "explain-maps", "detail", "zoom", "side-by-side", "selection", "home"):
+                    assert {key_named(sign) for sign in row[:12].split()} - {"or"} <= live, row
+            await press(pilot, "escape")
+            assert here(app) == shot.screen
+
+
+async def test_keys_that_can_do_nothing_yet_are_not_told() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "3", "question_mark")
+        before = blocks(app)["This screen"]
+        assert "choose another folder" in before
+        for words in ("explain with all", "closely", "overlay", "side by side", "save", "class to explain", "stop all"):
+            assert words not in before
+        await press(pilot, "escape", *TO_IMAGES, "question_mark")
+        answered = blocks(app)["This screen"]
+        assert "explain with all" in answered
+        assert "class to explain" in answered
+        assert "overlay" not in answered
+        await press(pilot, "escape", "g", "question_mark")
+        assert "overlay" in blocks(app)["This screen"]
+
+
+def test_of_several_keys_those_that_do_something_are_told() -> None:
+    rows = [("s x", "stop"), ("↑ ↓ or j k", "move"), ("n", "numbers")]
+    assert living(rows, {"s", "up", "down", "j", "k"}) == [("s", "stop"), ("↑ ↓ or j k", "move")]
+    assert living(rows, {"j", "k", "n"}) == [("j k", "move"), ("n", "numbers")]
+
+
+async def test_where_one_types_a_question_mark_is_text_and_the_last_line_tells_the_keys() -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, *TO_IMAGES, "g", "w", "question_mark")
+        assert app.screen.query_one("#save-folder").value.endswith("?")
+        assert "Enter save" in screen_text(app)
 
 
 async def test_the_help_begins_with_the_keys_of_what_has_the_focus() -> None:

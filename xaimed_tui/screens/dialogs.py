@@ -46,6 +46,7 @@ class ChooseDialog(ModalScreen[Hashable]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Cancel"),
         Binding("enter", "choose", "Choose"),
+        Binding("question_mark", "app.help", "Help", show=False),
     ]
 
     def __init__(self, title: str, about: str, rows: Sequence[Row], current: Hashable) -> None:

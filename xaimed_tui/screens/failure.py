@@ -38,6 +38,7 @@ class FailureScreen(ModalScreen[None]):
         Binding("escape,enter,q", "leave", "Go on"),
         Binding("c", "copy", "Copy"),
         Binding("l", "app.log", "Log"),
+        Binding("question_mark", "app.help", "Help", show=False),
     ]
 
     def __init__(self, failure: Failure) -> None:
@@ -85,6 +86,7 @@ class LogScreen(ModalScreen[None]):
         Binding("c", "copy", "Copy"),
         Binding("j", "scroll(1)", "Down", show=False),
         Binding("k", "scroll(-1)", "Up", show=False),
+        Binding("question_mark", "app.help", "Help", show=False),
     ]
 
     def __init__(self) -> None:

@@ -1,7 +1,9 @@
-"""Help: the keys of the view one is in, and the guide."""
+"""Help: the keys of what has the focus, of the view one is in, of everywhere, if they do something; and the guide."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -13,6 +15,12 @@ from textual.widgets import Markdown, Static
 
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.screens.home import GUIDE
+
+_SIGNS = {
+    **{"↑": "up", "↓": "down", "←": "left", "→": "right", "Enter": "enter", "Esc": "escape", "Tab": "tab"},
+    **{"/": "slash", "[": "left_square_bracket", "]": "right_square_bracket", "+": "plus", "-": "minus"},
+}
+"""Signs for keys that Textual knows by another name."""
 
 _GENERAL = (
     ("1 2 3", "Home, Task & Model Selection, Visualize & Explain"),
@@ -83,6 +91,34 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+_HERE = {"DetailScreen": "detail", "ZoomScreen": "zoom", "SideBySideScreen": "side-by-side"}
+"""The tables of screens that are no view of the lowest one."""
+
+
+def live_keys(screen: Screen[object]) -> set[str]:
+    """The keys that do something on a screen as it is now; those that come before all others work anywhere."""
+    live = {key for key, active in screen.active_bindings.items() if active.enabled}
+    for _, bindings in screen._binding_chain:
+        live |= {key for key, these in bindings.key_to_bindings.items() if any(one.priority for one in these)}
+    return live
+
+
+def key_named(sign: str) -> str:
+    """The key that a sign of the tables stands for, as Textual calls it."""
+    return _SIGNS.get(sign, sign.lower() if sign.startswith("Ctrl") else sign)
+
+
+def living(rows: Iterable[tuple[str, str]], live: set[str]) -> list[tuple[str, str]]:
+    """The rows of a table that name a key that does something; of several keys those that do."""
+    kept = []
+    for keys, what in rows:
+        signs = keys.split()
+        left = [sign for sign in signs if sign == "or" or key_named(sign) in live]
+        if set(left) - {"or"}:
+            kept.append((keys if left == signs else " ".join(sign for sign in left if sign != "or"), what))
+    return kept
+
+
 class HelpScreen(ModalScreen[None]):
     """Keys first, the guide below."""
 
@@ -123,43 +159,40 @@ class HelpScreen(ModalScreen[None]):
     def _keys(self) -> Content:
         from textual.widgets import ContentSwitcher
 
-        from xaimed_tui.screens.detail import DetailScreen
-        from xaimed_tui.screens.side_by_side import SideBySideScreen
-        from xaimed_tui.screens.zoom import ZoomScreen
-
-        if isinstance(self._behind, DetailScreen):
-            here = "detail"
-        elif isinstance(self._behind, ZoomScreen):
-            here = "zoom"
-        elif isinstance(self._behind, SideBySideScreen):
-            here = "side-by-side"
-        else:
-            switchers = self._behind.query(ContentSwitcher)
-            here = (switchers.first().current or "home") if switchers else "home"
+        kind = type(self._behind).__name__
+        switchers = self._behind.query(ContentSwitcher)
+        here = _HERE.get(kind) or ((switchers.first().current or "home") if switchers else "")
+        live = live_keys(self._behind)
+        focused, about = self._keys_of_focused(live)
+        table = living(_KEYS[here], live) if here in _KEYS else self._declared(type(self._behind), live)
         parts: list[str | tuple[str, str]] = []
-        if focused := self._keys_of_focused():
-            for key, what in focused:
-                parts += [(f"{key:<12}", "bold $primary"), f"{what}\n"]
+        for heading, rows in ((about, focused), ("This screen", table), ("Everywhere", living(_GENERAL, live))):
+            if not rows:
+                continue
+            parts.append((f"{heading}\n", "bold"))
+            for keys, what in rows:
+                parts += [(f"{keys:<12} ", "bold $primary"), f"{what}\n"]
             parts.append("\n")
-        for key, what in (*_KEYS.get(here, ()), *_GENERAL):
-            parts += [(f"{key:<12}", "bold $primary"), f"{what}\n"]
-        return Content.assemble(*parts[:-1], parts[-1].rstrip() if isinstance(parts[-1], str) else parts[-1])
+        return Content.assemble(*parts).rstrip()
 
-    def _keys_of_focused(self) -> list[tuple[str, str]]:
-        """The keys of the widget that has the focus, as it declares them itself, and what they do."""
+    def _keys_of_focused(self, live: set[str]) -> tuple[list[tuple[str, str]], str]:
+        """The keys of the widget that has the focus, as it declares them itself, and what the widget is."""
         widget = self._behind.focused
-        if widget is None or any(type(widget) is kind for kind in (Static, VerticalScroll)):
-            return []
-        declared = [
-            binding
-            for kind in type(widget).__mro__
-            if kind.__module__.startswith("xaimed_tui")
-            for binding in Binding.make_bindings(kind.__dict__.get("BINDINGS", ()))
-        ]
+        if widget is None:
+            return [], ""
+        about = next((text for kind in type(widget).__mro__ if (text := kind.__dict__.get("HELP"))), "")
+        return self._declared(type(widget), live), str(about or "What has the focus")
+
+    def _declared(self, kind: type, live: set[str]) -> list[tuple[str, str]]:
+        """Keys as a class of the app's and those that it is made from declare them."""
         keys: dict[str, list[str]] = {}
-        for binding in declared:
-            keys.setdefault(binding.description.lower(), []).append(self.app.get_key_display(binding))
-        return [(" ".join(names), what) for what, names in keys.items()]
+        for each in kind.__mro__:
+            if each.__module__.startswith("xaimed_tui"):
+                for binding in Binding.make_bindings(each.__dict__.get("BINDINGS", ())):
+                    if binding.key in live:
+                        shown = self.app.get_key_display(replace(binding, key_display=None))
+                        keys.setdefault(binding.description.lower(), []).append(shown)
+        return [(" ".join(dict.fromkeys(names)), what) for what, names in keys.items()]
 
     def action_scroll(self, step: int) -> None:
         """Scroll by lines."""

@@ -187,6 +187,8 @@ class ConfirmDialog(_Changing):
 
     DEFAULT_CSS = FRAME.format(name="ConfirmDialog") + _BUTTONS.format(name="ConfirmDialog")
 
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "app.help", "Help", show=False)]
+
     def __init__(self, change: Change, words: str) -> None:
         super().__init__()
         self._change, self._words = change, words

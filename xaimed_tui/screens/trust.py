@@ -45,6 +45,7 @@ class TrustScreen(ModalScreen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("A", "approve", "Approve"),
         Binding("escape", "leave", "Cancel"),
+        Binding("question_mark", "app.help", "Help", show=False),
     ]
 
     def __init__(self, review: Review) -> None:

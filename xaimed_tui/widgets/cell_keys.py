@@ -23,7 +23,7 @@ def neighbour(cell: Cell | None, rows: int, columns: int) -> Cell:
 class CellFrame(Vertical, can_focus=True):
     """A frame around a picture: while it has the focus, arrows move through the picture's cells."""
 
-    HELP = "A picture: arrows move through its cells; the table follows."
+    HELP = "A picture: arrows move through its cells; the table follows"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "point(-1, 0)", "Cell above", show=False),

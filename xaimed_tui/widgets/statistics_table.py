@@ -22,9 +22,11 @@ class CellTable(DataTable[Text]):
 
     DEFAULT_CSS = "CellTable { height: 10; width: auto; max-width: 100%; background: transparent; }"
 
+    HELP = "The table of the cells: the pictures point out the one of its row"
+
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Next cell", show=False),
-        Binding("k", "cursor_up", "Cell before", show=False),
+        Binding("down,j", "cursor_down", "Next cell", show=False),
+        Binding("up,k", "cursor_up", "Cell before", show=False),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:

@@ -100,6 +100,8 @@ class Wall(Container, can_focus=True):
     Wall.-one > Card.-active { display: block; }
     """
 
+    HELP = "The pictures"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "vertical(-1)", "Up", show=False),
         Binding("down", "vertical(1)", "Down", show=False),
