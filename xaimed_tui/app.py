@@ -13,7 +13,7 @@ from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import ContentSwitcher, Footer
+from textual.widgets import ContentSwitcher
 
 from engine.text import safe_name, safe_text
 from xaimed_tui.look import Look
@@ -25,6 +25,7 @@ from xaimed_tui.screens.home import HomeView
 from xaimed_tui.settings import AppSettings
 from xaimed_tui.themes import DARK, THEMES, theme_after
 from xaimed_tui.type_ahead import TypeAheadDialog
+from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.nav_bar import NavBar, NavItem
 from xaimed_tui.widgets.top_bar import TopBar
 
@@ -166,7 +167,7 @@ class XAIMedApp(PixelApp):
             yield NavBar()
             with ContentSwitcher(initial="home"):
                 yield HomeView(id="home")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Paint, then do everything else."""

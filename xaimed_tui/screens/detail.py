@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.consensus import DEPENDENCE_NOTE
@@ -24,6 +24,7 @@ from xaimed_tui.screens.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
 from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
 from xaimed_tui.widgets.statistics_table import StatisticsTable
 
@@ -87,7 +88,7 @@ class DetailScreen(LookKeys, Screen[str]):
                     yield StatisticsTable(id="statistics")
                 with VerticalScroll(id="facts"):
                     yield Static(id="facts-text", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show what was asked for."""

@@ -50,20 +50,20 @@ class ExplainView(LookKeys, Horizontal):
     DEFAULT_CSS = "ExplainView #wall { width: 1fr; height: 100%; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "folder", "Folder"),
         Binding("e", "explain_all", "Explain"),
         Binding("s", "stop", "Stop all"),
-        Binding("x", "stop_one", "Stop this"),
         Binding("left", "card(-1)", "Picture before", show=False, priority=False),
         Binding("right", "card(1)", "Next picture", show=False),
         Binding("enter", "open", "Detail"),
+        Binding("f", "folder", "Folder"),
+        Binding("w", "save", "Save"),
         Binding("z", "zoom", "Zoom"),
         *LOOK_BINDINGS,
         Binding("t", "target", "Class"),
-        Binding("y", "layer", "Layer"),
         Binding("n", "numbers", "Numbers"),
         Binding("b", "beside", "Beside"),
-        Binding("w", "save", "Save"),
+        Binding("y", "layer", "Layer"),
+        Binding("x", "stop_one", "Stop this"),
         Binding("escape", "back", "Back", show=False),
     ]
 

@@ -15,7 +15,7 @@ from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from engine.cells import CELLS, Cell
 from engine.comparison import CellComparison, compare_cells, rank_correlation, why_not_comparable
@@ -34,6 +34,7 @@ from xaimed_tui.screens.frames import OVER_NUMBERS
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
 from xaimed_tui.widgets.compared_side import Answer, ComparedSide
 from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.statistics_table import CellTable
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class SideBySideScreen(Screen[None]):
                     yield ComparedTable()
                 with VerticalScroll(id="facts"):
                     yield Static(id="facts-text", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show what was asked for."""

@@ -8,11 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from engine.text import safe_name
 from xaimed_tui.look import Look
 from xaimed_tui.widgets.colour_bar import ColourBar
+from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
 from xaimed_tui.widgets.method_wall import MethodWall
 from xaimed_tui.widgets.pannable_view import PannableView
@@ -65,7 +66,7 @@ class ZoomScreen(LookKeys, Screen[str]):
         yield Static(id="title", markup=False)
         yield PannableView(placeholder="no picture")
         yield ColourBar(self.look.colormap)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show the picture, and follow it while its method works."""
