@@ -208,9 +208,11 @@ class XAIMedApp(PixelApp):
             self.notify(problem, title="Settings", severity="warning", timeout=15, markup=False)
 
     async def on_event(self, event: events.Event) -> None:
-        """Whatever it is, it is no pause."""
+        """Whatever it is, it is no pause. What is pasted may come from anywhere: fields show what they are given."""
         if self._garbage is not None and isinstance(event, events.InputEvent):
             self._garbage.touched()
+        if isinstance(event, events.Paste):
+            event.text = "".join(c for c in event.text.expandtabs(4) if c in "\r\n" or safe_text(c) == c)
         await super().on_event(event)
 
     # What is remembered
