@@ -174,11 +174,7 @@ class PixelTerminal:
         assert bottom <= (self.rows - 1) * self.cell[0], "terminals would scroll"
         assert pixels.shape[0] % self.cell[0] == pixels.shape[1] % self.cell[1] == 0
         assert (pixels >= 0).all(), "holes show what terminals like there"
-        high, wide = self.cell
-        for y in range(0, pixels.shape[0], high):
-            for x in range(0, pixels.shape[1], wide):
-                here = self.pixels[top + y : top + y + high, left + x : left + x + wide]
-                assert (here != pixels[y : y + high, x : x + wide]).any(), "stood there already"
+        assert (self.pixels[top:bottom, left:right] != pixels).any(), "stood there already"
         self.pixels[top:bottom, left:right] = pixels
         for y in range(self._y, bottom // self.cell[0]):
             for x in range(self._x, right // self.cell[1]):

@@ -18,7 +18,8 @@ from engine.export.colors import count_colours
 from xaimed_tui.render.picture import Rendered, render
 from xaimed_tui.render.pixel_screen import PixelScreen
 from xaimed_tui.render.sixel import percent, sixel
-from xaimed_tui.render.sixel_picture import SixelPicture, SixelTerminal, rectangles
+from xaimed_tui.render.sixel_picture import SixelPicture
+from xaimed_tui.render.sixel_terminal import SixelTerminal, rectangles
 from xaimed_tui.render.spec import PictureSpec
 from xaimed_tui.terminal import Pixels
 
@@ -163,6 +164,15 @@ def test_what_is_covered_and_seen_again_is_sent_again_alone() -> None:
     terminal.feed(again)
     assert np.array_equal(terminal.seen(range(20), range(40)), pixels_of(drawn))
     assert re.findall(r'"1;1;(\d+);(\d+)', again) == [("80", "20")]
+
+
+def test_a_picture_that_differs_in_many_places_is_sent_as_one() -> None:
+    screen, _ = make_screen()
+    pixels = np.full((40, 40, 3), 60, dtype=np.uint8)
+    spotted = pixels.copy()
+    spotted[::5, ::5] = 200
+    paint(screen, render(PictureSpec(pixels), 40, 20, pixels=SIXEL))
+    assert paint(screen, render(PictureSpec(spotted), 40, 20, pixels=SIXEL)).count("\x1bP") == 1
 
 
 def test_the_last_row_of_the_screen_stays_empty_as_terminals_would_scroll() -> None:

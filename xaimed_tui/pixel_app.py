@@ -37,7 +37,7 @@ class PixelApp(App[int]):
     def _pixel_screen(self, pixels: Pixels) -> PixelScreen:
         from xaimed_tui.render.kitty import Kitty  # late: numpy, for which Home would wait
         from xaimed_tui.render.pixel_screen import PixelScreen
-        from xaimed_tui.render.sixel_picture import SixelTerminal
+        from xaimed_tui.render.sixel_terminal import SixelTerminal
 
         if pixels.protocol == "kitty":
             return PixelScreen(Kitty())

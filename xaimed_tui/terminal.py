@@ -22,7 +22,7 @@ ENOUGH_COLOURS = 64
 """Colours from which on a Sixel picture shows tissue better than half blocks do."""
 
 MOST_OF_XTERM = 16
-"""Sixel pictures that XTerm keeps, see `render/sixel_picture.py`."""
+"""Sixel pictures that XTerm keeps, see `render/sixel_terminal.py`."""
 
 PATIENCE = 1.0
 PATIENCE_OVER_SSH = 4.0

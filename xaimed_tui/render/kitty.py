@@ -15,12 +15,12 @@ import hashlib
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from xaimed_tui.render.composing import compose_native
-from xaimed_tui.render.tiles import ACCENTS, LARGEST, PLACEHOLDER, Placed, TilePicture
+from xaimed_tui.render.tiles import ACCENTS, LARGEST, PLACEHOLDER, Places, TilePicture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,22 +122,18 @@ class Kitty:
         """A placeholder without accents does."""
         return (y, x) not in self._accented
 
-    def paint(
-        self, placed: Iterable[tuple[TilePicture, list[Placed]]], standing: Callable[[], Collection[Hashable]]
-    ) -> str:
-        """What shows tiles at their places.
-
-        Args:
-            placed: the tiles of each picture.
-            standing: the keys of all tiles on the screen, these included.
-        """
+    def paint(self, tiles: Places, standing: Callable[[], Places]) -> str:
+        """What shows tiles at their places; `standing` gives all that are on the screen then."""
         parts: list[str] = []
-        for picture, tiles in placed:
-            assert isinstance(picture, KittyPicture)
+        pictures: dict[KittyPicture, Places] = {}
+        for place, tile in tiles.items():
+            assert isinstance(tile.picture, KittyPicture)
+            pictures.setdefault(tile.picture, {})[place] = tile
+        for picture, its in pictures.items():
             parts.append(self._introduce(picture))
-            parts.append(self._placeholders(picture, tiles))
+            parts.append(self._placeholders(picture, its))
         if len(self._known) > _KEPT:
-            seen = {key[0] for key in standing() if isinstance(key, tuple)}
+            seen = {one.picture.image.number for one in standing().values() if isinstance(one.picture, KittyPicture)}
             unseen = [number for number in self._known if number not in seen]
             parts.extend(self._forget(number) for number in unseen[: len(self._known) - _KEPT])
         return "".join(parts)
@@ -162,20 +158,19 @@ class Kitty:
             text += f"\x1b_Ga=p,U=1,q=2,i={number},p={placement},c={picture.columns},r={picture.rows}\x1b\\"
         return text
 
-    def _placeholders(self, picture: KittyPicture, tiles: list[Placed]) -> str:
+    def _placeholders(self, picture: KittyPicture, tiles: Places) -> str:
         number, placement = picture.image.number, picture.placement
         style = f"\x1b[38;2;{_bytes(number, ';')};58:2::{_bytes(placement, ':')}m"
         parts = [style]
-        after: Placed | None = None
-        for tile in sorted(tiles):
-            y, x, row, column = tile
-            if tile == after:
+        after = (-1, -1, -1, -1)
+        for (y, x), (_, row, column) in sorted(tiles.items(), key=lambda item: item[0]):
+            if (y, x, row, column) == after:
                 parts.append(PLACEHOLDER)
                 self._accented.discard((y, x))
             else:
                 parts.append(f"\x1b[{y + 1};{x + 1}H{PLACEHOLDER}{ACCENTS[row]}{ACCENTS[column]}")
                 self._accented.add((y, x))
-            after = Placed(y, x + 1, row, column + 1)
+            after = (y, x + 1, row, column + 1)
         return "".join([*parts, "\x1b[0m"])
 
     def _forget(self, number: int) -> str:

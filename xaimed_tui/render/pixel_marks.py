@@ -76,9 +76,9 @@ def _line(character: str, cell: tuple[int, int]) -> tuple[NDArray[np.bool_], NDA
     """Where a line's own pixels are, and where it and its dark border are, by which it is seen on any tissue."""
     high, wide = cell
     arms, unit = _ARMS[character], max(round(wide / 10), 1)
-    ground = _strokes(arms, cell, 5 * unit if character in _DOUBLE else 4 * unit)
+    ground = _strokes(arms, cell, 7 * unit if character in _DOUBLE else 4 * unit)
     if character in _DOUBLE:
-        return _strokes(arms, cell, 3 * unit) & ~_strokes(arms, cell, unit), ground
+        return _strokes(arms, cell, 5 * unit) & ~_strokes(arms, cell, unit), ground
     line = _strokes(arms, cell, 2 * unit)
     if character in _DASHED:
         across = np.arange(wide) * 4 // wide % 2 == 0

@@ -7,12 +7,12 @@ the others go to the protocol. So whatever moves, covers or scrolls a picture, e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 
-from xaimed_tui.render.tiles import PLACEHOLDER, Placed, Tile, TilePicture, tile_of
+from xaimed_tui.render.tiles import PLACEHOLDER, Places, Tile, tile_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,10 +26,8 @@ class PixelProtocol(Protocol):
         """Whether the tile at a place needs the one at its left, and must be painted again when that has gone."""
         ...
 
-    def paint(
-        self, placed: Iterable[tuple[TilePicture, list[Placed]]], standing: Callable[[], Collection[Hashable]]
-    ) -> str:
-        """What shows tiles at their places; `standing` gives the keys of all tiles on the screen."""
+    def paint(self, tiles: Places, standing: Callable[[], Places]) -> str:
+        """What shows tiles at their places; `standing` gives all that are on the screen then."""
         ...
 
     def clear(self) -> str:
@@ -64,9 +62,9 @@ class PixelScreen:
         if pictures:
             self.protocol.forget_all()
 
-    def standing(self) -> list[Hashable]:
-        """The keys of all tiles on the screen."""
-        return [key for row in self._standing.values() for key, _ in row.values()]
+    def standing(self) -> Places:
+        """All tiles on the screen."""
+        return {(y, x): tile for y, row in self._standing.items() for x, (_, tile) in row.items()}
 
     def written(self, pieces: Iterable[tuple[int, int, Strip]], console: Console) -> str:
         """What writes lines at their places (y, x)."""
@@ -74,7 +72,7 @@ class PixelScreen:
         if not self._cleared:
             parts.append(self.protocol.clear())
             self._cleared = True
-        wanted: dict[tuple[int, int], Tile] = {}
+        wanted: Places = {}
         beside: list[tuple[int, int]] = []
         at: tuple[int, int] | None = None
         for y, x, strip in pieces:
@@ -97,7 +95,7 @@ class PixelScreen:
             if (stands := self._standing.get(y, {}).get(x)) is not None and self.protocol.leans(y, x):
                 wanted.setdefault((y, x), stands[1])
         if wanted:
-            parts.append(self.protocol.paint(_by_picture(wanted), self.standing))
+            parts.append(self.protocol.paint(wanted, self.standing))
         return "".join(parts)
 
     def _erase(self, y: int, x: int, length: int) -> None:
@@ -105,14 +103,6 @@ class PixelScreen:
         if row := self._standing.get(y):
             for column in range(x, x + length):
                 row.pop(column, None)
-
-
-def _by_picture(tiles: dict[tuple[int, int], Tile]) -> Iterable[tuple[TilePicture, list[Placed]]]:
-    pictures: dict[int, tuple[TilePicture, list[Placed]]] = {}
-    for (y, x), tile in tiles.items():
-        placed = Placed(y, x, tile.row, tile.column)
-        pictures.setdefault(tile.picture.name, (tile.picture, []))[1].append(placed)
-    return pictures.values()
 
 
 def _runs(strip: Strip, console: Console) -> Iterator[tuple[str, int, str | None]]:

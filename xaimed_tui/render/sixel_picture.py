@@ -1,13 +1,12 @@
 """Pictures in a terminal's own pixels, for Sixel: scaled, marked, and in few enough colours.
 
-Sixel has no stored pictures: what was covered and is seen again must be sent again. It is sent in the fewest rectangles
-that hold nothing else, and only where it differs from what stands there.
+A picture whose own pixels are small on the screen is drawn in coarser points, which saves bytes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from xaimed_tui.render.marks import Marks
     from xaimed_tui.render.placement import Placement
     from xaimed_tui.render.spec import PictureSpec
-    from xaimed_tui.render.tiles import Placed
     from xaimed_tui.terminal import Pixels
 
 _MOST_POINTS = 40_000
@@ -123,87 +121,3 @@ def _in_palette(points: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8]
 def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Colours (..., 3) as one number each, in the order of the triples."""
     return np.asarray(colours.astype(np.int64) @ np.array([65536, 256, 1]))
-
-
-class SixelTerminal:
-    """What a terminal that knows Sixel is sent.
-
-    Args:
-        last_row: gives the screen's last row. A picture there makes terminals scroll, so it stays empty.
-        cell: gives the size of a character. A picture drawn for another would reach beyond its place: it stays empty.
-        repaint: has all of the screen painted again, soon.
-        most: pictures that the terminal keeps, see `Pixels`. XTerm keeps 16 until they have scrolled off the screen,
-            those counted that nothing is left of, and then forgets the one that is highest up. So when there are more,
-            all is scrolled off and painted again.
-    """
-
-    def __init__(
-        self,
-        last_row: Callable[[], int],
-        cell: Callable[[], tuple[int, int] | None],
-        repaint: Callable[[], object],
-        *,
-        most: int = 0,
-    ) -> None:
-        self._last_row, self._cell, self._repaint, self._most = last_row, cell, repaint, most
-        self._kept = 0
-
-    def leans(self, y: int, x: int) -> bool:
-        """No tile does."""
-        return False
-
-    def paint(
-        self, placed: Iterable[tuple[TilePicture, list[Placed]]], standing: Callable[[], Collection[Hashable]]
-    ) -> str:
-        """What shows tiles at their places."""
-        parts: list[str] = []
-        last, cell = self._last_row(), self._cell()
-        for picture, tiles in placed:
-            assert isinstance(picture, SixelPicture)
-            origins: dict[tuple[int, int], set[tuple[int, int]]] = {}
-            for tile in tiles:
-                if tile.y < last and picture.cell == cell:
-                    origins.setdefault((tile.y - tile.row, tile.x - tile.column), set()).add((tile.row, tile.column))
-                else:
-                    parts.append(f"\x1b[{tile.y + 1};{tile.x + 1}H ")
-            for (top, left), places in origins.items():
-                for box in rectangles(places):
-                    parts.append(f"\x1b[{top + box[0] + 1};{left + box[1] + 1}H{picture.sequence(box)}")
-                    self._kept += 1
-        if 0 < self._most < self._kept:
-            self._repaint()
-        return "".join(parts)
-
-    def clear(self) -> str:
-        """What empties the screen."""
-        self._kept = 0
-        return f"\x1b[{self._last_row() + 1}S" if self._most else "\x1b[2J"
-
-    def forget_all(self) -> str:
-        """Nothing: pixels go with the characters that they stand on."""
-        return ""
-
-
-def rectangles(places: set[tuple[int, int]]) -> list[Box]:
-    """Boxes that hold exactly these (row, column): runs of columns, joined where rows have the same ones."""
-    rows: dict[int, list[int]] = {}
-    for row, column in sorted(places):
-        rows.setdefault(row, []).append(column)
-    done: list[Box] = []
-    growing: dict[tuple[int, int], int] = {}  # the row in which a run of columns began
-    for row in range(min(rows, default=0), max(rows, default=-1) + 2):
-        runs = _runs(rows.get(row, []))
-        done.extend((growing.pop(run), run[0], row, run[1]) for run in [one for one in growing if one not in runs])
-        for run in runs:
-            growing.setdefault(run, row)
-    return done
-
-
-def _runs(columns: list[int]) -> list[tuple[int, int]]:
-    runs: list[tuple[int, int]] = []
-    for column in columns:
-        if runs and runs[-1][1] == column:
-            runs[-1] = runs[-1][0], column + 1
-        else:
-            runs.append((column, column + 1))
-    return runs

@@ -87,13 +87,8 @@ class Tile(NamedTuple):
     column: int
 
 
-class Placed(NamedTuple):
-    """A tile on the screen: where, and which of its picture."""
-
-    y: int
-    x: int
-    row: int
-    column: int
+Places = dict[tuple[int, int], Tile]
+"""Tiles by (row, column) of the screen."""
 
 
 def tile_rows(

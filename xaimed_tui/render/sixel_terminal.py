@@ -1,0 +1,116 @@
+"""What a terminal that knows Sixel is sent.
+
+Sixel has no stored pictures: what was covered and is seen again must be sent again. It is sent in the fewest rectangles
+that hold nothing else, and only where it differs from what stands there; or all that is seen of it, if that is less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xaimed_tui.render.sixel_picture import Box, SixelPicture
+from xaimed_tui.render.tiles import Places, Tile
+
+_Spot = tuple[SixelPicture, int, int]
+"""A picture, and the row and column of the screen on which its first tile lies, or would."""
+
+_MOST_PIECES = 12
+"""Rectangles in which parts of a picture are sent; if it were more, all that is seen of it is. Each has its colours."""
+
+
+class SixelTerminal:
+    """What a terminal that knows Sixel is sent.
+
+    Args:
+        last_row: gives the screen's last row. A picture there makes terminals scroll, so it stays empty.
+        cell: gives the size of a character. A picture drawn for another would reach beyond its place: it stays empty.
+        repaint: has all of the screen painted again, soon.
+        most: pictures that the terminal keeps, see `Pixels`. XTerm keeps 16 until they have scrolled off the screen,
+            those counted that nothing is left of, and then forgets the one that is highest up. So when there are more,
+            all is scrolled off and painted again.
+    """
+
+    def __init__(
+        self,
+        last_row: Callable[[], int],
+        cell: Callable[[], tuple[int, int] | None],
+        repaint: Callable[[], object],
+        *,
+        most: int = 0,
+    ) -> None:
+        self._last_row, self._cell, self._repaint, self._most = last_row, cell, repaint, most
+        self._kept = 0
+
+    def leans(self, y: int, x: int) -> bool:
+        """No tile does."""
+        return False
+
+    def paint(self, tiles: Places, standing: Callable[[], Places]) -> str:
+        """What shows tiles at their places; `standing` gives all that are on the screen then."""
+        parts: list[str] = []
+        last, cell = self._last_row(), self._cell()
+        shown: dict[_Spot, set[tuple[int, int]]] = {}
+        for (y, x), tile in tiles.items():
+            spot = _spot(y, x, tile)
+            if y < last and spot[0].cell == cell:
+                shown.setdefault(spot, set()).add((tile.row, tile.column))
+            else:
+                parts.append(f"\x1b[{y + 1};{x + 1}H ")
+        everywhere: dict[_Spot, list[Tile]] = {}
+        for (y, x), tile in standing().items() if shown else ():
+            if y < last:
+                everywhere.setdefault(_spot(y, x, tile), []).append(tile)
+        for spot, places in shown.items():
+            picture, top, left = spot
+            boxes = rectangles(places)
+            sequences = [picture.sequence(box) for box in boxes[:_MOST_PIECES]]
+            if len(boxes) > 1:
+                whole = rectangles({(one.row, one.column) for one in everywhere.get(spot, ())})
+                again = [picture.sequence(box) for box in whole]
+                if len(boxes) > _MOST_PIECES or sum(map(len, again)) < sum(map(len, sequences)):
+                    boxes, sequences = whole, again
+            for box, sequence in zip(boxes, sequences, strict=True):
+                parts.append(f"\x1b[{top + box[0] + 1};{left + box[1] + 1}H{sequence}")
+            self._kept += len(boxes)
+        if 0 < self._most < self._kept:
+            self._repaint()
+        return "".join(parts)
+
+    def clear(self) -> str:
+        """What empties the screen."""
+        self._kept = 0
+        return f"\x1b[{self._last_row() + 1}S" if self._most else "\x1b[2J"
+
+    def forget_all(self) -> str:
+        """Nothing: pixels go with the characters that they stand on."""
+        return ""
+
+
+def _spot(y: int, x: int, tile: Tile) -> _Spot:
+    assert isinstance(tile.picture, SixelPicture)
+    return tile.picture, y - tile.row, x - tile.column
+
+
+def rectangles(places: set[tuple[int, int]]) -> list[Box]:
+    """Boxes that hold exactly these (row, column): runs of columns, joined where rows have the same ones."""
+    rows: dict[int, list[int]] = {}
+    for row, column in sorted(places):
+        rows.setdefault(row, []).append(column)
+    done: list[Box] = []
+    growing: dict[tuple[int, int], int] = {}  # the row in which a run of columns began
+    for row in range(min(rows, default=0), max(rows, default=-1) + 2):
+        runs = _runs(rows.get(row, []))
+        done.extend((growing.pop(run), run[0], row, run[1]) for run in [one for one in growing if one not in runs])
+        for run in runs:
+            growing.setdefault(run, row)
+    return done
+
+
+def _runs(columns: list[int]) -> list[tuple[int, int]]:
+    runs: list[tuple[int, int]] = []
+    for column in columns:
+        if runs and runs[-1][1] == column:
+            runs[-1] = runs[-1][0], column + 1
+        else:
+            runs.append((column, column + 1))
+    return runs
