@@ -55,7 +55,20 @@ async def test_labels_follow_the_width_and_the_rows() -> None:
         assert texts[0][3:] != texts[1][3:]
 
 
-async def test_in_a_long_list_each_cut_label_bears_digits_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_a_long_list_labels_bear_digits_only_where_two_that_are_in_view_would_look_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(row_list, "MOST_COMPARED", 1)
-    shown = await lines(LONG[0], "b.png")
-    assert shown == [row_list.shorten(LONG[0], 21), "b.png"]
+    assert await lines(LONG[0], "b.png") == ["patient-00…-slice.png", "b.png"]
+    assert await lines(*LONG) == [row_list.shorten(label, 21) for label in LONG]
+    app = Listing(LONG[0], *"abcdefgh", LONG[1])
+    async with app.run_test(size=(24, 4)) as pilot:
+        for key, line in (("home", 0), ("end", 3), ("home", 0)):
+            await pilot.press(key)
+            await pilot.pause()
+            text = app.screen._compositor.render_strips()[line].text
+            assert text[3:].rstrip(" ▁▂▃▄▅▆▇█") in ("patient-00…-slice.png", "patient-0…-slice.png"), key
+        await pilot.resize_terminal(24, 11)
+        await pilot.pause()
+        texts = [strip.text for strip in app.screen._compositor.render_strips()]
+        assert [texts[0][3:].rstrip(), texts[9][3:].rstrip()] == [row_list.shorten(label, 21) for label in LONG]

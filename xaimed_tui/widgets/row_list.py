@@ -18,7 +18,7 @@ from textual.strip import Strip
 from engine.text import shorten, shorten_apart
 
 MOST_COMPARED = 2000
-"""Rows up to which labels that are cut are compared with each other; in longer lists each bears digits of its own."""
+"""Rows up to which all labels that are cut are compared with each other; in longer lists those that are in view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class RowList(ScrollView, can_focus=True):
     def __init__(self, *, empty: str = "nothing here", id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._rows: Rows = FewRows(())
-        self._shown_labels: tuple[int, dict[str, str]] | None = None
+        self._shown_labels: tuple[tuple[int, ...], dict[str, str]] | None = None
         self._order: Sequence[int] = ()
         self._filter = ""
         self._cursor = 0
@@ -271,11 +271,13 @@ class RowList(ScrollView, can_focus=True):
     # Drawing
 
     def _labels(self, width: int) -> dict[str, str]:
-        """The rows' labels as they are shown at a width, told apart; none of a list that is too long to compare."""
-        if self._shown_labels is None or self._shown_labels[0] != width:
-            few = len(self._rows) <= MOST_COMPARED
-            labels = [self._rows.row(index).label for index in range(len(self._rows))] if few else []
-            self._shown_labels = width, dict(zip(labels, shorten_apart(labels, width), strict=True))
+        """The rows' labels as they are shown at a width, told apart; of a long list those that are in view."""
+        few = len(self._rows) <= MOST_COMPARED
+        place = (width,) if few else (width, round(self.scroll_y), self.size.height)
+        if self._shown_labels is None or self._shown_labels[0] != place:
+            rows = map(self._rows.row, range(len(self._rows))) if few else self.in_view
+            labels = [row.label for row in rows]
+            self._shown_labels = place, dict(zip(labels, shorten_apart(labels, width), strict=True))
         return self._shown_labels[1]
 
     def render_line(self, y: int) -> Strip:
