@@ -190,11 +190,12 @@ async def test_how_pictures_are_shown_stays_from_screen_to_screen_and_from_image
         view = await open_zoom(pilot, "m", "m", "right_square_bracket")
         assert view.picture is not None
         assert (view.picture.colormap, view.picture.opacity) == ("magma", 0.7)
-        await press(pilot, "o", "z")
+        await press(pilot, "z")
         card = app.explain.wall.card("lime").view
         assert card.picture is not None
-        assert (card.picture.colormap, card.picture.style) == ("magma", "map")
-        await press(pilot, "enter", "left_square_bracket")
+        assert (card.picture.colormap, card.picture.style) == ("magma", "overlay")
+        await press(pilot, "enter", "left_square_bracket", "o")
+        assert app.screen.check_action("opacity", (1,)) is False  # a map alone covers everything anyway
         shown = app.screen.query_one("#map").picture  # type: ignore[attr-defined]
         assert (shown.colormap, shown.style, shown.opacity) == ("magma", "map", 0.55)
         await press(pilot, "escape", "escape", "down", "e")

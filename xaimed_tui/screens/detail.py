@@ -109,6 +109,7 @@ class DetailScreen(LookKeys, Screen[str]):
     def look_changed(self) -> None:
         """Show both pictures in the new way."""
         self._draw()
+        self.refresh_bindings()
 
     def _show(self) -> None:
         explanation = self._explanation
@@ -190,10 +191,17 @@ class DetailScreen(LookKeys, Screen[str]):
     def _cell_pointed(self, message: CellFrame.Pointed) -> None:
         self.query_one(StatisticsTable).go_to(neighbour(self._cell, message.rows, message.columns))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what changes something: a map alone covers all of the image, and counts are always on it."""
+        if action == "opacity":
+            return self._key == "agreement" or self.look.display != "map"
+        return self._key != "agreement" if action == "display" else True
+
     def action_method(self, step: int) -> None:
         """Show the next method."""
         self._key = self._keys[(self._keys.index(self._key) + step) % len(self._keys)]
         self._show()
+        self.refresh_bindings()
 
     def action_copy(self, form: Literal["text", "CSV"]) -> None:
         """Put the statistics shown on the clipboard of the terminal."""

@@ -82,11 +82,18 @@ class ZoomScreen(LookKeys, Screen[str]):
         """Show the picture in the new way."""
         self._wall.show_all()
         self._show()
+        self.refresh_bindings()
 
     @property
     def view(self) -> PannableView:
         """The picture."""
         return self.query_one(PannableView)
+
+    @property
+    def _style(self) -> str:
+        """What the picture shows; empty while there is none."""
+        picture = self._wall.card(self._key).view.picture
+        return "" if picture is None else picture.style
 
     def _show(self) -> None:
         card = self._wall.card(self._key)
@@ -122,8 +129,10 @@ class ZoomScreen(LookKeys, Screen[str]):
                 return self.view.zoom > 1
             case "display":
                 return self._key not in ("original", "agreement")
-            case "colormap" | "opacity":
-                return self._key != "original"
+            case "colormap":
+                return self._style in ("overlay", "map", "agreement")
+            case "opacity":
+                return self._style in ("overlay", "agreement")
         return True
 
     def on_pannable_view_magnified(self) -> None:
