@@ -28,11 +28,11 @@ _LONGEST_PASS = 0.4
 _LONGEST_ROUND = 1.0
 """Seconds: where timing all sizes takes longer than this, the first timing of each has to do."""
 _ROUNDS = 5
-_AS_GOOD = 1.07
-"""Sizes within 7 % of the fastest count as equal; of those the smallest stops soonest and needs the least memory."""
+_AS_GOOD = 1.03
+"""Sizes within 3 % of the fastest count as equal; of those the smallest stops soonest and needs the least memory."""
 _REDUCED_WORTH_IT = 1.2
 """Reduced precision must be this much faster to be taken."""
-_VERSION = 6
+_VERSION = 7
 
 
 @dataclass(frozen=True, slots=True)
