@@ -220,8 +220,14 @@ threading.Thread(target=lambda: read_image(Path({path!r})), daemon=True).start()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="sees processes in /proc")
-@pytest.mark.parametrize("content", [b"good", b"sleep", b"busy"])
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, None])
+@pytest.mark.parametrize(
+    ("end", "content"),
+    [
+        *((signal.SIGKILL, content) for content in (b"good", b"sleep", b"busy")),
+        *((end, b"busy") for end in (signal.SIGTERM, None)),
+        (signal.SIGINT, b"good"),
+    ],
+)
 def test_it_does_not_outlive_the_program_however_that_ends_and_whatever_it_does(
     end: signal.Signals | None, content: bytes, tmp_path: Path
 ) -> None:
