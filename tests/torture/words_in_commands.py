@@ -192,10 +192,18 @@ def check_commands(world: World, out: Path) -> int:
             assert not (harm := harm_in(got, said)), (arguments[:3], harm)
             assert b"a fault in the program" not in got, (arguments[:3], got[-500:])
             assert status in (0, 1, 2, OPENED), (arguments[:3], status)
+            if path == ("predict",) and model_of(line) == "1 Good" and len(line) > 6:
+                for image in world.images:
+                    assert safe_text(image) in got.decode(), f"{image!r} is not told apart"
             if line == ["tasks"]:
                 for name in (*world.task_names, *world.model_names):
                     assert safe_text(name) in got.decode(), f"{name!r} is not told apart"
     return count
+
+
+def model_of(line: Sequence[str | Path]) -> str | Path:
+    """The model that a command line names; empty if none."""
+    return line[line.index("--model") + 1] if "--model" in line else ""
 
 
 def run(arguments: Sequence[str]) -> tuple[bytes, int]:
