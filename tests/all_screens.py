@@ -229,7 +229,7 @@ STATES: dict[str, Shot] = {
         on_fake(settled=False),
     ),
     "side-by-side-agreement": Shot(
-        (*MAPS, "b", "enter", "left"), "SideBySideScreen", "Agreement patch-01.png side by side (5 of 5)"
+        (*MAPS, "b", "enter", "left"), "SideBySideScreen", "Agreement (5 of 5) on patch-01.png"
     ),
     "save-refused": Shot((*TO_IMAGES, "g", "w"), "SaveDialog", "is not a folder", typed="xaimed.log"),
     "folder-refused": Shot(("f",), "FolderDialog", "is not a folder", in_folder, typed="/nowhere/at/all"),

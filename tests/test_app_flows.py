@@ -545,7 +545,7 @@ async def test_only_what_can_be_done_is_offered() -> None:
 async def test_help_names_the_keys_of_the_view_and_closes_again() -> None:
     app = make_app()
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, "3", "question_mark")
+        await press(pilot, *TO_IMAGES, "question_mark")
         assert isinstance(app.screen, HelpScreen)
         assert "LIME, RISE, Grad-CAM, Grad-CAM++ alone" in screen_text(app)
         await press(pilot, "escape")

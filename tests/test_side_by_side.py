@@ -80,7 +80,7 @@ async def test_cells_that_are_not_certain_count_neither_as_shared_nor_as_differe
         await press(pilot, *TO_IMAGES, "e", "right", "b", "enter")
         assert words(app).startswith("0 of 3 cells shared for certain; 1 as they stand now.")
         assert "Certain:" not in words(app)
-        assert " LIME  1 of 3 cells shared?, not certain, ρ " in screen_text(app).splitlines()[0]
+        assert " LIME  (1 of 5)  1 of 3 cells shared?, not certain, ρ " in screen_text(app).splitlines()[0]
         assert "Only" not in words(app)
         assert "Whether they are shared is open." in words(app)
         assert set(verdicts(app)) == {"open"}
@@ -206,7 +206,11 @@ async def test_the_rank_correlation_of_the_two_maps_is_said_for_every_method() -
         value = rank_correlation(*(side.runs["lime"].map for side in sides))
         assert f"Rank correlation of the two maps (Spearman's ρ): {value:.2f}. Noise of the samples" in words(app)
         assert "Certain: no other cell could stand among the three of A or of B." in words(app)
-        assert screen_text(app).splitlines()[0].startswith(f" LIME  1 of 3 cells shared, ρ {value:.2f}  patch-01.png")
+        assert (
+            screen_text(app)
+            .splitlines()[0]
+            .startswith(f" LIME  (1 of 5)  1 of 3 cells shared, ρ {value:.2f}  on patch-01.png")
+        )
         await press(pilot, "right", "right")
         assert "Exact: no samples are drawn" in words(app)
         assert "Noise of the samples" not in words(app)

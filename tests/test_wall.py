@@ -111,11 +111,11 @@ async def test_a_click_on_the_state_starts_a_method_and_stops_it() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await press(pilot, *TO_IMAGES)
         card = app.explain.wall.card("lime")
-        await pilot.click(card, offset=(card.size.width - 3, 0))
+        await pilot.click(card.query_one(".headline"), offset=(card.size.width - 3, 0))
         await until(pilot, engine.waiting["lime"].is_set)
         await until(pilot, lambda: app.explain.runs["lime"].map is not None)
         assert method_state(app.explain.runs["lime"]).endswith("■")
-        await pilot.click(card, offset=(card.size.width - 3, 0))
+        await pilot.click(card.query_one(".headline"), offset=(card.size.width - 3, 0))
         await settled(pilot)
         assert engine.stopped == ["lime"]
         assert app.explain.runs["lime"].map.stopped

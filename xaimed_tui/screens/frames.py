@@ -2,7 +2,9 @@
 
 OVER_NUMBERS = """
     {name} {{ background: $background; }}
-    {name} #title {{ dock: top; height: 1; background: $panel; padding: 0 1; }}
+    {name} #title {{
+        dock: top; height: 1; background: $panel; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis;
+    }}
     {name} #body {{ height: 1fr; }}
     {name} #numbers {{ height: auto; width: 100%; padding: 1 1 0 1; }}
     {name} #table-box {{ width: auto; height: auto; max-width: 66; margin: 0 3 0 0; }}

@@ -144,10 +144,11 @@ class SideBySideScreen(Screen[None]):
         """What is looked at, and in short what has come of it: on small screens the words below are out of sight."""
         image = safe_text(self._sides[0].answer.path.name, limit=50)
         place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
-        words = f"  {image}  side by side  ({place})"
         name = self._sides[0].name_of_method()
         self.query_one("#title", Static).update(
-            Content.assemble((name, "bold $primary"), (f"  {summary}" if summary else "", "bold"), words)
+            Content.assemble(
+                (name, "bold $primary"), f"  ({place})  ", (summary, "bold"), f"{'  ' if summary else ''}on {image}"
+            )
         )
 
     @on(ComparedSide.Changed)

@@ -58,9 +58,9 @@ class Card(Vertical):
         self._state = ""
 
     def compose(self) -> ComposeResult:
-        """Headline, picture, caption."""
-        yield Static(classes="headline", markup=False)
+        """The picture, and under it name and state, then the facts."""
         yield ImageView()
+        yield Static(classes="headline", markup=False)
         yield Static(classes="caption", markup=False)
 
     def on_mount(self) -> None:
@@ -106,7 +106,8 @@ class Card(Vertical):
 
     def on_click(self, event: events.Click) -> None:
         """Become the active card; a double click opens it; a click on the state starts or stops the method."""
-        on_state = event.screen_y == self.region.y and event.screen_x >= self.region.right - 1 - len(self._state)
+        line = self.query_one(".headline").region
+        on_state = event.screen_y == line.y and event.screen_x >= line.right - 1 - len(self._state)
         if on_state and self._state.endswith(("▶", "■")):
             self.post_message(self.StateClicked(self))
             return
