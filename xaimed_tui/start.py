@@ -19,6 +19,7 @@ from xaimed_tui.garbage import Garbage
 from xaimed_tui.hangup import leave_on_hangup
 from xaimed_tui.leaving import leave, leave_on_signals
 from xaimed_tui.memory import Memory
+from xaimed_tui.plain_log import make_plain, size_of
 from xaimed_tui.settings import load_settings
 from xaimed_tui.terminal import pixels_for
 
@@ -47,6 +48,7 @@ def start(
         return 1
     garbage = Garbage()
     open_log()
+    logged = size_of(places.log_file())
     settings, problems = load_settings(flags or {})
     memory = Memory(places.app_state())
     from xaimed_tui.app import XAIMedApp
@@ -72,6 +74,7 @@ def start(
             last.start()
             last.join(LAST_WORDS)
         logging.shutdown()
+        make_plain(places.log_file(), logged)
 
     leave_on_hangup(last_words)
     loop = asyncio.new_event_loop()

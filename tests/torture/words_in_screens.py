@@ -248,12 +248,14 @@ async def _managing(walk: Walk) -> None:
     for row, screen in enumerate(
         ("Form", "DescribeDialog", "ConfirmDialog", "Form", "DescribeDialog", "ConfirmDialog")
     ):
+        walk.app.selection.show_task("Lungs")  # type: ignore[attr-defined]
         await walk.at("ChooseDialog", "m")
         await walk.at(screen, *["j"] * row, "enter")
         if screen in ("Form", "DescribeDialog"):
             await _type(walk, walk.world.said.text)
             await walk.press("ctrl+s" if screen == "DescribeDialog" else "enter")
         await walk.back()
+    walk.app.selection.show_task("Lungs")  # type: ignore[attr-defined]
     await walk.at("ChooseDialog", "m")
     await walk.at("ConfirmDialog", *["j"] * 5, "enter")
     await walk.press("tab", "enter")  # the button that does it
