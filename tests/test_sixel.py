@@ -15,7 +15,9 @@ from rich.console import Console
 
 from engine.cells import CELLS
 from engine.export.colors import count_colours
+from xaimed_tui.render.marks import Mark
 from xaimed_tui.render.picture import Rendered, render
+from xaimed_tui.render.pixel_marks import draw_marks
 from xaimed_tui.render.pixel_screen import PixelScreen
 from xaimed_tui.render.sixel import percent, sixel
 from xaimed_tui.render.sixel_picture import SixelPicture
@@ -151,6 +153,17 @@ def test_ranks_and_counts_are_letters_on_plates() -> None:
         on_plate = (np.abs(part - plates[counts[cell]]) <= 1).all(axis=1)
         assert on_plate.mean() > 0.6
         assert set(map(tuple, part[~on_plate].tolist())) <= {(0, 0, 0), (255, 255, 255)}
+
+
+@pytest.mark.parametrize("cell", [(10, 5), (12, 6), (15, 8), (20, 10), (32, 16)])
+def test_digits_are_whole_in_characters_of_any_size(cell: tuple[int, int]) -> None:
+    def shape(digit: str) -> np.ndarray:
+        room = np.zeros(cell, dtype=np.uint8)
+        return draw_marks(room, {(0, 0): Mark(digit, "badge")}, cell) == 0
+
+    assert len({shape(digit).tobytes() for digit in "0123456789?"}) == 11
+    zero = shape("0")
+    assert np.array_equal(zero[:, zero.any(axis=0)], zero[:, zero.any(axis=0)][:, ::-1])  # as wide at its right as left
 
 
 def test_what_is_covered_and_seen_again_is_sent_again_alone() -> None:

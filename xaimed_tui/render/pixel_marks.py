@@ -13,6 +13,7 @@ from engine.export.lettering import font
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.ImageFont import FreeTypeFont
 
     from xaimed_tui.render.marks import Marks
 
@@ -27,6 +28,8 @@ _ARMS = {
     "╔": "rd", "╗": "ld", "╚": "ru", "╝": "lu",
 }  # fmt: skip
 """Where from its middle a line goes: left, right, up, down."""
+_ROOM_FOR_BOLD = 8
+"""Pixels across a character from which on its letters are bold."""
 _DASHED = "╍╏"
 _DOUBLE = "═║╔╗╚╝"
 
@@ -105,11 +108,22 @@ def _strokes(arms: str, cell: tuple[int, int], thick: int) -> NDArray[np.bool_]:
     return out
 
 
+@lru_cache(maxsize=8)
+def _face(cell: tuple[int, int]) -> FreeTypeFont:
+    """The largest letters that have room in a character, each with all of its strokes."""
+    high, wide = cell
+    for size in range(round(high * 0.75), 5, -1):
+        face = font(size, bold=wide >= _ROOM_FOR_BOLD)
+        left, top, right, bottom = face.getbbox("0")
+        if right - left <= wide and bottom - top <= high and face.getlength("0") <= wide + 0.5:
+            return face
+    return font(5)
+
+
 @lru_cache(maxsize=256)
 def _letter(character: str, cell: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels of a letter in the middle of its character."""
     high, wide = cell
-    face = font(max(min(round(high * 0.75), round(wide / 0.66)), 5), bold=True)
     sheet = Image.new("1", (wide, high))
-    ImageDraw.Draw(sheet).text((wide / 2, high / 2), character, fill=1, font=face, anchor="mm")
+    ImageDraw.Draw(sheet).text((wide / 2, high / 2), character, fill=1, font=_face(cell), anchor="mm")
     return np.asarray(sheet)
