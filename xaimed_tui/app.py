@@ -75,6 +75,9 @@ class XAIMedApp(PixelApp):
         leave: ends the process with a status; None ends the app alone.
         garbage: told when nobody waits; None leaves it to Python.
         problems: one safe line for everything about settings and memory that a person should know.
+
+    Attributes:
+        views_made: whether there are other views than Home.
     """
 
     CSS_PATH = "app.tcss"
@@ -119,6 +122,7 @@ class XAIMedApp(PixelApp):
         self.memory = memory or Memory()
         self._problems = list(problems)
         self._engine, self._clock, self._garbage, self._leave = engine, clock, garbage, leave
+        self.views_made = False
         self._once_made: Callable[[], object] | None = None
         self._opening = opening(self.memory.now, task=task, model=model, folder=folder)
         self._writing: Timer | None = None
@@ -194,6 +198,7 @@ class XAIMedApp(PixelApp):
         await switcher.add_content(selection, set_current=False)
         explain = ExplainView(folder=first.folder, image=first.image, look=self.look, id="explain")
         await switcher.add_content(explain, set_current=False)
+        self.views_made = True
         self.jobs.list_tasks(self.selection)
         self.jobs.warm_up(self, when_warm=None if self._garbage is None else self._garbage.settle)
         if self._garbage is not None:
@@ -288,16 +293,11 @@ class XAIMedApp(PixelApp):
 
     # Going somewhere
 
-    @property
-    def _made(self) -> bool:
-        """Whether there are other views than Home."""
-        return bool(self.screen_stack[0].query("#explain"))
-
     def action_go(self, view: str) -> None:
         """Switch to a view; each keeps its state."""
         base = self.screen_stack[0]
         switcher = base.query_one(ContentSwitcher)
-        if not self._made:  # the first moment
+        if not self.views_made:  # the first moment
             self._once_made = partial(self.action_go, view)
             return
         while len(self.screen_stack) > 1:
@@ -318,7 +318,7 @@ class XAIMedApp(PixelApp):
 
     def action_demo(self) -> None:
         """Open the bundled demo with its samples, and say what can be done with it."""
-        if not self._made:
+        if not self.views_made:
             self._once_made = self.action_demo
             return
         self.action_go("selection")
@@ -384,7 +384,7 @@ class XAIMedApp(PixelApp):
         here = self.screen_stack[0].query_one(ContentSwitcher).current
         if screen is self.screen_stack[0] and here == "explain":
             yield from self.explain.commands()
-        if self._made:
+        if self.views_made:
             yield from palette.places_to_go(self)
         yield SystemCommand("Next theme", "Dark, light, colour-blind, high contrast", self.action_next_theme)
         yield from palette.themes(self)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from textual import events
 from textual._compositor import CompositorUpdate
-from textual.app import App
 
+from xaimed_tui.ordered_keys import OrderedKeys
 from xaimed_tui.render.terminal_colours import depth_of
 from xaimed_tui.terminal import size_of_a_character
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xaimed_tui.terminal import Pixels
 
 
-class PixelApp(App[int]):
+class PixelApp(OrderedKeys):
     """See the module.
 
     Attributes:

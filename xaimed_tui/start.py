@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -25,6 +26,9 @@ from xaimed_tui.terminal import pixels_for
 
 SAVING = 5.0
 """Seconds that are waited, when the app is left, for results that are being saved."""
+
+THREADS = 32
+"""Jobs at the same time: one of each kind, and disks that do not answer. On two cores Python would give them six."""
 
 LAST_WORDS = 0.5
 """Seconds that writing down where one was may take when the app is left: the disk may be one that is gone."""
@@ -78,6 +82,7 @@ def start(
 
     leave_on_hangup(last_words)
     loop = asyncio.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
     leave_on_signals(loop, app.leave, last_words)
     with native_output_in_log():
         # With a loop of our own `run` does not wait for the threads of the loop's executor, as asyncio.run() would.

@@ -169,7 +169,7 @@ class ExplainView(LookKeys, Horizontal):
             self.side.judge_by(self.scene.bundle)  # another network looks at the same images
             self._show_everything()
             if self._image_wanted is not None and self._image_wanted != self._path:
-                self.images.go_to(self._image_wanted)
+                self.side.reveal(self._image_wanted)
             elif self._path is not None:
                 self._open_image()
             return

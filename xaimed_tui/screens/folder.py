@@ -96,8 +96,8 @@ class FolderDialog(TypeAheadDialog[Path | None]):
                 compact=True,
             )
             yield Static(id="folder-problem", markup=False)
-            yield RowList(empty="no folder matches", id="folder-matches")
-            yield FolderTree(_existing(self._start), id="folder-tree")
+            yield RowList(empty="no folder matches", ask_filter=self.action_type, id="folder-matches")
+            yield FolderTree(self._start.parent, id="folder-tree")
             yield Static(
                 keys_line(("→", "complete"), ("↓", "matches"), ("Tab", "tree"), ("Enter", "open"), ("Esc", "cancel")),
                 classes="keys",
@@ -109,6 +109,13 @@ class FolderDialog(TypeAheadDialog[Path | None]):
         path.focus()
         path.cursor_position = len(path.value)
         self._match("")
+        self.run_worker(self._root_tree, group="tree")  # type: ignore[arg-type]
+
+    async def _root_tree(self) -> None:
+        root = await asyncio.to_thread(_existing, self._start)
+        tree = self.query_one(FolderTree)
+        if tree.path != root:
+            tree.path = root
 
     @property
     def matches(self) -> RowList:
@@ -146,41 +153,40 @@ class FolderDialog(TypeAheadDialog[Path | None]):
     @on(RowList.Chosen)
     def action_choose(self) -> None:
         """Open the match under the cursor."""
-        if self.matches.has_focus and (row := self.matches.current) is not None and isinstance(row.key, Path):
-            self._take(row.key)
+        if self.matches.has_focus:
+            self._open(None, self._match_here)
 
-    @on(RowList.FilterAsked)
+    @property
+    def _match_here(self) -> Path | None:
+        row = self.matches.current
+        return row.key if row is not None and isinstance(row.key, Path) else None
+
     def action_type(self) -> None:
         """Go to the path: it is the filter here."""
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
-        row = self.matches.current
-        if (
-            row is not None
-            and isinstance(row.key, Path)
-            and message.value == self._matched
-            and not _is_path(message.value)
-        ):
-            self._take(row.key)  # what is typed is no folder itself: the best match
-            return
-        try:
-            folder = Path(message.value.strip() or ".").expanduser()
-        except RuntimeError:
-            self._problem("there is no such home folder")
-            return
-        self._take(folder)
+        """Open the folder typed or, if that is none, the best match of what is typed."""
+        self._open(message.value.strip(), self._match_here if message.value == self._matched else None)
 
     @on(DirectoryTree.DirectorySelected)
     def _selected(self, message: DirectoryTree.DirectorySelected) -> None:
-        self._take(message.path)
+        self._open(None, message.path)
 
-    def _take(self, folder: Path) -> None:
-        if is_folder(folder):
-            self.dismiss(folder.absolute())
-        else:
-            self._problem(f"{path_text(folder, 34)} is not a folder that can be opened")
+    def _open(self, typed: str | None, match: Path | None) -> None:
+        look = partial(self._look, typed, match)
+        self.run_worker(look, group="open", exclusive=True)  # type: ignore[arg-type]
+
+    async def _look(self, typed: str | None, match: Path | None) -> None:
+        """Disks may be slow, so they are looked at in a thread."""
+        folder = await asyncio.to_thread(_first_folder, typed, match)
+        if not self.is_current:
+            return
+        if folder is not None:
+            self.dismiss(folder)
+        elif wanted := typed or (None if match is None else str(match)):
+            self._problem(f"{path_text(Path(wanted), 34)} is not a folder that can be opened")
 
     def _problem(self, words: str) -> None:
         self.query_one("#folder-problem", Static).update(words)
@@ -190,17 +196,18 @@ class FolderDialog(TypeAheadDialog[Path | None]):
         self.dismiss(None)
 
 
-def _is_path(typed: str) -> bool:
-    """Whether what is typed is the path of a folder."""
-    try:
-        return is_folder(Path(typed.strip() or ".").expanduser())
-    except RuntimeError:
-        return False
+def _first_folder(typed: str | None, match: Path | None) -> Path | None:
+    """The folder whose path is typed, or the match."""
+    if typed:
+        try:
+            folder = Path(typed).expanduser()
+        except RuntimeError:  # there is no such home folder
+            folder = None
+        if folder is not None and is_folder(folder):
+            return folder.absolute()
+    return match.absolute() if match is not None and is_folder(match) else None
 
 
 def _existing(path: Path) -> Path:
     """The folder in which the tree starts: the parent, so that its neighbours are seen."""
-    for candidate in (path.parent, *path.parents):
-        if is_folder(candidate):
-            return candidate
-    return Path("/")
+    return next((candidate for candidate in (path.parent, *path.parents) if is_folder(candidate)), Path("/"))

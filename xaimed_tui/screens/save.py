@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -76,14 +78,13 @@ class SaveDialog(TypeAheadDialog[Path | None]):
     @on(Input.Changed)
     def _path_typed(self, message: Input.Changed) -> None:
         """Look in a thread which folder it would be: disks may be slow."""
-        typed = self._folder_of(message.value)
         self._typed += 1
         number = self._typed
 
         def look() -> None:
-            folder = None
-            if typed is not None and not (typed.exists() and not typed.is_dir()):
-                folder = next_folder(typed, self._explanation.image.path.stem)
+            folder = _folder_of(message.value)
+            if folder is not None:
+                folder = next_folder(folder, self._explanation.image.path.stem)
             self.app.call_from_thread(show, folder)
 
         def show(folder: Path | None) -> None:
@@ -91,15 +92,6 @@ class SaveDialog(TypeAheadDialog[Path | None]):
                 self.query_one("#save-files", Static).update(self._files(folder))
 
         self.run_worker(look, thread=True, exclusive=True, group="next folder", name="next folder", exit_on_error=False)
-
-    @staticmethod
-    def _folder_of(typed: str) -> Path | None:
-        """The path typed; None if it cannot be one."""
-        typed = typed.strip()
-        try:
-            return Path(typed).expanduser() if typed and "\0" not in typed else None
-        except RuntimeError:
-            return None
 
     def on_mount(self) -> None:
         """Type at once."""
@@ -109,13 +101,29 @@ class SaveDialog(TypeAheadDialog[Path | None]):
 
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
-        folder = self._folder_of(message.value)
-        if folder is None or (folder.exists() and not folder.is_dir()):
-            words = f"{safe_text(message.value.strip(), limit=60) or 'nothing'} is not a folder"
-            self.query_one("#save-problem", Static).update(words)
+        take = partial(self._take, message.value)
+        self.run_worker(take, group="take", exclusive=True)  # type: ignore[arg-type]
+
+    async def _take(self, typed: str) -> None:
+        folder = await asyncio.to_thread(_folder_of, typed)
+        if not self.is_current:
             return
-        self.dismiss(folder)
+        if folder is None:
+            words = f"{safe_text(typed.strip(), limit=60) or 'nothing'} is not a folder"
+            self.query_one("#save-problem", Static).update(words)
+        else:
+            self.dismiss(folder)
 
     def action_leave(self) -> None:
         """Write nothing."""
         self.dismiss(None)
+
+
+def _folder_of(typed: str) -> Path | None:
+    """The folder typed, which need not exist; None if it cannot be one."""
+    typed = typed.strip()
+    try:
+        folder = Path(typed).expanduser() if typed and "\0" not in typed else None
+        return None if folder is None or (folder.exists() and not folder.is_dir()) else folder
+    except (RuntimeError, OSError):  # no such home folder; a path that is too long, or may not be looked at
+        return None

@@ -117,12 +117,17 @@ class SelectionView(Container):
             self.models.focus()
 
     def _go_to_task(self, name: str) -> Task | None:
-        """Put the cursor on a task and show it; None if there is none of that name, or the filter hides it."""
+        """Put the cursor on a task and show it; None if there is none of that name."""
         index = next((i for i, task in enumerate(self._tasks) if task.name == name), None)
-        if index is None or not self.tasks.go_to(index):
+        if index is None or not self._reveal(self.tasks, index):
             return None
         self._show_task()
         return self._tasks[index]
+
+    @staticmethod
+    def _reveal(rows: RowList, index: int) -> bool:
+        """Put the cursor on a row; a filter that hides it goes."""
+        return isinstance(rows.parent, FilteredList) and rows.parent.reveal(index)
 
     def focus_first(self) -> None:
         """Where one was, or the tasks."""
@@ -152,7 +157,7 @@ class SelectionView(Container):
             return
         place = next((i for i, entry in enumerate(task.models) if entry.name == model), None)
         if place is not None:
-            self.models.go_to(place)
+            self._reveal(self.models, place)
             self.models.focus()
         self._show_model()
 
@@ -179,7 +184,7 @@ class SelectionView(Container):
         if index is None:
             self.notify(f"There is no task {safe_name(name, 80)}.", severity="error", markup=False)
             return
-        self.tasks.go_to(index)
+        self._reveal(self.tasks, index)
         self._show_task()
         models = self._tasks[index].models
         entry = next((m for m in models if (m.name == model if model else m.usable)), None)
@@ -189,7 +194,7 @@ class SelectionView(Container):
             )
             self.notify(text, severity="error", markup=False)
             return
-        self.models.go_to(models.index(entry))
+        self._reveal(self.models, models.index(entry))
         self._load(entry)
 
     @on(RowList.Highlighted, "#tasks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import ClassVar
 
 from textual import events
@@ -33,18 +34,17 @@ class FilteredList(Vertical):
     def compose(self) -> ComposeResult:
         """The line and the list."""
         yield Input(placeholder="filter, Enter to go on, Esc to clear", compact=True)
-        yield RowList(empty=self._empty, id=self._list_id)
+        yield RowList(empty=self._empty, ask_filter=self._show_line, id=self._list_id)
 
     @property
     def list(self) -> RowList:
         """The list itself."""
         return self.query_one(RowList)
 
-    def on_row_list_filter_asked(self, message: RowList.FilterAsked) -> None:
-        """Show the line."""
-        message.stop()
+    def _show_line(self) -> None:
+        """Show the line, which has the focus at once: the next key is its."""
         self.add_class("-filtering")
-        self.query_one(Input).focus()
+        self.screen.set_focus(self.query_one(Input))
 
     def on_input_changed(self, message: Input.Changed) -> None:
         """Filter as one types."""
@@ -70,6 +70,16 @@ class FilteredList(Vertical):
 
     def action_clear(self) -> None:
         """Forget the filter."""
-        self.query_one(Input).value = ""
-        self.remove_class("-filtering")
+        self._forget_filter()
         self.list.focus()
+
+    def reveal(self, key: Hashable) -> bool:
+        """Put the cursor on the row of a key, whatever the filter; False if there is none."""
+        if not self.list.go_to(key) and self.list.has(key):
+            self._forget_filter()
+        return self.list.go_to(key)
+
+    def _forget_filter(self) -> None:
+        self.query_one(Input).value = ""
+        self.list.set_filter("")
+        self.remove_class("-filtering")

@@ -94,6 +94,10 @@ class ImageSide(Vertical):
         """The list of images."""
         return self.query_one("#images-list", RowList)
 
+    def reveal(self, path: Path) -> None:
+        """Put the cursor on an image, if it is there; a filter that hides it goes."""
+        self.query_one("#images", FilteredList).reveal(path)
+
     # The folder
 
     @property
@@ -134,6 +138,7 @@ class ImageSide(Vertical):
                 del self._reasons[name]
         self._show_files(empty="no images in this folder" if message.whole else "reading the folder…")
         if self._at is not None and (self.images.go_to(self._at) or message.whole):
+            self.reveal(self._at)
             self._at = None
         if message.whole or not self._rows.all_judged:
             self._judge()

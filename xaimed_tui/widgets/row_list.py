@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -130,12 +130,16 @@ class RowList(ScrollView, can_focus=True):
     class Scrolled(OfList):
         """Other rows are in view."""
 
-    @dataclass
-    class FilterAsked(OfList):
-        """The person wants to filter the list."""
-
-    def __init__(self, *, empty: str = "nothing here", id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        empty: str = "nothing here",
+        ask_filter: Callable[[], None] | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
         super().__init__(id=id, classes=classes)
+        self._ask_filter = ask_filter
         self._rows: Rows = FewRows(())
         self._shown_labels: tuple[tuple[int, ...], dict[str, str]] | None = None
         self._order: Sequence[int] = ()
@@ -184,6 +188,10 @@ class RowList(ScrollView, can_focus=True):
         if place is not None:
             self._move_to(place)
         return place is not None
+
+    def has(self, key: Hashable) -> bool:
+        """Whether there is a row of a key, shown or not."""
+        return self._rows.find(key) is not None
 
     def _place(self, key: Hashable) -> int | None:
         index = self._rows.find(key)
@@ -252,12 +260,13 @@ class RowList(ScrollView, can_focus=True):
             self.post_message(self.Chosen(self, row))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """An empty list cannot be filtered."""
-        return len(self._rows) > 0 if action == "filter" else True
+        """An empty list cannot be filtered, nor one without a line for that."""
+        return (self._ask_filter is not None and len(self._rows) > 0) if action == "filter" else True
 
     def action_filter(self) -> None:
         """Ask for a filter."""
-        self.post_message(self.FilterAsked(self))
+        if self._ask_filter is not None:
+            self._ask_filter()
 
     def on_click(self, event: events.Click) -> None:
         """The first click moves the cursor, a click on the cursor chooses."""
