@@ -234,6 +234,7 @@ def test_every_command_shows_what_means_harm_as_text(tasks: Path, tmp_path: Path
     terminal.wait()
     unseen = (
         ["models", "init", "Faults", "Prints", "--print"],
+        ["models", "remove", "Lungs", f"5 Hostile{HARM}"],  # gets a name that will do
         ["models", "remove", "Lungs", "4 Broken"],
         ["tasks", "purge", "--yes"],
         ["trust", "--list"],
