@@ -29,7 +29,7 @@ class OnDisk(FakeEngine):
 
 
 def made(app) -> bool:
-    return app.views_made
+    return app.views_made and bool(app.explain.query("#images-list"))
 
 
 def answered(app) -> bool:
