@@ -73,6 +73,7 @@ class PixelTerminal:
         letters: the character at each place; a placeholder as (number, placement) and, with accents, (row, column).
         pictures: of Kitty's protocol, by number.
         placements: (columns, rows) by number and placement.
+        styles: the numbers that set the colours and so on of each letter.
         sixels: how many were drawn.
         received: all that came, piece by piece.
     """
@@ -84,13 +85,14 @@ class PixelTerminal:
         self.sixels = 0
         self.received: list[str] = []
         self._half: tuple[dict[str, str], str] | None = None
-        self._style = (0, 0)
+        self._style, self._ink = (0, 0), ""
         self.resize(columns, rows)
 
     def resize(self, columns: int, rows: int) -> None:
         """Another size; nothing of what stood there is to be relied on."""
         self.columns, self.rows = columns, rows
         self.letters: list[list[object]] = [["x"] * columns for _ in range(rows)]
+        self.styles = [[""] * columns for _ in range(rows)]
         self.pixels = np.full((rows * self.cell[0], columns * self.cell[1], 3), 7)
         self._x = self._y = 0
 
@@ -144,8 +146,8 @@ class PixelTerminal:
             red, green, blue = (int(part) for part in ink.removeprefix("38;2;").split(";"))
             first, second, third = (int(part) for part in line.split(":"))
             self._style = red << 16 | green << 8 | blue, first << 16 | second << 8 | third
-        elif command == "m" and numbers == "0":
-            self._style = (0, 0)
+        elif command == "m":
+            self._style, self._ink = (0, 0), "" if numbers == "0" else numbers
 
     def _write(self, character: str) -> None:
         if character == "\n":
@@ -162,6 +164,7 @@ class PixelTerminal:
         what: object = self._style if character == PLACEHOLDER else character
         for x in range(self._x, self._x + wide):
             self.letters[self._y][x] = what
+            self.styles[self._y][x] = self._ink
         self.seen([self._y], range(self._x, self._x + wide) or [self._x])[:] = -1
         self._x += wide
 

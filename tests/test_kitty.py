@@ -123,6 +123,7 @@ def test_of_what_is_not_on_the_screen_the_oldest_is_forgotten() -> None:
     assert images[1].number not in terminal.pictures
     assert len(terminal.pictures) == 64
     terminal.letters = [[" "] * 120 for _ in range(40)]
+    assert screen.protocol is not None
     terminal.feed(screen.protocol.forget_all())
     assert not terminal.pictures
 

@@ -1,4 +1,4 @@
-"""An app whose pictures may be pixels: what it paints goes by way of what stands on the terminal."""
+"""An app that sends its terminal nothing that stands there already, and whose pictures may be pixels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from textual import events
 from textual._compositor import CompositorUpdate
 
 from xaimed_tui.ordered_keys import OrderedKeys
+from xaimed_tui.render.pixel_screen import PixelScreen
 from xaimed_tui.render.terminal_colours import depth_of
 from xaimed_tui.terminal import size_of_a_character
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.screen import Screen
 
-    from xaimed_tui.render.pixel_screen import PixelScreen
     from xaimed_tui.terminal import Pixels
 
 
@@ -25,18 +25,17 @@ class PixelApp(OrderedKeys):
 
     Attributes:
         pixels: how the terminal shows pixels; None where pictures are drawn as text.
-        pixel_screen: what stands on the terminal, if it shows pixels.
+        pixel_screen: what stands on the terminal.
     """
 
     def __init__(self, pixels: Pixels | None) -> None:
         super().__init__()
         self.pixels = None if depth_of(self) == "none" else pixels
-        self.pixel_screen = None if self.pixels is None else self._pixel_screen(self.pixels)
+        self.pixel_screen = PixelScreen() if self.pixels is None else self._pixel_screen(self.pixels)
         self._measured = size_of_a_character()
 
     def _pixel_screen(self, pixels: Pixels) -> PixelScreen:
         from xaimed_tui.render.kitty import Kitty  # late: numpy, for which Home would wait
-        from xaimed_tui.render.pixel_screen import PixelScreen
         from xaimed_tui.render.sixel_terminal import SixelTerminal
 
         if pixels.protocol == "kitty":
@@ -51,7 +50,7 @@ class PixelApp(OrderedKeys):
         )
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        if self.pixel_screen is not None and isinstance(renderable, CompositorUpdate):
+        if isinstance(renderable, CompositorUpdate):
             renderable = self.pixel_screen.update(renderable)
         super()._display(screen, renderable)
 
@@ -61,16 +60,18 @@ class PixelApp(OrderedKeys):
 
     def on_resize(self, event: events.Resize) -> None:
         """What stands on a terminal of another size nobody knows; and its characters may have another size too."""
-        if self.pixels is None:
-            return
+        if self.pixels is not None:
+            self._measure(event)
+        self._repaint()
+
+    def _measure(self, event: events.Resize) -> None:
         measured = size_of_a_character()
         if event.pixel_size is not None and event.size.area:
             measured = event.pixel_size.height // event.size.height, event.pixel_size.width // event.size.width
-        if measured is not None and min(measured) > 0 and measured != self._measured:
+        if self.pixels is not None and measured is not None and min(measured) > 0 and measured != self._measured:
             self._measured = measured  # as long as it does not change, the terminal's own answer counts
             self.pixels = replace(self.pixels, cell=measured)
             self._draw_all_again()
-        self._repaint()
 
     def _draw_all_again(self) -> None:
         from xaimed_tui.widgets.image_view import ImageView
@@ -80,13 +81,14 @@ class PixelApp(OrderedKeys):
                 view.draw_again()
 
     def _repaint(self, *, resumed: bool = False) -> None:
-        if self.pixel_screen is not None and self.screen_stack:
-            self.pixel_screen.forget(pictures=resumed)
+        self.pixel_screen.forget(pictures=resumed)
+        if self.screen_stack:
             self.screen.refresh()
 
     def forget_pictures(self) -> None:
         """Leave none at the terminal."""
-        farewell = "" if self.pixel_screen is None else self.pixel_screen.protocol.forget_all()
+        protocol = self.pixel_screen.protocol
+        farewell = "" if protocol is None else protocol.forget_all()
         if farewell and self._driver is not None:
             self._driver.write(farewell)
 

@@ -1,8 +1,9 @@
-"""What stands on a terminal that shows pixels: tiles become pixels as they are painted, and none is sent twice.
+"""What stands on the terminal: nothing is sent that stands there already, and tiles become pixels as they are painted.
 
-Textual's compositor decides what is to be seen in each character: of which picture which tile, or which text. Here that
-is written. Text goes out as it is; a tile that stands there already, as when a dialog opens beside it, costs nothing;
-the others go to the protocol. So whatever moves, covers or scrolls a picture, each character shows what it should.
+Textual's compositor decides what is to be seen in each character: which text, or of which picture which tile. It may do
+so several times for one change, and for all of the screen. Here that is written, but what stands there already, as when
+a dialog opens beside it, costs nothing. Text is compared in the pieces that widgets are painted in, tiles one by one;
+new tiles go to the protocol. So whatever moves, covers or scrolls a picture, each character shows what it should.
 """
 
 from __future__ import annotations
@@ -40,15 +41,20 @@ class PixelProtocol(Protocol):
 
 
 class PixelScreen:
-    """The tiles that stand on a screen, and what must be sent so that others do."""
+    """What stands on a screen, and what must be sent so that something else does.
 
-    def __init__(self, protocol: PixelProtocol) -> None:
+    Args:
+        protocol: how tiles get there; None where there are none.
+    """
+
+    def __init__(self, protocol: PixelProtocol | None = None) -> None:
         self.protocol = protocol
+        self._texts: dict[int, dict[int, tuple[int, str]]] = {}  # by row and first column: the end, and what wrote it
         self._standing: dict[int, dict[int, tuple[Hashable, Tile]]] = {}
         self._cleared = True
 
     def update(self, update: CompositorUpdate) -> CompositorUpdate:
-        """The same update, with pixels in the place of tiles."""
+        """The same update without what stands there, and with pixels in the place of tiles."""
         return _PixelUpdate(self, update) if isinstance(update, LayoutUpdate | ChopsUpdate) else update
 
     def forget(self, *, pictures: bool = False) -> None:
@@ -58,9 +64,11 @@ class PixelScreen:
             pictures: whether the terminal may have lost the pictures that it was to keep, too.
         """
         self._standing.clear()
-        self._cleared = False
-        if pictures:
-            self.protocol.forget_all()
+        self._texts.clear()
+        if self.protocol is not None:
+            self._cleared = False
+            if pictures:
+                self.protocol.forget_all()
 
     def standing(self) -> Places:
         """All tiles on the screen."""
@@ -69,7 +77,7 @@ class PixelScreen:
     def written(self, pieces: Iterable[tuple[int, int, Strip]], console: Console) -> str:
         """What writes lines at their places (y, x)."""
         parts: list[str] = []
-        if not self._cleared:
+        if not self._cleared and self.protocol is not None:
             parts.append(self.protocol.clear())
             self._cleared = True
         wanted: Places = {}
@@ -78,31 +86,45 @@ class PixelScreen:
         for y, x, strip in pieces:
             for text, length, tile_text in _runs(strip, console):
                 if tile_text is None:
-                    if at != (y, x):
-                        parts.append(f"\x1b[{y + 1};{x + 1}H")
-                    parts.append(text)
-                    self._erase(y, x, length)
-                    at = (y, x + length)
-                    beside.append(at)
+                    if self._take_place(y, x, x + length, text):
+                        if at != (y, x):
+                            parts.append(f"\x1b[{y + 1};{x + 1}H")
+                        parts.append(text)
+                        at = (y, x + length)
+                        beside.append(at)
                 elif (tile := tile_of(tile_text)) is not None:
                     key, row = tile.picture.key(tile.row, tile.column), self._standing.setdefault(y, {})
                     if x not in row or row[x][0] != key:
+                        self._forget_texts(y, x, x + 1)
                         wanted[y, x] = tile
                         beside.append((y, x + 1))
                     row[x] = key, tile
                 x += length
-        for y, x in beside:
-            if (stands := self._standing.get(y, {}).get(x)) is not None and self.protocol.leans(y, x):
-                wanted.setdefault((y, x), stands[1])
-        if wanted:
-            parts.append(self.protocol.paint(wanted, self.standing))
+        if self.protocol is not None:
+            for y, x in beside:
+                if (stands := self._standing.get(y, {}).get(x)) is not None and self.protocol.leans(y, x):
+                    wanted.setdefault((y, x), stands[1])
+            if wanted:
+                parts.append(self.protocol.paint(wanted, self.standing))
         return "".join(parts)
 
-    def _erase(self, y: int, x: int, length: int) -> None:
-        """Text has been written over what stood there."""
+    def _take_place(self, y: int, start: int, end: int, text: str) -> bool:
+        """Whether text has to be written from column `start` to `end`, since it does not stand there."""
+        texts = self._texts.setdefault(y, {})
+        if texts.get(start) == (end, text):
+            return False
+        self._forget_texts(y, start, end)
+        texts[start] = end, text
         if row := self._standing.get(y):
-            for column in range(x, x + length):
+            for column in range(start, end):
                 row.pop(column, None)
+        return True
+
+    def _forget_texts(self, y: int, start: int, end: int) -> None:
+        """Something else is written there."""
+        texts = self._texts.get(y, {})
+        for first in [first for first, (last, _) in texts.items() if first < end and last > start]:
+            del texts[first]
 
 
 def _runs(strip: Strip, console: Console) -> Iterator[tuple[str, int, str | None]]:
