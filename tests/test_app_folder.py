@@ -11,6 +11,7 @@ from pathlib import Path
 from app_driver import make_app, press, screen_text, until
 from fakes import FakeEngine
 
+from engine.bundle import ModelBundle
 from engine.images.folder import scan_images
 from engine.images.watching import FolderChange, watch_folder
 
@@ -152,3 +153,25 @@ async def test_keys_are_answered_while_a_large_folder_is_read(tmp_path: Path) ->
             read.set()
         assert sorted(waits)[4] < 1.0  # tests/benchmarks/app.py measures how long it takes on a quiet machine
         await until(pilot, lambda: "100,000 images" in screen_text(app))
+
+
+async def test_the_first_image_shown_is_one_that_can_be_used_unless_another_was_chosen(tmp_path: Path) -> None:
+    asked, judged = threading.Event(), threading.Event()
+
+    class Slow(OnDisk):
+        def why_not_compliant(self, path: Path, bundle: ModelBundle) -> str:
+            asked.set()
+            judged.wait(20)
+            return "it is broken" if path.name == "a-broken.png" else ""
+
+    app = make_app(Slow(), task="IHC Stain (demo)", folder=fill(tmp_path / "scans", "a-broken.png", "b.png", "c.png"))
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, asked.is_set)
+        await until(pilot, lambda: app.explain.images.current is not None)
+        assert app.explain.images.current.label == "a-broken.png"
+        judged.set()
+        await until(pilot, lambda: labels(app) == ["b.png", "c.png", "a-broken.png"])
+        await until(pilot, lambda: app.explain.images.current.label == "b.png")
+        await until(pilot, lambda: answered(app))
+        await press(pilot, "G")
+        assert app.explain.images.current.label == "a-broken.png"

@@ -30,6 +30,9 @@ SAVING = 5.0
 THREADS = 32
 """Jobs at the same time: one of each kind, and disks that do not answer. On two cores Python would give them six."""
 
+SWITCHING = 0.001
+"""Seconds after which a thread that computes in Python lets the one in that draws; 5 ms, a few times a key, add up."""
+
 LAST_WORDS = 0.5
 """Seconds that writing down where one was may take when the app is left: the disk may be one that is gone."""
 
@@ -81,6 +84,7 @@ def start(
         make_plain(places.log_file(), logged)
 
     leave_on_hangup(last_words)
+    sys.setswitchinterval(SWITCHING)
     loop = asyncio.new_event_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     leave_on_signals(loop, app.leave, last_words)

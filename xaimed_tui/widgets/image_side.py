@@ -73,6 +73,8 @@ class ImageSide(Vertical):
         self._judging: Timer | None = None
         self._pointed: Path | None = None
         self._at: Path | None = None
+        self._fresh = False  # nothing was pointed at in this folder yet
+        self._began: Path | None = None  # what the cursor was put on at first, as long as it stays there
         self.problem = ""
         """Why the folder cannot be read; empty if it can."""
 
@@ -109,6 +111,7 @@ class ImageSide(Vertical):
         """Show a folder's images, judged by what the network takes, the cursor first `at` one; None shows none."""
         self._folder, self._bundle, self._at = folder, bundle, at
         self._reasons, self._pointed, self._gone, self.problem = {}, None, False, ""
+        self._fresh, self._began = at is None, None
         self._rows = FileRows(folder or Path(), (), self._reasons)
         if folder is None:
             self._run = 0
@@ -197,6 +200,8 @@ class ImageSide(Vertical):
         if any(message.reasons.values()):
             self._show_files()
             self._show_folder()
+            if self._began is not None and self.reason_of(self._began) and self._rows.all_judged:
+                self.images.action_end(-1)  # nobody has chosen that one: begin with the first that can be used
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say why the folder cannot be read."""
@@ -236,6 +241,10 @@ class ImageSide(Vertical):
     def _highlighted(self, message: RowList.Highlighted) -> None:
         message.stop()
         path = message.row.key if message.row is not None else None
+        if self._fresh and isinstance(path, Path):
+            self._fresh, self._began = False, path
+        elif path != self._began:
+            self._began = None
         if path != self._pointed:
             self._pointed = path if isinstance(path, Path) else None
             self.post_message(self.Pointed(self._pointed))
