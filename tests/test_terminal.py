@@ -239,6 +239,11 @@ def test_a_good_terminal_needs_no_advice() -> None:
         (found(Answers(True, sixel=True, cell=(20, 10)), COLORTERM="truecolor"), "--images sixel"),
         (found(Answers(True), images="sixel", COLORTERM="truecolor"), "--images half"),
         (found(Answers(True, kitty=True), images="sixel", COLORTERM="truecolor"), "--images kitty"),
+        (found(Answers(True, name="XTerm(379)"), COLORTERM="truecolor"), "-ti vt340"),
+        (
+            found(Answers(True, sixel=True, cell=(9, 6), name="XTerm(379)"), images="sixel", COLORTERM="truecolor"),
+            "keeps 16",
+        ),
         (found(Answers(True, sixel=True), COLORTERM="truecolor"), "how large a character is"),
         (found(Answers(True, sixel=True, cell=(20, 10), colours=16), COLORTERM="truecolor"), "numColorRegisters"),
         (found(TMUX="/tmp/x", TERM="tmux-256color"), "terminal-features"),

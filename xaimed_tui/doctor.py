@@ -152,7 +152,10 @@ def _about_images(found: Mapping[str, Any]) -> list[str]:
             f"The terminal knows Sixel, but in {found['sixel_colours']} colours, too few. XTerm has more with "
             "-xrm 'XTerm*numColorRegisters: 256'."
         )
-    if uses == "sixel" and str(found["name"] or "").lower().startswith("xterm("):
+    xterm = str(found["name"] or "").lower().startswith("xterm(")
+    if xterm and not found["sixel"]:
+        advice.append("XTerm shows real pixels, by Sixel, if it was built to and is started as xterm -ti vt340.")
+    if uses == "sixel" and xterm:
         advice.append("XTerm keeps 16 Sixel pictures: now and then the app paints all of the screen again.")
     return advice
 
