@@ -60,6 +60,16 @@ def texts(app: XAIMedApp) -> Iterator[tuple[str, int, Rgb, Rgb]]:
             yield words, y, ink, ground
 
 
+def faint_texts(app: XAIMedApp, where: str) -> dict[tuple[Rgb, Rgb], str]:
+    """The texts that stand out too little in the theme in use, one for each pair of colours."""
+    least = LEAST.get(app.theme, 4.5)
+    return {
+        (ink, ground): f"{where}, line {y}: {words!r} {contrast(ink, ground):.2f}"
+        for words, y, ink, ground in texts(app)
+        if contrast(ink, ground) < least
+    }
+
+
 def restyle_only_what_is_shown(app: XAIMedApp) -> None:
     """Another theme is applied to the widgets that can be seen: most of the app's cannot, and take most of the time."""
 
@@ -86,7 +96,15 @@ async def drawn(pilot: Pilot[int]) -> None:
     await pilot.pause()
 
 
-@pytest.mark.parametrize("name", [*SCREENS, *STATES])
+OTHERS = (
+    *("demo", "selection-unusable", "selection-not-approved", "selection-no-tasks", "selection-filtered"),
+    *("add-task-refused", "explain-uncertain", "explain-at-work", "explain-not-compliant", "explain-failed"),
+    *("detail-uncertain", "side-by-side-uncertain", "save-refused", "palette-search"),
+)
+"""States with texts in colours that their screens do not have otherwise."""
+
+
+@pytest.mark.parametrize("name", [*SCREENS, *OTHERS])
 async def test_every_text_stands_out_from_its_ground_in_every_theme(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -106,9 +124,12 @@ async def test_every_text_stands_out_from_its_ground_in_every_theme(
                     if shot.screen == "CommandPalette":  # it lists in the colours in which it was opened
                         await press(pilot, "escape", *shot.keys)
                     await drawn(pilot)
-                    for words, y, ink, ground in texts(app):
-                        if (ratio := contrast(ink, ground)) < LEAST.get(theme.name, 4.5):
-                            faint.setdefault((ink, ground), f"{theme.name}, {size}, line {y}: {words!r} {ratio:.2f}")
+                    found = faint_texts(app, f"{theme.name}, {size}")
+                    if found:  # a busy machine may not have drawn the pictures in these colours yet
+                        await pilot.pause(1.0)
+                        await drawn(pilot)
+                        found = faint_texts(app, f"{theme.name}, {size}")
+                    faint |= found
     assert not faint, "\n".join(faint.values())
 
 
