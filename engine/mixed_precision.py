@@ -19,28 +19,26 @@ def reduced_convolutions(network: nn.Module, readout: Sequence[str], kind: str, 
 
     Args:
         network: its passes, each on its own, begin with reduced precision.
-        readout: names of modules behind the last convolution, in order of execution; those that the network lacks (as
-            a folded one lacks its normalisation) are passed over.
+        readout: names of modules behind the last convolution; those that the network lacks (as a folded one lacks its
+            normalisation) or does not call (as a traced one does not call a bundle's own) are passed over.
         kind: type of the device, `cpu` or `cuda`.
         reduced: bfloat16 or float16.
     """
     modules = dict(network.named_modules())
-    first = next((modules[name] for name in readout if name in modules), None)
 
     def begin(_: nn.Module, __: object) -> None:
-        torch.set_autocast_enabled(kind, True)
+        torch.set_autocast_dtype(kind, reduced)
 
     def exact(_: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...]:
-        torch.set_autocast_enabled(kind, False)
+        torch.set_autocast_dtype(kind, torch.float32)  # still on: what was computed before meets float32's weights
         return tuple(
             value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
             for value in inputs
         )
 
-    with torch.autocast(kind, dtype=reduced):  # which at its end puts back whether autocast is on
+    with torch.autocast(kind, dtype=reduced):  # which at its end puts back what autocast was
         handles = [network.register_forward_pre_hook(begin)]
-        if first is not None:
-            handles.append(first.register_forward_pre_hook(exact))
+        handles += [modules[name].register_forward_pre_hook(exact) for name in readout if name in modules]
         try:
             yield
         finally:

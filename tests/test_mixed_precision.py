@@ -96,3 +96,28 @@ def test_a_network_without_a_readout_is_reduced_throughout(images: torch.Tensor)
     bare = nn.Conv2d(3, 4, 20).eval()
     with reduced_convolutions(bare, (), "cpu", torch.bfloat16):
         assert bare(images).dtype is torch.bfloat16
+
+
+class TwoHeads(nn.Module):
+    """A second head reads what was computed in reduced precision when the first has been reached already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.mean, self.most = nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1)
+        self.one, self.other = nn.Linear(8, 2), nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = torch.relu(self.last(x))
+        mean = self.one(self.mean(maps).flatten(1))
+        return mean + self.other(input=self.most(maps).flatten(1)) + self.other(maps.amax((2, 3)))
+
+
+@torch.inference_mode()
+def test_a_readout_may_read_the_last_maps_more_than_once(images: torch.Tensor) -> None:
+    network = TwoHeads().eval()
+    readout = examine(network, (3, 20, 20), "a test").readout
+    assert readout == ("mean", "one", "most")
+    with reduced_convolutions(network, readout, "cpu", torch.bfloat16):
+        given = network(images)
+    assert given.dtype is torch.float32
+    torch.testing.assert_close(given, network(images), atol=0.02, rtol=0.02)
