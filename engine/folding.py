@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from engine.tracing import trace
+
 
 def fold_batch_norm(network: nn.Module) -> nn.Module | None:
     """A copy of a network in evaluation mode with its batch normalisation folded, or None where that cannot be done.
@@ -17,7 +19,7 @@ def fold_batch_norm(network: nn.Module) -> nn.Module | None:
     from torch.fx.experimental.optimization import fuse
 
     try:
-        folded = fuse(network)
+        folded = fuse(trace(network), no_trace=True)
     # Tracing runs the bundle's own code with stand-ins for tensors: it may raise anything, and then stays as it is.
     except Exception:
         return None

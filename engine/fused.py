@@ -14,6 +14,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from engine.tracing import trace
+
 _ADDITIONS = (operator.add, torch.add)
 _DTYPES = (torch.float32, torch.bfloat16)
 
@@ -31,7 +33,7 @@ def fuse_convolutions(network: nn.Module, example: torch.Tensor) -> fx.GraphModu
 
     try:
         with torch.no_grad():
-            fused = fx.symbolic_trace(network)
+            fused = trace(network)
             ShapeProp(fused).propagate(example)
             found = [node for node in fused.graph.nodes if _fits(fused, node)]
             for number, node in enumerate(found):

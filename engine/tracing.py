@@ -1,0 +1,50 @@
+"""Networks as graphs, by torch.fx, without what it does to other threads and leaves behind in the network."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from torch import fx, nn
+
+_one_at_a_time = threading.Lock()
+
+
+def trace(network: nn.Module) -> fx.GraphModule:
+    """A network's graph, which shares its modules; the network has the attributes that it had before.
+
+    Args:
+        network: nobody else may use it meanwhile; other networks may be used in other threads.
+
+    Raises:
+        Exception: whatever the network's own code raises when it is given stand-ins for tensors.
+    """
+    before = [(module, dict(vars(module))) for module in network.modules()]
+    try:
+        with _one_at_a_time:  # each puts back what it found in the place of `nn.Module`'s methods
+            return fx.GraphModule(network, _Tracer().trace(network))
+    finally:
+        for module, attributes in before:  # else what its `forward` keeps in them would be stand-ins
+            vars(module).clear()
+            vars(module).update(attributes)
+
+
+class _Tracer(fx.Tracer):
+    """Lets other threads pass: while it traces, the calls of all modules everywhere come by here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
