@@ -106,6 +106,22 @@ def test_a_log_that_cannot_be_written_is_said(
     assert "4 bytes; it is lost, as the log cannot be written (not a directory)" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("for_good", [False, True])
+def test_a_model_that_prints_does_not_fail_for_a_full_disk(for_good: bool) -> None:
+    code = f"""
+import sys, tempfile
+tempfile.TemporaryFile = lambda **options: open("/dev/full", "r+b", **options)
+from engine.cli.streams import aside, let_go, own_streams
+with own_streams(for_good={for_good}):
+    with aside():
+        print("lost")
+    print("kept")
+let_go()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "kept\n", "")
+
+
 @pytest.mark.parametrize("closed", ["1", "2", "1 2"])
 def test_a_stream_that_was_closed_stays_so(closed: str, tmp_path: Path) -> None:
     code = (

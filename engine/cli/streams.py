@@ -13,10 +13,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from engine import places
 from engine.text import safe_text
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _MOST = 1 << 16
 """Bytes of one command's output that the log keeps."""
@@ -53,7 +56,8 @@ def own_streams(*, for_good: bool) -> Iterator[None]:
             setattr(sys, name, _copied(stream, copy))
         kept.append((name, number, copy, stream if mine else None))
         os.dup2(sink.fileno(), number)
-    _aside = os.fdopen(os.dup(sink.fileno()), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    raw = io.BufferedWriter(_Lossy(os.dup(sink.fileno()), "w"))
+    _aside = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
     try:
         yield
     finally:
@@ -70,6 +74,16 @@ def own_streams(*, for_good: bool) -> Iterator[None]:
                     setattr(sys, name, stream)
                 else:
                     os.close(copy)
+
+
+class _Lossy(io.FileIO):
+    """What a full disk does not take is lost: no model that prints must fail for it, nor its command."""
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
 
 
 @contextlib.contextmanager
