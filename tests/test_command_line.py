@@ -228,6 +228,10 @@ def test_every_command_has_help(xaimed: Run, command: list[str]) -> None:
     assert out.startswith("usage: xaimed")
 
 
+def test_help_before_a_command_lists_all_commands(xaimed: Run) -> None:
+    assert xaimed("--help", "predict") == xaimed("--help")
+
+
 def test_images_that_all_fail_are_each_reported_before_torch_is_loaded(
     library: Path, image: Path, tmp_path: Path
 ) -> None:

@@ -214,10 +214,11 @@ def _take_folder(argv: Sequence[str], commands: Container[str]) -> tuple[Path | 
 def _called(argv: Sequence[str], commands: Mapping[str, str]) -> Mapping[str, Command]:
     """The command that is called; all of them where they are to be listed, none where the app is to be opened."""
     index = _first_word(argv)
-    if index is not None and argv[index] in commands:
+    listed = not {"-h", "--help", "--"}.isdisjoint(argv[:index])
+    if index is not None and argv[index] in commands and not listed:
         names: Iterable[str] = (argv[index],)
     else:
-        names = () if index is None and {"-h", "--help", "--"}.isdisjoint(argv) else commands
+        names = commands if index is not None or listed else ()
     return {name: cast("Command", import_module(commands[name])) for name in names}
 
 
