@@ -60,7 +60,7 @@ def app_state() -> Path:
 
 
 def task_folders(chosen: Path | None = None) -> tuple[Path, ...]:
-    """The folders in which tasks are looked for, the first wins where names are equal.
+    """The folders in which tasks are looked for, the first wins where models of one task have the same name.
 
     `chosen` (`--tasks`) or else `$XAIMED_TASKS` stands alone; otherwise the user's tasks and the bundled ones.
     """
