@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from engine.images.header import FORMATS, Header, Limits
 
+READY = b"ready\n"
+"""What the process says before it is asked anything."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

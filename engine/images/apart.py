@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from engine.errors import ImageError
-from engine.images.answers import Decoded, Refusal, parse_answer
+from engine.images.answers import READY, Decoded, Refusal, parse_answer
 from engine.images.header import Header, Limits
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class _Process:
         """
         if not self._ready:
             with self._ended_after(_START):
-                if self._streams[1].readline(_LINE) != b"ready\n":
+                if self._streams[1].readline(_LINE) != READY:
                     raise _GoneError
             self._ready = True
 

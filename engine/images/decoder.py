@@ -24,10 +24,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.errors import ImageError
+from engine.images.answers import READY
 from engine.images.decoding import decode
 from engine.images.header import Limits, open_picture
-
-READY = b"ready\n"
 
 _BEYOND = 1.0
 """Seconds of the processor beyond the limit that is kept at a decoder's reads, after which the process is ended."""
