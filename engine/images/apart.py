@@ -262,7 +262,7 @@ def _gone(process: _Process, path: Path, limits: Limits) -> ImageError:
 
 
 def _module_path() -> list[str]:
-    """Where the process finds modules: where this one does, but never in the working directory."""
+    """Where the process finds modules: where this one does, but nowhere relative to the working directory."""
     places = [place for place in sys.path if Path(place).is_absolute()]
     home = str(Path(__file__).resolve().parents[2])
     return places if any(os.path.realpath(place) == home for place in places) else [home, *places]
