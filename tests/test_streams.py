@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,15 @@ def test_on_a_terminal_only_the_command_itself_is_seen(command: list[str], tmp_p
     assert_harmless(terminal.bytes, seen=False)
     for words in (b"NATIVE", b"PYTHON", b"BUFFERED", b"\x1b[2J"):
         assert words not in terminal.bytes
+
+
+def test_where_native_code_ended_the_program_is_said(command: list[str], tmp_path: Path) -> None:
+    make_model(tmp_path / "tasks" / "Lungs" / "Loud", code=f"import os\n{WRITES}\nos.abort()", approved=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGABRT
+    assert done.stderr.startswith("Fatal Python error: Aborted\n")
+    assert "architecture.py" in done.stderr
+    assert_harmless(done.stderr.encode(), seen=False)
 
 
 def test_afterwards_all_streams_are_what_they_were(capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,14 @@
 
 A model's code and native libraries may write to them past Python. That must not act on the terminal, nor get into
 `--json`: the command keeps copies of the descriptors for itself, and what is written to 1 and 2 goes into a file
-without a name. In the end its last part is put into the log, made safe, and a line says so.
+without a name. In the end its last part is put into the log, made safe, and a line says so. Should native code end the
+program, that is lost; Python then says on standard error where that happened.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import os
 import sys
@@ -56,6 +58,8 @@ def own_streams(*, for_good: bool) -> Iterator[None]:
             setattr(sys, name, _copied(stream, copy))
         kept.append((name, number, copy, stream if mine else None))
         os.dup2(sink.fileno(), number)
+        if for_good and mine and number == 2:  # the last words of native code that crashes are lost with the file
+            faulthandler.enable(sys.stderr, all_threads=False)
     raw = io.BufferedWriter(_Lossy(os.dup(sink.fileno()), "w"))
     _aside = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
     try:
