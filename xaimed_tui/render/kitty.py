@@ -3,8 +3,7 @@
 A picture is sent once under a number. Each size in which it is shown is a virtual placement of its own, of some forty
 bytes. Where it stands is text: placeholders whose colour names the picture, whose underline's colour names the
 placement, and whose accents count row and column; one without accents goes on where the one at its left has ended. A
-picture that is magnified is a large placement of which a part is
-written, so magnifying and moving send no pixels.
+picture that is magnified is a large placement of which a part is written, so magnifying and moving send no pixels.
 https://sw.kovidgoyal.net/kitty/graphics-protocol/#unicode-placeholders
 """
 

@@ -17,6 +17,7 @@ from xaimed_tui.render.tiles import PLACEHOLDER, Places, Tile, tile_of
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from textual.geometry import Size
     from textual.strip import Strip
 
 
@@ -52,9 +53,15 @@ class PixelScreen:
         self._texts: dict[int, dict[int, tuple[int, str]]] = {}  # by row and first column: the end, and what wrote it
         self._standing: dict[int, dict[int, tuple[Hashable, Tile]]] = {}
         self._cleared = True
+        self._size: Size | None = None
 
     def update(self, update: CompositorUpdate) -> CompositorUpdate:
         """The same update without what stands there, and with pixels in the place of tiles."""
+        if isinstance(update, LayoutUpdate) and update.region.size != self._size:
+            # What was last written for another size may have come when the terminal had this one, and lie elsewhere.
+            if self._size is not None:
+                self.forget()
+            self._size = update.region.size
         return _PixelUpdate(self, update) if isinstance(update, LayoutUpdate | ChopsUpdate) else update
 
     def forget(self, *, pictures: bool = False) -> None:
