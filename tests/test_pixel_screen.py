@@ -11,11 +11,16 @@ import pytest
 from app_driver import TO_IMAGES, press, settled
 from fakes import FakeEngine
 from pixel_terminal import PixelTerminal, decoded_sixel
-from textual._compositor import CompositorUpdate
+from rich.console import Console
+from rich.segment import Segment
+from textual._compositor import CompositorUpdate, LayoutUpdate
+from textual.geometry import Region
+from textual.strip import Strip
 
 import xaimed_tui.app
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.render.kitty import KittyPicture
+from xaimed_tui.render.pixel_screen import PixelScreen
 from xaimed_tui.render.sixel_picture import SixelPicture
 from xaimed_tui.render.tiles import tile_of
 from xaimed_tui.terminal import Pixels
@@ -183,6 +188,30 @@ async def test_after_the_terminal_was_another_programs_everything_is_sent_again(
             app.app_resume_signal.publish(app)
             await settled(pilot)
             assert assert_right(app)
+
+
+async def test_a_command_sends_everything_again_when_something_else_has_written_on_the_screen() -> None:
+    for pixels in (SIXEL, KITTY, None):
+        app = Watched(pixels)
+        async with app.run_test(size=SIZE) as pilot:
+            await press(pilot, *TO_IMAGES)
+            app.terminal = PixelTerminal(*SIZE, CELL)
+            again = [one for one in app.get_system_commands(app.screen) if one.title == "Draw the screen again"]
+            again[0].callback()
+            await settled(pilot)
+            assert bool(assert_right(app)) == (pixels is not None)
+
+
+def test_nothing_that_was_painted_for_another_size_is_taken_to_stand_there() -> None:
+    def sent(width: int, height: int) -> str:
+        lines = [[Strip([Segment("words")])] for _ in range(height)]
+        update = screen.update(LayoutUpdate(lines, Region(0, 0, width, height)))
+        return update.render_segments(Console())
+
+    screen = PixelScreen()
+    assert sent(5, 3).count("words") == 3
+    assert sent(5, 3) == ""
+    assert sent(5, 2).count("words") == 2  # the terminal may have had two rows already: the third was on the second
 
 
 async def test_when_characters_get_another_size_pictures_are_drawn_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

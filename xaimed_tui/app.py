@@ -377,20 +377,7 @@ class XAIMedApp(PixelApp):
         """What the command palette offers."""
         from xaimed_tui import palette
 
-        yield SystemCommand("Home", "What XAIMed is, and the guide", lambda: self.action_go("home"))
-        yield SystemCommand("Task & Model Selection", "Choose a network", lambda: self.action_go("selection"))
-        yield SystemCommand("Visualize & Explain", "Look at images", lambda: self.action_go("explain"))
-        yield SystemCommand("Open the demo", "Sample images with a small network", self.action_demo)
-        here = self.screen_stack[0].query_one(ContentSwitcher).current
-        if screen is self.screen_stack[0] and here == "explain":
-            yield from self.explain.commands()
-        if self.views_made:
-            yield from palette.places_to_go(self)
-        yield SystemCommand("Next theme", "Dark, light, colour-blind, high contrast", self.action_next_theme)
-        yield from palette.themes(self)
-        yield SystemCommand("Log", "What went wrong, and what libraries wrote", self.action_log)
-        yield SystemCommand("Help", "The guide, and all keys", self.action_help)
-        yield SystemCommand("Quit", "Leave at once", self.action_quit_now)
+        return palette.commands(self, screen)
 
     # What the background reports
 

@@ -11,11 +11,14 @@ from rich.text import Text
 from textual.app import SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.widgets import ContentSwitcher
 
 from engine.text import safe_name, safe_text
 from xaimed_tui.fuzzy import fuzzy
 
 if TYPE_CHECKING:
+    from textual.screen import Screen
+
     from xaimed_tui.app import XAIMedApp
 
 WIDEST = 70
@@ -45,6 +48,25 @@ class Commands(Provider):
 def _plain(words: str) -> str:
     """Words in which Textual looks for no markup."""
     return cast("str", Content(words))  # what is no `str` is taken as it is
+
+
+def commands(app: XAIMedApp, screen: Screen[object]) -> Iterable[SystemCommand]:
+    """All of them; those of the view of images only where its keys work."""
+    yield SystemCommand("Home", "What XAIMed is, and the guide", partial(app.action_go, "home"))
+    yield SystemCommand("Task & Model Selection", "Choose a network", partial(app.action_go, "selection"))
+    yield SystemCommand("Visualize & Explain", "Look at images", partial(app.action_go, "explain"))
+    yield SystemCommand("Open the demo", "Sample images with a small network", app.action_demo)
+    base = app.screen_stack[0]
+    if screen is base and base.query_one(ContentSwitcher).current == "explain":
+        yield from app.explain.commands()
+    if app.views_made:
+        yield from places_to_go(app)
+    yield SystemCommand("Next theme", "Dark, light, colour-blind, high contrast", app.action_next_theme)
+    yield from themes(app)
+    yield SystemCommand("Draw the screen again", "If something else has written on it", app.draw_screen_again)
+    yield SystemCommand("Log", "What went wrong, and what libraries wrote", app.action_log)
+    yield SystemCommand("Help", "The guide, and all keys", app.action_help)
+    yield SystemCommand("Quit", "Leave at once", app.action_quit_now)
 
 
 def places_to_go(app: XAIMedApp) -> Iterable[SystemCommand]:

@@ -56,7 +56,7 @@ class PixelApp(OrderedKeys):
 
     def on_mount(self) -> None:
         """Know when the terminal was another program's meanwhile."""
-        self.app_resume_signal.subscribe(self, lambda _: self._repaint(resumed=True))
+        self.app_resume_signal.subscribe(self, lambda _: self.draw_screen_again())
 
     def on_resize(self, event: events.Resize) -> None:
         """What stands on a terminal of another size nobody knows; and its characters may have another size too."""
@@ -80,8 +80,12 @@ class PixelApp(OrderedKeys):
             for view in screen.query(ImageView):
                 view.draw_again()
 
-    def _repaint(self, *, resumed: bool = False) -> None:
-        self.pixel_screen.forget(pictures=resumed)
+    def draw_screen_again(self) -> None:
+        """Another program may have written to the terminal: send all of it, with the pictures."""
+        self._repaint(pictures=True)
+
+    def _repaint(self, *, pictures: bool = False) -> None:
+        self.pixel_screen.forget(pictures=pictures)
         if self.screen_stack:
             self.screen.refresh()
 
