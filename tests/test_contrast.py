@@ -125,8 +125,10 @@ async def test_every_text_stands_out_from_its_ground_in_every_theme(
                         await press(pilot, "escape", *shot.keys)
                     await drawn(pilot)
                     found = faint_texts(app, f"{theme.name}, {size}")
-                    if found:  # a busy machine may not have drawn the pictures in these colours yet
-                        await pilot.pause(1.0)
+                    for _ in range(40):  # a busy machine may not have drawn all in these colours yet
+                        if not found:
+                            break
+                        await pilot.pause(0.5)
                         await drawn(pilot)
                         found = faint_texts(app, f"{theme.name}, {size}")
                     faint |= found
