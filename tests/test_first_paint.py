@@ -54,7 +54,7 @@ def test_home_is_painted_before_anything_is_imported_that_it_does_not_need(tmp_p
 
 def test_home_takes_less_than_twice_as_long_as_an_empty_app(tmp_path: Path) -> None:
     empty, home = [], []
-    for _ in range(12):  # in turn, until each had the processor for itself once
+    for _ in range(24):  # in turn, until each had the processor for itself once
         for code, words, seconds in ((_EMPTY, b"PAINTED", empty), (_XAIMED, b"What next", home)):
             begin = time.perf_counter()
             terminal = Terminal([sys.executable, "-c", code], tmp_path, {"COLUMNS": "120", "LINES": "40"})

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from rich.segment import Segment
-from rich.style import Style
 
 PLACEHOLDER = "\U0010eeee"
 """What Kitty's protocol calls the Unicode placeholder: a private character, one column wide."""
@@ -91,21 +90,18 @@ Places = dict[tuple[int, int], Tile]
 """Tiles by (row, column) of the screen."""
 
 
-def tile_rows(
-    picture: TilePicture, columns: int, rows: int, offset: tuple[int, int] = (0, 0), style: Style | None = None
-) -> list[list[Segment]]:
+def tile_rows(picture: TilePicture, columns: int, rows: int, offset: tuple[int, int] = (0, 0)) -> list[list[Segment]]:
     """For every row one segment a character.
 
     Args:
         picture: it must be kept by whoever shows the rows; tiles of a picture that is gone are blank.
         columns, rows: what is seen of the picture.
         offset: column and row of the picture that the first tile shows; none may reach `LARGEST`.
-        style: of what may be seen behind.
     """
     who = ACCENTS[picture.name // LARGEST] + ACCENTS[picture.name % LARGEST]
     left, top = offset
     return [
-        [Segment(PLACEHOLDER + ACCENTS[row] + ACCENTS[column] + who, style) for column in range(left, left + columns)]
+        [Segment(PLACEHOLDER + ACCENTS[row] + ACCENTS[column] + who) for column in range(left, left + columns)]
         for row in range(top, top + rows)
     ]
 
