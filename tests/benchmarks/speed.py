@@ -51,6 +51,9 @@ PARTS = (*NETWORKS, "memory", "stop")
 RISE, LIME = 4000, 1000
 """Samples that every time is stated for."""
 
+_REPEATS = 20
+"""In a round, of what takes a single pass: other work on the machine disturbs single passes most."""
+
 MOST_OVERHEAD = 1.2
 FASTER = {"auto": 3.0, "fp32": 1.5}
 MOST_GROWTH = 0.05
@@ -201,12 +204,14 @@ class Contest:
     @staticmethod
     def _alone(record: Record, run: Callable[[], object]) -> Case:
         def case() -> None:
-            repeats = 10 if record.samples == 1 else 1
-            wall, cpu = time.perf_counter(), time.process_time()
-            for _ in range(repeats):
+            walls, cpus = [], []
+            for _ in range(_REPEATS if record.samples == 1 else 1):
+                wall, cpu = time.perf_counter(), time.process_time()
                 run()
-            record.wall.append((time.perf_counter() - wall) / repeats)
-            record.cpu.append((time.process_time() - cpu) / repeats)
+                walls.append(time.perf_counter() - wall)
+                cpus.append(time.process_time() - cpu)
+            record.wall.append(median(walls))
+            record.cpu.append(median(cpus))
 
         return record.case, case
 
