@@ -85,6 +85,7 @@ class Shot:
         held: a method of the engine that is held back when the last key is pressed.
         typed: what is in the line of the dialog in the end.
         size: of the terminal, where it matters.
+        completed: whether a thread completes the line of the dialog. It is taken out again: it comes when it comes.
     """
 
     keys: tuple[str, ...]
@@ -94,6 +95,7 @@ class Shot:
     held: str = ""
     typed: str = ""
     size: Size | None = None
+    completed: bool = False
 
     async def walk(self, pilot: Pilot[int], theme: str | None = None) -> None:
         """Go there, in a theme, and see that it is there."""
@@ -111,6 +113,10 @@ class Shot:
             app.screen.query_one(Input).value = self.typed
             await settled(pilot)
             await press(pilot, "enter")
+        if self.completed:
+            await pilot.pause(0.3)
+            app.screen.query_one(Input)._suggestion = ""
+            await pilot.pause()
         assert here(app) == self.screen
         assert self.shows in " ".join(screen_text(app).split()), screen_text(app)
 
@@ -176,7 +182,7 @@ SCREENS: dict[str, Shot] = {
     "choose-class": Shot((*TO_IMAGES, "t"), "ChooseDialog", "The maps show what speaks for this class."),
     "choose-layer": Shot((*TO_IMAGES, "y"), "ChooseDialog", "Early layers show detail"),
     "choose-beside": Shot((*TO_IMAGES, "b"), "ChooseDialog", "model Small CNN"),
-    "save": Shot((*TO_IMAGES, "g", "w"), "SaveDialog", "patch-01 is there already and stays as it is."),
+    "save": Shot((*TO_IMAGES, "g", "w"), "SaveDialog", "patch-01 is there already and stays as it is.", completed=True),
     "folder": Shot(("f",), "FolderDialog", "Tab tree", in_folder),
     "help": Shot(("3", "question_mark"), "HelpScreen", "Help"),
     "palette": Shot(("ctrl+p",), "CommandPalette", "Open the demo"),

@@ -57,8 +57,9 @@ def test_the_app_opens_works_and_leaves(surroundings: str, tmp_path: Path) -> No
         code = f"import os; del os.environ['TERM']\n{code}"
     terminal = Terminal.python(code, tmp_path, dict(os.environ))
     terminal.read_until(b"ready")
+    at_home = len(terminal.bytes)
     terminal.press(b"d")
-    terminal.read_until(b"confidence")
+    terminal.read_until(b"ready on", since=at_home)
     terminal.press(b"\x11")
     assert terminal.wait()[0] == 0, surroundings
     assert b"Traceback" not in terminal.bytes

@@ -16,7 +16,7 @@ from engine.tuning import Tuning, tune
 def _probe_with_best(best: int, calls: list[int]):
     def probe(images: torch.Tensor, precision: str) -> None:
         calls.append(len(images))
-        time.sleep(0.002 if len(images) == best else 0.002 * len(images))
+        time.sleep(0.001 if len(images) == best else 0.0007 * len(images))
 
     return probe
 
@@ -65,7 +65,7 @@ def test_auto_keeps_the_best_batch_of_float32_too(monkeypatch: pytest.MonkeyPatc
 
     def probe(images: torch.Tensor, precision: str) -> None:
         best = 32 if precision == "bf16" else 8
-        time.sleep((0.001 if precision == "bf16" else 0.003) * (1 if len(images) == best else len(images)))
+        time.sleep((0.0004 if precision == "bf16" else 0.0012) * (1 if len(images) == best else len(images)))
 
     found = tune(probe, torch.zeros(1, 3, 8, 8), model="m", device="cpu", asked="auto")
     assert found == Tuning(batch=32, precision="bf16", exact_batch=8)
