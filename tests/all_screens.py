@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
 from factories import make_model
@@ -48,11 +48,11 @@ class Managed(FakeEngine):
         )
 
 
-def engine(**options: object) -> FakeEngine:
-    return Managed(flat=True, **options)  # type: ignore[arg-type]
+def engine(**options: Any) -> FakeEngine:
+    return Managed(flat=True, **options)
 
 
-def on_fake(**options: object) -> Callable[[Path], XAIMedApp]:
+def on_fake(**options: Any) -> Callable[[Path], XAIMedApp]:
     """An app on an engine with these options."""
     return lambda place: make_app(engine(**options))
 
@@ -127,8 +127,8 @@ class Shot:
         await pilot.press(self.keys[-1])
         await until(pilot, fake.waiting[self.held].is_set)
         await until(pilot, lambda: app.explain.runs[self.held].map is not None)
-        for key in (self.held, "agreement", "gradcam++"):
-            await until(pilot, lambda key=key: app.explain.wall.card(key).view.rendered)  # type: ignore[misc]
+        views = [app.explain.wall.card(key).view for key in (self.held, "agreement", "gradcam++")]
+        await until(pilot, lambda: all(view.rendered for view in views))
         await pilot.pause(0.2)
 
 

@@ -23,7 +23,8 @@ def _snapshots(cls: type[SVGImageExtension], *, test_location: PyTestLocation) -
 
 settle_threads()  # as the program does, before any test imports torch
 
-# At module level, not in a fixture: syrupy asks for it when it looks for unused snapshots, after all tests.
+# At module level, not in a fixture: syrupy asks for it when it looks for unused snapshots, after all tests. There is no
+# setting for it, and a class of our own would not be the one that the plug-in compares with: hence the assignment.
 SVGImageExtension.dirname = classmethod(_snapshots)  # type: ignore[method-assign, assignment]
 
 

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -36,6 +37,7 @@ from tests.benchmarks.common import (
     write_json,
 )
 from tests.benchmarks.footprint import measure_memory, measure_stop
+from tests.benchmarks.verdict import verdict
 
 if TYPE_CHECKING:
     import torch
@@ -53,11 +55,6 @@ RISE, LIME = 4000, 1000
 
 _REPEATS = 20
 """In a round, of what takes a single pass: other work on the machine disturbs single passes most."""
-
-MOST_OVERHEAD = 1.2
-FASTER = {"auto": 3.0, "fp32": 1.5}
-MOST_GROWTH = 0.05
-STOP_GRACE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,46 +264,10 @@ def afresh(classifier: Classifier, method: Any, request: Request) -> None:
         passed += len(images)
         return logits(images, **options)
 
-    classifier.logits = counted  # type: ignore[method-assign]
-    try:
+    with patch.object(classifier, "logits", counted):
         found = method.explain(replace(request, kept={}))
-    finally:
-        del classifier.logits  # the class's own shows again
     if passed < max(found.samples, 1):
         raise RuntimeError(f"{method.key} made {passed} passes for {found.samples} samples: it reused earlier ones")
-
-
-def verdict(results: dict[str, Any]) -> list[str]:
-    """Every target, met or not, and every place where we lose."""
-    lines = []
-
-    def judge(what: str, value: float, limit: float, *, least: bool = False) -> None:
-        met = value >= limit if least else value <= limit
-        lines.append(
-            f"{'met ' if met else 'LOST'}  {what}: {value:.3g} ({'at least' if least else 'at most'} {limit:g})"
-        )
-
-    for name, found in results["networks"].items():
-        records = found["records"]
-        for method, others in (("rise", ("rise of the paper",)), ("lime", ("lime as it comes", "lime of captum"))):
-            for precision, factor in FASTER.items():
-                ours = records.get(f"{method} ours {precision}")
-                if ours is None:
-                    continue
-                judge(f"{name} {method} {precision} over bare passes", ours["over_bare"], MOST_OVERHEAD)
-                for other in (other for other in others if other in records):
-                    ratio = records[other]["seconds_stated"] / ours["seconds_stated"]
-                    judge(f"{name} {method} {precision}, times faster than {other}", ratio, factor, least=True)
-        if {"gradcam ours", "gradcam of captum"} <= records.keys():
-            ratio = records["gradcam ours"]["seconds_stated"] / records["gradcam of captum"]["seconds_stated"]
-            judge(f"{name} gradcam over captum's", ratio, 1.0)
-    for row in results.get("memory", ()):
-        if row["who"] == "ours":
-            judge(f"{row['network']} growth of peak memory to 16,000 masks", row["growth"], MOST_GROWTH)
-    for row in results.get("stop", ()):
-        late = max(w - p for w, p in zip(row["stop_seconds"], row["pass_seconds"], strict=True))
-        judge(f"resnet50 {row['method']} {row['precision']} stop, seconds beyond one pass", late, STOP_GRACE)
-    return lines
 
 
 def main() -> None:
