@@ -10,126 +10,24 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.text import safe_text
-
-EXPECTED = frozenset({"torch", "torchvision", "math", "numpy"})
-"""Packages that a network is made of."""
-
-HARMLESS = frozenset(
-    {"__future__", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "numbers", "typing"}
+from engine.telling_names import (
+    ATTRIBUTES,
+    BUILTINS,
+    BY_NAME,
+    DOWNLOADING,
+    EXPECTED,
+    HARMLESS,
+    MODULES,
+    USUAL_DECORATORS,
+    USUAL_DUNDERS,
+    WHAT_FOR,
 )
-"""Parts of the standard library that only give code its form."""
+from engine.text import safe_text
 
 LONGEST_LINE = 160
 MOST_FINDINGS = 200
 
-_WHAT_FOR = {
-    "os": "files, processes, the environment",
-    "sys": "the interpreter itself",
-    "subprocess": "starts programs",
-    "socket": "the network",
-    "ssl": "the network",
-    "http": "the network",
-    "urllib": "the network",
-    "requests": "the network",
-    "ftplib": "the network",
-    "smtplib": "the network",
-    "asyncio": "programs and the network",
-    "shutil": "copies and removes files",
-    "pathlib": "files",
-    "io": "files",
-    "glob": "files",
-    "tempfile": "files",
-    "mmap": "files",
-    "sqlite3": "files",
-    "zipfile": "files",
-    "tarfile": "files",
-    "pickle": "runs code from data",
-    "marshal": "runs code from data",
-    "shelve": "runs code from data",
-    "dill": "runs code from data",
-    "joblib": "runs code from data",
-    "cloudpickle": "runs code from data",
-    "importlib": "loads other code",
-    "runpy": "loads other code",
-    "pkgutil": "loads other code",
-    "imp": "loads other code",
-    "code": "runs text as code",
-    "builtins": "reaches every built-in function",
-    "ctypes": "native code",
-    "cffi": "native code",
-    "inspect": "reaches other code",
-    "gc": "reaches other code",
-    "multiprocessing": "starts processes",
-    "threading": "goes on in the background",
-    "concurrent": "goes on in the background",
-    "signal": "acts on processes",
-    "pty": "starts programs",
-    "atexit": "runs later",
-    "base64": "can hide text",
-    "codecs": "can hide text",
-    "zlib": "can hide text",
-    "binascii": "can hide text",
-}
-
-_BUILTINS = {
-    "exec": "runs text as code",
-    "eval": "runs text as code",
-    "compile": "makes code of text",
-    "__import__": "imports by a name that it works out",
-    "open": "opens a file",
-    "input": "waits for a person",
-    "breakpoint": "starts the debugger",
-    "globals": "reaches names by text",
-    "locals": "reaches names by text",
-    "vars": "reaches names by text",
-    "__builtins__": "reaches every built-in function",
-    "__loader__": "loads other code",
-    "__spec__": "loads other code",
-}
-
-_BY_NAME = frozenset({"getattr", "setattr", "delattr", "hasattr"})
-
-_MODULES = frozenset({"os", "subprocess", "socket", "sys", "importlib", "shutil", "ctypes", "pickle", "builtins"})
-"""Names that stand for the module even where it is reached as an attribute: `torch.os`."""
-
-_ATTRIBUTES = {
-    "system": "starts programs",
-    "popen": "starts programs",
-    "hub": "downloads code and runs it",
-    "load_state_dict_from_url": "downloads weights",
-    "download_url_to_file": "downloads a file",
-    "cpp_extension": "compiles and runs native code",
-    "load_library": "runs native code",
-    "ctypeslib": "native code",
-    "f2py": "compiles and runs native code",
-    "jit": "can load code from a file",
-    "package": "can load code from a file",
-    "multiprocessing": "starts processes",
-    "distributed": "the network",
-    "load": "reads a file, which may run code",
-    "save": "writes a file",
-    "savez": "writes a file",
-    "tofile": "writes a file",
-    "fromfile": "reads a file",
-    "loadtxt": "reads a file",
-    "genfromtxt": "reads a file",
-    "memmap": "reads or writes a file",
-    "open": "opens a file",
-    "read_text": "reads a file",
-    "read_bytes": "reads a file",
-    "write_text": "writes a file",
-    "write_bytes": "writes a file",
-    "unlink": "removes a file",
-    "register_module_forward_hook": "reaches into every network",
-    "import_module": "imports by a name that it works out",
-}
-"""Attributes, whoever has them, that a network seldom needs."""
-
-_USUAL_DUNDERS = frozenset({"__init__", "__name__", "__doc__", "__version__", "__file__", "__call__", "__post_init__"})
 _DUNDER = re.compile(r"__\w+__")
-
-_DOWNLOADING = ("weights", "weights_backbone", "pretrained", "pretrained_backbone")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -185,8 +83,8 @@ def _imports(tree: ast.AST) -> Iterator[Finding]:
                 for alias in names:
                     if alias.name == "*":
                         yield Finding(node.lineno, f"imports everything from {module}, by whatever names")
-                    elif alias.name in _MODULES or alias.name in _ATTRIBUTES:
-                        why = _ATTRIBUTES.get(alias.name) or _WHAT_FOR[alias.name]
+                    elif alias.name in MODULES or alias.name in ATTRIBUTES:
+                        why = ATTRIBUTES.get(alias.name) or WHAT_FOR[alias.name]
                         yield Finding(node.lineno, f"imports {alias.name} from {module}: {why}")
 
 
@@ -194,10 +92,10 @@ def _import(node: ast.stmt, module: str) -> Iterator[Finding]:
     package, *rest = module.split(".")
     if package in EXPECTED:
         for part in rest:
-            if part in _ATTRIBUTES:
-                yield Finding(node.lineno, f"imports {module}: {_ATTRIBUTES[part]}")
+            if part in ATTRIBUTES:
+                yield Finding(node.lineno, f"imports {module}: {ATTRIBUTES[part]}")
     elif package not in HARMLESS:
-        why = _WHAT_FOR.get(package)
+        why = WHAT_FOR.get(package)
         yield Finding(node.lineno, f"imports {module}" + (f": {why}" if why else ""))
 
 
@@ -205,15 +103,15 @@ def _uses(tree: ast.AST) -> Iterator[Finding]:
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         match node:
-            case ast.Name(id=name) if name in _BUILTINS:
-                yield Finding(node.lineno, f"{name}: {_BUILTINS[name]}")
-            case ast.Call(func=ast.Name(id=name), args=arguments) if name in _BY_NAME:
+            case ast.Name(id=name) if name in BUILTINS:
+                yield Finding(node.lineno, f"{name}: {BUILTINS[name]}")
+            case ast.Call(func=ast.Name(id=name), args=arguments) if name in BY_NAME:
                 yield from _by_name(node, name, arguments)
-            case ast.Name(id=name) if name in _BY_NAME and id(node) not in called:
+            case ast.Name(id=name) if name in BY_NAME and id(node) not in called:
                 yield Finding(node.lineno, f"{name} under another name: reaches attributes by text")
-            case ast.Attribute(attr=name) if name in _ATTRIBUTES or name in _MODULES:
-                yield Finding(node.lineno, f".{name}: {_ATTRIBUTES.get(name) or _WHAT_FOR[name]}")
-            case ast.Attribute(attr=name) if _DUNDER.fullmatch(name) and name not in _USUAL_DUNDERS:
+            case ast.Attribute(attr=name) if name in ATTRIBUTES or name in MODULES:
+                yield Finding(node.lineno, f".{name}: {ATTRIBUTES.get(name) or WHAT_FOR[name]}")
+            case ast.Attribute(attr=name) if _DUNDER.fullmatch(name) and name not in USUAL_DUNDERS:
                 yield Finding(node.lineno, f".{name}: reaches behind an object")
             case ast.Name(id="__file__"):
                 yield Finding(node.lineno, "__file__: knows where it lies, and can reach what lies there")
@@ -221,7 +119,7 @@ def _uses(tree: ast.AST) -> Iterator[Finding]:
                 yield Finding(node.lineno, f"global {', '.join(names)}: keeps something between calls")
         if isinstance(node, ast.Call):
             for keyword in node.keywords:
-                if keyword.arg in _DOWNLOADING and not _is_off(keyword.value):
+                if keyword.arg in DOWNLOADING and not _is_off(keyword.value):
                     yield Finding(keyword.value.lineno, f"{keyword.arg}=: may download weights")
 
 
@@ -230,8 +128,8 @@ def _by_name(node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> Iterat
         yield Finding(node.lineno, f"{name} with a name that it works out")
         return
     wanted = arguments[1].value
-    known = _BUILTINS | _ATTRIBUTES
-    if wanted in known or wanted in _MODULES or (_DUNDER.fullmatch(wanted) and wanted not in _USUAL_DUNDERS):
+    known = BUILTINS | ATTRIBUTES
+    if wanted in known or wanted in MODULES or (_DUNDER.fullmatch(wanted) and wanted not in USUAL_DUNDERS):
         yield Finding(node.lineno, f"{name} of {wanted}: {known.get(wanted, 'reaches behind an object')}")
 
 
@@ -299,36 +197,10 @@ def _is_name(target: ast.expr) -> bool:
     return isinstance(target, ast.Name)
 
 
-_USUAL_DECORATORS = frozenset(
-    {
-        "dataclass",
-        "dataclasses.dataclass",
-        "staticmethod",
-        "classmethod",
-        "property",
-        "abstractmethod",
-        "abc.abstractmethod",
-        "functools.wraps",
-        "functools.cache",
-        "functools.lru_cache",
-        "functools.cached_property",
-        "torch.no_grad",
-        "torch.inference_mode",
-        "torch.jit.ignore",
-        "torch.jit.export",
-        "torch.jit.unused",
-        "override",
-        "typing.override",
-        "overload",
-        "typing.overload",
-    }
-)
-
-
 def _decorators(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Iterator[Finding]:
     for decorator in node.decorator_list:
         function = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if _dotted(function) not in _USUAL_DECORATORS:
+        if _dotted(function) not in USUAL_DECORATORS:
             yield Finding(decorator.lineno, f"runs on loading: the decorator of {node.name}")
 
 
