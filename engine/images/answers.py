@@ -57,7 +57,7 @@ def parse_answer(line: bytes, limits: Limits) -> Refusal | Decoded:
 
 def _header(answer: dict[str, object], limits: Limits) -> Header:
     try:
-        header = Header(**answer)  # type: ignore[arg-type]
+        header = Header(**answer)  # type: ignore[arg-type]  # what the values are is looked at below
     except TypeError as error:
         raise ValueError("no header") from error
     numbers = (header.height, header.width, header.orientation, header.size)

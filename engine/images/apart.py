@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import json
 import os
 import signal
@@ -17,11 +18,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 from engine.errors import ImageError
 from engine.images.answers import READY, Decoded, Refusal, parse_answer
-from engine.images.header import Header, Limits
+from engine.images.header import SAVE_AGAIN, Header, Limits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,8 +44,6 @@ _PIPE = 1 << 20
 """Bytes in a pipe, the most that may be asked for: large pictures pass in half the time."""
 
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from engine.images.decoder import main; main()"
-
-_AGAIN = "save it again, as an ordinary PNG"
 
 
 def decode_apart(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header]:
@@ -99,10 +98,10 @@ class _Process:
                     fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, _PIPE)
 
     @property
-    def _streams(self) -> tuple[BinaryIO, BinaryIO]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        return self.process.stdin, self.process.stdout  # type: ignore[return-value]
+    def _streams(self) -> tuple[io.BufferedWriter, io.BufferedReader]:
+        assert isinstance(self.process.stdin, io.BufferedWriter)
+        assert isinstance(self.process.stdout, io.BufferedReader)
+        return self.process.stdin, self.process.stdout
 
     def wait_until_ready(self) -> None:
         """See that it runs.
@@ -137,7 +136,7 @@ class _Process:
                 raise _GoneError
             answer = parse_answer(line, limits)
             pixels = np.empty(0 if isinstance(answer, Refusal) else answer.bytes, dtype=np.uint8)
-            if answers.readinto(pixels.data) < pixels.size:  # type: ignore[attr-defined]
+            if answers.readinto(pixels.data) < pixels.size:
                 raise _GoneError
         return answer, pixels
 
@@ -253,12 +252,12 @@ def _gone(process: _Process, path: Path, limits: Limits) -> ImageError:
         status = 0
     process.end()
     if late or (sys.platform != "win32" and status == -signal.SIGPROF):
-        return ImageError(f"decoding it takes longer than {limits.seconds:g} s", subject=path, remedy=_AGAIN)
+        return ImageError(f"decoding it takes longer than {limits.seconds:g} s", subject=path, remedy=SAVE_AGAIN)
     named = ""
     if status < 0:
         with contextlib.suppress(ValueError):
             named = f" ({signal.Signals(-status).name})"
-    return ImageError(f"its decoder crashed{named}", subject=path, remedy=_AGAIN)
+    return ImageError(f"its decoder crashed{named}", subject=path, remedy=SAVE_AGAIN)
 
 
 def _module_path() -> list[str]:

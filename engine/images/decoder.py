@@ -5,8 +5,8 @@ program noticing more than that one file was refused. `engine.images.apart` star
 request is a line of JSON and the file's bytes, an answer is a line of JSON and the pixels.
 
 Some limits are set here, because the system keeps them whatever a decoder does: processor's time, memory, no core dump
-(it would hold the picture), no writing to files. They are no sandbox: what takes over a
-decoder can do what the user can.
+(it would hold the picture), no writing to files. They are no sandbox: what takes over a decoder can do what the user
+can.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import BinaryIO
 from engine.errors import ImageError
 from engine.images.answers import READY
 from engine.images.decoding import decode
-from engine.images.header import Limits, open_picture
+from engine.images.header import SAVE_AGAIN, Limits, damaged, open_picture
 
 _BEYOND = 1.0
 """Seconds of the processor beyond the limit that is kept at a decoder's reads, after which the process is ended."""
@@ -68,14 +68,19 @@ def _answer(wanted: str, data: bytes, limits: Limits) -> tuple[dict[str, object]
             return {"header": asdict(header), "shape": [0, 0, 1]}, memoryview(b"")
         array, header = decode(data, _NAME, limits)
     except ImageError as error:
-        return {"cause": error.cause, "remedy": error.remedy}, memoryview(b"")
-    except MemoryError:
-        return {"cause": "there is not enough memory to decode it", "remedy": "export a smaller image"}, memoryview(b"")
+        return _refused(error)
+    except MemoryError as error:
+        return _refused(damaged(error, _NAME))
+    # A decoder given hostile bytes may raise anything; whatever it is costs this file, and the process goes on.
     except Exception as error:
         cause = f"its decoder failed ({type(error).__name__}: {error})"
-        return {"cause": cause[:2000], "remedy": "save it again, as an ordinary PNG"}, memoryview(b"")
+        return _refused(ImageError(cause[:2000], remedy=SAVE_AGAIN))
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return {"header": asdict(header), "shape": list(array.shape)}, little.data.cast("B")
+
+
+def _refused(error: ImageError) -> tuple[dict[str, object], memoryview]:
+    return {"cause": error.cause, "remedy": error.remedy}, memoryview(b"")
 
 
 def _channels() -> tuple[BinaryIO, BinaryIO]:

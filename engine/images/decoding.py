@@ -111,7 +111,7 @@ def _deep_colour(picture: Image.Image, header: Header, data: bytes, path: Path) 
 
     try:
         array = _deep_tiff(data) if header.format == "TIFF" else _deep_opencv(data)
-    except Exception as error:  # decoders again, see decode
+    except Exception as error:  # decoders given hostile bytes again, as in `decode`
         raise damaged(error, path) from error
     eight = np.asarray(picture)
     if header.format != "TIFF":
@@ -134,12 +134,9 @@ def _deep_colour(picture: Image.Image, header: Header, data: bytes, path: Path) 
 
 def _deep_tiff(data: bytes) -> Integers:
     """(H, W, samples) uint16 of a TIFF, in whatever orientation."""
-    import logging
-
     import numpy as np
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it would write to the terminal; what matters is raised
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         if page.compression in _DEFLATE:
@@ -168,7 +165,6 @@ def _deep_opencv(data: bytes) -> Integers:
     import cv2
     import numpy as np
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it would write to the terminal
     decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if decoded is None or decoded.dtype != np.uint16:
         raise ValueError("its 16-bit colours cannot be decoded")

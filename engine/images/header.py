@@ -22,6 +22,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 
 DICOM_REASON = "DICOM files cannot be read yet"
 EXPORT = "export the image as PNG or TIFF"
+SAVE_AGAIN = "save it again, as an ordinary PNG"
 SMALLER = "export a smaller part of the image"
 
 _DEPTHS = "8 or 16 bit grey or RGB"
@@ -166,7 +167,7 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
         return picture, _examined(picture, start, size, path, limits)
     except ImageError:
         raise
-    except Exception as error:  # as above: tags are parsed when they are first looked at
+    except Exception as error:  # again a decoder's, which may be anything: tags are parsed when first looked at
         raise damaged(error, path) from error
 
 
@@ -194,7 +195,7 @@ def damaged(error: Exception, path: Path) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError("there is not enough memory to decode it", subject=path, remedy="export a smaller image")
     if isinstance(error, TooMuchWorkError):
-        return ImageError(str(error), subject=path, remedy="save it again, as an ordinary PNG")
+        return ImageError(str(error), subject=path, remedy=SAVE_AGAIN)
     reason = str(error).strip().rstrip(".")
     return ImageError(
         f"the file is damaged or incomplete ({reason or type(error).__name__})",
