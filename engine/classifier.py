@@ -315,8 +315,7 @@ class Classifier:
         return self.with_memory(work)
 
     def _settle_on_device(self) -> None:
-        # torch documents `memory_format` here, but declares no overload with it.
-        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(self.device).to(memory_format=torch.channels_last)
 
     def _deaf_to(self, tensor: torch.Tensor) -> bool:
         """Whether the logits are the same for an image, its mirror image, its negative, a blank and noise."""

@@ -167,7 +167,7 @@ def _sizes(network: nn.Module, channels: int) -> tuple[int, ...]:
     """Sides of the square inputs that the network takes, the usual ones first; without them, of all."""
     try:
         shapes_only = copy.deepcopy(network).to("meta")  # no numbers are computed there, so that it is quick
-    except Exception:  # a network may refuse to be copied; then it is run
+    except Exception:  # a network's own code may refuse to be copied in any way; then it is run itself
         shapes_only = network
     # A network that looks at numbers fails where there are none, and is run after all.
     for subject, sides in ((shapes_only, _USUAL), (shapes_only, _ALL), (network, _USUAL)):

@@ -274,12 +274,13 @@ def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Expl
         options = _chosen(bundle.explain.rise, settings, "rise")
         if settings.estimator is not None:
             options["estimator"] = settings.estimator
-        return Rise(until=settings.until, **options)  # type: ignore[arg-type]  # `engine.model_toml` checked each
+        # Values of a dict have one type for all; `engine.model_toml` and `check_settings` have looked at each.
+        return Rise(until=settings.until, **options)  # type: ignore[arg-type]
     if method == "lime":
         from engine.explainers.lime import Lime
 
         options = _chosen(bundle.explain.lime, settings, "lime")
-        return Lime(until=settings.until, **options)  # type: ignore[arg-type]  # likewise
+        return Lime(until=settings.until, **options)  # type: ignore[arg-type]  # as for RISE
     from engine.explainers.gradcam import GradCam
 
     return GradCam("gradcam" if method == "gradcam" else "gradcam++", settings.layer)

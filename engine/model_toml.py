@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from engine import declared as check
@@ -44,11 +45,7 @@ _LIME: Mapping[str, Callable[[object], Scalar]] = {
     "kernel_width": check.between(0, 1_000),
 }
 _METHODS = {"rise": _RISE, "lime": _LIME}
-_SELFTEST: Mapping[str, Check] = {
-    "image": check.image_path,
-    "probabilities": check.probabilities,
-    "tolerance": check.between(0, 1),
-}
+_SELFTEST = ("image", "probabilities", "tolerance")
 _NOTES = ("intended_use", "training", "performance")
 _SECTIONS = ("input", "output", "explain", "selftest", *_NOTES)
 
@@ -130,8 +127,12 @@ def _selftest(document: Mapping[str, object], path: Path) -> SelfTest | None:
     for key in ("image", "probabilities"):
         if key not in table:
             raise _wrong("selftest", key, "is missing", path)
-    values = {key: _checked(_SELFTEST[key], value, "selftest", key, path) for key, value in table.items()}
-    return SelfTest(**values)  # type: ignore[arg-type]  # each value was checked for its key
+
+    def value(key: str, checking: Callable[[object], T]) -> T:
+        return _checked(checking, table[key], "selftest", key, path)
+
+    wanted = SelfTest(value("image", check.image_path), value("probabilities", check.probabilities))
+    return replace(wanted, tolerance=value("tolerance", check.between(0, 1))) if "tolerance" in table else wanted
 
 
 def _table(parent: Mapping[str, object], key: str, path: Path, name: str | None = None) -> dict[str, object]:

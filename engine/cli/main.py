@@ -116,6 +116,7 @@ def run(
         return FAILED
     except SystemExit as leaving:  # argparse, after --help, --version or wrong usage
         return leaving.code if isinstance(leaving.code, int) else FAILED
+    # The last resort: whatever is wrong with the program itself, a person sees one line and not a traceback.
     except Exception as error:
         if os.environ.get("XAIMED_TRACEBACK"):
             raise

@@ -139,7 +139,7 @@ def _recording(key: str) -> Any:
 
     kind: Any = GradCAM if key == "gradcam" else GradCAMPlusPlus
 
-    class Recording(kind):  # type: ignore[misc]  # the package has no types
+    class Recording(kind):  # type: ignore[misc]  # the package has no types, so its classes are `Any`
         weights: NDArray[np.float32]
         weighted_sum: NDArray[np.float32]
 

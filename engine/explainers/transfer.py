@@ -41,7 +41,7 @@ class Pace:
         """A batch has been given to the device."""
         if self._device.type != "cuda":
             return
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch declares no types for it
         event.record(torch.cuda.current_stream(self._device))
         self._given.append(event)
         if len(self._given) > _AHEAD:
