@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import nn
@@ -42,18 +43,22 @@ def make_fast_copy(network: nn.Module, example: torch.Tensor, scores: Scores, *,
         scores: gives the logits.
         fuse: whether to fuse convolutions, which takes a network on the CPU.
     """
+
+    @cache
+    def expected() -> torch.Tensor:
+        return scores(network, example)
+
+    def agrees(copy: nn.Module) -> bool:
+        moved = float((expected() - scores(copy, example)).abs().max())
+        return moved <= _ROUNDING * max(float(expected().abs().max()), 1e-3)
+
     found = FastCopy(network)
     folded = fold_batch_norm(network)
     if folded is not None:
         folded.to(memory_format=torch.channels_last)
-        if _agree(network, folded, example, scores):
+        if agrees(folded):
             found = FastCopy(folded, folded=True)
     fused = fuse_convolutions(found.network, example) if fuse else None
-    if fused is not None and _agree(network, fused, example, scores):
+    if fused is not None and agrees(fused):
         found = replace(found, network=fused, fused=True)
     return found
-
-
-def _agree(network: nn.Module, copy: nn.Module, example: torch.Tensor, scores: Scores) -> bool:
-    expected, given = scores(network, example), scores(copy, example)
-    return float((expected - given).abs().max()) <= _ROUNDING * max(float(expected.abs().max()), 1e-3)

@@ -40,7 +40,7 @@ def fuse_convolutions(network: nn.Module, example: torch.Tensor) -> fx.GraphModu
                 _replace(fused, node, f"fused_{number}")
             fused.graph.lint()
             fused.recompile()
-            fused(example)
+            fused(example[:1])
     # Tracing runs the bundle's own code, which may raise anything, and the operators are not in every build of torch.
     except Exception:
         return None
