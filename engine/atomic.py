@@ -18,11 +18,14 @@ if sys.platform != "win32":
 SHARED = 0o666
 """Mode of files in a tasks folder, as far as the umask allows: others may look at the same folder."""
 
+_PRIVATE = 0o600
+"""Mode of the user's own files, which say what this user looked at and approved."""
+
 _PATIENCE = 10.0
 """Seconds to wait for another program that has the lock; each has it for milliseconds."""
 
 
-def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def replace_file(path: Path, content: bytes, *, mode: int = _PRIVATE) -> None:
     """Put `content` in the place of a file; after a crash there is the old or the new one.
 
     What a crash leaves beside it is removed at the next start, or when the file is written the next time.
@@ -40,14 +43,14 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     flush_folder(path.parent)
 
 
-def make_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def make_file(path: Path, content: bytes) -> None:
     """Make a file with this content, whole or not at all; see `replace_file`.
 
     Raises:
         FileExistsError: it is there already, perhaps made by another program meanwhile.
         OSError: it could not be made.
     """
-    with _written(path, content, mode) as partial:
+    with _written(path, content, _PRIVATE) as partial:
         os.link(partial, path)
     flush_folder(path.parent)
 
@@ -95,7 +98,7 @@ def locked(path: Path) -> Iterator[None]:
         OSError: the folder cannot be written to, or another program has had the lock for ten seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, _PRIVATE)
     try:
         _lock(descriptor, path)
         yield

@@ -19,13 +19,13 @@ CONFIDENCE = 0.99
 _PAIRS = TOP * (GRID * GRID - TOP)
 
 
-def separation_quantile(looks: int, confidence: float = CONFIDENCE) -> float:
+def separation_quantile(looks: int) -> float:
     """How many standard errors two cells must lie apart to count as separated.
 
     The choice is wrong only if one of the 3 x 6 pairs (chosen, not chosen) is in the wrong order, so each pair gets an
     equal share of the error probability, and each look at the running result another (Bonferroni on both counts).
     """
-    return NormalDist().inv_cdf(1.0 - (1.0 - confidence) / (_PAIRS * max(looks, 1)))
+    return NormalDist().inv_cdf(1.0 - (1.0 - CONFIDENCE) / (_PAIRS * max(looks, 1)))
 
 
 def unsettled_cells(estimate: CellEstimate) -> tuple[Cell, ...]:

@@ -17,7 +17,6 @@ RESIZES: tuple[Resize, ...] = ("stretch", "fit", "crop")
 ACTIVATIONS: tuple[Activation, ...] = ("none", "sigmoid", "softmax")
 ESTIMATORS = ("centred", "paper")
 
-Number = int | float
 Scalar = int | float | str
 
 

@@ -127,7 +127,7 @@ def _walk(folder: Path) -> list[tuple[str, Path]]:
                 remedy="keep data sets elsewhere",
             )
     # Installers that share files between environments link those of our own package; its digests guard them.
-    if not root.is_relative_to(os.path.realpath(places.bundled_tasks())):
+    if not root.is_relative_to(places.real_path(places.bundled_tasks())):
         for key, count, path in hard_links:
             if count > names[key]:
                 raise BundleError(

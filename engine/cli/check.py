@@ -82,10 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(classifier: Classifier, check: Check, loading: float) -> Iterator[str]:
     from engine.diagnosis import probability_text
+    from engine.trust import subject_of
 
     bundle, diagnosis = classifier.bundle, check.diagnosis
     height, width = bundle.input.size
-    yield f"{bundle.task}/{bundle.name} on {classifier.device}, loaded in {loading:.2f} s"
+    yield f"{subject_of(bundle)} on {classifier.device}, loaded in {loading:.2f} s"
     shown = "noise, made up for this check" if check.made_up else str(check.image.path)
     yield f"Image: {shown}, {check.image.height}x{check.image.width}"
     yield f"Input: {height}x{width}, {'grey' if bundle.input.channels == 1 else 'RGB'}"

@@ -157,6 +157,7 @@ def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
     """
     from engine.explanation import Settings, check_settings
     from engine.methods import method_keys
+    from engine.trust import subject_of
 
     settings = Settings(
         methods=arguments.methods or method_keys(),
@@ -171,7 +172,7 @@ def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
     classes = bundle.output.classes
     if settings.target is not None and classes is not None and settings.target not in classes:
         raise ExplanationError(
-            f"{bundle.task}/{bundle.name} has no class '{settings.target}'",
+            f"{subject_of(bundle)} has no class '{settings.target}'",
             remedy=f"choose one of {', '.join(classes)}",
         )
     return settings

@@ -103,9 +103,10 @@ def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> 
 def say_what_was_assumed(classifier: Classifier) -> None:
     """On standard error, once there are results that rest on it."""
     from engine.cli.console import print_failure
+    from engine.trust import subject_of
 
     for sentence in classifier.assumed:
-        print_failure(f"{classifier.bundle.task}/{classifier.bundle.name}: {sentence}")
+        print_failure(f"{subject_of(classifier.bundle)}: {sentence}")
 
 
 def folder(text: str) -> Path:

@@ -26,6 +26,9 @@ PREVIEW_EVERY = 0.25
 FEWEST_SAMPLES = 16
 """A method stopped before this many samples has no map worth showing."""
 
+_FIRST_LOOK = 250
+"""Samples at the first look; each further look costs certainty, see `engine.certainty`."""
+
 _SMALL_EFFECT = 0.01
 """A change of probability below this is nothing that a person would act upon."""
 
@@ -182,10 +185,10 @@ class Reporter:
             self._next_preview = time.perf_counter() + pause
 
 
-def looks_until(total: int, first: int = 250) -> tuple[int, ...]:
-    """The sample counts at which `until="certain"` looks at its result: doubling from `first`, and the last one."""
-    looks = []
-    while first < total:
-        looks.append(first)
-        first *= 2
+def looks_until(total: int) -> tuple[int, ...]:
+    """The sample counts at which `until="certain"` looks at its result: doubling from 250, and the last one."""
+    looks, look = [], _FIRST_LOOK
+    while look < total:
+        looks.append(look)
+        look *= 2
     return (*looks, total)

@@ -16,6 +16,7 @@ from engine.errors import NotFiniteError
 from engine.explainers.base import Request
 from engine.explainers.transfer import Pace
 from engine.progress import StopSignal
+from engine.trust import subject_of
 from engine.tuning import Tuning, tune
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class MaskedForward:
         if not np.isfinite(values).all():
             raise NotFiniteError(
                 "no valid map: the network gave NaN or infinity for a masked image",
-                subject=f"{self.classifier.bundle.task}/{self.classifier.bundle.name}",
+                subject=subject_of(self.classifier.bundle),
                 remedy="try --precision fp32" if self.precision != "fp32" else "check the model's weights",
             )
         return np.asarray(values)

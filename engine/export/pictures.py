@@ -53,7 +53,7 @@ def original_picture(image: MedicalImage) -> Image.Image:
     return Image.fromarray(pixels[:, :, 0] if image.colour == "grey" else pixels)
 
 
-def overlay_picture(explanation: Explanation, method: str, *, name: str = DEFAULT_COLORMAP) -> Sheet:
+def overlay_picture(explanation: Explanation, method: str) -> Sheet:
     """A method's saliency map over the grey view, with a colour bar.
 
     Raises:
@@ -61,10 +61,12 @@ def overlay_picture(explanation: Explanation, method: str, *, name: str = DEFAUL
     """
     saliency = explanation.maps[method]
     height, width = enlarged_size(explanation.view)
-    heat = colormap(name)[scale_steps(to_steps(saliency.values), height, width)]
+    heat = colormap(DEFAULT_COLORMAP)[scale_steps(to_steps(saliency.values), height, width)]
     picture = blend(backdrop(scale_pixels(explanation.view, height, width)), heat, OPACITY)
     page = _page(explanation, Image.fromarray(picture), method_name(method))
-    page.add_colour_bar(name, "saliency (scaled): 0 the least salient pixel of this map, 1 the most salient")
+    page.add_colour_bar(
+        DEFAULT_COLORMAP, "saliency (scaled): 0 the least salient pixel of this map, 1 the most salient"
+    )
     _add_warnings(page, explanation, method)
     page.add_note(INTENDED_USE)
     return page.draw()
@@ -101,11 +103,11 @@ def cells_picture(explanation: Explanation, method: str) -> Sheet:
     return page.draw()
 
 
-def agreement_picture(explanation: Explanation, *, name: str = DEFAULT_COLORMAP) -> Sheet:
+def agreement_picture(explanation: Explanation) -> Sheet:
     """The view in grey; on each cell the number of methods that have it among their three."""
     consensus = explanation.consensus
     methods = len(consensus.methods)
-    colours = count_colours(max(methods, 1), name)
+    colours = count_colours(max(methods, 1))
     height, width = enlarged_size(explanation.view)
     shape = next((saliency.values.shape for saliency in explanation.maps.values()), (height, width))
     boxes = cell_boxes(shape, (width, height))

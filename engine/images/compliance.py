@@ -55,13 +55,13 @@ def check_file(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) 
     _check_size(header.height, header.width, path, spec, limits)
 
 
-def check_compliance(image: MedicalImage, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) -> None:
+def check_compliance(image: MedicalImage, spec: InputSpec) -> None:
     """Check that an image that was read can be fed to a model.
 
     Raises:
         NotCompliantError: its size is not what the model asks for.
     """
-    _check_size(image.height, image.width, image.path, spec, limits)
+    _check_size(image.height, image.width, image.path, spec, DEFAULT_LIMITS)
 
 
 def _check_size(height: int, width: int, path: Path, spec: InputSpec, limits: Limits) -> None:
