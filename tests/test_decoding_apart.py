@@ -304,6 +304,7 @@ HEADER = {
         {"header": HEADER, "shape": [4, 5, 3, 1]},
         {"header": HEADER, "shape": [10**6, 10**6, 3]},
         {"header": HEADER, "shape": [0, 10**9, 3]},
+        {"header": HEADER, "shape": [0, 0, 1]},
         *(
             {"header": HEADER | odd, "shape": [4, 5, 3]}
             for odd in ({"format": "\x1b[2J"}, {"bit_depth": 4}, {"size": "9"})
@@ -317,3 +318,10 @@ def test_an_answer_that_cannot_be_true_is_none(answer: object) -> None:
     with pytest.raises(ValueError, match="Expecting value"):
         parse_answer(b"\n", Limits())
     assert parse_answer(json.dumps({"header": HEADER, "shape": [4, 5, 3]}).encode(), Limits()).bytes == 60
+
+
+def test_pixels_come_when_they_are_asked_for_and_only_then() -> None:
+    empty, whole = (json.dumps({"header": HEADER, "shape": shape}).encode() for shape in ([0, 0, 1], [4, 5, 3]))
+    assert parse_answer(empty, Limits(), pixels=False).bytes == 0
+    with pytest.raises(ValueError, match="no shape"):
+        parse_answer(whole, Limits(), pixels=False)

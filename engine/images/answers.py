@@ -38,8 +38,13 @@ class Decoded:
         return height * width * channels * (self.header.bit_depth // 8)
 
 
-def parse_answer(line: bytes, limits: Limits) -> Refusal | Decoded:
+def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal | Decoded:
     """An answer's first line.
+
+    Args:
+        line: as it came.
+        limits: what should have been refused.
+        pixels: whether more was asked for than the header.
 
     Raises:
         ValueError: it is none, or tells of something that would have been refused.
@@ -49,7 +54,8 @@ def parse_answer(line: bytes, limits: Limits) -> Refusal | Decoded:
         case {"cause": str() as cause, "remedy": str() | None as remedy}:
             return Refusal(cause, remedy)
         case {"header": dict() as header, "shape": [int() as height, int() as width, int() as channels]}:
-            if (height, width, channels) != (0, 0, 1) and not (_picture(height, width, limits) and channels in (1, 3)):
+            whole = _picture(height, width, limits) and channels in (1, 3)
+            if not (whole if pixels else (height, width, channels) == (0, 0, 1)):
                 raise ValueError("no shape of a picture")
             return Decoded(_header(header, limits), (height, width, channels))
     raise ValueError("no answer")

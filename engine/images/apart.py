@@ -134,7 +134,7 @@ class _Process:
             line = answers.readline(_LINE)
             if not line.endswith(b"\n"):
                 raise _GoneError
-            answer = parse_answer(line, limits)
+            answer = parse_answer(line, limits, pixels=wanted == "pixels")
             pixels = np.empty(0 if isinstance(answer, Refusal) else answer.bytes, dtype=np.uint8)
             if answers.readinto(pixels.data) < pixels.size:
                 raise _GoneError
