@@ -122,9 +122,10 @@ def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) 
     from engine.cli.streams import aside
     from engine.explanation import explain
     from engine.export.folder import save_explanation
+    from engine.images.raster import read_image
     from engine.methods import method_keys, method_name
 
-    image = model.read(path)
+    image = read_image(path)
     with following(path.name, {key: method_name(key) for key in method_keys()}) as progress, aside():
         explanation = explain(classifier, image, settings, progress=progress)
     return explanation, save_explanation(explanation, out)

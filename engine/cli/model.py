@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from engine.bundle import ModelBundle
     from engine.classifier import Classifier, Precision
-    from engine.images.raster import MedicalImage
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
@@ -65,17 +64,6 @@ def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
         else:
             fit.append(path)
     return fit
-
-
-def read(path: Path) -> MedicalImage:
-    """An image.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    from engine.images.raster import read_image
-
-    return read_image(path)
 
 
 def about(path: Path, error: XAIMedError) -> str:

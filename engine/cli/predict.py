@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from engine.cli.console import counting, print_json
     from engine.cli.streams import aside
+    from engine.images.raster import read_image
 
     bundle = model.find_bundle(arguments)
     images = model.fit_for(bundle, arguments.images)
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         with counting("Images", len(images)) as (count_on, say):
             for path in images:
                 try:
-                    image = model.read(path)
+                    image = read_image(path)
                     with aside():
                         diagnosis = classifier.diagnose(image)
                 except XAIMedError as error:

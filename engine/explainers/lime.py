@@ -142,12 +142,7 @@ class Lime:
             "surrogate": f"Ridge({_RIDGE:g})",
             "surrogate_r2": round(fit.score, 6),
             "hidden": "mean colour of the superpixel",
-            "device": loop.classifier.device,
-            "precision": loop.precision,
-            "batch": loop.batch,
-            "batch_norm_folded": loop.classifier.fast_copy().folded,
-            "convolutions_fused": loop.classifier.fast_copy().fused,
-            "passes_reused": loop.reused,
+            **loop.parameters(),
         }
 
 

@@ -16,6 +16,7 @@ from engine.errors import NotFiniteError
 from engine.explainers.base import Request
 from engine.explainers.transfer import Pace
 from engine.progress import StopSignal
+from engine.saliency import Parameter
 from engine.trust import subject_of
 from engine.tuning import Tuning, tune
 
@@ -140,6 +141,18 @@ class MaskedForward:
                 remedy="try --precision fp32" if self.precision != "fp32" else "check the model's weights",
             )
         return np.asarray(values)
+
+    def parameters(self) -> dict[str, Parameter]:
+        """How the passes were made, for the record."""
+        copy = self.classifier.fast_copy()
+        return {
+            "device": self.classifier.device,
+            "precision": self.precision,
+            "batch": self.batch,
+            "batch_norm_folded": copy.folded,
+            "convolutions_fused": copy.fused,
+            "passes_reused": self.reused,
+        }
 
     def _check(self, fastest: str, stop: StopSignal) -> tuple[torch.Tensor, torch.Tensor] | None:
         """By how much reduced precision moves the first masked images' probabilities, and these; None if stopped."""

@@ -113,12 +113,7 @@ class Rise:
             "control_variate": estimate.regressed,
             "antithetic": estimate.antithetic,
             "hidden": "0 after normalisation (the mean colour)",
-            "device": loop.classifier.device,
-            "precision": loop.precision,
-            "batch": loop.batch,
-            "batch_norm_folded": loop.classifier.fast_copy().folded,
-            "convolutions_fused": loop.classifier.fast_copy().fused,
-            "passes_reused": loop.reused,
+            **loop.parameters(),
         }
 
 
