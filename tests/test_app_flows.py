@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, until
 from fakes import FakeEngine, demo_tasks
+from textual.widgets._toast import Toast
 
 from xaimed_tui.screens.detail import DetailScreen
 from xaimed_tui.screens.folder import FolderDialog
@@ -56,6 +57,16 @@ async def test_one_key_on_home_opens_the_demo_with_its_samples() -> None:
         assert ("load", "Small CNN") in engine.calls
         assert ("list_images", "/samples") in engine.calls
         assert app.explain.images.has_focus
+
+
+@pytest.mark.parametrize("size", [(80, 24), (99, 30), (100, 30), (120, 40)])
+async def test_the_words_about_the_demo_leave_the_answer_and_its_choices_free(size: tuple[int, int]) -> None:
+    app = make_app()
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await press(pilot, "d")
+        await until(pilot, lambda: len(app.screen.query(Toast)) == 1)
+        await until(pilot, lambda: app.screen.query_one(Toast).region.area > 0)
+        assert not app.screen.query_one(Toast).region.overlaps(app.explain.side.region)
 
 
 async def test_a_key_pressed_while_the_library_is_imported_is_answered_at_once() -> None:

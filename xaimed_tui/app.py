@@ -324,7 +324,7 @@ class XAIMedApp(PixelApp):
         self.action_go("selection")
         self.explain.use_samples()
         self.selection.open_task(DEMO_TASK)
-        self.notify(DEMO_WORDS, title="The demo", timeout=30, markup=False)
+        self.notify(DEMO_WORDS, title="The demo", timeout=15, markup=False)
 
     def action_help(self) -> None:
         """The guide and all keys of the view one is in."""
