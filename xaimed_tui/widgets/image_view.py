@@ -55,36 +55,17 @@ class ImageView(Widget):
     class CellHovered(Message):
         """The mouse came upon a cell, or left them (None)."""
 
-        image_view: ImageView
         cell: Cell | None
-
-        @property
-        def control(self) -> ImageView:
-            """The view it happened in."""
-            return self.image_view
 
     @dataclass
     class CellClicked(Message):
         """A cell was clicked."""
 
-        image_view: ImageView
         cell: Cell
-
-        @property
-        def control(self) -> ImageView:
-            """The view it happened in."""
-            return self.image_view
 
     @dataclass
     class Rendered(Message):
         """The picture stands on the screen, or will with the next paint."""
-
-        image_view: ImageView
-
-        @property
-        def control(self) -> ImageView:
-            """The view it happened in."""
-            return self.image_view
 
     @dataclass
     class _Drawn(Message, bubble=False):
@@ -231,7 +212,7 @@ class ImageView(Widget):
         before, self._drawn, self._drawn_image = self._drawn, drawn, image_key
         if before is not drawn:
             self._repaint(before, drawn)
-        self.post_message(self.Rendered(self))
+        self.post_message(self.Rendered())
 
     def _forget_drawn(self) -> None:
         """Never leave another image's picture on the screen."""
@@ -240,7 +221,7 @@ class ImageView(Widget):
             self.refresh()
         if self._hovered is not None:
             self._hovered = None
-            self.post_message(self.CellHovered(self, None))
+            self.post_message(self.CellHovered(None))
 
     def _repaint(self, before: Drawing | None, drawn: Drawing) -> None:
         if before is None or (before.columns, before.rows) != (drawn.columns, drawn.rows):
@@ -293,7 +274,7 @@ class ImageView(Widget):
     def on_click(self, event: events.Click) -> None:
         """Say which cell was clicked."""
         if (cell := self._cell_under(event)) is not None:
-            self.post_message(self.CellClicked(self, cell))
+            self.post_message(self.CellClicked(cell))
 
     def _cell_under(self, event: events.MouseEvent) -> Cell | None:
         offset = event.get_content_offset(self)
@@ -304,7 +285,7 @@ class ImageView(Widget):
     def _hover(self, cell: Cell | None) -> None:
         if cell != self._hovered:
             self._hovered = cell
-            self.post_message(self.CellHovered(self, cell))
+            self.post_message(self.CellHovered(cell))
 
 
 def _difference(old: Strip, new: Strip) -> tuple[int, int]:
