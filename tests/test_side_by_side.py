@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from xaimed_tui.screens.dialogs import ChooseDialog
 from xaimed_tui.screens.side_by_side import ComparedTable, SideBySideScreen
 from xaimed_tui.widgets.compared_side import ComparedSide
 from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.widgets.row_list import RowList
 
 BIG = (160, 50)
 
@@ -61,6 +63,20 @@ async def test_two_classes_of_one_network_share_a_cell_and_differ_in_others() ->
         assert "A shows what speaks for IDC, B what speaks for NO-IDC." in words(app)
         assert verdicts(app) == ["only B", "", "only B", "", "only A", "", "only A", "both", ""]
         assert "not predicted" in screen_text(app)
+
+
+async def test_classes_whose_names_differ_only_in_what_is_left_out_are_told_apart() -> None:
+    names = [f"invasive carcinoma of no special type, {grade} grade, after Nottingham" for grade in ("low", "high")]
+    app = make_app(FakeEngine(classes=("none", *names)))
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "b")
+        labels = [row.label for row in app.screen.query_one(RowList).in_view]
+        assert len(set(labels)) == len(labels)
+        await press(pilot, "escape", "t", "down", "down", "enter", "e", "right", "b", "down")
+        await press(pilot, "enter")
+        said = re.search("A shows what speaks for (.+), B what speaks for (.+?)\\.", words(app))
+        assert said is not None
+        assert said[1] != said[2]
 
 
 async def test_one_output_is_said_to_speak_for_one_class_as_it_speaks_against_the_other() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.diagnosis import probability_text
-from engine.text import safe_text
+from engine.text import safe_name, safe_text
+from xaimed_tui.screens.choices import class_rows
 from xaimed_tui.screens.dialogs import ChooseDialog
 from xaimed_tui.screens.side_by_side import SideBySideScreen
 from xaimed_tui.widgets.compared_side import Answer
@@ -28,19 +28,19 @@ def choices(scene: Scene, library: Sequence[Task]) -> list[Row]:
     """The other classes of the network in use, then the other networks: those of its own task first."""
     if scene.bundle is None or scene.diagnosis is None:
         return []
-    diagnosis, here = scene.diagnosis, scene.bundle
+    here = scene.bundle
     rows = [
-        Row(("class", name), f"class {safe_text(name, limit=40)}   {probability_text(float(value))} {level}")
-        for name, value, level in zip(diagnosis.classes, diagnosis.probabilities, diagnosis.confidences, strict=True)
-        if name != scene.explained_class
+        Row(("class", row.key), f"class {row.label}")
+        for row in class_rows(scene.diagnosis)
+        if row.key != scene.explained_class
     ]
     for index, task in sorted(enumerate(library), key=lambda entry: entry[1].name != here.task):
         for entry in task.models:
             if entry.path == here.path:
                 continue
-            words = f"model {safe_text(entry.name, limit=30)}"
+            words = f"model {safe_name(entry.name, 30)}"
             if task.name != here.task:
-                words += f"   of {safe_text(task.name, limit=30)}"
+                words += f"   of {safe_name(task.name, 30)}"
             reason = "" if entry.usable else entry.reason or "not usable"
             if reason:
                 words += f"   ({safe_text(reason, limit=60)})"

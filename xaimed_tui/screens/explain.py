@@ -14,8 +14,7 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 
 from engine.cells import CELLS
-from engine.diagnosis import probability_text
-from engine.text import safe_name, safe_text
+from engine.text import safe_text
 from xaimed_tui import messages
 from xaimed_tui.kept import Kept, Known
 from xaimed_tui.look import Look
@@ -25,7 +24,7 @@ from xaimed_tui.scene import Scene
 from xaimed_tui.widgets.image_side import CHOOSE_A_FOLDER, ImageSide
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
 from xaimed_tui.widgets.method_wall import MethodWall
-from xaimed_tui.widgets.row_list import Row, RowList
+from xaimed_tui.widgets.row_list import RowList
 from xaimed_tui.widgets.wall import Wall
 
 if TYPE_CHECKING:
@@ -436,49 +435,19 @@ class ExplainView(LookKeys, Horizontal):
 
     def action_target(self) -> None:
         """Choose the class that is explained."""
-        from xaimed_tui.screens.dialogs import ChooseDialog
+        from xaimed_tui.screens.choices import choose_class
 
-        if self.scene.diagnosis is None:
-            return
-        diagnosis = self.scene.diagnosis
-        rows = [Row("", f"the predicted class ({safe_name(diagnosis.predicted, 40)})")]
-        rows += [
-            Row(name, f"{safe_name(name, 40)}   {probability_text(value)} {level}")
-            for name, value, level in zip(
-                diagnosis.classes, diagnosis.probabilities, diagnosis.confidences, strict=True
-            )
-        ]
-
-        def chosen(name: object) -> None:
-            if isinstance(name, str) and (name or None) != self.scene.target:
-                self.scene.target = name or None
-                self._show_answer()
-                self.wall.again(self.runs)
-
-        about = "The maps show what speaks for this class."
-        self.app.push_screen(ChooseDialog("Class to explain", about, rows, self.scene.target or ""), chosen)
+        choose_class(self.app, self.scene, lambda: self._explain_again(self.runs))
 
     def action_layer(self) -> None:
         """Choose the layer at which the CAMs look."""
-        from xaimed_tui.screens.dialogs import ChooseDialog
+        from xaimed_tui.screens.choices import choose_layer
 
-        if self.scene.model is None:
-            return
-        model = self.scene.model
-        current = self.scene.layer or model.default_layer
-        rows = [
-            Row(layer.name, f"{safe_name(layer.name, 40)}   {layer.channels} maps of {layer.height}x{layer.width}")
-            for layer in model.layers
-        ]
+        choose_layer(self.app, self.scene, lambda: self._explain_again(set(self.runs) - NOT_AT_A_LAYER))
 
-        def chosen(name: object) -> None:
-            if isinstance(name, str) and name != current:
-                self.scene.layer = None if name == model.default_layer else name
-                self._show_answer()
-                self.wall.again(set(self.runs) - NOT_AT_A_LAYER)
-
-        about = "Grad-CAM and Grad-CAM++ look here. Early layers show detail, late ones meaning."
-        self.app.push_screen(ChooseDialog("Layer of the CAMs", about, rows, current), chosen)
+    def _explain_again(self, methods: Iterable[str]) -> None:
+        self._show_answer()
+        self.wall.again(methods)
 
     def action_beside(self) -> None:
         """Compare with another class or another network on this image."""

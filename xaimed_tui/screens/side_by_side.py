@@ -19,7 +19,7 @@ from textual.widgets import DataTable, Static
 
 from engine.cells import CELLS, Cell
 from engine.comparison import CellComparison, compare_cells, rank_correlation, why_not_comparable
-from engine.text import safe_text
+from engine.text import safe_name, safe_text
 from xaimed_tui.look import Look
 from xaimed_tui.screens.compared_words import (
     Part,
@@ -142,7 +142,7 @@ class SideBySideScreen(Screen[None]):
 
     def _show_title(self, summary: str) -> None:
         """What is looked at, and in short what has come of it: on small screens the words below are out of sight."""
-        image = safe_text(self._sides[0].answer.path.name, limit=50)
+        image = safe_name(self._sides[0].answer.path.name, 50)
         place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
         name = self._sides[0].name_of_method()
         self.query_one("#title", Static).update(
@@ -186,7 +186,7 @@ class SideBySideScreen(Screen[None]):
             parts += [words] if value is None else correlation_words(value, maps)
         targets = [side.target for side in self._sides]
         if None not in targets and targets[0] != targets[1]:
-            names = [safe_text(target, limit=30) for target in targets]
+            names = [safe_name(target, 30) for target in targets]
             parts.append(f"\nA shows what speaks for {names[0]}, B what speaks for {names[1]}.\n")
             if self._one_output():
                 parts.append(

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from engine.diagnosis import probability_text
 from engine.methods import method_keys
-from engine.text import safe_text
+from engine.text import safe_name
 from xaimed_tui import messages
 from xaimed_tui.look import Look
 from xaimed_tui.method_run import MethodRun
@@ -242,7 +242,7 @@ class ComparedSide(HearsMethods, CellFrame):
         answer, width = self.answer, max(self.size.width - 4, 20)
         parts: list[str | tuple[str, str]] = [
             (f"{'▸' if self.has_focus else ' '}{self.letter} ", "bold"),
-            (safe_text(answer.bundle.name, limit=width), "bold $foreground"),
+            (safe_name(answer.bundle.name, width), "bold $foreground"),
         ]
         if answer.diagnosis is not None and self.target is not None:
             place = answer.diagnosis.classes.index(self.target)
@@ -250,7 +250,7 @@ class ComparedSide(HearsMethods, CellFrame):
             said = f" {value} {answer.diagnosis.confidences[place]}"
             if self.target != answer.diagnosis.predicted:
                 said += ", not predicted"
-            name = safe_text(self.target, limit=max(width - len(said), 8))
+            name = safe_name(self.target, max(width - len(said), 8))
             parts += ["\n   ", (name, "bold $foreground"), said]
         return Content.assemble(*parts)
 

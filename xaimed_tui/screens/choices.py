@@ -1,0 +1,59 @@
+"""Choosing what is explained: the class, and the layer at which the CAMs look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
+from engine.diagnosis import probability_text
+from engine.text import safe_name
+from xaimed_tui.screens.dialogs import ChooseDialog
+from xaimed_tui.widgets.row_list import Row
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    from engine.diagnosis import Diagnosis
+    from xaimed_tui.scene import Scene
+
+
+def class_rows(diagnosis: Diagnosis) -> list[Row]:
+    """Every class with its probability and how confident that is."""
+    return [
+        Row(name, f"{safe_name(name, 40)}   {probability_text(value)} {level}")
+        for name, value, level in zip(diagnosis.classes, diagnosis.probabilities, diagnosis.confidences, strict=True)
+    ]
+
+
+def choose_class(app: App[int], scene: Scene, changed: Callable[[], None]) -> None:
+    """Ask which class the maps are to explain; `changed` is called once the scene has another one."""
+    if (diagnosis := scene.diagnosis) is None:
+        return
+    rows = [Row("", f"the predicted class ({safe_name(diagnosis.predicted, 40)})"), *class_rows(diagnosis)]
+
+    def chosen(name: Hashable) -> None:
+        if isinstance(name, str) and (name or None) != scene.target:
+            scene.target = name or None
+            changed()
+
+    about = "The maps show what speaks for this class."
+    app.push_screen(ChooseDialog("Class to explain", about, rows, scene.target or ""), chosen)
+
+
+def choose_layer(app: App[int], scene: Scene, changed: Callable[[], None]) -> None:
+    """Ask at which layer the CAMs are to look; `changed` is called once the scene has another one."""
+    if (model := scene.model) is None:
+        return
+    current = scene.layer or model.default_layer
+    rows = [
+        Row(layer.name, f"{safe_name(layer.name, 40)}   {layer.channels} maps of {layer.height}x{layer.width}")
+        for layer in model.layers
+    ]
+
+    def chosen(name: Hashable) -> None:
+        if isinstance(name, str) and name != current:
+            scene.layer = None if name == model.default_layer else name
+            changed()
+
+    about = "Grad-CAM and Grad-CAM++ look here. Early layers show detail, late ones meaning."
+    app.push_screen(ChooseDialog("Layer of the CAMs", about, rows, current), chosen)
