@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.tasks import ModelEntry, Task
 
+Part = str | tuple[str, str]
+
 LONGEST_DESCRIPTION = 20_000
 """Characters of a description that are shown."""
 
@@ -38,8 +40,7 @@ def label(model: ModelEntry) -> str:
     return name if model.usable else f"{name} · {model.state}"
 
 
-def sentence(clause: str) -> str:
-    """A clause as a sentence of its own."""
+def _sentence(clause: str) -> str:
     return safe_text(f"{clause[:1].upper()}{clause[1:]}.", limit=2_000)
 
 
@@ -48,7 +49,33 @@ def why_no_model(task: Task) -> str:
     return "" if any(model.usable for model in task.models) else "no model of this task can be used"
 
 
-def facts(bundle: ModelBundle) -> list[str | tuple[str, str]]:
+def standing(entry: ModelEntry, *, loading: bool, loaded: bool, error: str) -> list[Part]:
+    """Whether a model is in use or can be, and how.
+
+    Args:
+        entry: the model.
+        loading, loaded: whether it is being loaded, or is in use.
+        error: why it could not be loaded, in a safe line; empty if it was not tried.
+    """
+    parts: list[Part] = []
+    if error:
+        parts += [("Could not be loaded. ", "bold $text-error"), error, "\n\n"]
+    if entry.bundle is None:
+        parts += [("Cannot be used: ", "bold $text-warning"), safe_text(entry.reason), "\n\n"]
+    elif entry.standing is not None and not entry.usable:
+        word = "Changed since it was approved." if entry.state == "changed" else "Not approved."
+        parts += [(word, "bold $text-warning"), f" {_sentence(entry.standing.cause)}\n"]
+        parts += [("Enter", "bold $primary"), " shows its code and asks\n\n"]
+    elif loading:
+        parts += [("Loading the network…", "bold $primary"), "\n\n"]
+    elif loaded:
+        parts += [("● in use", "bold $text-success"), "   3 shows images\n\n"]
+    else:
+        parts += [("Enter", "bold $primary"), " loads this model\n\n"]
+    return parts
+
+
+def facts(bundle: ModelBundle) -> list[Part]:
     """How the network is fed and read, what was assumed about it, and what its makers say."""
     height, width = bundle.input.size
     colour = "grey" if bundle.input.channels == 1 else "RGB"
@@ -57,7 +84,7 @@ def facts(bundle: ModelBundle) -> list[str | tuple[str, str]]:
     classes = ", ".join(safe_name(name, 40) for name in names[:MOST_CLASSES]) or "not named"
     if len(names) > MOST_CLASSES:
         classes += f" and {len(names) - MOST_CLASSES:,} more"
-    parts: list[str | tuple[str, str]] = [
+    parts: list[Part] = [
         ("Input    ", "bold"),
         f"{height}x{width} {colour}, {how}",
         ("\nClasses  ", "bold"),

@@ -13,13 +13,14 @@ from textual.widgets import Static
 
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages
-from xaimed_tui.screens.descriptions import facts, label, prose, sentence, why_no_model
+from xaimed_tui.screens.descriptions import facts, label, prose, standing, why_no_model
 from xaimed_tui.widgets.filtered_list import FilteredList
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.row_list import Row, RowList
 
 if TYPE_CHECKING:
-    from engine.bundle import ModelBundle
+    from pathlib import Path
+
     from engine.tasks import ModelEntry, Task
 
 
@@ -69,10 +70,9 @@ class SelectionView(Container):
         self._changed: tuple[str, str | None] | None = None
         self._run = 0
         self._review = 0
-        self._loading: ModelBundle | None = None
-        self._loaded: ModelBundle | None = None
-        self._error = ""
-        self._tried: ModelBundle | None = None
+        self._loading: Path | None = None
+        self._loaded: Path | None = None
+        self._failed: tuple[Path, str] | None = None
 
     def compose(self) -> ComposeResult:
         """The four panes, in the paper's places."""
@@ -166,8 +166,8 @@ class SelectionView(Container):
         if message.what == "tasks":
             self.tasks.set_rows((), empty="the tasks cannot be read")
             self._describe("#task-text", message.reason)
-        elif message.what == "model" and message.run == self._run:
-            self._error, self._loading = message.reason, None
+        elif message.what == "model" and message.run == self._run and self._loading is not None:
+            self._failed, self._loading = (self._loading, message.reason), None
             self._show_model()
         elif message.what == "picture":  # said where it would be shown, and not in passing at every visit
             message.stop()
@@ -180,21 +180,18 @@ class SelectionView(Container):
             self._wish = (name, model)
             return
         self._wish = (None, None)
-        index = next((i for i, task in enumerate(self._tasks) if task.name == name), None)
-        if index is None:
+        task = self._go_to_task(name)
+        if task is None:
             self.notify(f"There is no task {safe_name(name, 80)}.", severity="error", markup=False)
             return
-        self._reveal(self.tasks, index)
-        self._show_task()
-        models = self._tasks[index].models
-        entry = next((m for m in models if (m.name == model if model else m.usable)), None)
+        entry = next((m for m in task.models if (m.name == model if model else m.usable)), None)
         if entry is None:
             text = f"The task {safe_name(name, 80)} has no " + (
                 f"model {safe_name(model, 80)}." if model else "usable model."
             )
             self.notify(text, severity="error", markup=False)
             return
-        self._reveal(self.models, models.index(entry))
+        self._reveal(self.models, task.models.index(entry))
         self._load(entry)
 
     @on(RowList.Highlighted, "#tasks")
@@ -216,7 +213,7 @@ class SelectionView(Container):
         if not entry.usable:
             self._review = self.app.jobs.review_model(self, entry.path, entry.task)  # type: ignore[attr-defined]
             return
-        self._loading, self._tried, self._error = entry.bundle, entry.bundle, ""
+        self._loading, self._failed = entry.path, None
         self._run = self.app.jobs.load_model(self, entry.bundle)  # type: ignore[attr-defined]
         self.post_message(messages.ModelLoading(self._run, entry.bundle))
         self._show_model()
@@ -248,7 +245,7 @@ class SelectionView(Container):
         if message.run != self._run:
             message.stop()
             return
-        self._loading, self._loaded = None, message.bundle
+        self._loading, self._loaded = None, message.bundle.path
         self._mark_models()
         self._show_model()
 
@@ -280,10 +277,9 @@ class SelectionView(Container):
         task = self._task_here()
         if task is None:
             return
-        loaded = self._loaded.path if self._loaded else None
         self.models.set_rows(
             [
-                Row(index, label(model), reason=model.reason, mark="●" if model.path == loaded else " ")
+                Row(index, label(model), reason=model.reason, mark="●" if model.path == self._loaded else " ")
                 for index, model in enumerate(task.models)
             ],
             empty="this task has no models",
@@ -297,7 +293,13 @@ class SelectionView(Container):
             self._describe("#model-facts", "")
             self.remove_class("-pictured")
             return
-        self._describe("#model-text", self._about(entry))
+        said = standing(
+            entry,
+            loading=self._loading == entry.path,
+            loaded=self._loaded == entry.path,
+            error=self._failed[1] if self._failed is not None and self._failed[0] == entry.path else "",
+        )
+        self._describe("#model-text", Content.assemble(*said, prose(entry.description).rstrip() + "\n"))
         self._describe("#model-facts", Content.assemble(*facts(entry.bundle)) if entry.bundle is not None else "")
         for pane in ("#model-pane", "#model-scroll", "#facts-scroll"):
             self.query_one(pane).scroll_home(animate=False)
@@ -314,25 +316,6 @@ class SelectionView(Container):
         entry = self._entry_here()
         if entry is not None and entry.picture == message.path:
             self.query_one("#model-picture", ImageView).picture = PictureSpec(message.pixels)
-
-    def _about(self, entry: ModelEntry) -> Content:
-        parts: list[str | tuple[str, str]] = []
-        if self._error and self._tried is not None and self._tried.path == entry.path:
-            parts += [("Could not be loaded. ", "bold $text-error"), self._error, "\n\n"]
-        if entry.bundle is None:
-            parts += [("Cannot be used: ", "bold $text-warning"), safe_text(entry.reason), "\n\n"]
-        elif entry.standing is not None and not entry.usable:
-            word = "Changed since it was approved." if entry.state == "changed" else "Not approved."
-            parts += [(word, "bold $text-warning"), f" {sentence(entry.standing.cause)}\n"]
-            parts += [("Enter", "bold $primary"), " shows its code and asks\n\n"]
-        elif self._loading is not None and self._loading.path == entry.path:
-            parts += [("Loading the network…", "bold $primary"), "\n\n"]
-        elif self._loaded is not None and self._loaded.path == entry.path:
-            parts += [("● in use", "bold $text-success"), "   3 shows images\n\n"]
-        else:
-            parts += [("Enter", "bold $primary"), " loads this model\n\n"]
-        parts.append(prose(entry.description).rstrip() + "\n")
-        return Content.assemble(*parts)
 
     # Actions
 
