@@ -67,6 +67,17 @@ async def test_files_come_and_go_and_the_selection_stays(tmp_path: Path) -> None
         await until(pilot, lambda: app.explain.images.current.key == folder / "c.png")
 
 
+async def test_the_image_that_a_filter_puts_the_cursor_on_is_the_one_shown(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "scans", "a.png", "b.png", "c.png")
+    app = make_app(OnDisk(), task="IHC Stain (demo)", folder=folder)
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: answered(app))
+        assert app.explain.scene.image.path == folder / "a.png"
+        await press(pilot, "slash", "b")
+        await until(pilot, lambda: answered(app) and app.explain.scene.image.path == folder / "b.png")
+        assert app.explain.images.current.key == folder / "b.png"
+
+
 async def test_a_folder_that_disappears_is_said_so_and_what_was_made_stays(tmp_path: Path) -> None:
     folder = fill(tmp_path / "scans", "a.png", "b.png")
     app = make_app(OnDisk(), task="IHC Stain (demo)", folder=folder)

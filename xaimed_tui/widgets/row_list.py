@@ -84,6 +84,11 @@ class OfList(Message):
 
     list: RowList
 
+    def __post_init__(self) -> None:
+        """Name the list as the sender: what a parent sends does not bubble past it, and one may set the filter."""
+        super().__post_init__()
+        self.set_sender(self.list)
+
     @property
     def control(self) -> RowList:
         """The list, for `@on(..., selector)`."""
