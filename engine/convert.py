@@ -24,6 +24,7 @@ from engine.files import UnusableFileError, check_regular, read_limited
 
 _MOST_CODE = 1_000_000
 _MOST_BYTES = 100_000_000_000
+_NOT_SAVED_BY_TORCH = "name a file that torch.save wrote, or copy it again"
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema")
 """Where training programs keep the network among other things."""
 
@@ -127,7 +128,10 @@ def _load(data: bytes, source: Path, *, trusted: ModuleType | None) -> object:
     except pickle.UnpicklingError as error:
         if trusted is None:
             raise
-        raise LibraryError(f"it is not a file that torch saved ({error})", subject=source) from error
+        first = str(error).partition("\n")[0]
+        raise LibraryError(
+            f"it is not a file that torch saved ({first})", subject=source, remedy=_NOT_SAVED_BY_TORCH
+        ) from error
     except (AttributeError, ImportError) as error:
         raise LibraryError(
             f"it needs a class that is not here ({error})",
@@ -135,7 +139,9 @@ def _load(data: bytes, source: Path, *, trusted: ModuleType | None) -> object:
             remedy="name the Python file that defines it with --architecture, or install the package",
         ) from error
     except BaseException as error:  # a pickle may do anything
-        raise LibraryError(f"it cannot be loaded ({type(error).__name__}: {error})", subject=source) from error
+        raise LibraryError(
+            f"it cannot be loaded ({type(error).__name__}: {error})", subject=source, remedy=_NOT_SAVED_BY_TORCH
+        ) from error
 
 
 def _pickle_with(module: ModuleType) -> ModuleType:

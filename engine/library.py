@@ -8,6 +8,7 @@ listed. Bundled tasks are never changed: removing hides them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -25,6 +26,14 @@ from engine.trash import Removed
 
 MOST_DESCRIPTION = 64_000
 """Bytes of a description; of longer ones no more would be shown."""
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on the disk of the tasks folder",
+    errno.EDQUOT: "free some space on the disk of the tasks folder",
+    errno.EACCES: "ask for permission to write to the tasks folder",
+    errno.EPERM: "ask for permission to write to the tasks folder",
+    errno.EROFS: "choose with --tasks another one than the tasks folder",
+}
 
 _STAGING = ".adding."
 _LOCK = ".library"
@@ -208,7 +217,7 @@ def changing(folder: Path, subject: str, outcome: str) -> Iterator[None]:
     Raises:
         LibraryError: in the place of every OSError.
     """
-    with _failing(subject, outcome), locked(folder / _LOCK):
+    with _failing(subject, outcome, folder), locked(folder / _LOCK):
         for leftover in folder.glob(f"{_STAGING}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         trash.tidy(folder)
@@ -251,13 +260,17 @@ def _own(folders: Sequence[Path]) -> Path:
 
 
 @contextlib.contextmanager
-def _failing(subject: str, outcome: str) -> Iterator[None]:
+def _failing(subject: str, outcome: str, folder: Path | None = None) -> Iterator[None]:
+    """Raise a LibraryError in the place of every OSError; it names the tasks folder, if that is what is changed."""
     try:
         yield
     except OSError as error:
         cause = (error.strerror or str(error)).lower()
         place = f" ({error.filename})" if error.filename else ""
-        raise LibraryError(f"{cause}{place}; {outcome}", subject=subject) from error
+        remedy = _REMEDIES.get(error.errno or 0)
+        if remedy is not None and folder is not None:
+            remedy = f"{remedy}: {folder}"
+        raise LibraryError(f"{cause}{place}; {outcome}", subject=subject, remedy=remedy) from error
 
 
 def encoded(description: str) -> bytes:

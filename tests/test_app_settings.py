@@ -80,6 +80,7 @@ def test_a_settings_file_that_is_not_toml_is_reported_with_the_line() -> None:
         (["--until", "samples", "tasks"], "--until is for the app, not for the command tasks"),
         (["--task", "T", "tasks"], "stand after the command tasks"),
         (["/no/such/folder"], "there is no such folder"),
+        ([__file__], "this is a file; name the folder that it is in"),
         ([".", "tasks"], "give one of them"),
         (["folder-or-command"], "invalid choice"),
     ],

@@ -182,7 +182,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(folder: Path, parts: Path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(intake.os, "fsync", full)
-    with pytest.raises(LibraryError, match="no space left on device; nothing was added"):
+    with pytest.raises(LibraryError, match=r"no space left on device; nothing was added; free some space .*: /"):
         intake.add_model(
             [folder], "Lungs", "CNN", intake.Parts(weights=parts / "epoch_40.pth", architecture=parts / "net.py")
         )

@@ -144,7 +144,8 @@ def _run(
     }
     task: str | None = arguments.app_task
     if folder is not None and not folder.is_dir():
-        parser.error(f"{folder}: there is no such folder")
+        there = "this is a file; name the folder that it is in" if folder.exists() else "there is no such folder"
+        parser.error(f"{folder}: {there}")
     if arguments.command is None:
         if arguments.app_model is not None and task is None:
             parser.error("--model needs --task")
@@ -200,14 +201,14 @@ def _first_word(argv: Sequence[str]) -> int | None:
 
 
 def _take_folder(argv: Sequence[str], commands: Container[str]) -> tuple[Path | None, list[str]]:
-    """The folder to open in the app, if the first word is one, and the other arguments.
+    """The folder to open in the app, or what was given for one, if the first word is that; and the other arguments.
 
-    A word that is no command and names no folder is left to the parser, which says that there is no such command.
+    A word that is no command and names nothing that is there is left to the parser, which says that there is no such command.
     """
     index = _first_word(argv)
     if index is not None:
         text = argv[index]
-        if text and text not in commands and (Path(text).is_dir() or os.sep in text):
+        if text and text not in commands and (Path(text).exists() or os.sep in text):
             return Path(text), [*argv[:index], *argv[index + 1 :]]
     return None, list(argv)
 

@@ -115,7 +115,7 @@ def scaled_map(
     else:
         values = ((raw - low) / (high - low)).astype(np.float32)
     if stopped:
-        warnings = (*warnings, f"Stopped after {samples} samples: the map is less certain than a complete one.")
+        warnings = (*warnings, f"Stopped after {samples:,} samples: the map is less certain than a complete one.")
     values.setflags(write=False)
     return SaliencyMap(
         method=method,
