@@ -78,6 +78,14 @@ async def test_the_image_that_a_filter_puts_the_cursor_on_is_the_one_shown(tmp_p
         assert app.explain.images.current.key == folder / "b.png"
 
 
+async def test_a_folder_without_images_says_how_to_go_on(tmp_path: Path) -> None:
+    app = make_app(OnDisk(), task="IHC Stain (demo)", folder=fill(tmp_path / "none"))
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: made(app) and "no images in this folder" in screen_text(app))
+        assert "f chooses a folder" in screen_text(app)
+        assert "Choose an image" not in screen_text(app)
+
+
 async def test_a_folder_that_disappears_is_said_so_and_what_was_made_stays(tmp_path: Path) -> None:
     folder = fill(tmp_path / "scans", "a.png", "b.png")
     app = make_app(OnDisk(), task="IHC Stain (demo)", folder=folder)

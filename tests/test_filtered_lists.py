@@ -24,3 +24,15 @@ async def test_opening_a_task_that_a_filter_hides_takes_the_filter_away() -> Non
         marked = [row.label for row in selection.models.shown if row.mark == "●"]
         assert len(marked) == 1
         assert names[1] in screen_text(app)
+
+
+async def test_a_filter_that_nothing_matches_says_so_and_how_to_clear_it() -> None:
+    app = make_app(FakeEngine())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "2", "slash", *"zq")
+        assert "nothing matches" in screen_text(app)
+        assert "no tasks here" not in screen_text(app)
+        assert "esc Clear filter" in screen_text(app)
+        await press(pilot, "enter", "escape")
+        assert "Clear filter" not in screen_text(app)
+        assert demo_tasks()[0].name in screen_text(app)

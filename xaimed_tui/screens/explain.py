@@ -289,7 +289,7 @@ class ExplainView(LookKeys, Horizontal):
         if self.scene.model is None:
             return NO_NETWORK
         if self._path is None:
-            return "Choose an image." if self._folder is not None else CHOOSE_A_FOLDER
+            return "Choose an image." if self.images.total else CHOOSE_A_FOLDER
         return "the network looks…" if self.scene.image is not None else "reading the image…"
 
     def on_resize(self) -> None:

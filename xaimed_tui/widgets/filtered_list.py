@@ -24,7 +24,7 @@ class FilteredList(Vertical):
     FilteredList > RowList { height: 1fr; }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "clear", "Clear filter", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "clear", "Clear filter")]
 
     def __init__(self, *, empty: str, list_id: str, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -83,3 +83,4 @@ class FilteredList(Vertical):
         self.query_one(Input).value = ""
         self.list.set_filter("")
         self.remove_class("-filtering")
+        self.refresh_bindings()

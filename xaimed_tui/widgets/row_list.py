@@ -194,6 +194,11 @@ class RowList(ScrollView, can_focus=True):
             self._move_to(place)
         return place is not None
 
+    @property
+    def total(self) -> int:
+        """How many rows there are, shown or not."""
+        return len(self._rows)
+
     def has(self, key: Hashable) -> bool:
         """Whether there is a row of a key, shown or not."""
         return self._rows.find(key) is not None
@@ -301,7 +306,8 @@ class RowList(ScrollView, can_focus=True):
         base = self.rich_style
         if not self._order:
             style = base + self.get_component_rich_style("row--unusable", partial=True)
-            return Strip([Segment(set_cell_size(f" {self._empty}" if y == 0 else "", width), style)], width)
+            words = "nothing matches" if len(self._rows) else self._empty
+            return Strip([Segment(set_cell_size(f" {words}" if y == 0 else "", width), style)], width)
         if index >= len(self._order):
             return Strip.blank(width, base)
         row = self._rows.row(self._order[index])
