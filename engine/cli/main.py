@@ -203,7 +203,8 @@ def _first_word(argv: Sequence[str]) -> int | None:
 def _take_folder(argv: Sequence[str], commands: Container[str]) -> tuple[Path | None, list[str]]:
     """The folder to open in the app, or what was given for one, if the first word is that; and the other arguments.
 
-    A word that is no command and names nothing that is there is left to the parser, which says that there is no such command.
+    A word that is no command and names nothing that is there is left to the parser: it says that there is no such
+    command.
     """
     index = _first_word(argv)
     if index is not None:
