@@ -82,7 +82,7 @@ async def test_a_folder_without_images_says_how_to_go_on(tmp_path: Path) -> None
     app = make_app(OnDisk(), task="IHC Stain (demo)", folder=fill(tmp_path / "none"))
     async with app.run_test(size=BIG) as pilot:
         await until(pilot, lambda: made(app) and "no images in this folder" in screen_text(app))
-        assert "f chooses a folder" in screen_text(app)
+        await until(pilot, lambda: "f chooses a folder" in screen_text(app))
         assert "Choose an image" not in screen_text(app)
 
 

@@ -5,19 +5,47 @@ from __future__ import annotations
 import pytest
 from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
 from fakes import FakeEngine
-from textual.widgets._footer import FooterKey
 
 from xaimed_tui.app import XAIMedApp
+from xaimed_tui.screens.help import HelpScreen
+from xaimed_tui.widgets.key_line import HELP, KeyLine
 
 
 def keys_shown(app: XAIMedApp) -> list[str]:
     """The labels in the line; each must stand whole in the last row of the screen."""
-    shown = [key for key in app.screen.query(FooterKey) if key.region.width]
-    assert all(key.region.right <= app.size.width for key in shown)
-    last = screen_text(app).splitlines()[-1]
-    labels = [f"{key.key_display} {key.description}" for key in shown]
-    assert " ".join(labels) == last.strip()
+    labels = [f"{key.label} {key.description}" for key in app.screen.query_one(KeyLine).shown]
+    assert " ".join(labels) == screen_text(app).splitlines()[-1].strip()
     return labels
+
+
+async def test_a_click_on_a_key_presses_it_and_one_between_two_keys_presses_none() -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        line, last = app.screen.query_one(KeyLine), screen_text(app).splitlines()[-1]
+        assert line.shown[-1].key == HELP
+        await pilot.click(KeyLine, offset=(last.index("? Help") - 1, 0))
+        await settled(pilot)
+        assert not isinstance(app.screen, HelpScreen)
+        await pilot.click(KeyLine, offset=(last.index("? Help") + 3, 0))
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+
+
+async def test_the_key_under_the_mouse_is_marked() -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        plain = styles_of_last_line(app)
+        column = screen_text(app).splitlines()[-1].index("? Help")
+        await pilot.hover(KeyLine, offset=(column, 0))
+        await until(pilot, lambda: styles_of_last_line(app) != plain)
+        await pilot.hover(KeyLine, offset=(79, 0))
+        await until(pilot, lambda: styles_of_last_line(app) == plain)
+
+
+def styles_of_last_line(app: XAIMedApp) -> list[str]:
+    """The styles of the line's pieces, as painted."""
+    return [str(segment.style) for segment in app.screen.query_one(KeyLine).render_line(0)]
 
 
 @pytest.mark.parametrize(

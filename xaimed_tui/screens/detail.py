@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable
 
 from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.consensus import DEPENDENCE_NOTE
@@ -27,6 +27,7 @@ from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
 from xaimed_tui.widgets.statistics_table import StatisticsTable
+from xaimed_tui.widgets.words import FixedWords, Words
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
@@ -74,12 +75,12 @@ class DetailScreen(LookKeys, Screen[str]):
 
     def compose(self) -> ComposeResult:
         """Two pictures above, numbers and facts below."""
-        yield Static(id="title", markup=False)
+        yield FixedWords(id="title")
         with Vertical(id="body"):
             with Horizontal(id="pictures"):
                 for name in ("image", "map"):
                     with CellFrame(classes="framed", id=f"{name}-frame"):
-                        yield Static(classes="name", markup=False)
+                        yield FixedWords(classes="name")
                         yield ImageView(id=name)
                         if name == "map":
                             yield ColourBar(self.look.colormap, id="bar")
@@ -87,7 +88,7 @@ class DetailScreen(LookKeys, Screen[str]):
                 with Container(id="table-box"):
                     yield StatisticsTable(id="statistics")
                 with VerticalScroll(id="facts"):
-                    yield Static(id="facts-text", markup=False)
+                    yield Words(id="facts-text")
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -116,7 +117,7 @@ class DetailScreen(LookKeys, Screen[str]):
         name = "Agreement" if self._key == "agreement" else method_name(self._key)
         image, target = safe_name(explanation.image.path.name, 60), safe_name(explanation.target, 40)
         place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
-        self.query_one("#title", Static).update(
+        self.query_one("#title", FixedWords).say(
             Content.assemble(
                 (name, "bold $primary"), f"  of {image}, what speaks for ", (target, "bold"), f"  ({place})"
             )
@@ -151,11 +152,11 @@ class DetailScreen(LookKeys, Screen[str]):
         bar.visible, bar.colormap = self._key != "agreement", self.look.colormap
         for which, spec, words in (("image", left, names[0]), ("map", right, names[1])):
             self.query_one(f"#{which}", ImageView).picture = spec
-            self.query_one(f"#{which}-frame .name", Static).update(words)
+            self.query_one(f"#{which}-frame .name", FixedWords).say(words)
 
     def _show_method(self, made: SaliencyMap, cells: GridStatistics) -> None:
         self.query_one(StatisticsTable).show(cells, made.cell_errors)
-        self.query_one("#facts-text", Static).update(Content.assemble(*_method_facts(made, cells)))
+        self.query_one("#facts-text", Words).say(Content.assemble(*_method_facts(made, cells)))
 
     def _show_agreement(self) -> None:
         explanation = self._explanation
@@ -170,7 +171,7 @@ class DetailScreen(LookKeys, Screen[str]):
             count = Text(count_text(consensus, cell), style="bold")
             table.add_row(count, Text(CELL_NAMES[cell]), Text(", ".join(who)))
         table.move_cursor(row=max(row, 0))
-        self.query_one("#facts-text", Static).update(Content.assemble(*_agreement_facts(explanation)))
+        self.query_one("#facts-text", Words).say(Content.assemble(*_agreement_facts(explanation)))
 
     # Moving
 

@@ -25,6 +25,7 @@ from xaimed_tui.names import path_text
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.type_ahead import TypeAheadDialog
 from xaimed_tui.widgets.row_list import Row, RowList
+from xaimed_tui.widgets.words import Words
 
 
 class FolderSuggester(Suggester):
@@ -95,7 +96,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
                 id="folder-path",
                 compact=True,
             )
-            yield Static(id="folder-problem", markup=False)
+            yield Words(id="folder-problem")
             yield RowList(empty="no folder matches", ask_filter=self.action_type, id="folder-matches")
             yield FolderTree(self._start.parent, id="folder-tree")
             yield Static(
@@ -189,7 +190,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
             self._problem(f"{path_text(Path(wanted), 34)} is not a folder that can be opened")
 
     def _problem(self, words: str) -> None:
-        self.query_one("#folder-problem", Static).update(words)
+        self.query_one("#folder-problem", Words).say(words)
 
     def action_leave(self) -> None:
         """Change nothing."""

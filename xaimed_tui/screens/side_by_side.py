@@ -15,7 +15,7 @@ from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable
 
 from engine.cells import CELLS, Cell
 from engine.comparison import CellComparison, compare_cells, rank_correlation, why_not_comparable
@@ -36,6 +36,7 @@ from xaimed_tui.widgets.compared_side import Answer, ComparedSide
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.statistics_table import CellTable
+from xaimed_tui.widgets.words import FixedWords, Words
 
 if TYPE_CHECKING:
     from engine.saliency import SaliencyMap
@@ -118,7 +119,7 @@ class SideBySideScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Two pictures above, numbers and words below."""
-        yield Static(id="title", markup=False)
+        yield FixedWords(id="title")
         with Vertical(id="body"):
             with Horizontal(id="sides"):
                 yield from self._sides
@@ -126,7 +127,7 @@ class SideBySideScreen(Screen[None]):
                 with Container(id="table-box"):
                     yield ComparedTable()
                 with VerticalScroll(id="facts"):
-                    yield Static(id="facts-text", markup=False)
+                    yield Words(id="facts-text")
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -145,7 +146,7 @@ class SideBySideScreen(Screen[None]):
         image = safe_name(self._sides[0].answer.path.name, 50)
         place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
         name = self._sides[0].name_of_method()
-        self.query_one("#title", Static).update(
+        self.query_one("#title", FixedWords).say(
             Content.assemble(
                 (name, "bold $primary"), f"  ({place})  ", (summary, "bold"), f"{'  ' if summary else ''}on {image}"
             )
@@ -158,18 +159,18 @@ class SideBySideScreen(Screen[None]):
         reason = why_not_comparable(first, second) if first is not None and second is not None else ""
         if not reason:
             self._correlate()
-        table, facts = self.query_one(ComparedTable), self.query_one("#facts-text", Static)
+        table, facts = self.query_one(ComparedTable), self.query_one("#facts-text", Words)
         if self._key == "agreement":
             table.fill((("cell", 12), ("A", 2), ("B", 2)), count_rows(first, second))
             self._show_title("")
-            facts.update(Content.assemble(*agreement_words(first, second, reason, {} if reason else self._values())))
+            facts.say(Content.assemble(*agreement_words(first, second, reason, {} if reason else self._values())))
             return
         maps = [side.runs[self._key] for side in self._sides]
         one, two = (run.statistics for run in maps)
         compared = compare_cells(one, two) if one is not None and two is not None and not reason else None
         rows = map_rows(one, two, [run.map for run in maps], compared)
         table.fill(MAP_COLUMNS, rows)
-        facts.update(Content.assemble(*self._method_words(compared, reason)))
+        facts.say(Content.assemble(*self._method_words(compared, reason)))
         self._show_title("" if compared is None else summary(compared, self._values().get(self._key)))
 
     def _method_words(self, compared: CellComparison | None, reason: str) -> list[Part]:

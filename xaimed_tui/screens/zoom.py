@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Static
 
 from engine.text import safe_name
 from xaimed_tui.look import Look
@@ -17,6 +16,7 @@ from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
 from xaimed_tui.widgets.method_wall import MethodWall
 from xaimed_tui.widgets.pannable_view import PannableView
+from xaimed_tui.widgets.words import FixedWords
 
 if TYPE_CHECKING:
     from xaimed_tui.scene import Scene
@@ -63,7 +63,7 @@ class ZoomScreen(LookKeys, Screen[str]):
 
     def compose(self) -> ComposeResult:
         """Words, picture, key to the colours."""
-        yield Static(id="title", markup=False)
+        yield FixedWords(id="title")
         yield PannableView(placeholder="no picture")
         yield ColourBar(self.look.colormap)
         yield KeyLine()
@@ -111,10 +111,7 @@ class ZoomScreen(LookKeys, Screen[str]):
                 parts.append(f" {picture.opacity:.0%}")
         if self.view.zoom > 1:
             parts.append((f"  {self.view.zoom}x", "bold"))
-        words = Content.assemble(*parts)
-        title = self.query_one("#title", Static)
-        if title.content != words:  # or else the line would be sent again and again
-            title.update(words)
+        self.query_one("#title", FixedWords).say(Content.assemble(*parts))
 
     # Actions
 

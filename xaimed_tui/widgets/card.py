@@ -11,12 +11,12 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Static
 
 from engine.cells import CELL_NAMES, Cell, rank_cells
 from engine.text import safe_text
 from xaimed_tui.names import key_of, seconds_text, time_left
 from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.widgets.words import FixedWords
 
 if TYPE_CHECKING:
     from engine.grid import GridStatistics
@@ -60,8 +60,8 @@ class Card(Vertical):
     def compose(self) -> ComposeResult:
         """The picture, and under it name and state, then the facts."""
         yield ImageView()
-        yield Static(classes="headline", markup=False)
-        yield Static(classes="caption", markup=False)
+        yield FixedWords(classes="headline")
+        yield FixedWords(classes="caption")
 
     def on_mount(self) -> None:
         """Show the name."""
@@ -86,14 +86,14 @@ class Card(Vertical):
         self.view.picture = picture
         self._state = state
         self._headline()
-        self.query_one(".caption", Static).update(caption)
+        self.query_one(".caption", FixedWords).say(caption)
 
     def caption(self, caption: Content | str, state: str) -> None:
         """Change the words only."""
         if state != self._state:
             self._state = state
             self._headline()
-        self.query_one(".caption", Static).update(caption)
+        self.query_one(".caption", FixedWords).say(caption)
 
     def set_active(self, active: bool) -> None:
         """Mark the card as the one that keys act on."""
@@ -118,7 +118,7 @@ class Card(Vertical):
         mark = "▸ " if self.has_class("-active") else ""
         left = f"{mark}{self.card_name}"
         gap = " " * max(1, width - len(left) - len(self._state))
-        self.query_one(".headline", Static).update(Content(f"{left}{gap}{self._state}"))
+        self.query_one(".headline", FixedWords).say(f"{left}{gap}{self._state}")
 
 
 def cells_line(statistics: GridStatistics, width: int, *, settled: str) -> list[Part]:

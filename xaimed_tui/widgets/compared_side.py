@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Static
 
 from engine.diagnosis import probability_text
 from engine.methods import method_keys
@@ -23,6 +22,7 @@ from xaimed_tui.widgets.card import method_caption
 from xaimed_tui.widgets.cell_keys import CellFrame
 from xaimed_tui.widgets.hearing import HearsMethods
 from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.widgets.words import FixedWords
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,9 +109,9 @@ class ComparedSide(HearsMethods, CellFrame):
 
     def compose(self) -> ComposeResult:
         """Who answers what, the picture, its cells."""
-        yield Static(classes="who", markup=False)
+        yield FixedWords(classes="who")
         yield ImageView()
-        yield Static(classes="caption", markup=False)
+        yield FixedWords(classes="caption")
 
     def on_mount(self) -> None:
         """Go on from what there is."""
@@ -131,7 +131,7 @@ class ComparedSide(HearsMethods, CellFrame):
     def watch_has_focus(self, has_focus: bool) -> None:
         """A sign says that arrows move through the cells now."""
         super().watch_has_focus(has_focus)
-        self.query_one(".who", Static).update(self._who())
+        self.query_one(".who", FixedWords).say(self._who())
 
     def on_unmount(self) -> None:
         """Nothing goes on behind a closed screen."""
@@ -227,7 +227,7 @@ class ComparedSide(HearsMethods, CellFrame):
 
     def show(self) -> None:
         """Show everything."""
-        self.query_one(".who", Static).update(self._who())
+        self.query_one(".who", FixedWords).say(self._who())
         self._show_picture()
         self._show_caption()
         self.post_message(self.Changed(self))
@@ -285,7 +285,7 @@ class ComparedSide(HearsMethods, CellFrame):
             words = method_caption(self.runs[self.method], max(self.size.width - 2, 20), self._jobs.clock())
         elif self.explanation is not None:
             words = agreement_caption(self.explanation)
-        self.query_one(".caption", Static).update(words if not self.problem else "")
+        self.query_one(".caption", FixedWords).say(words if not self.problem else "")
 
     def name_of_method(self) -> str:
         """What is looked at, in words."""

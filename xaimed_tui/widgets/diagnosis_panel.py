@@ -29,11 +29,19 @@ class DiagnosisPanel(Widget):
         self._diagnosis: Diagnosis | None = None
         self._words = ""
         self._target: str | None = None
+        self._least = 1
+
+    def reserve(self, classes: int) -> None:
+        """Keep room for an answer about so many classes, so that the list above stays as long as it is."""
+        self._least = _lines_for(classes)
+        self.refresh(layout=True)
 
     def show(self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None) -> None:
         """Show an answer, or words in its place."""
+        width = self.content_size.width
+        before = self._lines(width)
         self._diagnosis, self._words, self._target = diagnosis, words, target
-        self.refresh(layout=True)
+        self.refresh(layout=not width or before != self._lines(width))
 
     def render(self) -> RenderResult:
         """The predicted class in words, then two lines a class: name, probability and level; the bar."""
@@ -64,10 +72,17 @@ class DiagnosisPanel(Widget):
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         """As many lines as the answer takes at this width."""
+        return self._lines(width)
+
+    def _lines(self, width: int) -> int:
         if self._diagnosis is None:
-            return max(1, len(Content(self._words).wrap(max(width, 1))))
-        lines = 2 + 2 * len(self._diagnosis.classes)
-        return lines + sum(-(-len(safe_text(text)) // max(width - 1, 1)) for text in self._diagnosis.warnings)
+            return max(self._least, len(Content(self._words).wrap(max(width, 1))))
+        lines = sum(-(-len(safe_text(text)) // max(width - 1, 1)) for text in self._diagnosis.warnings)
+        return max(self._least, lines + _lines_for(len(self._diagnosis.classes)))
+
+
+def _lines_for(classes: int) -> int:
+    return 2 + 2 * classes
 
 
 def bar(share: float, width: int) -> str:

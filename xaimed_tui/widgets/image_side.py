@@ -13,7 +13,6 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Static
 
 from engine.text import safe_name
 from xaimed_tui import messages
@@ -23,6 +22,7 @@ from xaimed_tui.widgets.diagnosis_panel import DiagnosisPanel
 from xaimed_tui.widgets.file_rows import FileRows
 from xaimed_tui.widgets.filtered_list import FilteredList
 from xaimed_tui.widgets.row_list import RowList
+from xaimed_tui.widgets.words import FixedWords, Words
 
 if TYPE_CHECKING:
     from engine.bundle import ModelBundle
@@ -80,11 +80,11 @@ class ImageSide(Vertical):
 
     def compose(self) -> ComposeResult:
         """Folder, images, answer, choices."""
-        yield Static(id="folder", markup=False)
+        yield FixedWords(id="folder")
         yield FilteredList(empty=CHOOSE_A_FOLDER, list_id="images-list", id="images")
         with VerticalScroll(id="answer", can_focus=False):
             yield DiagnosisPanel(id="diagnosis")
-        yield Static(id="choices", markup=False)
+        yield Words(id="choices")
         yield ColourBar()
 
     def on_mount(self) -> None:
@@ -235,7 +235,7 @@ class ImageSide(Vertical):
             if bad:
                 counts += f", {bad:,} not usable"
             words = path_text(self._folder, width) + (f"\n{counts}" if total else "")
-        self.query_one("#folder", Static).update(Content(words))
+        self.query_one("#folder", FixedWords).say(words)
 
     @on(RowList.Highlighted, "#images-list")
     def _highlighted(self, message: RowList.Highlighted) -> None:
@@ -253,7 +253,7 @@ class ImageSide(Vertical):
 
     def reserve(self, classes: int) -> None:
         """Keep room for the answer, so that the list does not jump from image to image."""
-        self.query_one("#diagnosis", DiagnosisPanel).styles.min_height = 2 + 2 * classes
+        self.query_one("#diagnosis", DiagnosisPanel).reserve(classes)
 
     def show_answer(self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None) -> None:
         """Show the network's answer, or words in its place."""
@@ -261,11 +261,11 @@ class ImageSide(Vertical):
 
     def show_choices(self, model: Model | None, target: str | None, layer: str | None, look: Look) -> None:
         """Show what is explained, where the CAMs look, and how their maps are drawn."""
-        choices = self.query_one("#choices", Static)
+        choices = self.query_one("#choices", Words)
         self.set_class(model is not None, "-network")
         self.query_one(ColourBar).colormap = look.colormap
         if model is None:
-            choices.update("")
+            choices.say("")
             return
         key = "bold $primary"
         class_name = safe_name(target, 40) if target else "as predicted"
@@ -275,4 +275,4 @@ class ImageSide(Vertical):
         parts += [("o", key), f" {look.display}"]
         if look.display == "overlay":
             parts += [" ", ("[ ]", key), f" {look.opacity:.0%}"]
-        choices.update(Content.assemble(*parts))
+        choices.say(Content.assemble(*parts))

@@ -1,42 +1,131 @@
-"""The line at the bottom: the keys that can be pressed now, as many as there is room for, none of them cut."""
+"""The line at the bottom: the keys that can be pressed now, as many as there is room for, none of them cut.
+
+Textual's own footer makes a widget of each key and lays the screen out three times when they change, which is with
+nearly every key; one line of text takes a repaint.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from textual import events
-from textual.app import ComposeResult
-from textual.widgets import Footer
-from textual.widgets._footer import FooterKey
+from textual.app import RenderResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
 
 HELP = "question_mark"
 """The key that shows all others: it is always there."""
 
 
-class KeyLine(Footer):
+@dataclass(frozen=True, slots=True)
+class ShownKey:
+    """A key in the line.
+
+    Attributes:
+        key: its name, as Textual has it.
+        label: how it is written.
+        description: what it does.
+        enabled: whether it does that now.
+    """
+
+    key: str
+    label: str
+    description: str
+    enabled: bool
+
+    @property
+    def columns(self) -> int:
+        """How wide it is."""
+        return len(self.label) + 1 + len(self.description)
+
+
+class KeyLine(Widget):
     """Screens declare their bindings in the order of their importance; what does not fit is left to the help."""
 
-    def __init__(self) -> None:
-        super().__init__(compact=True, show_command_palette=False)
-        self._columns = 0
+    ALLOW_SELECT = False
 
-    def compose(self) -> ComposeResult:
-        """The first keys that fit beside the one for help."""
-        self._columns = self.app.size.width
-        left = self._columns + 1  # behind the last one there need be no blank
-        keys = [key for key in super().compose() if isinstance(key, FooterKey)]
-        left -= sum(_columns(key) for key in keys if key.key == HELP)
-        for key in keys:
+    DEFAULT_CSS = """
+    KeyLine { dock: bottom; height: 1; width: 100%; background: $panel; text-wrap: nowrap; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: tuple[ShownKey, ...] = ()
+        self._hovered: ShownKey | None = None
+
+    @property
+    def shown(self) -> tuple[ShownKey, ...]:
+        """The keys that are there: the first ones that fit beside the one for help, and that."""
+        left = self.size.width + 1  # behind the last one there need be no blank
+        left -= sum(key.columns + 1 for key in self._keys if key.key == HELP)
+        shown: list[ShownKey] = []
+        for key in self._keys:
             if key.key != HELP:
-                left -= _columns(key)
+                left -= key.columns + 1
                 if left < 0:
                     break
-                yield key
-        yield from (key for key in keys if key.key == HELP)
+                shown.append(key)
+        return (*shown, *(key for key in self._keys if key.key == HELP))
 
-    def on_resize(self, event: events.Resize) -> None:
-        """There is room for more keys, or fewer."""
-        if self._columns not in (0, self.app.size.width):
-            self.call_after_refresh(self.recompose)
+    def on_mount(self) -> None:
+        """Hear what can be pressed."""
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
+    def on_unmount(self) -> None:
+        """Hear no more."""
+        self.screen.bindings_updated_signal.unsubscribe(self)
 
-def _columns(key: FooterKey) -> int:
-    return len(key.key_display) + 1 + len(key.description) + 1
+    def _bindings_changed(self, screen: Screen[object]) -> None:
+        if not (screen.app.app_focus and self.is_attached and screen is self.screen):
+            return
+        keys: dict[str, ShownKey] = {}
+        for _node, binding, enabled, _tooltip in screen.active_bindings.values():
+            if binding.show:  # of several keys for one action the first
+                label = self.app.get_key_display(binding)
+                keys.setdefault(binding.action, ShownKey(binding.key, label, binding.description, enabled))
+        if self._keys != (found := tuple(keys.values())):
+            self._keys, self._hovered = found, None
+            self.refresh()
+
+    def render(self) -> RenderResult:
+        """One line."""
+        parts: list[str | tuple[str, str]] = []
+        for key in self.shown:
+            colour, back = "$footer-description-foreground", ""
+            if key == self._hovered:
+                colour, back = "$footer-key-foreground", " on $block-hover-background"
+            dim = "" if key.enabled else " dim"
+            parts.append((key.label, f"bold $footer-key-foreground{back}{dim}"))
+            parts.append((f" {key.description}", f"{colour}{back}{dim}"))
+            parts.append(" ")
+        return Content.assemble(*parts[:-1])
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Show which key a click would press."""
+        self._hover(self._key_at(event.x))
+
+    def on_leave(self) -> None:
+        """None any more."""
+        self._hover(None)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Press the key."""
+        if (key := self._key_at(event.x)) is not None:
+            if key.enabled:
+                self.app.simulate_key(key.key)
+            else:
+                self.app.bell()
+
+    def _hover(self, key: ShownKey | None) -> None:
+        if key != self._hovered:
+            self._hovered = key
+            self.refresh()
+
+    def _key_at(self, column: int) -> ShownKey | None:
+        start = 0
+        for key in self.shown:
+            if start <= column < start + key.columns:
+                return key
+            start += key.columns + 1
+        return None

@@ -219,7 +219,7 @@ class RowList(ScrollView, can_focus=True):
             # A row that has gone leaves its place to the next one; a filter begins at its first match.
             place = 0 if self._filter or before is None else min(self._cursor, max(len(self._order) - 1, 0))
         self._cursor = place
-        self.virtual_size = Size(max(self.container_size.width, 1), len(self._order))
+        self._resize_rows()
         self.refresh()
         after = self.current
         if (before is None) != (after is None):
@@ -228,6 +228,16 @@ class RowList(ScrollView, can_focus=True):
             self.post_message(self.Highlighted(self, after))
         self.call_after_refresh(self._keep_visible)
         self.post_message(self.Scrolled(self))
+
+    def _resize_rows(self) -> None:
+        size = Size(max(self.container_size.width, 1), len(self._order))
+        if self.show_vertical_scrollbar and size.height > self.container_size.height:
+            # The list stays as large as it can be: only the slider beside it changes, the screen is not laid out again.
+            self.set_reactive(RowList.virtual_size, size)
+            self.vertical_scrollbar.window_virtual_size = size.height
+            self.scroll_y = self.validate_scroll_y(self.scroll_y)
+        else:
+            self.virtual_size = size
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Tell which rows are in view."""

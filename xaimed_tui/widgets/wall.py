@@ -13,11 +13,11 @@ from textual.containers import Container
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
-from textual.widgets import Static
 
 from engine.methods import method_keys
 from xaimed_tui.names import method_name
 from xaimed_tui.widgets.card import Card
+from xaimed_tui.widgets.words import FixedWords
 
 SMALLEST_CARD = (22, 12)
 """Columns and rows below which a card has no room for its picture and its words."""
@@ -52,7 +52,7 @@ def columns_for(cards: int, width: int, height: int) -> int:
     return best
 
 
-class Tabs(Static):
+class Tabs(FixedWords):
     """The names of the pictures while only one is shown."""
 
     @dataclass
@@ -62,7 +62,7 @@ class Tabs(Static):
         index: int
 
     def __init__(self) -> None:
-        super().__init__(markup=False)
+        super().__init__()
         self._places: list[tuple[int, int, int]] = []  # first column, one past the last, index
 
     def show(self, keys: Sequence[str], active: int) -> None:
@@ -78,7 +78,7 @@ class Tabs(Static):
             parts.append((f"▸{name} ", "bold $foreground on $primary 30%") if index == active else f" {name} ")
             self._places.append((x, x + len(name) + 2, index))
             x += len(name) + 2
-        self.update(Content.assemble(*parts))
+        self.say(Content.assemble(*parts))
 
     def on_click(self, event: events.Click) -> None:
         """Show the one whose name was clicked."""
