@@ -14,6 +14,7 @@ from engine.trust import standing_of
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.facade import RealEngine
 from xaimed_tui.screens.trust import TrustScreen
+from xaimed_tui.widgets.lines_view import LinesView
 
 BIG = (160, 50)
 SMALL = (80, 24)
@@ -151,3 +152,17 @@ async def test_code_that_means_to_hide_arrives_whole_and_safe(tasks: Path) -> No
         await press(pilot, "end")
         assert "last = 1" in screen_text(app)
         assert "Approve" in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [SMALL, (120, 40), BIG])
+async def test_no_character_of_the_code_lies_below_the_scroll_bar(tasks: Path, size: tuple[int, int]) -> None:
+    code = "# " + "0123456789" * 40 + "\n" + "y = 1\n" * 100
+    (tasks / "Lungs" / "CNN" / "architecture.py").write_text(code, encoding="utf-8")
+    app = XAIMedApp(RealEngine(tasks))
+    async with app.run_test(size=size) as pilot:
+        await press(pilot, *TO_THE_MODEL, "enter")
+        view = app.screen.query_one("#code", LinesView)
+        region = view.scrollable_content_region
+        rows = [line[region.x : region.right][8:].rstrip() for line in screen_text(app).splitlines()[region.y :]]
+        assert view.show_vertical_scrollbar
+        assert "".join(rows)[:402] == code[:402]

@@ -43,7 +43,7 @@ class LinesView(ScrollView, can_focus=True):
     """
 
     DEFAULT_CSS = """
-    LinesView { overflow-x: hidden; scrollbar-size-vertical: 1; }
+    LinesView { overflow-x: hidden; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     LinesView > .lines--margin { color: $text-muted; }
     LinesView > .lines--marked { color: $text-warning; }
     LinesView > .lines--strong { text-style: bold; }
