@@ -156,7 +156,7 @@ def one_place(monkeypatch: pytest.MonkeyPatch, place: Path) -> Iterator[Path]:
     shutil.rmtree(place, ignore_errors=True)
 
 
-MAPS = (*TO_IMAGES, "e", "right")
+MAPS = (*TO_IMAGES, "right", "e")
 """To the maps of the first image, LIME's the active one."""
 
 MEMORY: XAIMedError = OutOfMemoryError("there is not enough memory", subject="Paper CNN", remedy="end other programs")

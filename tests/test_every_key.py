@@ -77,7 +77,7 @@ FLOWS = {
         "ExplainView:right ExplainView:left ExplainView:o ExplainView:m ExplainView:left_square_bracket "
         "ExplainView:right_square_bracket ExplainView:n Wall:down Wall:up ExplainView:n ExplainView:z escape "
         "ExplainView:t escape ExplainView:y escape ExplainView:b escape ExplainView:w SaveDialog:escape ExplainView:f "
-        "escape right ExplainView:enter escape ExplainView:escape ExplainView:escape"
+        "escape right ExplainView:enter escape ExplainView:escape"
     ),
     "zoom": Flow(
         f"{WALL} z ZoomScreen:plus ZoomScreen:equals_sign ZoomScreen:right ZoomScreen:left ZoomScreen:l ZoomScreen:h "

@@ -64,7 +64,7 @@ async def test_one_cell_is_pointed_out_on_all_six_cards_with_its_numbers() -> No
         await press(pilot, "escape")
         assert {card.view.picture.highlight for card in app.explain.wall} == {None}
         assert "samples" in caption_of(app.explain.wall.card("lime"))
-        assert app.explain.wall.has_focus  # Esc took the cell away and nothing else
+        assert app.explain.images.has_focus  # Esc took the cell away, and what n had taken is given back
 
 
 async def test_the_mouse_points_at_cells_of_the_wall_only_while_one_is_pointed_out() -> None:

@@ -117,7 +117,7 @@ def test_opacity_goes_up_and_down_by_steps_and_stops_at_its_ends() -> None:
 
 
 async def open_zoom(pilot: Pilot[int], *keys: str) -> PannableView:
-    await press(pilot, *TO_IMAGES, "e", "right", "z", *keys)
+    await press(pilot, *TO_IMAGES, "right", "e", "z", *keys)
     assert isinstance(pilot.app.screen, ZoomScreen)
     return pilot.app.screen.view
 

@@ -261,9 +261,9 @@ class XAIMedApp(PixelApp):
 
     def say(self, text: str) -> None:
         """Show what goes on, in the line at the top and below the bar."""
-        base = self.screen_stack[0]
-        base.query_one(TopBar).state = text
-        base.query_one(NavBar).state = text
+        for base in self.screen_stack[:1]:  # there is none while the app is being left
+            base.query_one(TopBar).state = text
+            base.query_one(NavBar).state = text
 
     def on_resize(self, event: events.Resize) -> None:
         """The bar gives its columns to the pictures where they are dear."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -47,17 +48,24 @@ class Look:
             look.opacity = percent / 100
         return look
 
-    def next_display(self) -> None:
-        """Overlay, map, cells, and again."""
-        self.display = DISPLAYS[(DISPLAYS.index(self.display) + 1) % len(DISPLAYS)]
+    def display_among(self, displays: Sequence[Display]) -> Display:
+        """The display; where pictures are not shown in it, the first one that they are shown in."""
+        return self.display if self.display in displays else displays[0]
+
+    def next_display(self, displays: Sequence[Display] = DISPLAYS) -> None:
+        """The next one that pictures are shown in: overlay, map, cells, and again."""
+        self.display = displays[(displays.index(self.display_among(displays)) + 1) % len(displays)]
 
     def next_colormap(self) -> None:
         """The next of the colormaps."""
         self.colormap = COLORMAPS[(COLORMAPS.index(self.colormap) + 1) % len(COLORMAPS)]
 
-    def step_opacity(self, step: int) -> None:
-        """The next opacity up (1) or down (-1); at the ends it stays."""
+    def opacity_after(self, step: int) -> float:
+        """The next opacity up (1) or down (-1); at the ends the one that it is."""
         if step > 0:
-            self.opacity = min((one for one in OPACITIES if one > self.opacity), default=OPACITIES[-1])
-        else:
-            self.opacity = max((one for one in OPACITIES if one < self.opacity), default=OPACITIES[0])
+            return min((one for one in OPACITIES if one > self.opacity), default=OPACITIES[-1])
+        return max((one for one in OPACITIES if one < self.opacity), default=OPACITIES[0])
+
+    def step_opacity(self, step: int) -> None:
+        """Cover more of the image (1), or less (-1)."""
+        self.opacity = self.opacity_after(step)

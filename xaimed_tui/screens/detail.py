@@ -17,7 +17,7 @@ from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.consensus import DEPENDENCE_NOTE
 from engine.methods import method_keys
 from engine.text import safe_name, safe_text
-from xaimed_tui.look import Display, Look
+from xaimed_tui.look import Look
 from xaimed_tui.names import cell_list, count_text, method_name, seconds_text
 from xaimed_tui.screens.frames import OVER_NUMBERS
 from xaimed_tui.screens.pictures import agreement_picture, method_picture
@@ -64,6 +64,8 @@ class DetailScreen(LookKeys, Screen[str]):
         Binding("tab", "app.focus_next", "Next pane"),
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]
+
+    displays = ("overlay", "map")  # the cells are always there, beside it
 
     def __init__(self, explanation: Explanation, key: str, look: Look) -> None:
         super().__init__()
@@ -139,7 +141,7 @@ class DetailScreen(LookKeys, Screen[str]):
             names = ("the image", "how many methods mark each cell")
         else:
             made, cells = explanation.maps[self._key], explanation.statistics[self._key]
-            display: Display = "map" if self.look.display == "map" else "overlay"
+            display = self.look.display_among(self.displays)
             left, right = (
                 method_picture(
                     explanation.view, made, cells, self.look, display=each, highlight=self._cell, show_grid=True
@@ -195,7 +197,7 @@ class DetailScreen(LookKeys, Screen[str]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what changes something: a map alone covers all of the image, and counts are always on it."""
         if action == "opacity":
-            return self._key == "agreement" or self.look.display != "map"
+            return (self._key == "agreement" or self.look.display != "map") and self.steps_opacity(parameters)
         return self._key != "agreement" if action == "display" else True
 
     def action_method(self, step: int) -> None:

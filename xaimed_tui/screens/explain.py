@@ -12,6 +12,7 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.timer import Timer
+from textual.widget import Widget
 
 from engine.cells import CELLS
 from engine.text import safe_text
@@ -82,6 +83,7 @@ class ExplainView(LookKeys, Horizontal):
         self._image_failure: Failure | None = None
         self._image_run = 0
         self._settling: Timer | None = None
+        self._pointed_from: Widget | None = None
         self._moved_at = float("-inf")
 
     def compose(self) -> ComposeResult:
@@ -326,8 +328,10 @@ class ExplainView(LookKeys, Horizontal):
                 if self._failure is not None:
                     return True
                 return explanation is not None and (self.wall.active == "original" or self._can_open())
-            case "numbers" | "display" | "colormap" | "opacity":
+            case "numbers" | "display" | "colormap":
                 return self._has_maps
+            case "opacity":
+                return self._has_maps and self.steps_opacity(parameters)
             case "zoom":
                 return self.wall.card(self.wall.active).view.picture is not None
             case "layer":
@@ -378,8 +382,11 @@ class ExplainView(LookKeys, Horizontal):
         self.look_changed()
 
     def action_explain_all(self) -> None:
-        """Start every method that has no whole map."""
-        self.wall.start(self.wall.unfinished())
+        """Start every method that has no whole map, and show the first one where nothing of them would be seen."""
+        methods = self.wall.unfinished()
+        if self.wall.one and self.wall.active == "original" and methods:
+            self.wall.go(methods[0])
+        self.wall.start(methods)
 
     def action_explain(self, method: str) -> None:
         """Start one method and show it."""
@@ -402,10 +409,17 @@ class ExplainView(LookKeys, Horizontal):
     def action_numbers(self) -> None:
         """Point one cell out in all pictures, with its numbers; arrows and the mouse choose the cell."""
         if self.scene.cell is None:
+            self._pointed_from = self.screen.focused
             self.wall.point_at(CELLS[0])
             self.wall.focus()
         else:
-            self.wall.point_at(None)
+            self._leave_numbers()
+
+    def _leave_numbers(self) -> None:
+        """Give back the focus that the cell took."""
+        self.wall.point_at(None)
+        if self.wall.has_focus and self._pointed_from is not None:
+            self._pointed_from.focus()
 
     @property
     def look(self) -> Look:
@@ -474,7 +488,7 @@ class ExplainView(LookKeys, Horizontal):
     def action_back(self) -> None:
         """From the pictures to the images, from the images to the models."""
         if self.scene.cell is not None:
-            self.wall.point_at(None)
+            self._leave_numbers()
         elif self.images.has_focus:
             self.app.action_go("selection")  # type: ignore[attr-defined]
         else:

@@ -75,7 +75,8 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "detail": (
         ("← →", "the other methods, the agreement"),
         ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
-        *_LOOK,
+        ("o", "overlay, map alone"),
+        *_LOOK[1:],
         ("Tab", "to the facts, to scroll them, and to the pictures, where arrows choose a cell"),
         ("c v", "copy the numbers as text, as CSV, to the terminal's clipboard"),
         ("Esc", "back"),

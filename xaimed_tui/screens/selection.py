@@ -142,7 +142,7 @@ class SelectionView(Container):
             empty="no tasks here",
         )
         if not message.tasks:
-            self._describe("#task-text", "There are no tasks in the task folders. See the README for what a task is.")
+            self._describe("#task-text", "There are no tasks in the task folders: m adds one, the README says how.")
         self._show_task()
         if self._changed is not None:
             self._go_to_changed(*self._changed)
@@ -192,7 +192,11 @@ class SelectionView(Container):
             self.notify(text, severity="error", markup=False)
             return
         self._reveal(self.models, task.models.index(entry))
-        self._load(entry)
+        if entry.usable or self.display:
+            self._load(entry)
+        else:  # asked for at the start, beside a folder: its code is not shown over the images
+            said = f"{safe_name(f'{name}/{entry.name}', 80)} was not loaded: {safe_text(entry.reason)} 2 shows it."
+            self.notify(said, title="No network", severity="warning", timeout=15, markup=False)
 
     @on(RowList.Highlighted, "#tasks")
     def _task_highlighted(self) -> None:
@@ -282,7 +286,7 @@ class SelectionView(Container):
                 Row(index, label(model), reason=model.reason, mark="●" if model.path == self._loaded else " ")
                 for index, model in enumerate(task.models)
             ],
-            empty="this task has no models",
+            empty="this task has no models; m adds one",
         )
 
     def _show_model(self) -> None:

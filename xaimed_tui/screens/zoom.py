@@ -15,7 +15,7 @@ from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
 from xaimed_tui.widgets.method_wall import MethodWall
-from xaimed_tui.widgets.pannable_view import PannableView
+from xaimed_tui.widgets.pannable_view import ZOOMS, PannableView
 from xaimed_tui.widgets.words import FixedWords
 
 if TYPE_CHECKING:
@@ -95,6 +95,11 @@ class ZoomScreen(LookKeys, Screen[str]):
         picture = self._wall.card(self._key).view.picture
         return "" if picture is None else picture.style
 
+    @property
+    def _pictures(self) -> list[str]:
+        """The cards that have a picture."""
+        return [card.key for card in self._wall if card.view.picture is not None]
+
     def _show(self) -> None:
         card = self._wall.card(self._key)
         picture = card.view.picture
@@ -120,16 +125,18 @@ class ZoomScreen(LookKeys, Screen[str]):
         if not self.is_mounted:
             return True
         match action:
-            case "magnify" if parameters[0] == -1:
-                return self.view.zoom > 1
+            case "magnify":
+                return self.view.zoom != (ZOOMS[0] if parameters[0] == -1 else ZOOMS[-1])
             case "pan" | "fit":
                 return self.view.zoom > 1
+            case "step":
+                return len(self._pictures) > 1
             case "display":
                 return self._key not in ("original", "agreement")
             case "colormap":
                 return self._style in ("overlay", "map", "agreement")
             case "opacity":
-                return self._style in ("overlay", "agreement")
+                return self._style in ("overlay", "agreement") and self.steps_opacity(parameters)
         return True
 
     def on_pannable_view_magnified(self) -> None:
@@ -151,7 +158,7 @@ class ZoomScreen(LookKeys, Screen[str]):
 
     def action_step(self, step: int) -> None:
         """The next card that has a picture; magnification and place stay."""
-        keys = [card.key for card in self._wall if card.view.picture is not None]
+        keys = self._pictures
         if self._key in keys:
             self._key = keys[(keys.index(self._key) + step) % len(keys)]
             self._show()

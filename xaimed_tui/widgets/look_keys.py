@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.binding import Binding, BindingType
 
-from xaimed_tui.look import Look
+from xaimed_tui.look import DISPLAYS, Display, Look
 
 LOOK_BINDINGS: tuple[BindingType, ...] = (
     Binding("o", "display", "View"),
@@ -22,13 +24,21 @@ class LookKeys:
         """How pictures are shown."""
         raise NotImplementedError
 
+    displays: Sequence[Display] = DISPLAYS
+    """The displays that pictures are shown in here."""
+
     def look_changed(self) -> None:
         """Draw the pictures anew."""
         raise NotImplementedError
 
+    def steps_opacity(self, parameters: tuple[object, ...]) -> bool:
+        """Whether the key with these parameters leads to another opacity: at the ends there is none."""
+        (step,) = parameters
+        return isinstance(step, int) and self.look.opacity_after(step) != self.look.opacity
+
     def action_display(self) -> None:
-        """Overlay, map alone, cells on the image."""
-        self.look.next_display()
+        """Overlay, map alone, cells on the image: the next of those that are shown here."""
+        self.look.next_display(self.displays)
         self._changed()
 
     def action_colormap(self) -> None:

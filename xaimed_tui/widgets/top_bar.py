@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len, set_cell_size
 from textual.app import RenderResult
 from textual.content import Content
 from textual.reactive import reactive
@@ -22,8 +23,9 @@ class TopBar(Widget):
         """One line; the state keeps its place, the model is cut if it must be."""
         width = self.content_size.width
         left = f" {self.model}" if self.model else " research use only, not a medical device"
-        room = width - len("XAIMed ") - len(self.state) - 2
-        if len(left) > room:
-            left = left[: max(room - 1, 0)] + "…"
-        gap = " " * max(1, width - len("XAIMed ") - len(left) - len(self.state))
+        beside = len("XAIMed ") + cell_len(self.state)
+        room = width - beside - 2
+        if cell_len(left) > room:
+            left = set_cell_size(left, max(room - 1, 0)) + "…"
+        gap = " " * max(1, width - beside - cell_len(left))
         return Content.assemble(("XAIMed ", "bold $primary"), (left, "$foreground"), gap, self.state)

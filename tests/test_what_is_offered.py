@@ -1,0 +1,117 @@
+"""What is offered does something: keys and commands that would change nothing are neither shown nor told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from app_driver import TO_IMAGES, make_app, press, screen_text, settled
+from factories import make_model
+from fakes import FakeEngine, demo_tasks, make_entry, make_task
+from PIL import Image
+
+from xaimed_tui.app import XAIMedApp
+from xaimed_tui.facade import RealEngine
+from xaimed_tui.screens.detail import DetailScreen
+from xaimed_tui.screens.zoom import ZoomScreen
+from xaimed_tui.widgets.pannable_view import ZOOMS
+
+SMALL = (80, 24)
+BIG = (160, 50)
+
+
+def offers(app: XAIMedApp, key: str) -> bool:
+    active = app.screen.active_bindings.get(key)
+    return active is not None and active.enabled
+
+
+async def test_in_the_detail_every_press_of_the_view_key_shows_something_else() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "g", "o", "o", "enter")
+        assert app.look.display == "cells"  # which the detail shows beside the map
+        words = []
+        for _ in range(4):
+            words.append(str(app.screen.query_one("#map-frame .name").render()))
+            await press(pilot, "o")
+        assert words == ["Grad-CAM on the image", "Grad-CAM alone"] * 2
+
+
+@pytest.mark.parametrize("key", ["left_square_bracket", "right_square_bracket"])
+@pytest.mark.parametrize(("way", "screen"), [((), None), (("enter",), DetailScreen), (("z",), ZoomScreen)])
+async def test_opacity_is_offered_as_far_as_it_goes(key: str, way: tuple[str, ...], screen: type | None) -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "g", *way)
+        assert screen is None or isinstance(app.screen, screen)
+        assert offers(app, key)
+        for _ in range(8):
+            await pilot.press(key)
+        await settled(pilot)
+        assert not offers(app, key)
+        assert offers(app, "left_square_bracket" if key.startswith("right") else "right_square_bracket")
+
+
+async def test_in_the_zoom_only_what_changes_the_picture_is_offered() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "z")
+        assert not offers(app, "tab")
+        assert offers(app, "plus")
+        for _ in ZOOMS:
+            await pilot.press("plus")
+        await settled(pilot)
+        assert not offers(app, "plus")
+        assert offers(app, "minus")
+        await press(pilot, "escape", "g", "z")
+        assert offers(app, "tab")
+
+
+async def test_where_one_picture_has_room_explaining_shows_the_first_map() -> None:
+    app = make_app()
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        assert app.explain.wall.active == "lime"
+        await press(pilot, "right", "down", "e")  # whoever looks at another one goes on looking at it
+        assert app.explain.wall.active == "rise"
+
+
+async def test_who_has_had_a_cell_pointed_out_is_back_at_the_images() -> None:
+    app = make_app()
+    async with app.run_test(size=SMALL) as pilot:
+        for leaving in ("n", "escape"):
+            await press(pilot, *(TO_IMAGES if leaving == "n" else ()), "g", "n", "down", leaving)
+            assert app.explain.images.has_focus
+        app.explain.wall.focus()
+        await press(pilot, "n", "n")
+        assert app.explain.wall.has_focus
+
+
+async def test_an_empty_task_says_how_a_model_is_added() -> None:
+    app = make_app(FakeEngine(tasks=(make_task("Lungs", []),)))
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, "2")
+        assert "this task has no models; m adds one" in screen_text(app)
+
+
+async def test_a_model_asked_for_beside_a_folder_that_may_not_run_says_why_it_does_not(tmp_path: Path) -> None:
+    make_model(tmp_path / "tasks" / "Lungs" / "CNN")
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (48, 48)).save(tmp_path / "images" / "a.png")
+    app = XAIMedApp(RealEngine(tmp_path / "tasks"), task="Lungs", model="CNN", folder=tmp_path / "images")
+    async with app.run_test(size=BIG) as pilot:
+        await settled(pilot)
+        (notice,) = app._notifications
+        assert notice.message.startswith("Lungs/CNN was not loaded: ")
+        assert "not approved" in notice.message
+        assert app.explain.display
+
+
+@pytest.mark.parametrize("name", ["漢字の名前" * 12, "🫁" * 40, "plain", "long " * 40])
+async def test_the_line_at_the_top_keeps_the_state_whole_beside_any_name(name: str) -> None:
+    app = make_app(FakeEngine(tasks=(*demo_tasks(), make_task("A", [make_entry("A", name)]))))
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, "2")
+        app.selection.open_task("A", name)
+        await settled(pilot)
+        assert screen_text(app).splitlines()[0].endswith("ready on cpu ")
