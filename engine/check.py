@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import ExplanationError, XAIMedError
-from engine.explanation import Settings, explain_method, make_explainer
+from engine.errors import ExplanationError, Stopped, XAIMedError
+from engine.explanation import NEVER_STOP, Settings, explain_method, make_explainer
 from engine.images.compliance import why_not_compliant
 from engine.images.folder import list_images
 from engine.images.raster import read_image
-from engine.methods import method_keys
+from engine.methods import method_keys, method_name
+from engine.progress import StopSignal
 from engine.selftest import SelfTestCheck, noise_image, run_selftest
 
 if TYPE_CHECKING:
@@ -79,14 +80,23 @@ class Check:
         return good and not any(method.failure for method in self.methods)
 
 
-def check_model(classifier: Classifier, image: Path | None = None) -> Check:
+def check_model(
+    classifier: Classifier,
+    image: Path | None = None,
+    *,
+    begun: Callable[[str], None] = lambda method: None,
+    stop: StopSignal = NEVER_STOP,
+) -> Check:
     """Try a model on an image.
 
     Args:
         classifier: the model, loaded.
         image: the image; the first of its samples unless given, and noise if there is none.
+        begun: called with the key of each method before it is tried.
+        stop: asked before every pass of a method.
 
     Raises:
+        Stopped: it was stopped.
         ImageError, NotCompliantError: the image cannot be used.
         ExplanationError: the network gives no valid answer for it.
     """
@@ -101,7 +111,7 @@ def check_model(classifier: Classifier, image: Path | None = None) -> Check:
         made_up=made_up,
         diagnosis=answers[0],
         seconds=statistics.median(answer.seconds for answer in answers),
-        methods=tuple(_try(classifier, chosen, method) for method in method_keys()),
+        methods=tuple(_try(classifier, chosen, method, begun, stop) for method in method_keys()),
         selftest=run_selftest(classifier),
         layer=layer,
     )
@@ -122,11 +132,18 @@ def image_for(bundle: ModelBundle, image: Path | None = None) -> tuple[MedicalIm
     return noise_image(bundle), True
 
 
-def _try(classifier: Classifier, image: MedicalImage, method: str) -> MethodCheck:
+def _try(
+    classifier: Classifier, image: MedicalImage, method: str, begun: Callable[[str], None], stop: StopSignal
+) -> MethodCheck:
+    begun(method)
     few = {method: FEW[method]} if method in FEW else {}
     try:
-        explain_method(classifier, image, method, Settings(samples=dict.fromkeys(few, _FIRST), seed=1))
-        made = explain_method(classifier, image, method, Settings(samples=few, seed=0))
+        explain_method(classifier, image, method, Settings(samples=dict.fromkeys(few, _FIRST), seed=1), stop=stop)
+        made = explain_method(classifier, image, method, Settings(samples=few, seed=0), stop=stop)
+        if stop.is_set():
+            raise Stopped(method_name(method))
+    except Stopped:
+        raise
     except XAIMedError as error:
         return MethodCheck(method, 0.0, None, failure=error.message)
     usual = _usual_samples(classifier.bundle, method) if few else 0

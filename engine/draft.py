@@ -73,30 +73,28 @@ def draft(bundle: ModelBundle) -> str:
     return text
 
 
-def write_draft(bundle: ModelBundle, text: str) -> ModelBundle:
-    """Put a drafted `model.toml` into the model's folder. An approval from before does not hold any longer.
+def draft_into_place(bundle: ModelBundle) -> ModelBundle:
+    """Draft a `model.toml` and put it into the model's folder. An approval from before does not hold any longer.
 
     Returns:
         The bundle as it is now.
 
     Raises:
+        BundleError: see `draft`.
         LibraryError: there is one already, the model comes with XAIMed, or it could not be written.
     """
     subject = subject_of(bundle)
     folder = bundle.path.parent.parent
     library.refuse_bundled(folder, subject)
+    _refuse_existing(bundle)
+    text = draft(bundle)
     with library.changing(folder, subject, "there is no model.toml, as before"):
-        refuse_existing(bundle)
+        _refuse_existing(bundle)
         replace_file(bundle.path / SETTINGS, text.encode(), mode=SHARED)
         return read_bundle(bundle.path, task=bundle.task)
 
 
-def refuse_existing(bundle: ModelBundle) -> None:
-    """Refuse a model that has a `model.toml`.
-
-    Raises:
-        LibraryError: it has one.
-    """
+def _refuse_existing(bundle: ModelBundle) -> None:
     if (bundle.path / SETTINGS).exists():
         raise LibraryError(
             "there is one already", subject=bundle.path / SETTINGS, remedy="add --print to see what would be written"

@@ -167,6 +167,8 @@ SCREENS: dict[str, Shot] = {
     "manage": Shot(("2", "m"), "ChooseDialog", "Add a model to HIS Breast Cancer"),
     "add-task": Shot(("2", "m", "enter"), "Form", "what is decided: a text, or a file with one"),
     "add-model": Shot(("2", "m", "down", "down", "down", "enter"), "Form", "weights: a state_dict"),
+    "model": Shot(("2", "m", "down", "down", "down", "down", "enter"), "ModelScreen", "All about Paper CNN"),
+    "check": Shot(("2", "m", "down", "down", "down", "down", "down", "enter"), "CheckScreen", "Everything works."),
     "describe": Shot(("2", "m", "down", "enter"), "DescribeDialog", "People see this text."),
     "remove": Shot(("2", "m", "down", "down", "enter"), "ConfirmDialog", "with its 2 models"),
     "restore": Shot(("2", "m", "end", "enter"), "ChooseDialog", "hidden 2026-01-30T12:00"),

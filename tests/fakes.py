@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,6 +136,18 @@ class FakeEngine:
     def load(self, bundle: ModelBundle) -> FakeModel:
         self._call("load", bundle.name)
         return FakeModel(bundle, classes=self.classes)
+
+    def check(
+        self, bundle: ModelBundle, begun: Callable[[str], None], stop: StopSignal
+    ) -> tuple[bool, tuple[str, ...]]:
+        begun("gradcam")
+        self._call("check", bundle.name, stop=stop)
+        return True, (
+            f"{bundle.task}/{bundle.name} on cpu",
+            "  0.9000  IDC  <- high",
+            "A map takes about:",
+            "  RISE  1 s",
+        )
 
     def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
         self._call("list_images", str(folder))

@@ -97,8 +97,8 @@ FLOWS = {
         "SideBySideScreen:question_mark escape SideBySideScreen:tab SideBySideScreen:escape"
     ),
     "failure": Flow(
-        f"{IMAGES} FailureScreen:question_mark escape FailureScreen:c FailureScreen:l LogScreen:k LogScreen:j "
-        "LogScreen:c LogScreen:question_mark escape LogScreen:q l LogScreen:escape FailureScreen:escape enter "
+        f"{IMAGES} FailureScreen:question_mark escape FailureScreen:c FailureScreen:l LinesScreen:k LinesScreen:j "
+        "LinesScreen:c LinesScreen:question_mark escape LinesScreen:q l LinesScreen:escape FailureScreen:escape enter "
         "FailureScreen:enter enter FailureScreen:q",
         app_on(BROKEN),
         size=(80, 24),

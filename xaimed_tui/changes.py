@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from engine.errors import LibraryError
+
+if TYPE_CHECKING:
+    from engine.trash import Removed
 
 
 class Change(Protocol):
@@ -132,6 +135,41 @@ class Restore:
         from engine import library
 
         return f"Restored {library.restore(folders, self.task, self.model).name}."
+
+
+@dataclass(frozen=True)
+class Purge:
+    """Delete for good what lies in the trash."""
+
+    removed: tuple[Removed, ...]
+    task: str = ""
+    model: str | None = None
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.purge`."""
+        from engine import library
+
+        library.purge(folders, self.removed)
+        return f"Deleted for good: {', '.join(gone.name for gone in self.removed)}."
+
+
+@dataclass(frozen=True)
+class DraftSettings:
+    """Write a first `model.toml` from what the network reveals when it is run."""
+
+    task: str
+    model: str | None
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.draft.draft_into_place`."""
+        from engine.draft import draft_into_place
+        from engine.tasks import find_model
+
+        written = draft_into_place(find_model(folders, self.task, self.model)).path / "model.toml"
+        return (
+            f"Written: {written}. Only whoever trained the model knows what belongs into the lines with CHECK. Once "
+            "they are right, Enter shows the model again, to be approved as it is then."
+        )
 
 
 def _file(what: str, typed: str) -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -82,6 +82,9 @@ class Engine(Protocol):
 
     def load(self, bundle: ModelBundle) -> Model:
         """A network, ready to answer."""
+
+    def check(self, bundle: ModelBundle, begun: Callable[[str], None], stop: StopSignal) -> tuple[bool, Sequence[str]]:
+        """Whether everything of a model works, and how it fared, in lines; `begun` is given each method's key."""
 
     def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
         """The names of the images in a folder, as far as found; the last is whole."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -85,6 +85,15 @@ class RealEngine:
 
         precision = cast("Precision", self._settings.precision)
         return Classifier.load(bundle, device=self._settings.device, precision=precision)
+
+    def check(self, bundle: ModelBundle, begun: Callable[[str], None], stop: StopSignal) -> tuple[bool, Sequence[str]]:
+        """See `engine.check.check_model` and `engine.report.check_lines`."""
+        from engine.check import check_model
+        from engine.report import check_lines
+
+        classifier = _classifier(self.load(bundle))
+        check = check_model(classifier, begun=begun, stop=stop)
+        return check.passed, tuple(check_lines(classifier, check))
 
     def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
         """See `engine.images.folder.scan_images`."""

@@ -26,6 +26,7 @@ DOING = {
     "review": "reading a model's code",
     "approval": "keeping an approval",
     "model": "loading the network",
+    "check": "checking a model",
     "picture": "reading a model's picture",
     "folder": "reading the folder",
     "watch": "watching the folder",

@@ -46,7 +46,7 @@ COMPLIANCE_EVERY = 1 / 10
 RELIST_AFTER = 1 / 2
 """Seconds at least between two listings of a folder to which files are written."""
 
-_LANES = ("library", "tasks", "model", "picture", "folder", "compliance", "image", "explain", "save", "memory")
+_LANES = ("library", "tasks", "model", "check", "picture", "folder", "compliance", "image", "explain", "save", "memory")
 
 _ORDER = {"gradcam": 0, "gradcam++": 1, "lime": 2, "rise": 3}
 """The quick methods first: a person who waits gets something to look at."""
@@ -164,6 +164,20 @@ class Jobs:
             ticket.post(target, messages.ModelReviewed(ticket.run, self._engine.review(path, task)))
 
         self._lanes["tasks"].put(lambda: self._guarded("review", ticket, target, work))
+        return ticket.run
+
+    def check_model(self, target: Widget, bundle: ModelBundle) -> int:
+        """Try a model as a physician would meet it; `withdraw("check")` stops it."""
+        ticket = self._ticket("check")
+
+        def begun(method: str) -> None:
+            ticket.post(target, messages.CheckAdvanced(ticket.run, method))
+
+        def work() -> None:
+            passed, lines = self._engine.check(bundle, begun, ticket.withdrawn)
+            ticket.post(target, messages.ModelChecked(ticket.run, passed, tuple(lines)))
+
+        self._lanes["check"].put(lambda: self._guarded("check", ticket, target, work), alone=True)
         return ticket.run
 
     def approve_model(self, target: Widget, bundle: ModelBundle) -> None:

@@ -73,6 +73,23 @@ class ModelApproved(Message):
 
 
 @dataclass
+class CheckAdvanced(Message):
+    """A model is being checked, and now the method of this key is tried."""
+
+    run: int
+    method: str
+
+
+@dataclass
+class ModelChecked(Message):
+    """A model was tried; the lines say how it fared, and are not made safe yet."""
+
+    run: int
+    passed: bool
+    lines: tuple[str, ...]
+
+
+@dataclass
 class ModelLoading(Message):
     """A network is being loaded."""
 

@@ -11,7 +11,6 @@ from engine.errors import BundleError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from engine.bundle import ModelBundle
     from engine.check import Check
@@ -54,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from engine.check import check_model
     from engine.cli.console import print_json, print_line, waiting
     from engine.cli.streams import aside
+    from engine.report import check_lines
 
     if arguments.yes and not arguments.write_selftest:
         arguments.wrong_usage("--yes goes with --write-selftest")
@@ -66,74 +66,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(_as_json(classifier, check, loading))
     else:
-        for line in _lines(classifier, check, loading):
-            print_line(line)
-        _print_methods(check)
-        for line in _remarks(classifier, check):
+        print_line(f"Loaded in {loading:.2f} s.")
+        for line in check_lines(classifier, check):
             print_line(line)
     if arguments.write_selftest:
         _write_selftest(bundle, check, yes=arguments.yes)
         return 0 if not any(method.failure for method in check.methods) else 1
     return 0 if check.passed else 1
-
-
-# What is printed
-
-
-def _lines(classifier: Classifier, check: Check, loading: float) -> Iterator[str]:
-    from engine.diagnosis import probability_text
-    from engine.trust import subject_of
-
-    bundle, diagnosis = classifier.bundle, check.diagnosis
-    height, width = bundle.input.size
-    yield f"{subject_of(bundle)} on {classifier.device}, loaded in {loading:.2f} s"
-    shown = "noise, made up for this check" if check.made_up else str(check.image.path)
-    yield f"Image: {shown}, {check.image.height}x{check.image.width}"
-    yield f"Input: {height}x{width}, {'grey' if bundle.input.channels == 1 else 'RGB'}"
-    yield f"Outputs: {classifier.anatomy.outputs}; applied at the end: {classifier.activation}"
-    for name, probability in zip(diagnosis.classes, diagnosis.probabilities, strict=True):
-        mark = f"  <- {diagnosis.confidence.value}" if name == diagnosis.predicted else ""
-        yield f"  {probability_text(float(probability), 4)}  {name}{mark}"
-    yield f"An answer takes {check.seconds * 1000:.1f} ms."
-    if check.layer:
-        channels, rows, columns = classifier.anatomy.shapes[check.layer]
-        yield f"The CAMs look at {check.layer}: {channels} maps of {rows}x{columns}."
-
-
-def _print_methods(check: Check) -> None:
-    from engine.cli.console import print_table
-    from engine.methods import method_name
-
-    rows = [
-        (
-            method_name(method.method),
-            "failed" if method.failure else "works",
-            "" if method.whole is None else f"{method.whole:.2f}",
-        )
-        for method in check.methods
-    ]
-    print_table(("Method", "", "Seconds a map, about"), rows)
-
-
-def _remarks(classifier: Classifier, check: Check) -> Iterator[str]:
-    from engine.methods import method_name
-
-    for method in check.methods:
-        name = method_name(method.method)
-        if method.failure:
-            yield f"{name}: {method.failure}"
-        yield from (f"{name}: {warning}" for warning in method.warnings)
-    if check.made_up:
-        yield "The image is noise: what the network says of it and where it looks mean nothing."
-    yield from check.diagnosis.warnings
-    yield from (sentence for sentence in classifier.assumed if sentence not in check.diagnosis.warnings)
-    if (test := check.selftest) is None:
-        yield "There is no self-test; --write-selftest makes one."
-    elif test.failure:
-        yield f"The self-test on {test.image} failed: {test.failure}."
-    else:
-        worst = max(abs(a - b) for a, b in zip(test.expected, test.found, strict=True))
-        yield f"The self-test on {test.image} passed: no probability differs by more than {worst:.1g}."
 
 
 def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, object]:

@@ -11,9 +11,6 @@ from engine.errors import LibraryError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
-
-    from engine.tasks import ModelEntry
 
 HELP = "add, check, show and remove models, and help to make them"
 DESCRIPTION = (
@@ -185,6 +182,7 @@ def _restore(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from engine.cli.console import print_json, print_line
     from engine.places import task_folders
+    from engine.report import model_lines
     from engine.tasks import read_entry
 
     entry = read_entry(task_folders(arguments.tasks), arguments.task, arguments.name)
@@ -195,39 +193,16 @@ def _show(arguments: argparse.Namespace) -> int:
             content["notes"] = dict(entry.bundle.notes)
         print_json({"task": entry.task, **content})
         return 0
-    for line in _lines_about(entry):
+    for line in model_lines(entry):
         print_line(line)
     return 0
-
-
-def _lines_about(entry: ModelEntry) -> Iterator[str]:
-    yield f"{entry.task}/{entry.name} in {entry.path}"
-    yield "It can be used." if entry.usable else entry.reason
-    if (bundle := entry.bundle) is not None:
-        height, width = bundle.input.size
-        kind = "grey" if bundle.input.channels == 1 else "RGB"
-        rule = "exactly" if bundle.input.exact_size else f"others are resized ({bundle.input.resize})"
-        yield f"Input: {height}x{width} {kind}, {rule}; mean {bundle.input.mean}, std {bundle.input.std}"
-        yield f"Classes: {', '.join(bundle.output.classes) if bundle.output.classes else 'not declared'}"
-        yield f"Activation at the end: {bundle.output.activation or 'not declared'}"
-        yield f"Layer for the CAMs: {bundle.explain.target_layer or 'the last convolution'}"
-        yield from bundle.assumed
-        for section, text in bundle.notes.items():
-            yield f"[{section}]"
-            yield from (f"  {line}" for line in text.splitlines())
-        yield f"Digest: {bundle.digest}"
-        for name, file in sorted(bundle.files.items()):
-            yield f"  {file.size:>13,}  {name}"
-    if entry.description.strip():
-        yield "Description:"
-        yield from (f"  {line}" for line in entry.description.rstrip().splitlines())
 
 
 # Making them
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from engine import library, trust
+    from engine import trust
     from engine.cli.console import emit, print_line, waiting
     from engine.cli.streams import aside
     from engine.places import task_folders
@@ -238,14 +213,13 @@ def _init(arguments: argparse.Namespace) -> int:
     with waiting(f"Looking at {bundle.name}"), aside():
         from engine import draft
 
-        if not arguments.print:
-            library.refuse_bundled(bundle.path.parent.parent, trust.subject_of(bundle))
-            draft.refuse_existing(bundle)
-        text = draft.draft(bundle)
-    if arguments.print:
+        if arguments.print:
+            text, now = draft.draft(bundle), None
+        else:
+            text, now = "", draft.draft_into_place(bundle)
+    if now is None:
         emit(text)  # which is safe as it is made
         return 0
-    now = draft.write_draft(bundle, text)
     print_line(f"Written: {now.path / 'model.toml'}")
     print_line("Look at the lines with CHECK: only whoever trained the model knows what belongs there.")
     print_line("An approval is for every byte of a model, so the one from before does not hold any longer.")

@@ -200,6 +200,10 @@ async def _walk(walk: Walk, out: Path) -> None:
     await walk.back()
     app.selection.open_task("Lungs", "1 Good")  # type: ignore[attr-defined]
     await walk.until(lambda: walk.on_screen("ready on"), "the network")
+    await _menu(walk, "Check the model", "CheckScreen", task=None)
+    await walk.until(lambda: walk.on_screen("verything works"), "the outcome of the check")
+    await walk.press("pagedown")
+    await walk.back()
     await walk.press("3")
     await walk.told_apart("images-list", len(world.images))
     await walk.press("end", "home", *["j"] * len(world.images), "home")
@@ -245,24 +249,36 @@ async def _walk(walk: Walk, out: Path) -> None:
 
 async def _managing(walk: Walk) -> None:
     """Every row of the dialog about tasks and models, for a model whose name means harm or any other."""
-    for row, screen in enumerate(
-        ("Form", "DescribeDialog", "ConfirmDialog", "Form", "DescribeDialog", "ConfirmDialog")
+    for words, screen in (
+        ("Add a task", "Form"),
+        ("Describe the task", "DescribeDialog"),
+        ("Remove the task", "ConfirmDialog"),
+        ("Add a model", "Form"),
+        ("Show all about the model", "ModelScreen"),
+        ("Describe the model", "DescribeDialog"),
+        ("Remove the model", "ConfirmDialog"),
     ):
-        walk.app.selection.show_task("Lungs")  # type: ignore[attr-defined]
-        await walk.at("ChooseDialog", "m")
-        await walk.at(screen, *["j"] * row, "enter")
+        await _menu(walk, words, screen)
         if screen in ("Form", "DescribeDialog"):
             await _type(walk, walk.world.said.text)
             await walk.press("ctrl+s" if screen == "DescribeDialog" else "enter")
         await walk.back()
-    walk.app.selection.show_task("Lungs")  # type: ignore[attr-defined]
-    await walk.at("ChooseDialog", "m")
-    await walk.at("ConfirmDialog", *["j"] * 5, "enter")
+    await _menu(walk, "Remove the model", "ConfirmDialog")
     await walk.press("tab", "enter")  # the button that does it
     await walk.back()
     await walk.at("ChooseDialog", "m")
     await walk.press("end", "enter")
     await walk.back()
+
+
+async def _menu(walk: Walk, words: str, screen: str, *, task: str | None = "Lungs") -> None:
+    """The row of the dialog that begins with these words, for a task's first model or the one under the cursor."""
+    if task is not None:
+        walk.app.selection.show_task(task)  # type: ignore[attr-defined]
+    await walk.at("ChooseDialog", "m")
+    rows = walk.app.screen.query_one(RowList)
+    rows.go_to(next(row.key for row in rows.shown if row.label.startswith(words)))
+    await walk.at(screen, "enter")
 
 
 async def _type(walk: Walk, text: str) -> None:

@@ -17,7 +17,8 @@ from engine.places import log_file
 from engine.text import safe_text
 from xaimed_tui.failure import Failure
 from xaimed_tui.screens.dialogs import FRAME, keys_line
-from xaimed_tui.widgets.lines_view import Line, LinesView
+from xaimed_tui.screens.lines import LinesScreen
+from xaimed_tui.widgets.lines_view import LinesView
 
 LOG_SHOWN = 200_000
 """Bytes of the log's end that are shown."""
@@ -70,54 +71,18 @@ class FailureScreen(ModalScreen[None]):
         self.dismiss(None)
 
 
-class LogScreen(ModalScreen[None]):
+class LogScreen(LinesScreen):
     """The end of the log: the program's records, and what native libraries wrote."""
 
-    DEFAULT_CSS = (
-        FRAME.format(name="LogScreen")
-        + """
-    LogScreen > .dialog { width: 120; height: 94%; padding: 0 1; }
-    LogScreen .keys { margin: 0; }
-    """
-    )
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "leave", "Close"),
-        Binding("c", "copy", "Copy"),
-        Binding("j", "scroll(1)", "Down", show=False),
-        Binding("k", "scroll(-1)", "Up", show=False),
-        Binding("question_mark", "app.help", "Help", show=False),
-    ]
+    PROSE = False
 
     def __init__(self) -> None:
-        super().__init__()
-        self._text = end_of_log(log_file())
-
-    def compose(self) -> ComposeResult:
-        """Lines and keys."""
-        with Vertical(classes="dialog") as dialog:
-            dialog.border_title = Content(f"Log  {safe_text(log_file(), limit=100)}")
-            yield LinesView([Line(line) for line in self._text.split("\n")], id="log-lines")
-            yield Static(keys_line(("j k", "scroll"), ("c", "copy"), ("Esc", "close")), classes="keys")
+        super().__init__(f"Log  {safe_text(log_file(), limit=100)}", end_of_log(log_file()).split("\n"))
 
     def on_mount(self) -> None:
         """The last lines are the ones that matter."""
-        lines = self.query_one(LinesView)
-        lines.focus()
-        self.call_after_refresh(lines.scroll_end, animate=False)
-
-    def action_scroll(self, step: int) -> None:
-        """Scroll by lines."""
-        self.query_one(LinesView).scroll_relative(y=2 * step, animate=False)
-
-    def action_copy(self) -> None:
-        """Put what is shown on the clipboard of the terminal (OSC 52)."""
-        self.app.copy_to_clipboard(safe_text(self._text, multiline=True))
-        self.notify("Copied, if your terminal allows it.", markup=False)
-
-    def action_leave(self) -> None:
-        """Close."""
-        self.dismiss(None)
+        super().on_mount()
+        self.call_after_refresh(self.query_one(LinesView).scroll_end, animate=False)
 
 
 def end_of_log(path: Path) -> str:

@@ -12,10 +12,13 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Static, TextArea
 
+from engine.bundle import SETTINGS
+from engine.hidden import is_bundled
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages
-from xaimed_tui.changes import AddModel, AddTask, Change, Describe, Remove, Restore
+from xaimed_tui.changes import AddModel, AddTask, Change, Describe, DraftSettings, Purge, Remove, Restore
 from xaimed_tui.screens.dialogs import FRAME, ChooseDialog, keys_line
+from xaimed_tui.screens.model import CheckScreen, ModelScreen
 from xaimed_tui.type_ahead import TypeAheadDialog
 from xaimed_tui.widgets.row_list import Row
 
@@ -46,18 +49,34 @@ def offer(view: SelectionView, task: Task | None, entry: ModelEntry | None) -> N
         ]
     if task is not None and entry is not None:
         name = safe_name(entry.name, 40)
-        rows += [Row("describe-model", f"Describe the model {name}"), Row("remove-model", f"Remove the model {name}")]
-    rows.append(Row("restore", "Restore what was removed"))
+        rows += _about_model(name, entry)
+    rows.append(Row("restore", "Restore what was removed, or empty the trash"))
 
     def chosen(key: Hashable) -> None:
-        screen = _screen_for(key, task, entry)
-        if screen is not None:
-            view.app.push_screen(screen, view.library_changed)
-        elif key == "restore":
+        if key == "restore":
             view.app.jobs.list_removed(view)  # type: ignore[attr-defined]
+        elif key == "show-model" and entry is not None:
+            view.app.push_screen(ModelScreen(entry))
+        elif key == "check-model" and entry is not None and entry.bundle is not None:
+            view.app.push_screen(CheckScreen(entry.bundle))
+        elif (screen := _screen_for(key, task, entry)) is not None:
+            view.app.push_screen(screen, view.library_changed)
 
     about = "The files are in the task folders; what is removed goes into a trash folder beside them."
     view.app.push_screen(ChooseDialog("Tasks and models", about, rows, "add-task"), chosen)
+
+
+def _about_model(name: str, entry: ModelEntry) -> list[Row]:
+    rows = [Row("show-model", f"Show all about the model {name}")]
+    if entry.usable and entry.bundle is not None:
+        rows.append(Row("check-model", f"Check the model {name}"))
+        if SETTINGS not in entry.bundle.files and not is_bundled(entry.path.parent.parent):
+            rows.append(Row("draft-settings", f"Write a first {SETTINGS} for {name}"))
+    return [
+        *rows,
+        Row("describe-model", f"Describe the model {name}"),
+        Row("remove-model", f"Remove the model {name}"),
+    ]
 
 
 def offer_removed(view: SelectionView, removed: Sequence[Removed]) -> None:
@@ -71,8 +90,16 @@ def offer_removed(view: SelectionView, removed: Sequence[Removed]) -> None:
         view.notify("Nothing was removed that could be restored.", markup=False)
         return
 
+    deletable = tuple(gone for gone in removed if gone.path is not None)
+    if deletable:
+        rows.append(Row("purge", f"Delete for good what is in the trash ({len(deletable)})"))
+
     def chosen(key: Hashable) -> None:
-        if isinstance(key, tuple):
+        if key == "purge":
+            names = ", ".join(safe_name(gone.name, 60) for gone in deletable)
+            words = f"This cannot be undone. It deletes: {names}."
+            view.app.push_screen(ConfirmDialog(Purge(deletable), words, verb="Delete"), view.library_changed)
+        elif isinstance(key, tuple):
             view.app.jobs.change_library(view, Restore(*key))  # type: ignore[attr-defined]
 
     about = "Of several of one name, the one that was removed last comes back."
@@ -98,6 +125,8 @@ def _screen_for(key: Hashable, task: Task | None, entry: ModelEntry | None) -> S
     match key:
         case "describe-model":
             return DescribeDialog(name, entry.name, entry.description)
+        case "draft-settings":
+            return ConfirmDialog(DraftSettings(name, entry.name), _ABOUT_DRAFTING, verb="Write")
         case "remove-model":
             words = f"The model {safe_name(entry.name, 60)} of {safe_name(name, 60)} will no longer be listed. {_BACK}"
             return ConfirmDialog(Remove(name, entry.name), words)
@@ -107,6 +136,13 @@ def _screen_for(key: Hashable, task: Task | None, entry: ModelEntry | None) -> S
 _BACK = (
     "Its files go into the trash folder beside the tasks and can be restored from there; what comes with XAIMed is "
     "only hidden."
+)
+
+
+_ABOUT_DRAFTING = (
+    "The network is run to find out which input sizes it takes, its outputs and its layers. They are written into a "
+    f"commented {SETTINGS} in the model's folder. An approval is for every byte of a model, so the one from before "
+    "does not hold any longer."
 )
 
 
@@ -183,33 +219,33 @@ class _Changing(TypeAheadDialog[Done]):
 
 
 class ConfirmDialog(_Changing):
-    """A question before something is removed. What has the focus at first is the button that does not."""
+    """A question before something is removed, or written. What has the focus at first is the button that does not."""
 
     DEFAULT_CSS = FRAME.format(name="ConfirmDialog") + _BUTTONS.format(name="ConfirmDialog")
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "app.help", "Help", show=False)]
 
-    def __init__(self, change: Change, words: str) -> None:
+    def __init__(self, change: Change, words: str, *, verb: str = "Remove") -> None:
         super().__init__()
-        self._change, self._words = change, words
+        self._change, self._words, self._verb = change, words, verb
 
     def compose(self) -> ComposeResult:
         """The question, the buttons."""
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = "Remove"
+            dialog.border_title = self._verb
             yield Static(self._words, classes="about", markup=False)
             yield Static(classes="problem", markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
-                yield Button("Remove", id="remove", variant="warning", compact=True)
+                yield Button(self._verb, id="go-on", variant="warning", compact=True)
             yield Static(keys_line(("Tab", "go on"), ("Enter", "press"), ("Esc", "cancel")), classes="keys")
 
     def on_mount(self) -> None:
-        """Enter alone removes nothing."""
+        """Enter alone changes nothing."""
         self.query_one("#cancel").focus()
 
-    @on(Button.Pressed, "#remove")
-    def _remove(self) -> None:
+    @on(Button.Pressed, "#go-on")
+    def _go_on(self) -> None:
         self.start(self._change)
 
     @on(Button.Pressed, "#cancel")

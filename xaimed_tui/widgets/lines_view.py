@@ -58,18 +58,26 @@ class LinesView(ScrollView, can_focus=True):
         super().__init__(id=id)
         self._lines = tuple(lines)
         self._prose = prose
-        self._margin = max((len(line.margin) for line in self._lines), default=0)
         self._rows: list[tuple[str, str, Look]] = []
-        self._width = 0
+        self._margin = self._width = 0
+
+    def show(self, lines: Iterable[Line]) -> None:
+        """Show other lines, from the first one on."""
+        self._lines = tuple(lines)
+        self._wrap()
+        self.scroll_home(animate=False)
 
     def on_resize(self, event: events.Resize) -> None:
         """Wrap anew."""
         width = self.scrollable_content_region.width
-        if width == self._width or width < 1:
-            return
-        self._width = width
+        if width != self._width and width > 0:
+            self._width = width
+            self._wrap()
+
+    def _wrap(self) -> None:
+        self._margin = max((len(line.margin) for line in self._lines), default=0)
         self._rows = [row for line in self._lines for row in self._wrapped(line)]
-        self.virtual_size = Size(width, len(self._rows))
+        self.virtual_size = Size(self._width, len(self._rows))
         self.refresh()
 
     def _wrapped(self, line: Line) -> Sequence[tuple[str, str, Look]]:

@@ -1,0 +1,69 @@
+"""Lines of text as a screen: the log, what is known of a model, and how it fared when it was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.text import safe_text
+from xaimed_tui.screens.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.lines_view import Line, LinesView
+
+
+class LinesScreen(ModalScreen[None]):
+    """Lines to scroll through and to copy."""
+
+    DEFAULT_CSS = (
+        FRAME.format(name="LinesScreen")
+        + """
+    LinesScreen > .dialog { width: 120; height: 94%; padding: 0 1; }
+    LinesScreen .keys { margin: 0; }
+    """
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "leave", "Close"),
+        Binding("c", "copy", "Copy"),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
+        Binding("question_mark", "app.help", "Help", show=False),
+    ]
+
+    PROSE: ClassVar[bool] = True
+    """Whether lines are broken at spaces."""
+
+    def __init__(self, title: str, lines: Iterable[str]) -> None:
+        super().__init__()
+        self._title = title
+        self.lines = tuple(lines)
+
+    def compose(self) -> ComposeResult:
+        """Lines and keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = Content(self._title)
+            yield LinesView([Line(line) for line in self.lines], prose=self.PROSE)
+            yield Static(keys_line(("j k", "scroll"), ("c", "copy"), ("Esc", "close")), classes="keys")
+
+    def on_mount(self) -> None:
+        """Scroll at once."""
+        self.query_one(LinesView).focus()
+
+    def action_scroll(self, step: int) -> None:
+        """Scroll by lines."""
+        self.query_one(LinesView).scroll_relative(y=2 * step, animate=False)
+
+    def action_copy(self) -> None:
+        """Put what is shown on the clipboard of the terminal (OSC 52)."""
+        self.app.copy_to_clipboard(safe_text("\n".join(self.lines), multiline=True))
+        self.notify("Copied, if your terminal allows it.", markup=False)
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)
