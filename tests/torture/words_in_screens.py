@@ -200,6 +200,7 @@ async def _walk(walk: Walk, out: Path) -> None:
     await walk.back()
     app.selection.open_task("Lungs", "1 Good")  # type: ignore[attr-defined]
     await walk.until(lambda: walk.on_screen("ready on"), "the network")
+    await walk.press("2")
     await _menu(walk, "Check the model", "CheckScreen", task=None)
     await walk.until(lambda: walk.on_screen("verything works"), "the outcome of the check")
     await walk.press("pagedown")
