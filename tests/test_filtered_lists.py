@@ -32,6 +32,8 @@ async def test_a_filter_that_nothing_matches_says_so_and_how_to_clear_it() -> No
         await press(pilot, "2", "slash", *"zq")
         assert "nothing matches" in screen_text(app)
         assert "no tasks here" not in screen_text(app)
+        assert "no task is chosen" in screen_text(app)
+        assert "Is there invasive" not in screen_text(app), "it is about a task that is not there"
         assert "esc Clear filter" in screen_text(app)
         await press(pilot, "enter", "escape")
         assert "Clear filter" not in screen_text(app)

@@ -269,7 +269,9 @@ class SelectionView(Container):
     def _show_task(self) -> None:
         task = self._task_here()
         if task is None:
-            self.models.set_rows(())
+            self._describe("#task-text", "")
+            self.models.set_rows((), empty="no task is chosen")
+            self._show_model()
             return
         self._describe("#task-text", prose(task.description))
         self.query_one("#task-pane").border_title = "About the task"
