@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text
+from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, until
 from fakes import FakeEngine, make_entry, make_task
 
-from engine.errors import BundleError, ExplanationError, ImageError
+from engine.errors import BundleError, ExplanationError, ImageError, TaskError
 from xaimed_tui.screens.failure import FailureScreen
 
 BIG = (160, 50)
@@ -151,3 +151,13 @@ async def test_a_saving_that_fails_says_why(tmp_path: Path) -> None:
         await press(pilot, *TO_IMAGES, "e", "w", "enter")
         assert "Nothing was saved" in screen_text(app)
         assert "the disk is full" in app.screen.failure.words
+
+
+async def test_why_the_tasks_cannot_be_read_stays_where_they_would_be_described() -> None:
+    reason = TaskError("there is no such folder", subject="/tasks", remedy="choose another with --tasks")
+    app = make_app(FakeEngine(failures={"list_tasks": reason}))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "2")
+        await until(pilot, lambda: "the tasks cannot be read" in screen_text(app))
+        await settled(pilot)
+        assert "choose another with --tasks" in " ".join(str(app.selection.query_one("#task-text").render()).split())

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from engine.tasks import ModelEntry, Task
 
+_NO_TASKS = "There are no tasks in the task folders: m adds one, the README says how."
+
 
 class SelectionView(Container):
     """Tasks, what a task is about, its models, what a model is."""
@@ -73,6 +75,7 @@ class SelectionView(Container):
         self._loading: Path | None = None
         self._loaded: Path | None = None
         self._failed: tuple[Path, str] | None = None
+        self._why_none = ""
 
     def compose(self) -> ComposeResult:
         """The four panes, in the paper's places."""
@@ -141,8 +144,7 @@ class SelectionView(Container):
             [Row(index, safe_text(task.name), reason=why_no_model(task)) for index, task in enumerate(message.tasks)],
             empty="no tasks here",
         )
-        if not message.tasks:
-            self._describe("#task-text", "There are no tasks in the task folders: m adds one, the README says how.")
+        self._why_none = "" if message.tasks else _NO_TASKS
         self._show_task()
         if self._changed is not None:
             self._go_to_changed(*self._changed)
@@ -165,7 +167,8 @@ class SelectionView(Container):
         """Say in the pane what the app says in passing."""
         if message.what == "tasks":
             self.tasks.set_rows((), empty="the tasks cannot be read")
-            self._describe("#task-text", message.reason)
+            self._why_none = message.reason
+            self._show_task()
         elif message.what == "model" and message.run == self._run and self._loading is not None:
             self._failed, self._loading = (self._loading, message.reason), None
             self._show_model()
@@ -269,7 +272,7 @@ class SelectionView(Container):
     def _show_task(self) -> None:
         task = self._task_here()
         if task is None:
-            self._describe("#task-text", "")
+            self._describe("#task-text", self._why_none)
             self.models.set_rows((), empty="no task is chosen")
             self._show_model()
             return
