@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import RenderResult
 from textual.content import Content
@@ -37,7 +38,7 @@ class ShownKey:
     @property
     def columns(self) -> int:
         """How wide it is."""
-        return len(self.label) + 1 + len(self.description)
+        return cell_len(self.label) + 1 + cell_len(self.description)
 
 
 class KeyLine(Widget):
