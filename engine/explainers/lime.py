@@ -112,10 +112,11 @@ class Lime:
         segments = self._segments(request)
         shown = neighbourhood(self.samples, segments.count, request.seed)
         labels = torch.from_numpy(segments.labels).to(request.tensor.device)
+        pixels = labels.flatten()
 
         def draw(start: int, stop: int) -> torch.Tensor:
-            rows = on_device(shown[start:stop] != 0, labels.device)
-            return rows[:, labels][:, None]
+            rows = on_device(shown[start:stop].astype(np.float32), labels.device)
+            return rows.gather(1, pixels.expand(len(rows), -1)).view(-1, 1, *labels.shape)
 
         hidden = mean_colours(request.tensor, labels, segments.count)
         return _Run(segments, shown, MaskedForward(request, hidden, draw, tuning))
