@@ -115,3 +115,26 @@ async def test_the_line_at_the_top_keeps_the_state_whole_beside_any_name(name: s
         app.selection.open_task("A", name)
         await settled(pilot)
         assert screen_text(app).splitlines()[0].endswith("ready on cpu ")
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [(("2",), "#model-scroll"), (("2",), "#facts-scroll"), ((*TO_IMAGES, "r", "enter"), "#facts")],
+)
+async def test_words_that_have_the_focus_are_scrolled_by_keys_where_a_pane_around_them_has_the_bar(
+    way: tuple[str, ...], words: str
+) -> None:
+    app = make_app()
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, *way)
+        app.screen.query_one(words).focus()
+        await press(pilot, "end")
+        last = screen_text(app)
+        await press(pilot, "home")
+        first = screen_text(app)
+        assert first != last
+        for key, back in (("j", "k"), ("down", "up"), ("pagedown", "pageup")):
+            await press(pilot, key)
+            assert screen_text(app) != first
+            await press(pilot, back)
+            assert screen_text(app) == first

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import DataTable
@@ -26,6 +26,7 @@ from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
+from xaimed_tui.widgets.scrolled_words import ScrolledWords
 from xaimed_tui.widgets.statistics_table import StatisticsTable
 from xaimed_tui.widgets.words import FixedWords, Words
 
@@ -89,7 +90,7 @@ class DetailScreen(LookKeys, Screen[str]):
             with Horizontal(id="numbers"):
                 with Container(id="table-box"):
                     yield StatisticsTable(id="statistics")
-                with VerticalScroll(id="facts"):
+                with ScrolledWords(id="facts"):
                     yield Words(id="facts-text")
         yield KeyLine()
 

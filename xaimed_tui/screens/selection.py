@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
@@ -17,6 +17,7 @@ from xaimed_tui.screens.descriptions import facts, label, prose, standing, why_n
 from xaimed_tui.widgets.filtered_list import FilteredList
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.row_list import Row, RowList
+from xaimed_tui.widgets.scrolled_words import ScrolledWords
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,15 +86,15 @@ class SelectionView(Container):
         with Vertical(id="models-pane", classes="pane") as pane:
             pane.border_title = "Models"
             yield FilteredList(empty="choose a task", list_id="models")
-        with VerticalScroll(id="task-pane", classes="pane") as pane:
+        with ScrolledWords(id="task-pane", classes="pane") as pane:
             pane.border_title = "About the task"
             yield Static(id="task-text", markup=False)
         with Vertical(id="model-pane", classes="pane") as pane:
             pane.border_title = "About the model"
-            with VerticalScroll(id="model-scroll"):
+            with ScrolledWords(id="model-scroll"):
                 yield Static(id="model-text", markup=False)
             with Horizontal(id="model-base"):
-                with VerticalScroll(id="facts-scroll"):
+                with ScrolledWords(id="facts-scroll"):
                     yield Static(id="model-facts", markup=False)
                 yield ImageView(id="model-picture")
 

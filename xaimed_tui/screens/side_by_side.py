@@ -11,7 +11,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
@@ -35,6 +35,7 @@ from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
 from xaimed_tui.widgets.compared_side import Answer, ComparedSide
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
+from xaimed_tui.widgets.scrolled_words import ScrolledWords
 from xaimed_tui.widgets.statistics_table import CellTable
 from xaimed_tui.widgets.words import FixedWords, Words
 
@@ -126,7 +127,7 @@ class SideBySideScreen(Screen[None]):
             with Horizontal(id="numbers"):
                 with Container(id="table-box"):
                     yield ComparedTable()
-                with VerticalScroll(id="facts"):
+                with ScrolledWords(id="facts"):
                     yield Words(id="facts-text")
         yield KeyLine()
 
