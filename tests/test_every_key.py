@@ -68,6 +68,11 @@ FLOWS = {
         "RowList:pagedown home RowList:slash i FilteredList:escape SelectionView:right SelectionView:left "
         "SelectionView:right SelectionView:h SelectionView:enter SelectionView:escape SelectionView:ctrl+r"
     ),
+    "words": Flow(
+        "2 tab tab tab ScrolledWords:end ScrolledWords:home ScrolledWords:down ScrolledWords:up ScrolledWords:j "
+        "ScrolledWords:k ScrolledWords:pagedown ScrolledWords:pageup",
+        size=(80, 24),
+    ),
     "manage": Flow(
         "2 SelectionView:m ChooseDialog:question_mark escape ChooseDialog:escape m ChooseDialog:enter _Changing:escape "
         "m down enter x DescribeDialog:ctrl+s m down down enter ConfirmDialog:question_mark escape _Changing:escape"
@@ -90,7 +95,7 @@ FLOWS = {
         "DetailScreen:o DetailScreen:m DetailScreen:left_square_bracket DetailScreen:right_square_bracket "
         "DetailScreen:c DetailScreen:v DetailScreen:question_mark escape CellTable:down CellTable:up CellTable:j "
         "CellTable:k DetailScreen:tab tab CellFrame:down CellFrame:up CellFrame:j CellFrame:k CellFrame:right "
-        "CellFrame:left DetailScreen:escape"
+        "CellFrame:left CellFrame:h CellFrame:l DetailScreen:escape"
     ),
     "side-by-side": Flow(
         f"{WALL} b enter SideBySideScreen:right SideBySideScreen:left SideBySideScreen:l SideBySideScreen:h "

@@ -17,6 +17,7 @@ from xaimed_tui.screens.home import HomeView
 from xaimed_tui.screens.selection import SelectionView
 from xaimed_tui.screens.side_by_side import SideBySideScreen
 from xaimed_tui.screens.zoom import ZoomScreen
+from xaimed_tui.widgets.key_table import KeyTable
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -144,8 +145,31 @@ async def test_the_help_begins_with_the_keys_of_what_has_the_focus() -> None:
         text = screen_text(app)
         assert "cell above" in text
         assert "cell to the right" in text
+        assert "h            method before" in text
+        assert "the other methods" not in text  # the arrows are the picture's now
         await press(pilot, "escape")
         app.screen.query_one("#statistics").focus()
         await press(pilot, "question_mark")
         assert "cell above" not in screen_text(app)
         assert "next cell" in screen_text(app)
+
+
+async def test_the_line_of_keys_names_no_key_that_the_picture_with_the_focus_takes() -> None:
+    app = make_app()
+    async with app.run_test(size=(160, 50)) as pilot:
+        await press(pilot, *TO_IMAGES, "g", "enter")
+        assert "← Method before → Next method" in screen_text(app).splitlines()[-1]
+        app.screen.query_one("#image-frame").focus()
+        await press(pilot)
+        assert "Method" not in screen_text(app).splitlines()[-1]
+
+
+@pytest.mark.parametrize("width", [30, 60, 61, 200])
+def test_the_words_about_a_key_stand_below_each_other(width: int) -> None:
+    about = "load the model and go on; first show its code, if it is not approved"
+    table = KeyTable([("Keys", [("Enter", about), ("← ↓ ↑ → or h j k l", about)]), ("None", [])])
+    heading, *lines = table.words(width).plain.splitlines()
+    assert heading == "Keys"
+    assert all(len(line) <= max(width, 31) for line in lines)
+    assert all(line[:13] == "Enter        " or not line[:13].strip() for line in lines if line[0] != "←")
+    assert " ".join(" ".join(line.split()) for line in lines) == f"Enter {about} ← ↓ ↑ → or h j k l {about}"

@@ -9,12 +9,13 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.content import Content
 from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.screens.home import GUIDE
+from xaimed_tui.widgets.key_table import Block, KeyTable
 
 _SIGNS = {
     **{"↑": "up", "↓": "down", "←": "left", "→": "right", "Enter": "enter", "Esc": "escape", "Tab": "tab"},
@@ -66,14 +67,14 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("Esc", "back"),
     ),
     "side-by-side": (
-        ("← →", "the other methods, the agreement"),
+        ("← → or h l", "the other methods, the agreement"),
         ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
         ("s", "stop what runs on both sides; the maps so far are kept"),
         ("Tab", "to the words, to scroll them, and to the pictures, where arrows choose a cell"),
         ("Esc", "back"),
     ),
     "detail": (
-        ("← →", "the other methods, the agreement"),
+        ("← → or h l", "the other methods, the agreement"),
         ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
         ("o", "overlay, map alone"),
         *_LOOK[1:],
@@ -120,6 +121,13 @@ def living(rows: Iterable[tuple[str, str]], live: set[str]) -> list[tuple[str, s
     return kept
 
 
+def _own_keys(widget: Widget | None) -> set[str]:
+    """The keys that a widget and those that it is made from declare, as far as they are the app's."""
+    kinds = [each for each in type(widget).__mro__ if each.__module__.startswith("xaimed_tui")]
+    declared = [binding for each in kinds for binding in Binding.make_bindings(each.__dict__.get("BINDINGS", ()))]
+    return {binding.key for binding in declared}
+
+
 class HelpScreen(ModalScreen[None]):
     """Keys first, the guide below."""
 
@@ -149,7 +157,7 @@ class HelpScreen(ModalScreen[None]):
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Help"
             with VerticalScroll():
-                yield Static(self._keys(), id="help-keys", markup=False)
+                yield KeyTable(self._keys(), id="help-keys")
                 yield Markdown(GUIDE.read_text(encoding="utf-8"), open_links=False)
             yield Static(keys_line(("j k", "scroll"), ("Esc", "close")), classes="keys")
 
@@ -157,7 +165,7 @@ class HelpScreen(ModalScreen[None]):
         """Arrows scroll."""
         self.query_one(VerticalScroll).focus()
 
-    def _keys(self) -> Content:
+    def _keys(self) -> list[Block]:
         from textual.widgets import ContentSwitcher
 
         kind = type(self._behind).__name__
@@ -165,16 +173,9 @@ class HelpScreen(ModalScreen[None]):
         here = _HERE.get(kind) or ((switchers.first().current or "home") if switchers else "")
         live = live_keys(self._behind)
         focused, about = self._keys_of_focused(live)
-        table = living(_KEYS[here], live) if here in _KEYS else self._declared(type(self._behind), live)
-        parts: list[str | tuple[str, str]] = []
-        for heading, rows in ((about, focused), ("This screen", table), ("Everywhere", living(_GENERAL, live))):
-            if not rows:
-                continue
-            parts.append((f"{heading}\n", "bold"))
-            for keys, what in rows:
-                parts += [(f"{keys:<12} ", "bold $primary"), f"{what}\n"]
-            parts.append("\n")
-        return Content.assemble(*parts).rstrip()
+        left = live - _own_keys(self._behind.focused)  # what has the focus takes its keys before the screen
+        table = living(_KEYS[here], left) if here in _KEYS else self._declared(type(self._behind), left)
+        return [(about, focused), ("This screen", table), ("Everywhere", living(_GENERAL, live))]
 
     def _keys_of_focused(self, live: set[str]) -> tuple[list[tuple[str, str]], str]:
         """The keys of the widget that has the focus, as it declares them itself, and what the widget is."""

@@ -30,6 +30,8 @@ class CellFrame(Vertical, can_focus=True):
         Binding("down,j", "point(1, 0)", "Cell below", show=False),
         Binding("left", "point(0, -1)", "Cell to the left", show=False),
         Binding("right", "point(0, 1)", "Cell to the right", show=False),
+        Binding("h", "screen.method(-1)", "Method before", show=False),  # without the arrows that the line of keys has
+        Binding("l", "screen.method(1)", "Next method", show=False),
     ]
 
     @dataclass

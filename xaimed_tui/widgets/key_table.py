@@ -1,0 +1,50 @@
+"""A table of keys and what they do, the words of each row below each other however narrow it is."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from textual.app import RenderResult
+from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
+
+Block = tuple[str, Sequence[tuple[str, str]]]
+"""A heading, and keys with what they do."""
+
+KEYS = 12
+"""Columns of the keys; longer ones push their words on."""
+
+
+class KeyTable(Widget):
+    """Blocks of keys; those without rows are left out."""
+
+    DEFAULT_CSS = "KeyTable { height: auto; width: 100%; }"
+
+    def __init__(self, blocks: Sequence[Block], *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._blocks = [block for block in blocks if block[1]]
+
+    def words(self, width: int) -> Content:
+        """The table in so many columns."""
+        parts: list[str | tuple[str, str]] = []
+        for heading, rows in self._blocks:
+            parts.append((f"{heading}\n", "bold"))
+            for keys, what in rows:
+                first = max(len(keys), KEYS) + 1
+                lead = " " * (first - KEYS - 1)
+                lines = textwrap.wrap(lead + what, max(width - KEYS - 1, 10)) or [""]
+                parts.append((f"{keys:<{KEYS}} ", "bold $primary"))
+                parts.append("\n".join([lines[0].removeprefix(lead), *(" " * (KEYS + 1) + line for line in lines[1:])]))
+                parts.append("\n")
+            parts.append("\n")
+        return Content.assemble(*parts).rstrip()
+
+    def render(self) -> RenderResult:
+        """The table in the columns there are."""
+        return self.words(self.content_size.width)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many rows as it then has."""
+        return self.words(width).plain.count("\n") + 1
