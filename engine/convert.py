@@ -25,6 +25,9 @@ from engine.files import UnusableFileError, check_regular, read_limited
 _MOST_CODE = 1_000_000
 _MOST_BYTES = 100_000_000_000
 _NOT_SAVED_BY_TORCH = "name a file that torch.save wrote, or copy it again"
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+"""How files that torch saved begin: archives, and before version 1.6 pickles of protocol 2 and up."""
+
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema")
 """Where training programs keep the network among other things."""
 
@@ -48,8 +51,11 @@ def read_safely(source: Path) -> Converted | None:
     Raises:
         LibraryError: it cannot be read, is no file of torch's, or holds no weights.
     """
+    data = _bytes(source)
+    if not data.startswith((_ZIP, _PICKLE)):
+        raise LibraryError("it is not a file that torch saved", subject=source, remedy=_NOT_SAVED_BY_TORCH)
     try:
-        content = _load(_bytes(source), source, trusted=None)
+        content = _load(data, source, trusted=None)
     except pickle.UnpicklingError:
         return None
     return _weights(content, source)

@@ -82,7 +82,7 @@ def test_a_settings_file_that_is_not_toml_is_reported_with_the_line() -> None:
         (["/no/such/folder"], "there is no such folder"),
         ([__file__], "this is a file; name the folder that it is in"),
         ([".", "tasks"], "give one of them"),
-        (["folder-or-command"], "invalid choice"),
+        (["folder-or-command"], "folder-or-command: this is neither a command nor a folder"),
     ],
 )
 def test_wrong_flags_are_wrong_usage(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,8 +193,8 @@ def test_wrong_input_gives_one_line_and_1_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nonsense"], "invalid choice"),
-        (["\x1b[2J"], "invalid choice"),
+        (["nonsense"], "nonsense: this is neither a command nor a folder"),
+        (["\x1b[2J"], "neither a command nor a folder"),
         (["tasks", "\x1b[2J"], "invalid choice"),
         (["demo", "\x1b[2J"], "unrecognized arguments: ␛[2J"),
         (["models"], "VERB"),

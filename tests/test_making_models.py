@@ -243,3 +243,16 @@ def test_a_converted_pickle_makes_a_model_that_can_be_added(xaimed: Run, folder:
     assert xaimed(*add, tmp_path / "whole.pt")[0] == 1
     assert xaimed("models", "convert", tmp_path / "whole.pt", "--yes")[0] == 0
     assert xaimed(*add, tmp_path / "whole.safetensors")[0] == 0
+
+
+@pytest.mark.parametrize("content", [b"import torch\n", b"", b"\x00" * 100, b"<html>not found</html>"])
+def test_a_file_that_is_no_pickle_is_not_called_one_and_nothing_is_asked(
+    xaimed: Run, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "w.pt").write_bytes(content)
+    status, out, err = xaimed("models", "convert", tmp_path / "w.pt")
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1
+    assert err.endswith(
+        "w.pt: it is not a file that torch saved; name a file that torch.save wrote, or copy it again\n"
+    )

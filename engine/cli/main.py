@@ -136,6 +136,11 @@ def _run(
     named = {module.rpartition(".")[2]: module for module in commands}
     folder, rest = _take_folder(argv, named)
     parser = _parser(flags, _called(rest, named))
+    index = _first_word(rest)
+    if index is not None and rest[index] not in named:
+        parser.error(
+            f"{rest[index]}: this is neither a command nor a folder; give one of {', '.join(named)}, or a folder"
+        )
     arguments = parser.parse_args(rest)
     _clean_up()
     chosen: Path | None = arguments.tasks
@@ -203,8 +208,7 @@ def _first_word(argv: Sequence[str]) -> int | None:
 def _take_folder(argv: Sequence[str], commands: Container[str]) -> tuple[Path | None, list[str]]:
     """The folder to open in the app, or what was given for one, if the first word is that; and the other arguments.
 
-    A word that is no command and names nothing that is there is left to the parser: it says that there is no such
-    command.
+    A word that is no command and names nothing that is there is left where it is: it may be either, mistyped.
     """
     index = _first_word(argv)
     if index is not None:
