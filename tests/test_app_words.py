@@ -32,3 +32,10 @@ def test_a_paragraph_broken_by_hand_is_one_line_and_a_table_stays_a_table() -> N
 @pytest.mark.parametrize(("share", "text"), [(0.0, "····"), (0.5, "██··"), (1.0, "████"), (0.28125, "█▏··")])
 def test_a_bar_shows_eighths_of_a_character(share: float, text: str) -> None:
     assert bar(share, 4) == text
+
+
+def test_a_path_of_wide_letters_has_no_more_columns_than_it_may() -> None:
+    assert path_text(Path("/漢字漢字"), 9) == "/漢字漢字"
+    assert path_text(Path("/漢字漢字"), 8) == "…字漢字"
+    assert path_text(Path("/漢字漢字"), 6) == "…漢字"
+    assert path_text(Path("/scans/may"), 5) == "…/may"

@@ -72,3 +72,13 @@ async def test_in_a_long_list_labels_bear_digits_only_where_two_that_are_in_view
         await pilot.pause()
         texts = [strip.text for strip in app.screen._compositor.render_strips()]
         assert [texts[0][3:].rstrip(), texts[9][3:].rstrip()] == [row_list.shorten(label, 21) for label in LONG]
+
+
+@pytest.mark.parametrize("width", [10, 24, 60])
+async def test_what_an_empty_list_says_is_broken_to_its_width_and_not_cut(width: int) -> None:
+    app = Listing()
+    words = "no images in this folder"
+    async with app.run_test(size=(width, 6)) as pilot:
+        app.query_one(RowList).set_rows((), empty=words)
+        await pilot.pause()
+        assert " ".join(" ".join(strip.text for strip in app.screen._compositor.render_strips()).split()) == words

@@ -138,3 +138,20 @@ async def test_words_that_have_the_focus_are_scrolled_by_keys_where_a_pane_aroun
             assert screen_text(app) != first
             await press(pilot, back)
             assert screen_text(app) == first
+
+
+async def test_the_folder_is_named_anew_where_the_list_becomes_narrower(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder whose name is long" / "scans of may"
+    app = make_app(task="IHC Stain (demo)", folder=folder)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await pilot.resize_terminal(*SMALL)
+        await settled(pilot)
+        assert screen_text(app).splitlines()[1].split("▕")[0].rstrip().endswith("scans of may")
+
+
+async def test_the_words_about_the_demo_are_left_out_where_they_would_lie_over_it() -> None:
+    app = make_app()
+    async with app.run_test(size=(40, 12)) as pilot:
+        await press(pilot, "d")
+        assert not app._notifications

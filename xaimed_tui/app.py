@@ -50,6 +50,9 @@ DEMO_WORDS = (
     "answer stands below the list. Press e: four methods show where the network looked. Enter looks closely at one."
 )
 
+ROOM_FOR_WORDS = (80, 24)
+"""Columns and rows below which the words about the demo would lie over what they are about."""
+
 WRITE_AFTER = 1.0
 """Seconds after which a change of place is written down, with those that follow it meanwhile."""
 
@@ -324,7 +327,8 @@ class XAIMedApp(PixelApp):
         self.action_go("selection")
         self.explain.use_samples()
         self.selection.open_task(DEMO_TASK)
-        self.notify(DEMO_WORDS, title="The demo", timeout=15, markup=False)
+        if self.size.width >= ROOM_FOR_WORDS[0] and self.size.height >= ROOM_FOR_WORDS[1]:
+            self.notify(DEMO_WORDS, title="The demo", timeout=15, markup=False)
 
     def action_help(self) -> None:
         """The guide and all keys of the view one is in."""

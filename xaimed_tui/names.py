@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from engine import methods
 from engine.cells import CELL_NAMES, Cell
 from engine.text import safe_name, safe_text
@@ -87,9 +89,14 @@ def reflow(text: str) -> str:
 
 
 def path_text(path: Path, width: int) -> str:
-    """A path in at most `width` characters: the home folder as `~`, cut at its beginning."""
+    """A path in at most `width` columns: the home folder as `~`, cut at its beginning."""
     text = safe_text(path)
     home = safe_text(Path.home())
     if text == home or text.startswith(home + "/"):
         text = "~" + text[len(home) :]
-    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
+    if cell_len(text) <= width:
+        return text
+    start, room = len(text), width - 1
+    while start and (columns := cell_len(text[start - 1])) <= room:
+        start, room = start - 1, room - columns
+    return f"…{text[start:]}"

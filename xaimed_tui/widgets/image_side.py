@@ -100,6 +100,10 @@ class ImageSide(Vertical):
         """Put the cursor on an image, if it is there; a filter that hides it goes."""
         self.query_one("#images", FilteredList).reveal(path)
 
+    def on_resize(self) -> None:
+        """The folder's path has other columns now."""
+        self.call_after_refresh(self._show_folder)
+
     # The folder
 
     @property
@@ -228,7 +232,7 @@ class ImageSide(Vertical):
         if self._folder is None:
             words = "No image folder yet"
         elif self._gone:
-            words = f"the folder is gone:\n{path_text(self._folder, width)}"
+            words = f"the folder is gone\n{path_text(self._folder, width)}"
         else:
             total, bad = len(self._rows), sum(1 for reason in self._reasons.values() if reason)
             counts = f"{total:,} images" if total != 1 else "1 image"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -316,8 +317,8 @@ class RowList(ScrollView, can_focus=True):
         base = self.rich_style
         if not self._order:
             style = base + self.get_component_rich_style("row--unusable", partial=True)
-            words = "nothing matches" if len(self._rows) else self._empty
-            return Strip([Segment(set_cell_size(f" {words}" if y == 0 else "", width), style)], width)
+            words = textwrap.wrap("nothing matches" if len(self._rows) else self._empty, max(width - 1, 1))
+            return Strip([Segment(set_cell_size(f" {words[y]}" if y < len(words) else "", width), style)], width)
         if index >= len(self._order):
             return Strip.blank(width, base)
         row = self._rows.row(self._order[index])
