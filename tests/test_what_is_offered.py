@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from app_driver import TO_IMAGES, make_app, press, screen_text, settled
+from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
 from factories import make_model
 from fakes import FakeEngine, demo_tasks, make_entry, make_task
 from PIL import Image
 
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.facade import RealEngine
+from xaimed_tui.palette import of_here
 from xaimed_tui.screens.detail import DetailScreen
 from xaimed_tui.screens.zoom import ZoomScreen
 from xaimed_tui.widgets.pannable_view import ZOOMS
@@ -155,3 +156,42 @@ async def test_the_words_about_the_demo_are_left_out_where_they_would_lie_over_i
     async with app.run_test(size=(40, 12)) as pilot:
         await press(pilot, "d")
         assert not app._notifications
+
+
+def commands(app: XAIMedApp) -> set[str]:
+    return {command.title for command in of_here(app.screen)}
+
+
+async def test_the_palette_has_the_commands_of_each_screen_that_can_do_something_now() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot)
+        assert commands(app) == set()
+        await press(pilot, "2")
+        assert "Read the task folders again" in commands(app)
+        await press(pilot, "enter", "enter")
+        assert {"Explain with all methods", "Explain with LIME", "Zoom"} <= commands(app)
+        assert not {"Save", "Stop all methods", "Look closely at the picture chosen"} & commands(app)
+        await press(pilot, "e")
+        assert {"Save", "Explain with LIME", "Let the map cover less of the image"} <= commands(app)
+        assert not {"Explain with all methods", "Stop all methods"} & commands(app)
+        await press(pilot, "right", "enter")
+        assert {"Copy the numbers as CSV", "Overlay, map alone, or cells"} <= commands(app)
+        await press(pilot, "escape", "z")
+        assert {"Larger", "Next picture"} <= commands(app)
+        assert "Smaller" not in commands(app)
+        await press(pilot, "escape", "b", "enter")
+        assert commands(app) == set()  # nothing is at work that could be stopped
+
+
+async def test_a_command_of_a_view_is_run_from_the_palette() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "ctrl+p", *"rise")
+        await pilot.pause(0.4)
+        await press(pilot, "enter")
+        await until(pilot, lambda: app.explain.runs["rise"].state == "done")
+        await press(pilot, "enter", "ctrl+p", *"ascsv")
+        await pilot.pause(0.4)
+        await press(pilot, "enter")
+        await until(pilot, lambda: "mean" in app.clipboard)

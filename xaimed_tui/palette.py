@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
+from textual.actions import parse
 from textual.app import SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from engine.text import safe_name, safe_text
@@ -51,14 +53,12 @@ def _plain(words: str) -> str:
 
 
 def commands(app: XAIMedApp, screen: Screen[object]) -> Iterable[SystemCommand]:
-    """All of them; those of the view of images only where its keys work."""
+    """All of them; those of a view only where its keys work."""
     yield SystemCommand("Home", "What XAIMed is, and the guide", partial(app.action_go, "home"))
     yield SystemCommand("Task & Model Selection", "Choose a network", partial(app.action_go, "selection"))
     yield SystemCommand("Visualize & Explain", "Look at images", partial(app.action_go, "explain"))
     yield SystemCommand("Open the demo", "Sample images with a small network", app.action_demo)
-    base = app.screen_stack[0]
-    if screen is base and base.query_one(ContentSwitcher).current == "explain":
-        yield from app.explain.commands()
+    yield from of_here(screen)
     if app.views_made:
         yield from places_to_go(app)
     yield SystemCommand("Next theme", "Dark, light, colour-blind, high contrast", app.action_next_theme)
@@ -67,6 +67,17 @@ def commands(app: XAIMedApp, screen: Screen[object]) -> Iterable[SystemCommand]:
     yield SystemCommand("Log", "What went wrong, and what libraries wrote", app.action_log)
     yield SystemCommand("Help", "The guide, and all keys", app.action_help)
     yield SystemCommand("Quit", "Leave at once", app.action_quit_now)
+
+
+def of_here(screen: Screen[object]) -> Iterable[SystemCommand]:
+    """What a screen, or the view that it shows, offers and can do now."""
+    here: Widget = screen
+    for switcher in screen.query(ContentSwitcher):
+        here = switcher.visible_content or screen
+    for name, about, action in getattr(here, "offered", ()):
+        _, what, parameters = parse(action)
+        if here.check_action(what, parameters):
+            yield SystemCommand(name, about, partial(here.run_action, action))
 
 
 def places_to_go(app: XAIMedApp) -> Iterable[SystemCommand]:

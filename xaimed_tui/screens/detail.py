@@ -25,7 +25,7 @@ from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
 from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
-from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
+from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.scrolled_words import ScrolledWords
 from xaimed_tui.widgets.statistics_table import StatisticsTable
 from xaimed_tui.widgets.words import FixedWords, Words
@@ -65,6 +65,12 @@ class DetailScreen(LookKeys, Screen[str]):
         Binding("tab", "app.focus_next", "Next pane"),
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]
+
+    offered: tuple[Offer, ...] = (
+        *LOOK_OFFERS,
+        ("Copy the numbers as text", "c", "copy('text')"),
+        ("Copy the numbers as CSV", "v", "copy('CSV')"),
+    )
 
     displays = ("overlay", "map")  # the cells are always there, beside it
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.app import ComposeResult, SystemCommand
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.timer import Timer
@@ -23,7 +22,7 @@ from xaimed_tui.method_run import MethodRun
 from xaimed_tui.names import method_bindings, method_name
 from xaimed_tui.scene import Scene
 from xaimed_tui.widgets.image_side import CHOOSE_A_FOLDER, ImageSide
-from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
+from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.method_wall import MethodWall
 from xaimed_tui.widgets.row_list import RowList
 from xaimed_tui.widgets.wall import Wall
@@ -66,6 +65,25 @@ class ExplainView(LookKeys, Horizontal):
         Binding("x", "stop_one", "Stop this"),
         Binding("escape", "back", "Back", show=False),
     ]
+
+    @property
+    def offered(self) -> Iterable[Offer]:
+        """What the command palette has of this view, if it can be done now."""
+        yield from (
+            ("Choose an image folder", "f", "folder"),
+            ("Explain with all methods", "e", "explain_all"),
+            *((f"Explain with {method_name(method)}", "one map", f"explain({method!r})") for method in self.runs),
+            ("Stop all methods", "s", "stop"),
+            ("Stop the method chosen", "x", "stop_one"),
+            ("Look closely at the picture chosen", "Enter", "open"),
+            ("Choose the class to explain", "t", "target"),
+            ("Side by side with another class or network", "b", "beside"),
+            ("Choose the layer of the CAMs", "y", "layer"),
+            *LOOK_OFFERS,
+            ("One cell in all pictures, with its numbers", "n", "numbers"),
+            ("Zoom", "z", "zoom"),
+            ("Save", "w", "save"),
+        )
 
     def __init__(
         self, *, folder: Path | None = None, image: Path | None = None, look: Look | None = None, id: str | None = None
@@ -493,24 +511,3 @@ class ExplainView(LookKeys, Horizontal):
             self.app.action_go("selection")  # type: ignore[attr-defined]
         else:
             self.images.focus()
-
-    def commands(self) -> Iterable[SystemCommand]:
-        """What the command palette offers here."""
-        yield SystemCommand("Choose an image folder", "f", self.action_folder)
-        if self.scene.diagnosis is not None:
-            yield SystemCommand("Explain with all methods", "e", self.action_explain_all)
-            for method in self.runs:
-                yield SystemCommand(
-                    f"Explain with {method_name(method)}", "one map", partial(self.action_explain, method)
-                )
-            yield SystemCommand("Choose the class to explain", "t", self.action_target)
-            yield SystemCommand("Side by side with another class or network", "b", self.action_beside)
-        if self.scene.model is not None:
-            yield SystemCommand("Choose the layer of the CAMs", "y", self.action_layer)
-        if self._has_maps:
-            yield SystemCommand("Overlay, map alone, or cells", "o", self.action_display)
-            yield SystemCommand("Change the colours of the maps", "m", self.action_colormap)
-        if self.scene.pixels is not None:
-            yield SystemCommand("Zoom", "z", self.action_zoom)
-        if self.scene.explanation is not None:
-            yield SystemCommand("Save", "w", self.action_save)

@@ -65,6 +65,11 @@ class SelectionView(Container):
         Binding("escape", "back", "Back", show=False),
     ]
 
+    offered = (
+        ("Manage: add, describe, remove, restore", "m", "manage"),
+        ("Read the task folders again", "Ctrl+R", "reload"),
+    )
+
     def __init__(self, *, wish: tuple[str | None, str | None] = (None, None), id: str | None = None) -> None:
         super().__init__(id=id)
         self._tasks: tuple[Task, ...] = ()

@@ -107,6 +107,8 @@ class SideBySideScreen(Screen[None]):
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]
 
+    offered = (("Stop all methods", "s", "stop"),)
+
     def __init__(self, first: Answer, second: Answer, jobs: Jobs, look: Look, *, method: str) -> None:
         super().__init__()
         self._sides = (

@@ -13,7 +13,7 @@ from engine.text import safe_name
 from xaimed_tui.look import Look
 from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.key_line import KeyLine
-from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LookKeys
+from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.method_wall import MethodWall
 from xaimed_tui.widgets.pannable_view import ZOOMS, PannableView
 from xaimed_tui.widgets.words import FixedWords
@@ -54,6 +54,14 @@ class ZoomScreen(LookKeys, Screen[str]):
         *LOOK_BINDINGS,
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]
+
+    offered: tuple[Offer, ...] = (
+        ("Larger", "+", "magnify(1)"),
+        ("Smaller", "-", "magnify(-1)"),
+        ("All of the picture", "0", "fit"),
+        ("Next picture", "Tab", "step(1)"),
+        *LOOK_OFFERS,
+    )
 
     def __init__(self, wall: MethodWall, scene: Scene) -> None:
         super().__init__()

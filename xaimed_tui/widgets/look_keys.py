@@ -15,6 +15,16 @@ LOOK_BINDINGS: tuple[BindingType, ...] = (
     Binding("right_square_bracket", "opacity(1)", "More opaque", key_display="]", show=False),
 )
 
+Offer = tuple[str, str, str]
+"""A command of the palette: its name, its key or a word about it, its action."""
+
+LOOK_OFFERS: tuple[Offer, ...] = (
+    ("Overlay, map alone, or cells", "o", "display"),
+    ("Change the colours of the maps", "m", "colormap"),
+    ("Let the map cover less of the image", "[", "opacity(-1)"),
+    ("Let the map cover more of the image", "]", "opacity(1)"),
+)
+
 
 class LookKeys:
     """For screens and views with `LOOK_BINDINGS`: they have a look, and draw anew when it has changed."""
