@@ -74,6 +74,22 @@ def test_after_the_app_the_descriptors_are_what_they_were() -> None:
     assert (done.stdout, done.stderr) == ("onethree\n", "drawntwofour\n")
 
 
+def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    code = "from xaimed_tui.start import open_log; print(open_log())"
+    state = tmp_path / "state"
+    state.write_text("a file where a folder should be")
+    for place, said in ((state, f"{state}/xaimed/xaimed.log cannot be written (not a directory): "), (tmp_path, "")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            env={**os.environ, "XDG_STATE_HOME": str(place)},
+        )
+        assert done.stdout.startswith(said or "\n")
+
+
 def test_without_a_terminal_the_app_says_so_and_fails(tmp_path: Path) -> None:
     code = "import sys; from xaimed_tui.start import start; sys.exit(start())"
     done = subprocess.run(

@@ -91,6 +91,7 @@ async def test_a_folder_that_cannot_be_read_says_why() -> None:
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES)
         assert "/samples: no permission" in screen_text(app)
+        assert not app._notifications  # twice: before the network was there, and after
 
 
 async def test_an_image_that_cannot_be_read_is_greyed_with_its_reason() -> None:

@@ -54,7 +54,7 @@ def start(
         print("xaimed: the app needs a terminal; for scripts there are commands, see xaimed --help", file=sys.stderr)
         return 1
     garbage = Garbage()
-    open_log()
+    no_log = open_log()
     logged = size_of(places.log_file())
     settings, problems = load_settings(flags or {})
     memory = Memory(places.app_state())
@@ -69,7 +69,7 @@ def start(
         settings=settings,
         memory=memory,
         pixels=pixels,
-        problems=(*problems, *doubts, *filter(None, [memory.problem])),
+        problems=(*problems, *doubts, *filter(None, [memory.problem, no_log])),
         garbage=garbage,
         leave=lambda status: leave(status, app.give_back_terminal, last_words),
     )
@@ -105,19 +105,23 @@ class SafeFormatter(logging.Formatter):
         return safe_text(super().format(record), multiline=True)
 
 
-def open_log() -> None:
-    """Send the program's log to its file in the state directory; without a place to write there is none."""
+def open_log() -> str:
+    """Send the program's log to its file in the state directory; a safe line says why there is none, if so."""
     try:
         places.log_file().parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(places.log_file(), encoding="utf-8", errors="backslashreplace")
-    except OSError:
+    except OSError as error:
         logging.getLogger().addHandler(logging.NullHandler())
-        return
+        reason = (error.strerror or str(error)).lower()
+        return safe_text(
+            f"{places.log_file()} cannot be written ({reason}): what goes wrong is kept nowhere.", limit=400
+        )
     handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.captureWarnings(True)
+    return ""
 
 
 @contextmanager

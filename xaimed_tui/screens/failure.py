@@ -93,9 +93,9 @@ def end_of_log(path: Path) -> str:
             file.seek(max(0, size - LOG_SHOWN))
             content = file.read(LOG_SHOWN)
     except FileNotFoundError:
-        return "There is no log: nothing went wrong yet."
+        return "There is no log: it could not be written, or it was taken away."
     except OSError as error:
         return f"The log cannot be read: {error.strerror or error}."
     if size > LOG_SHOWN:
         content = content.partition(b"\n")[2]
-    return content.decode("utf-8", "backslashreplace").rstrip("\n") or "The log is empty: nothing went wrong yet."
+    return content.decode("utf-8", "backslashreplace").rstrip("\n") or "The log is empty."

@@ -208,8 +208,9 @@ class ImageSide(Vertical):
                 self.images.action_end(-1)  # nobody has chosen that one: begin with the first that can be used
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
-        """Say why the folder cannot be read."""
+        """Say why the folder cannot be read: here, and not in passing too."""
         if message.what == "folder" and message.run == self._run:
+            message.stop()
             self.images.set_rows((), empty="the folder cannot be read")
             self.problem = message.reason
             self.show_answer(None, words=message.reason)
