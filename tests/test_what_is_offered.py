@@ -195,3 +195,27 @@ async def test_a_command_of_a_view_is_run_from_the_palette() -> None:
         await pilot.pause(0.4)
         await press(pilot, "enter")
         await until(pilot, lambda: "mean" in app.clipboard)
+
+
+async def test_rows_are_offered_where_there_are_some() -> None:
+    app = make_app()
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, *TO_IMAGES, "g")
+        app.explain.wall.focus()
+        await press(pilot)
+        assert not offers(app, "down")
+        await press(pilot, "n")
+        assert offers(app, "down")
+        await press(pilot, "n")
+        await pilot.resize_terminal(*BIG)
+        await settled(pilot)
+        assert offers(app, "down")
+
+
+async def test_a_card_offers_its_method_once_there_is_an_answer_to_explain() -> None:
+    app = make_app(FakeEngine(names=("a.png", "broken.png")))
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        assert "l ▶" in screen_text(app)
+        await press(pilot, "end")
+        assert "▶" not in screen_text(app)

@@ -34,14 +34,14 @@ def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     card.show(
         method_picture(scene.pixels, run.map, run.statistics, scene.look, highlight=scene.cell),
         words=_words(run, answered=scene.diagnosis is not None),
-        state=method_state(run),
+        state=_state(run, scene),
         caption=_caption(card, run, scene, now),
     )
 
 
 def show_progress(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """The words of a method's card only: the picture has not changed."""
-    card.caption(_caption(card, run, scene, now), method_state(run))
+    card.caption(_caption(card, run, scene, now), _state(run, scene))
     if run.map is None:
         card.view.placeholder = _words(run, answered=scene.diagnosis is not None)
 
@@ -54,6 +54,11 @@ def show_agreement(card: Card, scene: Scene, methods: int) -> None:
     state = f"{len(scene.explanation.consensus.methods)} of {methods}"
     picture = agreement_picture(scene.explanation, scene.look, highlight=scene.cell)
     card.show(picture, state=state, caption=agreement_caption(scene.explanation, scene.cell))
+
+
+def _state(run: MethodRun, scene: Scene) -> str:
+    """The state of a method; nothing while it cannot be started."""
+    return "" if run.state == "idle" and scene.diagnosis is None else method_state(run)
 
 
 def _caption(card: Card, run: MethodRun, scene: Scene, now: float) -> Content:

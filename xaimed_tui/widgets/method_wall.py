@@ -148,6 +148,10 @@ class MethodWall(HearsMethods, Wall):
         self.point_at(neighbour(self._scene.cell, rows, columns))
         return True
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the rows of cells while one is pointed out."""
+        return (action == "vertical" and self._scene.cell is not None) or super().check_action(action, parameters)
+
     def action_vertical(self, step: int) -> None:
         """Move between the rows: of cells while one is pointed out, else of pictures."""
         if not self.move_point(step, 0):

@@ -177,6 +177,10 @@ class Wall(Container, can_focus=True):
         self.go(self._order[(self._order.index(self._active) + step) % len(self._order)])
         self.post_message(self.Moved(self._active))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what changes something: where one picture is shown there are no rows."""
+        return not self.one if action == "vertical" else True
+
     def action_vertical(self, step: int) -> None:
         """Move between the rows."""
         place = self._order.index(self._active) + self._columns * step
