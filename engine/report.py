@@ -72,8 +72,12 @@ def _methods(check: Check) -> Iterator[str]:
     yield "A map takes about:"
     width = max(len(method_name(method.method)) for method in check.methods)
     for method in check.methods:
-        said = "there is none" if method.whole is None else f"{method.whole:>7.2f} s"
+        said = "there is none" if method.whole is None else _seconds(method.whole)
         yield f"  {method_name(method.method):<{width}}  {said}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:>7.2f} s" if seconds >= 0.01 else " < 0.01 s"
 
 
 def _remarks(classifier: Classifier, check: Check) -> Iterator[str]:
