@@ -67,10 +67,11 @@ class Explaining:
     def run(self) -> None:
         """Make the map and report how it ended."""
         subject = self.subject
+        ending: messages.MethodEnded
         try:
             ending = self._make()
         except Stopped:
-            ending = messages.MethodStopped(subject.ticket.run, self.method)
+            ending = messages.MethodStopped(subject.ticket.run, self.method, self._others())
         except XAIMedError as error:
             log.warning("%s: %s", self.method, error)
             ending = self._failed(error.message, failure_of("method", error))
@@ -83,7 +84,7 @@ class Explaining:
         subject.stops.pop(self.method, None)
         self._post(ending)
 
-    def _make(self) -> messages.OfMethod:
+    def _make(self) -> messages.MapFinished:
         subject, method = self.subject, self.method
         if self.stop.is_set():
             raise Stopped
@@ -102,10 +103,21 @@ class Explaining:
             subject.model, subject.image, subject.diagnosis, subject.maps, subject.failures, settings
         )
 
-    def _failed(self, reason: str, failure: Failure) -> messages.OfMethod:
+    def _others(self) -> Explanation | None:
+        """The maps that there are without this one. That they cannot be put together keeps no method at work."""
+        if not self.subject.maps or self.subject.ticket.withdrawn.is_set():
+            return None
+        try:
+            return self._assemble()
+        except Exception as error:
+            log.exception("what was made before %s cannot be put together", self.method)
+            self.app.post_message(messages.FaultFound(failure_of("method", error)))
+            return None
+
+    def _failed(self, reason: str, failure: Failure) -> messages.MethodFailed:
         self.subject.failures[self.method] = reason
         self.subject.maps.pop(self.method, None)
-        return messages.MethodFailed(self.subject.ticket.run, self.method, reason, failure)
+        return messages.MethodFailed(self.subject.ticket.run, self.method, self._others(), reason, failure)
 
     def _progress(self, progress: Progress) -> None:
         now, run = time.monotonic(), self.subject.ticket.run

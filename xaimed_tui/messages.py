@@ -207,20 +207,25 @@ class MapSharpened(OfMethod):
 
 
 @dataclass
-class MapFinished(OfMethod):
-    """A method has made its map; the explanation holds it and all that came before."""
+class MethodEnded(OfMethod):
+    """A method is not at work any more; the explanation holds all maps that there are now, None if there are none."""
 
-    explanation: Explanation
-
-
-@dataclass
-class MethodStopped(OfMethod):
-    """A method was stopped before it had a map."""
+    explanation: Explanation | None
 
 
 @dataclass
-class MethodFailed(OfMethod):
-    """A method could not make its map."""
+class MapFinished(MethodEnded):
+    """A method has made its map."""
+
+
+@dataclass
+class MethodStopped(MethodEnded):
+    """A method was stopped before it had a map; one that it made earlier is still there."""
+
+
+@dataclass
+class MethodFailed(MethodEnded):
+    """A method could not make its map; one that it made earlier counts no more."""
 
     reason: str
     failure: Failure

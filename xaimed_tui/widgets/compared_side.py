@@ -199,7 +199,7 @@ class ComparedSide(HearsMethods, CellFrame):
         if self.method == run.method:
             self._show_caption()
 
-    def explained(self, explanation: Explanation) -> None:
+    def explained(self, explanation: Explanation | None) -> None:
         """Keep all maps so far."""
         self.answer.explanation = explanation
 

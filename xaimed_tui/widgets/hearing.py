@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from engine.text import safe_text
 from xaimed_tui import messages
-from xaimed_tui.method_run import MethodRun
+from xaimed_tui.method_run import MethodRun, State
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
     from xaimed_tui.explaining import Subject
+    from xaimed_tui.failure import Failure
     from xaimed_tui.jobs import Jobs
 
 
@@ -34,8 +35,8 @@ class HearsMethods:
         """A method has come further; its map has not changed."""
         raise NotImplementedError
 
-    def explained(self, explanation: Explanation) -> None:
-        """There is one map more."""
+    def explained(self, explanation: Explanation | None) -> None:
+        """There are other maps than before; None if there are none."""
         raise NotImplementedError
 
     def run_ended(self) -> None:
@@ -73,26 +74,27 @@ class HearsMethods:
 
     def on_map_finished(self, message: messages.MapFinished) -> None:
         """A method has ended with a map."""
-        if (run := self._run_of(message)) is None:
-            return
-        explanation = message.explanation
-        run.state = "done"
-        run.map, run.statistics = explanation.maps[run.method], explanation.statistics[run.method]
-        self.explained(explanation)
-        self.run_changed(run)
-        self.run_ended()
+        self._ended(message, "done")
 
     def on_method_stopped(self, message: messages.MethodStopped) -> None:
         """A method was stopped before it had anything."""
-        if self._run_of(message) is not None:
-            self._ended(MethodRun(message.method, "stopped"))
+        self._ended(message, "stopped")
 
     def on_method_failed(self, message: messages.MethodFailed) -> None:
         """A method could not make its map."""
-        if self._run_of(message) is not None:
-            self._ended(MethodRun(message.method, "failed", reason=safe_text(message.reason), failure=message.failure))
+        self._ended(message, "failed", reason=safe_text(message.reason), failure=message.failure)
 
-    def _ended(self, run: MethodRun) -> None:
-        self.runs[run.method] = run
+    def _ended(
+        self, message: messages.MethodEnded, state: State, *, reason: str = "", failure: Failure | None = None
+    ) -> None:
+        """Show of the method what the explanation holds of it: what is counted and saved is what is shown."""
+        if (run := self._run_of(message)) is None:
+            return
+        explanation = message.explanation
+        run.state, run.reason, run.failure, run.map, run.statistics = state, reason, failure, None, None
+        if explanation is not None and run.method in explanation.maps:
+            run.state = "done"
+            run.map, run.statistics = explanation.maps[run.method], explanation.statistics[run.method]
+        self.explained(explanation)
         self.run_changed(run)
         self.run_ended()

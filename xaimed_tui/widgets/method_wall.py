@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.text import safe_text
@@ -82,10 +83,15 @@ class MethodWall(HearsMethods, Wall):
 
     def again(self, affected: Iterable[str]) -> None:
         """Start anew, with other settings, what was made or under way; maps that are not affected stay."""
-        affected = tuple(affected)
+        scene, affected = self._scene, tuple(affected)
         again = [m for m, run in self.runs.items() if run.busy or (m in affected and run.state != "idle")]
         self.jobs.withdraw("explain")
-        self.subject = self._scene.explanation = None
+        self.subject = None
+        if again or scene.explanation is None:
+            scene.explanation = None  # until the first of them has ended
+        else:
+            settings = replace(scene.explanation.settings, target=scene.target, layer=scene.layer)
+            scene.explanation = replace(scene.explanation, settings=settings)
         for method in {*again, *affected}:
             self.runs[method] = MethodRun(method)
         self.show_all()
@@ -112,7 +118,7 @@ class MethodWall(HearsMethods, Wall):
         """Show the words of the method's card."""
         show_progress(self.card(run.method), run, self._scene, self.jobs.clock())
 
-    def explained(self, explanation: Explanation) -> None:
+    def explained(self, explanation: Explanation | None) -> None:
         """Count anew where the methods agree."""
         self._scene.explanation = explanation
         self.show_card("agreement")
