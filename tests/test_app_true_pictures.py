@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from app_driver import TO_IMAGES, make_app, press, settled, until
+from dataclasses import replace
+from pathlib import Path
+
+from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
 from fakes import FakeEngine
 
-from engine.errors import NotFiniteError
+from engine.errors import ImageError, NotFiniteError
+from engine.images.raster import MedicalImage
+from xaimed_tui import messages
 
 BIG = (160, 50)
 
@@ -78,3 +83,99 @@ async def test_maps_that_know_no_layer_stay_counted_when_the_cams_fail_at_anothe
         await press(pilot, "y", "up", "enter")
         assert app.explain.runs["gradcam"].state == "failed"
         assert set(app.explain.explanation.maps) == on_the_wall(app) == {"lime"}
+
+
+async def test_what_was_found_out_about_the_files_of_one_folder_is_not_said_of_those_of_another() -> None:
+    engine = FakeEngine(refused={})
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        side = app.explain.side
+        late = messages.ComplianceFound(side._judged, {"patch-01.png": "it is too small"})
+        app.explain.use_folder(Path("/elsewhere"))
+        side.post_message(late)  # it was on its way
+        await settled(pilot)
+        assert side.reason_of(Path("/elsewhere/patch-01.png")) == ""
+
+
+async def test_of_files_that_have_gone_nothing_is_counted(tmp_path: Path) -> None:
+    engine = FakeEngine(names=("a.png", "b.png"), refused={"b.png": "it is too small"})
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        assert "1 not usable" in screen_text(app)
+        side = app.explain.side
+        side.post_message(messages.FolderListed(side._run, side.folder, ("a.png", "c.png"), whole=True))  # renamed
+        await settled(pilot)
+        assert "not usable" not in screen_text(app)
+
+
+class Rewritten(FakeEngine):
+    """Whose files have another content once `digest` is set."""
+
+    digest = ""
+
+    def read(self, path: Path) -> MedicalImage:
+        image = super().read(path)
+        return replace(image, sha256=self.digest or image.sha256)
+
+
+async def test_a_file_that_is_written_anew_while_it_is_shown_is_read_again() -> None:
+    engine = Rewritten()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "g")
+        side = app.explain.side
+        before = app.explain.explanation
+        side.post_message(messages.FilesModified(side._run, frozenset({"patch-01.png"})))
+        await settled(pilot)
+        assert app.explain.explanation is before, "only touched"
+        engine.digest = "f" * 64
+        side.post_message(messages.FilesModified(side._run, frozenset({"patch-02.png"})))
+        await settled(pilot)
+        assert app.explain.explanation is before, "another file"
+        side.post_message(messages.FilesModified(side._run, frozenset({"patch-01.png"})))
+        await settled(pilot)
+        assert app.explain.scene.image.sha256 == engine.digest
+        assert app.explain.explanation is None
+        assert app.explain.scene.diagnosis is not None
+
+
+async def test_a_file_that_is_only_touched_stops_no_method() -> None:
+    engine = FakeEngine()
+    gate = engine.hold("rise")
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        await pilot.press("r")
+        await until(pilot, engine.waiting["rise"].is_set)
+        side = app.explain.side
+        reads = engine.calls.count(("read", "patch-01.png"))
+        side.post_message(messages.FilesModified(side._run, frozenset({"patch-01.png"})))
+        await until(pilot, lambda: engine.calls.count(("read", "patch-01.png")) > reads)
+        gate.set()
+        await settled(pilot)
+        assert not app.explain.runs["rise"].map.stopped
+
+
+async def test_maps_do_not_stay_beside_the_words_that_their_image_cannot_be_read() -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "g", "j")
+        engine.failures["read"] = ImageError("the file is truncated")
+        await press(pilot, "k")
+        assert "the file is truncated" in screen_text(app)
+        assert on_the_wall(app) == set()
+        assert app.explain.scene.image is None
+        assert app.explain.check_action("explain_all", ()) is False
+
+
+async def test_an_image_of_late_that_has_gone_leaves_the_one_that_is_shown() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "j")
+        app.open_folder(Path("/samples"), Path("/samples/gone.png"))
+        await settled(pilot)
+        assert app.explain.scene.diagnosis is not None
+        assert app.explain.scene.image.path.name == "patch-02.png"

@@ -62,6 +62,16 @@ def test_a_file_whose_content_changes_is_told_by_name(tmp_path: Path) -> None:
         assert wait(lambda change: "a.png" in change.modified).modified == {"a.png"}
 
 
+def test_a_file_that_another_takes_the_place_of_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    with watched(tmp_path) as wait:
+        (tmp_path / "b.png").touch()
+        wait(lambda change: change.listing)  # it is watching by now
+        (tmp_path / ".a.part").write_bytes(b"xy")
+        (tmp_path / ".a.part").replace(tmp_path / "a.png")
+        assert "a.png" in wait(lambda change: bool(change.modified - {"b.png"})).modified
+
+
 def test_a_folder_that_goes_and_comes_back_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "scans"
     folder.mkdir()

@@ -264,7 +264,6 @@ class Jobs:
         self, target: Widget, path: Path, bundle: ModelBundle | None, model: Model | None, *, known: str | None = None
     ) -> int:
         """Read an image and, if there is a network, let it answer; say nothing if its digest is the one `known`."""
-        self.withdraw("explain")
         ticket = self._ticket("image")
 
         def work() -> None:

@@ -27,7 +27,7 @@ class FolderChange:
     Attributes:
         there: whether the folder is there.
         listing: whether files came or went; list it again.
-        modified: names of images whose content changed.
+        modified: names of images that were written: in place, or put there, perhaps in the place of others.
     """
 
     there: bool = True
@@ -102,7 +102,7 @@ def _events(
         ignore_permission_denied=True,
     ):
         now = _stamp(folder)
-        names = {Path(path).name for kind, path in events if kind == Change.modified}
+        names = {Path(path).name for kind, path in events if kind != Change.deleted}
         modified = frozenset(name for name in names if is_listed(name))
         changed = now is not None and now != stamp
         if changed or modified:

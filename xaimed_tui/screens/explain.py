@@ -159,7 +159,7 @@ class ExplainView(LookKeys, Horizontal):
         """Answer with this network from now on."""
         self._forget_image()  # while what was made is still the other network's
         scene = self.scene
-        if scene.bundle is None or scene.bundle.path != bundle.path:
+        if scene.bundle is None or (scene.bundle.path, scene.bundle.digest) != (bundle.path, bundle.digest):
             scene.target = scene.layer = None
         scene.bundle, scene.model = bundle, model
         if not self._folder_chosen or self._folder == bundle.samples:
@@ -187,9 +187,8 @@ class ExplainView(LookKeys, Horizontal):
         ):
             self.side.judge_by(self.scene.bundle)  # another network looks at the same images
             self._show_everything()
-            if self._image_wanted is not None and self._image_wanted != self._path:
-                self.side.reveal(self._image_wanted)
-            elif self._path is not None:
+            wanted = self._image_wanted
+            if wanted in (None, self._path) or not self.side.reveal(wanted):
                 self._open_image()
             return
         self._path = None
@@ -233,12 +232,24 @@ class ExplainView(LookKeys, Horizontal):
             return
         self._image_wanted = self._path
         self.app.remember_place(self._folder, self._path)  # type: ignore[attr-defined]
-        model = None if self.side.reason_of(self._path) else self.scene.model
-        known = None if model is None else self._kept.get(self._key(self._path))
-        if known is not None:
+        usable = self.scene.model is not None and not self.side.reason_of(self._path)
+        if usable and (known := self._kept.get(self._key(self._path))) is not None:
             self._show_known(known)
-        digest = None if known is None else known.image.sha256  # the file may be another one by now
-        self._image_run = self.jobs.open_image(self, self._path, self.scene.bundle, model, known=digest)
+        self._read_image()
+
+    def _read_image(self) -> None:
+        """Read the file, and ask the network unless its answer is shown already: the file may be another one by now."""
+        assert self._path is not None
+        scene = self.scene
+        model = None if self.side.reason_of(self._path) else scene.model
+        answered = scene.image.sha256 if scene.image is not None and scene.diagnosis is not None else None
+        self._image_run = self.jobs.open_image(self, self._path, scene.bundle, model, known=answered)
+
+    def on_image_side_rewritten(self, message: ImageSide.Rewritten) -> None:
+        """See whether the file holds another image than the one shown."""
+        message.stop()
+        if message.path == self._path and self._settling is None:
+            self._read_image()
 
     def _key(self, path: Path) -> tuple[object, ...]:
         """What an explanation depends on, besides the pixels."""
@@ -280,6 +291,9 @@ class ExplainView(LookKeys, Horizontal):
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say in its place what went wrong with an image."""
         if message.what == "image" and message.run == self._image_run and self._path is not None:
+            if self.scene.diagnosis is not None:  # of what the file held before
+                self._forget_image()
+                self.wall.show_all()
             self._image_failure = message.failure
             self.side.refuse(self._path, message.reason)
             self.refresh_bindings()

@@ -61,6 +61,12 @@ class ImageSide(Vertical):
 
         path: Path | None
 
+    @dataclass
+    class Rewritten(Message):
+        """The image under the cursor, which could be read, was written anew, or at least touched."""
+
+        path: Path
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._folder: Path | None = None
@@ -96,9 +102,12 @@ class ImageSide(Vertical):
         """The list of images."""
         return self.query_one("#images-list", RowList)
 
-    def reveal(self, path: Path) -> None:
-        """Put the cursor on an image, if it is there; a filter that hides it goes."""
-        self.query_one("#images", FilteredList).reveal(path)
+    def reveal(self, path: Path) -> bool:
+        """Put the cursor on an image; a filter that hides it goes. False, and a word about it, if it is not there."""
+        there = self.query_one("#images", FilteredList).reveal(path)
+        if not there:
+            self.notify(f"{safe_name(path.name, 60)} is not in this folder any more.", severity="warning", markup=False)
+        return there
 
     def on_resize(self) -> None:
         """The folder's path has other columns now."""
@@ -116,6 +125,7 @@ class ImageSide(Vertical):
         self._folder, self._bundle, self._at = folder, bundle, at
         self._reasons, self._pointed, self._gone, self.problem = {}, None, False, ""
         self._fresh, self._began = at is None, None
+        self._judged = 0  # what is still on its way is about files of the same names in another folder
         self._rows = FileRows(folder or Path(), (), self._reasons)
         if folder is None:
             self._run = 0
@@ -129,6 +139,7 @@ class ImageSide(Vertical):
         """Judge the images shown by what another network takes."""
         self._bundle = bundle
         self._reasons.clear()
+        self._judged = 0
         self._show_files()
         self._judge()
         self._show_folder()
@@ -139,9 +150,8 @@ class ImageSide(Vertical):
             return
         came_back, self._gone = self._gone, False
         self._rows = FileRows(message.folder, message.names, self._reasons)
-        if message.whole and len(self._reasons) > len(message.names):
-            known = set(message.names)
-            for name in [name for name in self._reasons if name not in known]:
+        if message.whole:
+            for name in self._reasons.keys() - message.names:
                 del self._reasons[name]
         self._show_files(empty="no images in this folder" if message.whole else "reading the folder…")
         if self._at is not None and (self.images.go_to(self._at) or message.whole):
@@ -162,8 +172,9 @@ class ImageSide(Vertical):
         if refused:
             self._show_files()
             self._show_folder()
-            if self._pointed is not None and self._pointed.name in refused:  # most likely it is complete only now
-                self.post_message(self.Pointed(self._pointed))
+        if (path := self._pointed) is not None and path.name in message.names:
+            # One that was refused is most likely complete only now.
+            self.post_message(self.Pointed(path) if path.name in refused else self.Rewritten(path))
 
     def on_folder_gone(self, message: messages.FolderGone) -> None:
         """Say so; what was read of it stays."""
