@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
-from fakes import FakeEngine
+from fakes import FakeEngine, demo_tasks
 
 from engine.errors import ImageError, NotFiniteError
 from engine.images.raster import MedicalImage
 from xaimed_tui import messages
+from xaimed_tui.screens.manage import Form
 
 BIG = (160, 50)
 
@@ -179,3 +181,55 @@ async def test_an_image_of_late_that_has_gone_leaves_the_one_that_is_shown() -> 
         await settled(pilot)
         assert app.explain.scene.diagnosis is not None
         assert app.explain.scene.image.path.name == "patch-02.png"
+
+
+@pytest.mark.parametrize(("key", "choice"), [("t", ("home", "down")), ("y", ("home",))])
+async def test_a_choice_made_for_one_network_is_not_taken_for_the_next(key: str, choice: tuple[str, ...]) -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES)
+        await press(pilot, key)
+        other = demo_tasks()[1].models[0]
+        engine.classes = ("a", "b", "c")
+        app.explain.use_model(other.bundle, engine.load(other.bundle))  # it was being loaded
+        await settled(pilot)
+        await press(pilot, *choice, "enter")
+        scene = app.explain.scene
+        assert (scene.target, scene.layer) == (None, None)
+        assert scene.explained_class in engine.classes
+
+
+async def test_a_dialog_stays_open_when_a_model_is_ready_meanwhile() -> None:
+    engine = FakeEngine()
+    gate = engine.hold("load")
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES[:2])
+        await pilot.press("enter")
+        await until(pilot, engine.waiting["load"].is_set)
+        await pilot.press("m")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Form) and app.screen.focused is not None)
+        await pilot.press("x")
+        gate.set()
+        await settled(pilot)
+        assert isinstance(app.screen, Form)
+        assert app.screen.query_one("#field-name").value == "x"
+        assert app.explain.scene.model is not None
+        await press(pilot, "escape")
+        assert app.selection.display
+
+
+@pytest.mark.parametrize("samples", ["lime", "gradcam"])
+async def test_a_map_with_a_warning_is_called_certain_nowhere(samples: str) -> None:
+    app = make_app(FakeEngine(warnings=("hiding parts of the image moved the probability by less than 0.01",)))
+    copied: list[str] = []
+    async with app.run_test(size=BIG) as pilot:
+        app.copy_to_clipboard = copied.append
+        await press(pilot, *TO_IMAGES, {"lime": "l", "gradcam": "g"}[samples], "enter", "c")
+        shown = screen_text(app)
+        assert "moved the probability" in shown
+        for text in (shown, copied[0]):
+            assert not [word for word in ("Certain:", "Exact:", "Not sampled:") if word in text]

@@ -402,8 +402,9 @@ class XAIMedApp(PixelApp):
         self.say(f"ready on {safe_text(message.model.device, limit=20)}")
         self.explain.use_model(bundle, message.model)
         self.remember(replace(self.memory.now, task=bundle.task, model=bundle.name))
-        if self.screen_stack[0].query_one(ContentSwitcher).current == "selection":
-            self.action_go("explain")  # who has gone elsewhere meanwhile is left there
+        here = self.screen_stack[0].query_one(ContentSwitcher).current
+        if here == "selection" and len(self.screen_stack) == 1:
+            self.action_go("explain")  # who has gone elsewhere meanwhile, or opened a dialog, is left there
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say in words what went wrong; views show it in their place too."""

@@ -28,8 +28,10 @@ class Known:
     @property
     def bytes(self) -> int:
         """Memory held, to within a few kilobytes."""
-        maps = () if self.explanation is None else self.explanation.maps.values()
-        return self.image.pixels.nbytes + self.pixels.nbytes + sum(made.values.nbytes for made in maps)
+        held = self.image.pixels.nbytes + self.pixels.nbytes
+        if self.explanation is not None:
+            held += self.explanation.view.nbytes + sum(made.values.nbytes for made in self.explanation.maps.values())
+        return held
 
 
 class Kept:

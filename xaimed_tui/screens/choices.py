@@ -27,12 +27,14 @@ def class_rows(diagnosis: Diagnosis) -> list[Row]:
 
 def choose_class(app: App[int], scene: Scene, changed: Callable[[], None]) -> None:
     """Ask which class the maps are to explain; `changed` is called once the scene has another one."""
+    model = scene.model
     if (diagnosis := scene.diagnosis) is None:
         return
     rows = [Row("", f"the predicted class ({safe_name(diagnosis.predicted, 40)})"), *class_rows(diagnosis)]
 
     def chosen(name: Hashable) -> None:
-        if isinstance(name, str) and (name or None) != scene.target:
+        # Another network, that was being loaded, has not been asked about.
+        if isinstance(name, str) and (name or None) != scene.target and scene.model is model:
             scene.target = name or None
             changed()
 
@@ -51,7 +53,7 @@ def choose_layer(app: App[int], scene: Scene, changed: Callable[[], None]) -> No
     ]
 
     def chosen(name: Hashable) -> None:
-        if isinstance(name, str) and name != current:
+        if isinstance(name, str) and name != current and scene.model is model:
             scene.layer = None if name == model.default_layer else name
             changed()
 
