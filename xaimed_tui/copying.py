@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.cells import CELL_NAMES, CELLS
 from engine.text import safe_text
-from xaimed_tui.names import cell_list, count_text, method_name
+from xaimed_tui.names import cell_list, count_text, method_name, settled_by
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
@@ -46,14 +46,15 @@ def _method(explanation: Explanation, key: str) -> tuple[Table, str]:
         numbers = [cells.mean[cell], *([errors[cell]] if errors is not None else [])]
         numbers += [each[cell] for each in (cells.median, cells.min, cells.max, cells.std)]
         table.append([mark, CELL_NAMES[cell], *(f"{float(number):.3f}" for number in numbers)])
+    settled, notes = settled_by(made, cells), ""
     if not cells.top:
         notes = "The map is constant: it marks no cell.\n"
     elif cells.ties:
         notes = f"Not certain which of these belong to the three: {cell_list(cells.ties)}.\n"
-    elif errors is not None:
-        notes = "Certain: no other cell could stand among the three.\n"
-    else:
+    elif settled == "no samples":
         notes = "Not sampled: the choice of the three is not down to chance.\n"
+    elif settled:
+        notes = "Certain: no other cell could stand among the three.\n"
     if made.stopped:
         notes += "Stopped before all samples were used.\n"
     return table, notes + "".join(f"! {safe_text(warning)}\n" for warning in made.warnings)

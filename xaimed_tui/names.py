@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.cells import cell_len
 
@@ -14,6 +14,8 @@ from engine.text import safe_name, safe_text
 
 if TYPE_CHECKING:
     from engine.consensus import Consensus
+    from engine.grid import GridStatistics
+    from engine.saliency import SaliencyMap
 
 LONG_LINE = 72
 """Characters from which a line of a description counts as broken for its length."""
@@ -46,6 +48,16 @@ def cell_list(cells: Iterable[Cell]) -> str:
 def count_text(consensus: Consensus, cell: Cell) -> str:
     """How many methods mark a cell: `2`, or `2?` where that depends on choices that are not settled."""
     return f"{int(consensus.counts[cell])}{'?' if cell in consensus.unsettled else ''}"
+
+
+def settled_by(made: SaliencyMap, cells: GridStatistics) -> Literal["samples", "no samples", ""]:
+    """What settles which three cells a map marks: its samples, or that it draws none.
+
+    Empty if nothing does, and for a map with a warning: it claims nothing.
+    """
+    if not cells.certain or made.warnings:
+        return ""
+    return "no samples" if made.cells is None else "samples"
 
 
 def seconds_text(seconds: float) -> str:

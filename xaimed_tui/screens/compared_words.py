@@ -39,9 +39,11 @@ def comparison_words(compared: CellComparison, maps: Sequence[SaliencyMap]) -> l
             ("Not certain: ", "bold $text-warning"),
             f"{cell_list(compared.unsettled)}. Whether they are shared is open.\n",
         ]
+    elif any(made.warnings for made in maps):
+        pass  # a map with a warning claims nothing
     elif all(made.cells is None for made in maps):
         parts += [("Exact: ", "bold $foreground"), "no samples are drawn, so neither choice is down to chance.\n"]
-    elif not any(made.warnings for made in maps):
+    else:
         parts += [("Certain: ", "bold $foreground"), "no other cell could stand among the three of A or of B.\n"]
     return parts
 

@@ -18,7 +18,7 @@ from engine.consensus import DEPENDENCE_NOTE
 from engine.methods import method_keys
 from engine.text import safe_name, safe_text
 from xaimed_tui.look import Look
-from xaimed_tui.names import cell_list, count_text, method_name, seconds_text
+from xaimed_tui.names import cell_list, count_text, method_name, seconds_text, settled_by
 from xaimed_tui.screens.frames import OVER_NUMBERS
 from xaimed_tui.screens.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
@@ -229,20 +229,21 @@ class DetailScreen(LookKeys, Screen[str]):
 
 def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
     parts: list[Part] = []
+    settled = settled_by(made, cells)
     if not cells.top:
         parts.append(("The map is constant: it marks no cell.\n", "bold $text-warning"))
-    elif made.cells is None and cells.certain:
-        parts += [
-            ("Exact: ", "bold $foreground"),
-            "this method draws no samples, so its cells are not down to chance.\n",
-        ]
-    elif cells.certain:
-        parts += [("Certain: ", "bold $foreground"), "no other cell could stand among the three.\n"]
-    else:
+    elif cells.ties:
         parts += [
             ("Not certain", "bold $text-warning"),
             f" which of these belong to the three: {cell_list(cells.ties)}.\n",
         ]
+    elif settled == "no samples":
+        parts += [
+            ("Exact: ", "bold $foreground"),
+            "this method draws no samples, so its cells are not down to chance.\n",
+        ]
+    elif settled:
+        parts += [("Certain: ", "bold $foreground"), "no other cell could stand among the three.\n"]
     parts.extend((f"! {safe_text(warning)}\n", "$text-warning") for warning in made.warnings)
     if made.stopped:
         parts.append("Stopped before all samples were used.\n")
