@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
-from fakes import FakeEngine, demo_tasks
+from fakes import FakeEngine, demo_tasks, make_entry, make_task
 
 from engine.errors import ImageError, NotFiniteError
 from engine.images.raster import MedicalImage
 from xaimed_tui import messages
 from xaimed_tui.screens.manage import Form
+from xaimed_tui.widgets.image_view import ImageView
 
 BIG = (160, 50)
 
@@ -220,6 +221,24 @@ async def test_a_dialog_stays_open_when_a_model_is_ready_meanwhile() -> None:
         assert app.explain.scene.model is not None
         await press(pilot, "escape")
         assert app.selection.display
+
+
+async def test_no_model_s_picture_stands_beside_the_words_about_another() -> None:
+    task = "Task"
+    models = [make_entry(task, name, picture=Path(f"{name}/description.png")) for name in ("One", "Two")]
+    engine = FakeEngine(tasks=(make_task(task, models),))
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "2", "right")
+        view = app.selection.query_one("#model-picture", ImageView)
+        assert view.picture is not None
+        gate = engine.hold("read")
+        await pilot.press("down")
+        await until(pilot, engine.waiting["read"].is_set)
+        assert view.picture is None
+        gate.set()
+        await settled(pilot)
+        assert view.picture is not None
 
 
 @pytest.mark.parametrize("samples", ["lime", "gradcam"])

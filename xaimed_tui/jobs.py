@@ -202,15 +202,16 @@ class Jobs:
         self._lanes["model"].put(lambda: self._guarded("model", ticket, target, work), alone=True)
         return ticket.run
 
-    def open_picture(self, target: Widget, path: Path) -> None:
+    def open_picture(self, target: Widget, path: Path) -> int:
         """Read a picture that describes a model."""
         ticket = self._ticket("picture")
 
         def work() -> None:
             image = self._engine.read_small(path)
-            ticket.post(target, messages.PictureRead(path, self._engine.view(image, None)))
+            ticket.post(target, messages.PictureRead(ticket.run, self._engine.view(image, None)))
 
         self._lanes["picture"].put(lambda: self._guarded("picture", ticket, target, work), alone=True)
+        return ticket.run
 
     # Folders and images
 

@@ -110,7 +110,7 @@ class ModelLoaded(Message):
 class PictureRead(Message):
     """A picture that belongs to a model's description can be shown."""
 
-    path: Path
+    run: int
     pixels: NDArray[np.uint8]
 
 

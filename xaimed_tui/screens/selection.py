@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical
-from textual.content import Content
+from textual.containers import Container, Vertical
 from textual.widgets import Static
 
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages
-from xaimed_tui.screens.descriptions import facts, label, prose, standing, why_no_model
+from xaimed_tui.screens.descriptions import label, prose, standing, why_no_model
 from xaimed_tui.widgets.filtered_list import FilteredList
-from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.widgets.model_pane import ModelPane
 from xaimed_tui.widgets.row_list import Row, RowList
 from xaimed_tui.widgets.scrolled_words import ScrolledWords
 
@@ -36,24 +35,9 @@ class SelectionView(Container):
     SelectionView .pane { border: round $border-blurred; border-title-color: $text-muted; padding: 0 1; height: 100%; }
     SelectionView .pane:focus-within { border: round $border; border-title-color: $primary; }
     SelectionView #tasks-pane, SelectionView #models-pane { padding: 0; }
-    SelectionView #model-scroll { height: 1fr; }
-    SelectionView #model-base { height: auto; border-top: solid $border-blurred; }
-    SelectionView #facts-scroll { width: 1fr; height: auto; max-height: 22; padding: 0 2 0 0; }
-    SelectionView #model-facts { height: auto; }
-    SelectionView #model-picture { width: 44; height: 22; display: none; }
-    SelectionView.-pictured #model-picture { display: block; }
     .-medium SelectionView { grid-columns: 32 1fr; }
-    .-medium SelectionView #model-picture { width: 36; height: 18; }
-    .-medium SelectionView #facts-scroll { max-height: 18; }
     .-vast SelectionView { grid-columns: 56 1fr; }
-    .-vast SelectionView #model-picture { width: 56; height: 28; }
-    .-vast SelectionView #facts-scroll { max-height: 28; }
     .-slim SelectionView { grid-columns: 26 1fr; grid-rows: 7 1fr; }
-    .-slim SelectionView #model-pane { overflow-y: auto; }
-    .-slim SelectionView #model-scroll { height: auto; }
-    .-slim SelectionView #model-base { layout: vertical; }
-    .-slim SelectionView #facts-scroll { width: 100%; height: auto; max-height: 100h; }
-    .-slim SelectionView #model-picture { width: 36; height: 18; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -94,14 +78,7 @@ class SelectionView(Container):
         with ScrolledWords(id="task-pane", classes="pane") as pane:
             pane.border_title = "About the task"
             yield Static(id="task-text", markup=False)
-        with Vertical(id="model-pane", classes="pane") as pane:
-            pane.border_title = "About the model"
-            with ScrolledWords(id="model-scroll"):
-                yield Static(id="model-text", markup=False)
-            with Horizontal(id="model-base"):
-                with ScrolledWords(id="facts-scroll"):
-                    yield Static(id="model-facts", markup=False)
-                yield ImageView(id="model-picture")
+        yield ModelPane(id="model-pane", classes="pane")
 
     # Lists
 
@@ -178,10 +155,6 @@ class SelectionView(Container):
         elif message.what == "model" and message.run == self._run and self._loading is not None:
             self._failed, self._loading = (self._loading, message.reason), None
             self._show_model()
-        elif message.what == "picture":  # said where it would be shown, and not in passing at every visit
-            message.stop()
-            view = self.query_one("#model-picture", ImageView)
-            view.picture, view.placeholder = None, message.reason
 
     def open_task(self, name: str, model: str | None = None) -> None:
         """Choose a task by name and load its model: the one named, or else its first usable one."""
@@ -272,18 +245,18 @@ class SelectionView(Container):
         task, row = self._task_here(), self.models.current
         return task.models[row.key] if task and row is not None and isinstance(row.key, int) else None
 
-    def _describe(self, where: str, what: Content | str) -> None:
-        self.query_one(where, Static).update(what)
+    def _say(self, words: str) -> None:
+        """Words about the task, or why there is none."""
+        self.query_one("#task-text", Static).update(words)
 
     def _show_task(self) -> None:
         task = self._task_here()
         if task is None:
-            self._describe("#task-text", self._why_none)
+            self._say(self._why_none)
             self.models.set_rows((), empty="no task is chosen")
             self._show_model()
             return
-        self._describe("#task-text", prose(task.description))
-        self.query_one("#task-pane").border_title = "About the task"
+        self._say(prose(task.description))
         self.query_one("#task-pane").scroll_home(animate=False)
         self._mark_models()
         self._show_model()
@@ -301,36 +274,17 @@ class SelectionView(Container):
         )
 
     def _show_model(self) -> None:
-        entry = self._entry_here()
-        view = self.query_one("#model-picture", ImageView)
+        pane, entry = self.query_one(ModelPane), self._entry_here()
         if entry is None:
-            self._describe("#model-text", "")
-            self._describe("#model-facts", "")
-            self.remove_class("-pictured")
+            pane.show(None)
             return
-        said = standing(
+        how = standing(
             entry,
             loading=self._loading == entry.path,
             loaded=self._loaded == entry.path,
             error=self._failed[1] if self._failed is not None and self._failed[0] == entry.path else "",
         )
-        self._describe("#model-text", Content.assemble(*said, prose(entry.description).rstrip() + "\n"))
-        self._describe("#model-facts", Content.assemble(*facts(entry.bundle)) if entry.bundle is not None else "")
-        for pane in ("#model-pane", "#model-scroll", "#facts-scroll"):
-            self.query_one(pane).scroll_home(animate=False)
-        self.set_class(entry.picture is not None, "-pictured")
-        if entry.picture is not None:
-            self.app.jobs.open_picture(self, entry.picture)  # type: ignore[attr-defined]
-        else:
-            view.picture = None
-
-    def on_picture_read(self, message: messages.PictureRead) -> None:
-        """Show a model's picture, if it is still the one wanted."""
-        from xaimed_tui.render.spec import PictureSpec
-
-        entry = self._entry_here()
-        if entry is not None and entry.picture == message.path:
-            self.query_one("#model-picture", ImageView).picture = PictureSpec(message.pixels)
+        pane.show(entry, how)
 
     # Actions
 
