@@ -11,8 +11,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -24,6 +23,7 @@ from xaimed_tui.contracts import Engine, Model
 from xaimed_tui.explaining import Explaining, Subject
 from xaimed_tui.failure import DOING, failure_of, fault_line
 from xaimed_tui.lanes import Lane, Ticket
+from xaimed_tui.listing import Listing
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from engine.diagnosis import Diagnosis
     from engine.explanation import Explanation
     from engine.images.raster import MedicalImage
-    from engine.images.watching import FolderChange
     from engine.saliency import SaliencyMap
     from xaimed_tui.changes import Change
     from xaimed_tui.memory import Memory
@@ -42,9 +41,6 @@ log = logging.getLogger("xaimed.jobs")
 
 COMPLIANCE_EVERY = 1 / 10
 """Seconds between two messages about the compliance of files."""
-
-RELIST_AFTER = 1 / 2
-"""Seconds at least between two listings of a folder to which files are written."""
 
 _LANES = ("library", "tasks", "model", "check", "picture", "folder", "compliance", "image", "explain", "save", "memory")
 
@@ -220,27 +216,9 @@ class Jobs:
         self.withdraw("image", "explain", "compliance")
         ticket = self._ticket("folder")
 
-        def work() -> None:
-            changes = self._engine.watch_folder(folder, ticket.withdrawn)
-            next(changes, None)  # what happens from here on is told
-            self._list(target, ticket, folder)
-            if ticket.withdrawn.is_set():
-                return
-            # No lane: it never comes to an end by itself.
-            watching = _Watching(self, target, ticket, folder, changes)
-            threading.Thread(target=watching.run, name="watch", daemon=True).start()
-
-        self._lanes["folder"].put(lambda: self._guarded("folder", ticket, target, work))
+        listing = Listing(self._engine, self._app, target, ticket, folder)
+        self._lanes["folder"].put(lambda: self._guarded("folder", ticket, target, listing.run))
         return ticket.run
-
-    def _list(self, target: Widget, ticket: Ticket, folder: Path, *, growing: bool = True) -> None:
-        found: Sequence[str] = ()
-        for found in self._engine.scan_images(folder):
-            if ticket.withdrawn.is_set():
-                return
-            if growing:
-                ticket.post(target, messages.FolderListed(ticket.run, folder, found, whole=False))
-        ticket.post(target, messages.FolderListed(ticket.run, folder, found, whole=True))
 
     def judge(self, target: Widget, folder: Path, names: Sequence[str], bundle: ModelBundle) -> int:
         """Find out which images of a folder can be fed to a network."""
@@ -335,36 +313,3 @@ class Jobs:
     def write_down(self, memory: Memory) -> None:
         """Write where one is."""
         self._lanes["memory"].put(memory.write, alone=True)
-
-
-@dataclass(eq=False)
-class _Watching:
-    """Watches a folder in a thread of its own, and lists it again when files came or went."""
-
-    jobs: Jobs
-    target: Widget
-    ticket: Ticket
-    folder: Path
-    changes: Iterator[FolderChange]
-
-    def run(self) -> None:
-        """Until the ticket is withdrawn."""
-        try:
-            for change in self.changes:
-                if not change.there:
-                    self.ticket.post(self.target, messages.FolderGone(self.ticket.run, self.folder))
-                if change.modified:
-                    self.ticket.post(self.target, messages.FilesModified(self.ticket.run, change.modified))
-                if change.listing:
-                    self._list_again()
-        except Exception as error:
-            log.exception("watching %s failed", safe_text(self.folder))
-            self.jobs._app.post_message(messages.FaultFound(failure_of("watch", error)))
-
-    def _list_again(self) -> None:
-        begun = time.monotonic()
-        try:
-            self.jobs._list(self.target, self.ticket, self.folder, growing=False)
-        except XAIMedError as error:  # it went meanwhile, which the watching will say
-            log.warning("%s", error)
-        self.ticket.withdrawn.wait(max(RELIST_AFTER, 4 * (time.monotonic() - begun)))
