@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ from xaimed_tui.app import XAIMedApp
 from xaimed_tui.widgets.card import Card
 
 if TYPE_CHECKING:
+    from textual.app import App
     from textual.pilot import Pilot
+    from textual.timer import Timer
 
 TO_IMAGES = ("2", "enter", "enter")
 """Keys from Home to the sample images of the first task's first model."""
@@ -33,13 +36,38 @@ async def until(pilot: Pilot[int], what: Callable[[], object], *, seconds: float
 
 
 async def settled(pilot: Pilot[int]) -> None:
-    """Wait until no thread works and nothing is drawn any more. (A held-back call would wait for ever.)"""
+    """Wait until no thread works, no message waits and all is drawn. (A held-back call would wait for ever.)"""
     quiet = 0
-    while quiet < 4:
-        await pilot.pause(0.03)
-        quiet = (
-            0 if any(worker._thread_worker and not worker.is_finished for worker in pilot.app.workers) else quiet + 1
-        )
+    while quiet < 3:
+        await asyncio.sleep(0.01)
+        quiet = quiet + 1 if at_rest(pilot.app) else 0
+
+
+SOON = 0.15
+"""Seconds of the longest delay that is waited for: the app's own are shorter, but for those that nobody sees."""
+
+
+def at_rest(app: App[int]) -> bool:
+    """Whether nothing is under way: each widget waits for a message, nobody works, no delay runs, all is drawn."""
+    if app._exit or app._exception is not None:
+        return True
+    if any(not worker.is_finished and worker.name != "_loader" for worker in app.workers):  # a tree's waits for ever
+        return False
+    screen = app.screen
+    if screen._layout_required or screen._scroll_required or screen._repaint_required or screen._recompose_required:
+        return False
+    if screen._dirty_widgets or screen._callbacks or app._animator._animations or app._animator._scheduled:
+        return False
+    return all(
+        pump._message_queue.empty()
+        and pump._message_queue.ready_event._waiters  # it waits for the next message
+        and not any(one._repeat == 0 and one._interval <= SOON and _runs(one) for one in pump._timers)
+        for pump in (app, *app._registry)
+    )
+
+
+def _runs(timer: Timer) -> bool:
+    return timer._task is not None and not timer._task.done() and timer._active.is_set()
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:
@@ -48,6 +76,18 @@ async def press(pilot: Pilot[int], *keys: str) -> None:
     for key in keys:
         await pilot.press(key)
         await settled(pilot)
+
+
+def notices(app: XAIMedApp) -> str:
+    """What the app has said in passing and not taken back yet, one notice a line."""
+    return "\n".join(notice.message for notice in app._notifications)
+
+
+async def told(pilot: Pilot[int], words: str, *, seconds: float = 10.0) -> None:
+    """Wait until the app says words in passing: a notice is a message of its own and may come after what is drawn."""
+    app = pilot.app
+    assert isinstance(app, XAIMedApp)
+    await until(pilot, lambda: words in notices(app), seconds=seconds)
 
 
 def screen_text(app: XAIMedApp) -> str:

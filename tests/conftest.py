@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pytest
 from command_line import OPENED, Run
 from pytest_textual_snapshot import SVGImageExtension
 from snapshot_pin import why_not_update
+from textual._styles_cache import StylesCache
 
 from engine.threads import settle_threads
 
@@ -32,6 +34,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse to draw snapshots anew under another Textual than the pinned one."""
     if config.getoption("update_snapshots", default=False) and (reason := why_not_update()):
         raise pytest.UsageError(reason)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage every few tests only: looking five times a test took a third of the time of those of the app."""
+    gc.collect()
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(700, 10, 200)  # as the app does
+
+
+def pytest_runtest_teardown() -> None:
+    """Let go of the lines drawn on a thousand widgets of apps that ended: Textual's cache of two colours keeps them."""
+    StylesCache.get_inner_outer.cache_clear()  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(wrapper=True)

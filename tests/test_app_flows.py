@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, until
+from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, told, until
 from fakes import FakeEngine, demo_tasks
 from textual.widgets._toast import Toast
 
@@ -18,10 +18,6 @@ from xaimed_tui.widgets.nav_bar import NavBar
 from xaimed_tui.widgets.row_list import RowList
 
 BIG = (160, 50)
-
-
-def notices(app) -> str:
-    return " | ".join(notice.message for notice in app._notifications)
 
 
 async def test_the_whole_way_from_home_to_saved_files_by_keyboard(tmp_path: Path) -> None:
@@ -46,7 +42,7 @@ async def test_the_whole_way_from_home_to_saved_files_by_keyboard(tmp_path: Path
         await press(pilot, "enter")
         saved = tmp_path / "results" / "patch-02"
         assert (saved / "explanation.json").is_file()
-        assert str(saved) in notices(app)
+        await told(pilot, str(saved))
 
 
 async def test_one_key_on_home_opens_the_demo_with_its_samples() -> None:
@@ -75,10 +71,9 @@ async def test_a_key_pressed_while_the_library_is_imported_is_answered_at_once()
     app = make_app(engine)
     async with app.run_test(size=BIG) as pilot:
         await until(pilot, engine.waiting["warm_up"].is_set)
-        assert "loading the network library" in screen_text(app)
+        await until(pilot, lambda: "loading the network library" in screen_text(app))
         await pilot.press("2")
-        await pilot.pause()
-        assert app.selection.tasks.has_focus
+        await until(pilot, lambda: app.views_made and app.selection.tasks.has_focus)
         gate.set()
         await settled(pilot)
         assert "loading the network library" not in screen_text(app)
@@ -131,9 +126,9 @@ async def test_maps_sharpen_while_they_run_and_the_quick_methods_come_first() ->
         run = app.explain.runs["rise"]
         assert run.state == "running"
         assert run.map.samples == 2000
-        assert app.explain.wall.card("rise").view.picture is not None
-        assert "2,000/4,000" in caption_of(app.explain.wall.card("rise"))
-        assert app.explain.explanation is not None  # three maps are there already
+        await until(pilot, lambda: app.explain.wall.card("rise").view.picture is not None)
+        await until(pilot, lambda: "2,000/4,000" in caption_of(app.explain.wall.card("rise")))
+        await until(pilot, lambda: app.explain.explanation is not None)  # three maps are there already
         gate.set()
         await settled(pilot)
         assert run.map.samples == 4000
@@ -251,7 +246,7 @@ async def test_ctrl_q_leaves_from_every_dialog(keys: tuple[str, ...]) -> None:
         await press(pilot, *TO_IMAGES, "e", *keys)
         assert len(app.screen_stack) == 2
         await pilot.press("ctrl+q")
-        assert app._exit
+        await until(pilot, lambda: app._exit)
 
 
 async def test_resizing_while_maps_run_keeps_them() -> None:
@@ -407,8 +402,7 @@ async def test_only_what_can_be_done_is_offered() -> None:
         assert not {"Save", "Stop all", "Detail"} & offered()
         await pilot.press("l")
         await until(pilot, engine.waiting["lime"].is_set)
-        await pilot.pause()
-        assert {"Stop all", "Stop this"} <= offered()
+        await until(pilot, lambda: {"Stop all", "Stop this"} <= offered())
         gate.set()
         await settled(pilot)
         assert {"Save", "Detail"} <= offered()

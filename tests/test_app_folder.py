@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app_driver import make_app, press, screen_text, until
+from app_driver import make_app, press, screen_text, told, until
 from fakes import FakeEngine
 
 from engine.bundle import ModelBundle
@@ -61,7 +61,7 @@ async def test_files_come_and_go_and_the_selection_stays(tmp_path: Path) -> None
         await until(pilot, lambda: labels(app) == ["a.png", "b.png", "c.png", "d.png"])
         (folder / "b.png").unlink()
         await until(pilot, lambda: labels(app) == ["a.png", "c.png", "d.png"])
-        assert app.explain.images.current.key == folder / "d.png"
+        await until(pilot, lambda: app.explain.images.current.key == folder / "d.png")
         assert app.explain.explanation is before, "the map made before is still shown"
         (folder / "d.png").unlink()
         await until(pilot, lambda: app.explain.images.current.key == folder / "c.png")
@@ -83,7 +83,7 @@ async def test_a_folder_without_images_says_how_to_go_on(tmp_path: Path) -> None
     async with app.run_test(size=BIG) as pilot:
         await until(pilot, lambda: made(app) and "no images in this folder" in screen_text(app))
         await until(pilot, lambda: "f chooses a folder" in screen_text(app))
-        assert "Choose an image" not in screen_text(app)
+        await until(pilot, lambda: "Choose an image" not in screen_text(app))
 
 
 async def test_a_folder_that_disappears_is_said_so_and_what_was_made_stays(tmp_path: Path) -> None:
@@ -94,11 +94,11 @@ async def test_a_folder_that_disappears_is_said_so_and_what_was_made_stays(tmp_p
         await press(pilot, "g")
         shutil.rmtree(folder)
         await until(pilot, lambda: "the folder is gone" in screen_text(app))
-        assert any("not there any more" in notice.message for notice in app._notifications)
+        await told(pilot, "not there any more")
         assert app.explain.explanation is not None
         fill(folder, "a.png", "z.png")
         await until(pilot, lambda: labels(app) == ["a.png", "z.png"])
-        assert "the folder is gone" not in screen_text(app)
+        await until(pilot, lambda: "the folder is gone" not in screen_text(app))
 
 
 async def test_a_file_that_was_read_while_it_was_written_is_read_again_when_it_is_whole(tmp_path: Path) -> None:
@@ -108,7 +108,8 @@ async def test_a_file_that_was_read_while_it_was_written_is_read_again_when_it_i
     async with app.run_test(size=BIG) as pilot:
         await until(pilot, lambda: made(app) and app.explain.images.current and app.explain.images.current.reason)
         reads = engine.calls.count(("read", "broken.png"))
-        await pilot.pause(0.6)  # the watching has begun
+        fill(folder, "later.png")
+        await until(pilot, lambda: "later.png" in labels(app))  # it is watching by now
         (folder / "broken.png").write_bytes(b"whole")
         await until(pilot, lambda: engine.calls.count(("read", "broken.png")) > reads)
 
@@ -139,8 +140,8 @@ async def test_a_large_folder_is_shown_before_it_is_read_and_judged_only_where_o
         await until(pilot, lambda: "slide-19999.png" in asked)
         assert "slide-9000.png" not in asked
         assert len(asked) < 500
+        await until(pilot, lambda: "✕ slide-19997.png" in screen_text(app))
         assert labels(app)[-1] == "slide-19999.png", "what cannot be used stays in its place"
-        assert "✕ slide-19997.png" in screen_text(app)
         await press(pilot, "slash", *"1999", "enter")
         assert [name for name in labels(app) if "1999" not in name] == []
         assert len(labels(app)) == 12

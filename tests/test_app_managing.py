@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from app_driver import make_app, press, screen_text, settled, until
+from app_driver import make_app, press, screen_text, settled, told, until
 from factories import MODEL_CODE, make_model
 from fakes import FakeEngine
 from textual.widgets import Input, TextArea
@@ -80,11 +80,6 @@ async def choose(pilot: object, app: XAIMedApp, words: str) -> None:
     await press(pilot, "enter")
 
 
-def told(app: XAIMedApp) -> str:
-    """What the app has said in passing."""
-    return "\n".join(notification.message for notification in app._notifications)
-
-
 def fill(app: XAIMedApp, **values: str | Path) -> None:
     for name, value in values.items():
         app.screen.query_one(f"#field-{name}", Input).value = str(value)
@@ -99,7 +94,7 @@ async def test_a_task_is_added_and_the_cursor_goes_there(folder: Path) -> None:
         fill(app, name="Livers", description="Which kind?")
         await press(pilot, "enter")
         await until(pilot, lambda: here(app)[0] == "Livers")
-        assert "Which kind?" in screen_text(app)
+        await until(pilot, lambda: "Which kind?" in screen_text(app))
     assert listed(folder) == ["Hearts: CNN ResNet", "Livers:", "Lungs:"]
     assert engine.threads
     assert threading.main_thread() not in engine.threads
@@ -137,7 +132,7 @@ async def test_a_model_is_added_to_the_task_under_the_cursor_and_is_not_approved
         fill(app, architecture=parts / "architecture.py", settings=parts / "model.toml")
         await press(pilot, "enter")
         await until(pilot, lambda: here(app) == ("Lungs", "Net"))
-        assert "Not approved." in screen_text(app)
+        await until(pilot, lambda: "Not approved." in screen_text(app))
     assert listed(folder) == ["Hearts: CNN ResNet", "Lungs: Net"]
 
 
@@ -207,7 +202,7 @@ async def test_a_removed_model_and_its_task_are_restored(folder: Path) -> None:
         assert isinstance(app.screen, ChooseDialog)
         assert [str(row.label).split()[0] for row in app.screen._rows] == ["Hearts", "Hearts/CNN", "Delete"]
         await press(pilot, "down", "enter")  # the model, whose task is not there
-        await until(pilot, lambda: "restore the task first" in told(app))
+        await told(pilot, "restore the task first")
         await choose(pilot, app, "Restore")
         await press(pilot, "enter")
         await until(pilot, lambda: here(app) == ("Hearts", "ResNet"))
@@ -228,7 +223,7 @@ async def test_a_bundled_task_is_hidden_and_restored(folder: Path, monkeypatch: 
         await choose(pilot, app, "Remove the task Hearts")
         await press(pilot, "tab", "enter")
         await until(pilot, lambda: here(app)[0] == "Lungs")
-        assert "hidden, as it comes with XAIMed" in told(app)
+        await told(pilot, "hidden, as it comes with XAIMed")
         await choose(pilot, app, "Restore")
         await press(pilot, "enter")
         await until(pilot, lambda: here(app)[0] == "Hearts")
@@ -309,7 +304,7 @@ async def test_a_first_model_toml_is_written_after_a_question_and_the_approval_i
         assert not settings.exists()
         await choose(pilot, app, "Write a first model.toml")
         await press(pilot, "tab", "enter")
-        await until(pilot, lambda: "lines with CHECK" in told(app), seconds=60)
+        await told(pilot, "lines with CHECK", seconds=60)
         await until(pilot, lambda: "Changed since it was approved." in screen_text(app))
     assert "size = [" in settings.read_text(encoding="utf-8")
 
@@ -331,7 +326,7 @@ async def test_the_trash_is_emptied_after_a_question_that_names_what_goes(folder
             await press(pilot, *keys)
             await until(pilot, lambda left=left: len(library.removed([folder])) == left)
             await until(pilot, lambda: app.screen is app.selection.screen)
-        await until(pilot, lambda: "Deleted for good: Hearts, Hearts/CNN." in told(app))
+        await told(pilot, "Deleted for good: Hearts, Hearts/CNN.")
 
 
 def approved(model: Path) -> None:
@@ -344,7 +339,7 @@ async def test_where_nothing_was_removed_there_is_nothing_to_restore(folder: Pat
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "2")
         await choose(pilot, app, "Restore")
-        await until(pilot, lambda: "Nothing was removed that could be restored." in told(app))
+        await told(pilot, "Nothing was removed that could be restored.")
         assert app.screen is app.selection.screen
 
 

@@ -37,8 +37,9 @@ async def test_four_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
         await settled(pilot)
         name = app.explain.images.current.label
         await pilot.press("e")
-        await until(pilot, lambda: not app.explain.wall.busy, seconds=120)
+        await until(pilot, lambda: {run.state for run in app.explain.runs.values()} <= {"done", "failed"}, seconds=120)
         assert {method: run.reason for method, run in app.explain.runs.items() if run.state != "done"} == {}
+        await until(pilot, lambda: app.explain.explanation is not None and len(app.explain.explanation.maps) == 4)
         explanation = app.explain.explanation
         assert set(explanation.maps) == {"lime", "rise", "gradcam", "gradcam++"}
         assert explanation.consensus.counts.sum() == 12

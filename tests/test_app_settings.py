@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from app_driver import make_app, press, settled, until
+from app_driver import make_app, notices, press, settled, told, until
 from fakes import FakeEngine
 
 from engine import places
@@ -239,14 +239,12 @@ def test_a_remembered_look_of_another_version_is_left_out() -> None:
 async def test_what_is_wrong_with_the_settings_is_said_in_the_app() -> None:
     app = make_app(settings=AppSettings(theme="mauve"), problems=["/x/settings.toml: there is no setting colour"])
     async with app.run_test(size=(120, 40)) as pilot:
-        await settled(pilot)
-        said = [notice.message for notice in app._notifications]
-        assert "/x/settings.toml: there is no setting colour" in said
-        assert any("There is no theme mauve" in words for words in said)
+        await until(pilot, lambda: "/x/settings.toml: there is no setting colour" in notices(app).splitlines())
+        await told(pilot, "There is no theme mauve")
 
 
 async def test_the_demo_says_what_can_be_done_with_it() -> None:
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await press(pilot, "d")
-        assert any("Press e" in notice.message for notice in app._notifications)
+        await told(pilot, "Press e")

@@ -63,7 +63,6 @@ async def test_the_demo_asked_for_at_once_opens_when_it_can(go: threading.Event)
 def usual_collecting() -> Iterator[None]:
     thresholds = gc.get_threshold()
     yield
-    gc.unfreeze()
     gc.set_threshold(*thresholds)
     gc.enable()
 

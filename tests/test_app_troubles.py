@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, until
+from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, told, until
 from fakes import FakeEngine, make_entry, make_task
 
 from engine.errors import BundleError, ExplanationError, ImageError, TaskError
 from xaimed_tui.screens.failure import FailureScreen
 
 BIG = (160, 50)
-
-
-def notices(app) -> str:
-    return " | ".join(notice.message for notice in app._notifications)
 
 
 async def test_a_method_that_fails_says_why_and_the_others_go_on() -> None:
@@ -108,7 +104,7 @@ async def test_no_tasks_at_all_is_said_in_words() -> None:
         await press(pilot, "2")
         assert "no tasks" in screen_text(app)
         await press(pilot, "enter", "enter", "1", "d")
-        assert "There is no task IHC Stain (demo)" in notices(app)
+        await told(pilot, "There is no task IHC Stain (demo)")
 
 
 HOSTILE = "a[red]b[/]\x1b]52;c;aGk=\x07\u202egnp.x\u200b[@click=app.quit]c.png"

@@ -7,7 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from app_driver import press, until
+from app_driver import notices, press, until
 from factories import make_model
 from PIL import Image
 
@@ -110,7 +110,7 @@ async def test_a_picture_of_20000_pixels_a_side_and_long_notes_are_said_and_cut_
         await press(pilot, "2", "enter")
         picture = app.selection.query_one("#model-picture", ImageView)
         await until(pilot, lambda: "at most 16,000,000 are read" in picture.placeholder)
-        assert not app._notifications
+        assert not notices(app)
         facts = str(app.selection.query_one("#model-facts").render())
         assert "and 450 more" in facts
         assert "(Cut here: the text has 500,003 characters.)" in facts

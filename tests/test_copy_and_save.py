@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
+from app_driver import TO_IMAGES, make_app, press, screen_text, settled, told, until
 from factories import make_explanation, make_map
 from fakes import FakeEngine
 
@@ -23,7 +23,7 @@ async def test_the_statistics_shown_are_copied_as_text_and_as_csv() -> None:
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "e", "right", "right", "enter", "c")
         assert app.clipboard == statistics_text(app.explain.explanation, "rise")
-        assert "terminal's clipboard as text" in " | ".join(notice.message for notice in app._notifications)
+        await told(pilot, "terminal's clipboard as text")
         await press(pilot, "v")
         assert app.clipboard == statistics_csv(app.explain.explanation, "rise")
         await press(pilot, "left", "left", "v")
@@ -89,7 +89,7 @@ async def test_the_dialog_says_which_folder_it_will_be_and_that_the_old_one_stay
         (tmp_path / "patch-01").mkdir()
         field.value = f"{tmp_path}/"
         await until(pilot, lambda: "patch-01-2" in screen_text(app))
-        assert "patch-01 is there already and stays as it is." in screen_text(app)
+        await until(pilot, lambda: "patch-01 is there already and stays as it is." in screen_text(app))
 
 
 @pytest.mark.parametrize("typed", ["", "~nobody-of-this-name/x", "{file}"])

@@ -216,10 +216,10 @@ async def test_keys_that_stop_methods_do(step: str) -> None:
         await until(pilot, fake.waiting["lime"].is_set)
         fired = Fired(app)
         key = step.partition(":")[2]
-        assert app.screen.active_bindings[key].enabled
+        await until(pilot, lambda: app.screen.active_bindings[key].enabled)
         await pilot.press(key)
         await until(pilot, lambda: fake.stopped)
-        assert fired.was(step.partition(":")[0], key)
+        await until(pilot, lambda: fired.was(step.partition(":")[0], key))
         assert {*fake.stopped} == {"lime"}
 
 

@@ -285,7 +285,7 @@ async def test_the_mouse_is_told_by_cells_and_each_cell_once() -> None:
         await pilot.hover(ImageView, offset=(39, 19))
         await pilot.click(ImageView, offset=(39, 19))
         await pilot.hover(Static)
-        await pilot.pause()
+        await settled(pilot)
         assert app.heard == [
             ("hovered", (0, 0)),
             ("hovered", (1, 1)),
@@ -302,6 +302,7 @@ async def test_beside_the_picture_there_are_no_cells() -> None:
         app.heard.clear()
         await pilot.click(ImageView, offset=(2, 10))
         await pilot.click(ImageView, offset=(20, 10))
+        await settled(pilot)
         assert [message for message in app.heard if message[0] == "clicked"] == [("clicked", (1, 1))]  # type: ignore[index]
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
-from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
+from app_driver import TO_IMAGES, make_app, notices, press, screen_text, settled, until
 from factories import make_map
 from fakes import FakeEngine
 
@@ -147,7 +147,7 @@ async def test_a_network_that_cannot_be_loaded_or_takes_no_such_image_says_why_i
             assert error.message.split(": ", 1)[1][:30] in " ".join(screen_text(app).split())
             assert "Nothing to compare yet." in words(app)
             assert app.screen.query_one("#side-a", ComparedSide).explanation is not None
-            assert not app._notifications
+            assert not notices(app)
 
 
 async def test_networks_that_see_different_parts_of_the_image_are_not_compared_cell_by_cell() -> None:

@@ -72,8 +72,7 @@ async def test_a_fifth_method_gets_a_card_a_tab_and_its_detail(monkeypatch: pyte
         await pilot.resize_terminal(80, 24)
         await settled(pilot)
         app.explain.wall.go("occlusion")
-        await pilot.pause()
-        assert "▸occlusion" in screen_text(app)
+        await until(pilot, lambda: "▸occlusion" in screen_text(app))
 
 
 async def test_the_active_picture_is_the_same_one_after_the_terminal_is_turned() -> None:
@@ -101,7 +100,7 @@ async def test_a_click_on_a_tab_shows_that_picture() -> None:
         tabs = app.explain.wall.query_one(Tabs)
         x = str(tabs.render()).index("RISE")
         await pilot.click(Tabs, offset=(x, 0))
-        assert app.explain.wall.active == "rise"
+        await until(pilot, lambda: app.explain.wall.active == "rise")
 
 
 async def test_a_click_on_the_state_starts_a_method_and_stops_it() -> None:

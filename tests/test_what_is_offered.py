@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
+from app_driver import TO_IMAGES, make_app, notices, press, screen_text, settled, told, until
 from factories import make_model
 from fakes import FakeEngine, demo_tasks, make_entry, make_task
 from PIL import Image
@@ -101,10 +101,10 @@ async def test_a_model_asked_for_beside_a_folder_that_may_not_run_says_why_it_do
     Image.new("RGB", (48, 48)).save(tmp_path / "images" / "a.png")
     app = XAIMedApp(RealEngine(tmp_path / "tasks"), task="Lungs", model="CNN", folder=tmp_path / "images")
     async with app.run_test(size=BIG) as pilot:
-        await settled(pilot)
-        (notice,) = app._notifications
-        assert notice.message.startswith("Lungs/CNN was not loaded: ")
-        assert "not approved" in notice.message
+        await told(pilot, "Lungs/CNN was not loaded: ")
+        (notice,) = notices(app).splitlines()
+        assert notice.startswith("Lungs/CNN was not loaded: ")
+        assert "not approved" in notice
         assert app.explain.display
 
 
