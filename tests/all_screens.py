@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
 from factories import make_model
 from fakes import FakeEngine
-from textual.widgets import ContentSwitcher, Input
+from textual.widgets import ContentSwitcher, Input, TextArea
 
 from engine.errors import (
     BundleError,
@@ -114,9 +114,11 @@ class Shot:
             await settled(pilot)
             await press(pilot, "enter")
         if self.completed:
-            await pilot.pause(0.3)
             app.screen.query_one(Input)._suggestion = ""
-            await pilot.pause()
+            await settled(pilot)
+        if isinstance(app.focused, Input | TextArea):  # its cursor blinks, by the clock
+            app.focused._pause_blink(visible=True)
+            await settled(pilot)
         assert here(app) == self.screen
         assert self.shows in " ".join(screen_text(app).split()), screen_text(app)
 
