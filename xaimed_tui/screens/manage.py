@@ -83,7 +83,7 @@ def offer_removed(view: SelectionView, removed: Sequence[Removed]) -> None:
     """Ask which of the removed tasks and models is to be restored."""
     newest = {(gone.task, gone.model): gone for gone in reversed(removed)}
     rows = [
-        Row(key, f"{safe_name(gone.name, 46)}   {'hidden' if gone.path is None else 'removed'} {gone.when[:16]}")
+        Row(key, f"{safe_name(gone.name, 40)}   {'hidden' if gone.path is None else 'removed'} {_minute(gone.when)}")
         for key, gone in reversed(newest.items())
     ]
     if not rows:
@@ -104,6 +104,11 @@ def offer_removed(view: SelectionView, removed: Sequence[Removed]) -> None:
 
     about = "Of several of one name, the one that was removed last comes back."
     view.app.push_screen(ChooseDialog("Restore", about, rows, rows[0].key), chosen)
+
+
+def _minute(when: str) -> str:
+    """A time of the trash, to the minute: it is that of no time zone."""
+    return f"{when[:16].replace('T', ' ')} UTC"
 
 
 def _screen_for(key: Hashable, task: Task | None, entry: ModelEntry | None) -> Screen[Done] | None:
