@@ -43,21 +43,11 @@ class ColourBar(Widget):
     }
     """
 
-    def __init__(
-        self,
-        colormap: str = DEFAULT_COLORMAP,
-        *,
-        low: str = "0",
-        high: str = "1",
-        name: str | None = None,
-        id: str | None = None,
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(name=name, id=id, classes=classes)
+    def __init__(self, colormap: str = DEFAULT_COLORMAP, *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self._wanted = False
         self._colormap = colormap
         self._loaded = ""
-        self._ends = (low, high)
 
     @property
     def colormap(self) -> str:
@@ -98,13 +88,10 @@ class ColourBar(Widget):
     def render_line(self, y: int) -> Strip:
         """The bar, on the first line."""
         width, base = self.content_size.width, self.rich_style
-        low, high = self._ends
-        steps = width - len(low) - len(high) - 2
+        steps = width - len("0 ") - len(" 1")
         if y or steps < 2:
-            return Strip([Segment(f"{low}-{high}"[:width].ljust(width), base)] if not y else []).adjust_cell_length(
-                width, base
-            )
-        segments = [Segment(f"{low} ", base)]
+            return Strip([Segment("0-1"[:width], base)] if not y else []).adjust_cell_length(width, base)
+        segments = [Segment("0 ", base)]
         depth = depth_of(self.app)
         if depth == "none":
             ramp = [_RAMP[round(i * (len(_RAMP) - 1) / (steps - 1))] for i in range(steps)]
@@ -119,7 +106,7 @@ class ColourBar(Widget):
             segments.extend(bar)
         else:
             segments.append(Segment(" " * steps, base))
-        return Strip([*segments, Segment(f" {high}", base)], width)
+        return Strip([*segments, Segment(" 1", base)], width)
 
 
 def _gradient(name: str, steps: int, depth: Depth) -> list[Segment]:

@@ -81,11 +81,9 @@ class ImageView(Widget):
         picture: PictureSpec | None = None,
         *,
         placeholder: str = "",
-        name: str | None = None,
         id: str | None = None,
-        classes: str | None = None,
     ) -> None:
-        super().__init__(name=name, id=id, classes=classes)
+        super().__init__(id=id)
         self._picture = picture
         self._placeholder = placeholder
         self._words: list[Strip] | None = None

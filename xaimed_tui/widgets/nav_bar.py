@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult, RenderResult
@@ -83,11 +82,9 @@ class NavBar(Vertical):
     here: reactive[str] = reactive("home")
     state: reactive[str] = reactive("")
 
-    ITEMS: ClassVar[tuple[Place, ...]] = PLACES
-
     def compose(self) -> ComposeResult:
         """The entries."""
-        for place in self.ITEMS:
+        for place in PLACES:
             yield NavItem(place)
         yield Static(id="nav-space", markup=False)
         yield Static(id="nav-state", markup=False)
