@@ -1,6 +1,6 @@
 """What the background reports to the screens: past-tense messages that read as the story of a session.
 
-Every message of a job carries the `run` it belongs to; a receiver drops those of an older run (see `jobs.py`).
+What a newer job may overtake carries the `run` it belongs to; a receiver drops that of an older run (see `jobs.py`).
 """
 
 from __future__ import annotations
