@@ -268,10 +268,9 @@ async def test_resizing_while_maps_run_keeps_them() -> None:
 async def test_one_picture_at_a_time_on_a_small_terminal_all_six_on_a_larger_one() -> None:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        await press(pilot, *TO_IMAGES, "e")
-        shown = [card.key for card in app.explain.wall if card.display]
-        assert shown == ["original"]
-        await press(pilot, "right", "right")
+        await press(pilot, *TO_IMAGES)
+        assert [card.key for card in app.explain.wall if card.display] == ["original"]
+        await press(pilot, "e", "right")
         assert [card.key for card in app.explain.wall if card.display] == ["rise"]
         assert app.query_one(NavBar).size.width < 12
         await pilot.resize_terminal(120, 40)
