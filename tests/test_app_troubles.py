@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, told, until
+from app_driver import TO_IMAGES, caption_of, make_app, notices, press, screen_text, settled, told, until
 from fakes import FakeEngine, make_entry, make_task
 
 from engine.errors import BundleError, ExplanationError, ImageError, TaskError
@@ -87,7 +87,7 @@ async def test_a_folder_that_cannot_be_read_says_why() -> None:
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES)
         assert "/samples: no permission" in screen_text(app)
-        assert not app._notifications  # twice: before the network was there, and after
+        assert not notices(app)  # twice: before the network was there, and after
 
 
 async def test_an_image_that_cannot_be_read_is_greyed_with_its_reason() -> None:

@@ -155,7 +155,7 @@ async def test_the_words_about_the_demo_are_left_out_where_they_would_lie_over_i
     app = make_app()
     async with app.run_test(size=(40, 12)) as pilot:
         await press(pilot, "d")
-        assert not app._notifications
+        assert not notices(app)
 
 
 def commands(app: XAIMedApp) -> set[str]:
