@@ -173,7 +173,7 @@ SCREENS: dict[str, Shot] = {
     "check": Shot(("2", "m", "down", "down", "down", "down", "down", "enter"), "CheckScreen", "Everything works."),
     "describe": Shot(("2", "m", "down", "enter"), "DescribeDialog", "People see this text."),
     "remove": Shot(("2", "m", "down", "down", "enter"), "ConfirmDialog", "with its 2 models"),
-    "restore": Shot(("2", "m", "end", "enter"), "ChooseDialog", "hidden 2026-01-30T12:00"),
+    "restore": Shot(("2", "m", "end", "enter"), "ChooseDialog", "hidden 2026-01-30 12:00 UTC"),
     "trust": Shot(("2", "enter", "enter"), "TrustScreen", "Code that wants to run", unapproved),
     "explain-empty": Shot(("3",), "ExplainView", "No network yet."),
     "explain-answer": Shot(TO_IMAGES, "ExplainView", "high confidence"),
