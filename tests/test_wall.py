@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, until
+from factories import make_explanation
 from fakes import FakeEngine
 
 from engine.methods import METHODS
@@ -150,3 +153,16 @@ async def test_sampled_choices_are_called_certain_and_the_others_not_sampled() -
     assert captions["rise"].endswith("certain")
     assert captions["gradcam"].endswith("not sampled")
     assert "certain" not in captions["gradcam"]
+
+
+def test_only_a_finished_map_is_called_certain() -> None:
+    explanation = make_explanation()
+    made, cells = explanation.maps["rise"], explanation.statistics["rise"]
+    assert made.cells is not None
+    assert cells.certain
+    run = MethodRun("rise", "running", done=1000, total=4000, map=made, statistics=cells)
+    assert "certain" not in str(method_caption(run, 60, 1.0))
+    run.state = "done"
+    assert "certain" in str(method_caption(run, 60, 1.0))
+    run.map = replace(made, warnings=("The superpixels are few.",))
+    assert "certain" not in str(method_caption(run, 60, 1.0))

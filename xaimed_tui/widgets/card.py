@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from engine.cells import CELL_NAMES, Cell, rank_cells
 from engine.text import safe_text
-from xaimed_tui.names import key_of, seconds_text, time_left
+from xaimed_tui.names import key_of, seconds_text, settled_by, time_left
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.words import FixedWords
 
@@ -167,19 +167,18 @@ def method_caption(run: MethodRun, width: int, now: float) -> Content:
     elif run.map is not None:
         parts += [_made(run.map, width), "\n"]
     # Above the cells, in one line: what comes last is what a small card cuts off. The detail has all of it.
-    warned = run.map is not None and bool(run.map.warnings) and run.state == "done"
-    if run.map is not None and warned:
+    if run.map is not None and run.map.warnings and run.state == "done":
         parts.append((f"! {safe_text(run.map.warnings[0], limit=max(width - 2, 8))}\n", "$text-warning"))
     if run.statistics is not None:
-        parts += cells_line(run.statistics, width, settled=_settled(run.map, warned=warned))
+        parts += cells_line(run.statistics, width, settled=_settled(run))
     return Content.assemble(*parts)
 
 
-def _settled(made: SaliencyMap | None, *, warned: bool) -> str:
-    """The word for a settled choice: only sampling can make one certain, and a map with a warning claims nothing."""
-    if made is None or warned:
+def _settled(run: MethodRun) -> str:
+    """The word for a settled choice; a map that still gets sharper claims nothing."""
+    if run.map is None or run.statistics is None or run.state != "done":
         return ""
-    return "certain" if made.cells is not None else "not sampled"
+    return {"samples": "certain", "no samples": "not sampled", "": ""}[settled_by(run.map, run.statistics)]
 
 
 def cell_caption(made: SaliencyMap, statistics: GridStatistics, cell: Cell) -> Content:

@@ -142,9 +142,8 @@ class RowList(ScrollView, can_focus=True):
         empty: str = "nothing here",
         ask_filter: Callable[[], None] | None = None,
         id: str | None = None,
-        classes: str | None = None,
     ) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__(id=id)
         self._ask_filter = ask_filter
         self._rows: Rows = FewRows(())
         self._shown_labels: tuple[tuple[int, ...], dict[str, str]] | None = None
