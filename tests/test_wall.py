@@ -10,6 +10,7 @@ from factories import make_explanation
 from fakes import FakeEngine
 
 from engine.methods import METHODS
+from xaimed_tui.app import XAIMedApp
 from xaimed_tui.method_run import MethodRun
 from xaimed_tui.names import time_left
 from xaimed_tui.screens.detail import DetailScreen
@@ -124,11 +125,16 @@ async def test_a_click_on_the_state_starts_a_method_and_stops_it() -> None:
 
 
 def test_a_running_method_says_how_far_it_is_and_how_long_at_most_it_takes() -> None:
-    run = MethodRun("rise", "running", done=1000, total=4000, since=10.0)
+    run = MethodRun("rise", "running", done=1000, total=4000, since=10.0, paced_since=10.0)
     words = str(method_caption(run, 40, 12.0))
     assert "1,000/4,000 2.00 s" in words
     assert "at most ~6 s left" in words
     assert method_state(run) == "25 % ■"
+
+
+def test_what_came_before_the_first_samples_does_not_count_for_the_time_left() -> None:
+    run = MethodRun("rise", "running", done=1100, total=4100, since=0.0, paced_since=60.0, paced_from=100)
+    assert "at most ~6 s left" in str(method_caption(run, 40, 62.0))
 
 
 @pytest.mark.parametrize(
@@ -166,3 +172,16 @@ def test_only_a_finished_map_is_called_certain() -> None:
     assert "certain" in str(method_caption(run, 60, 1.0))
     run.map = replace(made, warnings=("The superpixels are few.",))
     assert "certain" not in str(method_caption(run, 60, 1.0))
+
+
+async def test_the_pace_of_a_method_is_taken_from_its_first_samples_on() -> None:
+    engine = FakeEngine()
+    engine.hold("lime")
+    app = XAIMedApp(engine, clock=lambda: 7.0)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, *TO_IMAGES)
+        await pilot.press("l")
+        await until(pilot, lambda: app.explain.runs["lime"].done)
+        run = app.explain.runs["lime"]
+        assert (run.paced_since, run.paced_from) == (7.0, run.done)
+        await pilot.press("s")

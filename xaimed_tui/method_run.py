@@ -22,6 +22,8 @@ class MethodRun:
         state: `idle` until it is asked for; `stopped` only if it was stopped before there was a map.
         done, total: samples.
         since: when it began, by the jobs' clock.
+        paced_since, paced_from: when its first samples were done, and how many. What comes before them, such as
+            measuring the batch size, tells nothing about its pace.
         map, statistics: the map (while it runs: an intermediate one) and its cells.
         reason, failure: why it failed.
     """
@@ -31,6 +33,8 @@ class MethodRun:
     done: int = 0
     total: int = 0
     since: float = 0.0
+    paced_since: float = 0.0
+    paced_from: int = 0
     map: SaliencyMap | None = None
     statistics: GridStatistics | None = None
     reason: str = ""

@@ -157,7 +157,7 @@ def method_caption(run: MethodRun, width: int, now: float) -> Content:
     parts: list[Part] = []
     if run.state == "running":
         parts += [_progress(run, width, now), "\n"]
-        if left := time_left(now - run.since, run.done, run.total):
+        if left := time_left(now - run.paced_since, run.done - run.paced_from, run.total - run.paced_from):
             # A method may end before its last sample: as soon as its three cells are certain.
             parts.append(f"at most {left}\n")
     elif run.state == "waiting":
