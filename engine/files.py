@@ -111,7 +111,7 @@ def natural_key(name: str) -> tuple[str, str]:
     parts = _DIGITS.split(name.casefold())
     for i in range(1, len(parts), 2):
         digits = parts[i].lstrip("0")
-        parts[i] = f"\0{chr(len(digits))}{digits}"  # longer numbers are larger; strings compare faster than tuples
+        parts[i] = f"\0{chr(len(digits) + 1)}{digits}"  # longer numbers are larger; strings compare faster than tuples
     return "".join(parts), name
 
 

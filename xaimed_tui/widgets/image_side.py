@@ -149,11 +149,12 @@ class ImageSide(Vertical):
         if message.run != self._run:
             return
         came_back, self._gone = self._gone, False
-        self._rows = FileRows(message.folder, message.names, self._reasons)
-        if message.whole:
-            for name in self._reasons.keys() - message.names:
-                del self._reasons[name]
-        self._show_files(empty="no images in this folder" if message.whole else "reading the folder…")
+        if message.names is not self._rows.names or not message.names:  # else it is only said that they are all
+            self._rows = FileRows(message.folder, message.names, self._reasons)
+            if message.whole:
+                for name in self._reasons.keys() - message.names:
+                    del self._reasons[name]
+            self._show_files(empty="no images in this folder" if message.whole else "reading the folder…")
         if self._at is not None and (self.images.go_to(self._at) or message.whole):
             self.reveal(self._at)
             self._at = None
