@@ -26,7 +26,7 @@ FIRST_AFTER = 0.05
 
 _NEXT_AFTER = 0.5
 _PAUSE_AFTER = 256
-_PAUSE = 0.0005
+_PAUSE = 0.001
 """Seconds for which other threads go first, after so many names: the interpreter alone would let them wait longer."""
 _PIECE = 2000
 _KEY_ENDS = "\0\0"
@@ -84,11 +84,12 @@ def scan_images(folder: Path) -> Iterator[list[str]]:
             time.sleep(_PAUSE)
             if time.monotonic() > due:
                 begin = time.monotonic()
-                found, fresh = _merged(found, fresh), []
-                yield _names_of(found)
+                found, names = _merged(found, fresh)
+                fresh = []
+                yield names
                 now = time.monotonic()
                 due = now + max(_NEXT_AFTER, 4 * (now - begin))  # so that sorting takes a fifth of the time at most
-    yield _names_of(_merged(found, fresh))
+    yield _merged(found, fresh)[1]
 
 
 def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
@@ -112,18 +113,19 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
         yield name
 
 
-def _names_of(keys: list[str]) -> list[str]:
-    return [key.rpartition(_KEY_ENDS)[2] for key in keys]
+def _merged(found: list[str], fresh: list[str]) -> tuple[list[str], list[str]]:
+    """Both in order, and the names alone; `found` is in order already.
 
-
-def _merged(found: list[str], fresh: list[str]) -> list[str]:
-    """Both in order; `found` is already. A program merges them, which lets other threads in at any time."""
+    A program merges them, which lets other threads in at any time.
+    """
     merged: list[str] = []
+    names: list[str] = []
     ordered = heapq.merge(found, _ordered(fresh))
     while some := list(itertools.islice(ordered, _PIECE)):
         merged += some
+        names += [key.rpartition(_KEY_ENDS)[2] for key in some]
         time.sleep(_PAUSE)
-    return merged
+    return merged, names
 
 
 def _ordered(keys: list[str]) -> list[str]:
