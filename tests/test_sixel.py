@@ -217,6 +217,23 @@ def test_when_xterm_would_forget_pictures_all_is_scrolled_off_and_painted_anew()
     assert wishes == ["repaint"]
 
 
+def test_where_more_is_shown_at_once_than_xterm_keeps_it_is_not_painted_anew_for_ever() -> None:
+    screen, wishes = make_screen(rows=80, most=2)
+    drawn = [render(make_spec(opacity=0.1 * index, style="overlay"), 40, 20, pixels=SIXEL) for index in range(3)]
+
+    def paint_all() -> None:
+        pieces = [(20 * index + y, 0, strip) for index, one in enumerate(drawn) for y, strip in enumerate(one.strips)]
+        screen.written(pieces, Console())
+
+    paint_all()
+    assert wishes == ["repaint"]
+    screen.forget()
+    paint_all()
+    assert wishes == ["repaint"], "again would be no other"
+    assert "\x1bP" in paint(screen, drawn[1])
+    assert len(wishes) == 2, "another picture has come since"
+
+
 def test_without_the_size_of_a_character_there_is_no_sixel() -> None:
     with pytest.raises(ValueError, match="size of a character"):
         render(make_spec(), 40, 20, pixels=Pixels("sixel"))

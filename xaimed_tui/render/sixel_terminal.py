@@ -40,6 +40,7 @@ class SixelTerminal:
     ) -> None:
         self._last_row, self._cell, self._repaint, self._most = last_row, cell, repaint, most
         self._kept = 0
+        self._cleared = False
 
     def leans(self, y: int, x: int) -> bool:
         """No tile does."""
@@ -72,13 +73,14 @@ class SixelTerminal:
             for box, sequence in zip(boxes, sequences, strict=True):
                 parts.append(f"\x1b[{top + box[0] + 1};{left + box[1] + 1}H{sequence}")
             self._kept += len(boxes)
-        if 0 < self._most < self._kept:
+        if 0 < self._most < self._kept and not self._cleared:
             self._repaint()
+        self._cleared = False
         return "".join(parts)
 
     def clear(self) -> str:
-        """What empties the screen."""
-        self._kept = 0
+        """What empties the screen; if what is painted next is too much at once, painting it again would not help."""
+        self._kept, self._cleared = 0, True
         return f"\x1b[{self._last_row() + 1}S" if self._most else "\x1b[2J"
 
     def forget_all(self) -> str:
