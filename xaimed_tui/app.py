@@ -212,8 +212,9 @@ class XAIMedApp(PixelApp):
             self.action_go("explain")
         elif first.task is not None:
             self.action_go("selection")
-        for problem in self._problems:
-            self.notify(problem, title="Settings", severity="warning", timeout=15, markup=False)
+        if self._problems:  # one notice: several would cover all of a small screen
+            said = "\n".join(self._problems)
+            self.notify(said, title="Settings", severity="warning", timeout=15, markup=False)
 
     async def on_event(self, event: events.Event) -> None:
         """Whatever it is, it is no pause. What is pasted may come from anywhere: fields show what they are given."""
