@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
+from app_driver import TO_IMAGES, make_app, press, press_until_held, screen_text, settled, until
 from factories import make_model
 from fakes import FakeEngine
 from textual.widgets import ContentSwitcher, Input, TextArea
@@ -126,8 +126,7 @@ class Shot:
         fake = app.jobs._engine
         assert isinstance(fake, FakeEngine)
         fake.hold(self.held)
-        await pilot.press(self.keys[-1])
-        await until(pilot, fake.waiting[self.held].is_set)
+        await press_until_held(pilot, self.keys[-1], fake, self.held)
         await until(pilot, lambda: app.explain.runs[self.held].map is not None)
         views = [app.explain.wall.card(key).view for key in (self.held, "agreement", "gradcam++")]
         await until(pilot, lambda: all(view.rendered for view in views))

@@ -78,6 +78,12 @@ async def press(pilot: Pilot[int], *keys: str) -> None:
         await settled(pilot)
 
 
+async def press_until_held(pilot: Pilot[int], key: str, engine: FakeEngine, what: str) -> None:
+    """Press a key, and wait until the call that is held back is reached."""
+    await pilot.press(key)
+    await until(pilot, engine.waiting[what].is_set)
+
+
 def notices(app: XAIMedApp) -> str:
     """What the app has said in passing and not taken back yet, one notice a line."""
     return "\n".join(notice.message for notice in app._notifications)

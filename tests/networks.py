@@ -9,7 +9,7 @@ from factories import make_bundle, make_image
 from torch import nn
 
 from engine.bundle import Activation, ExplainSpec, InputSpec, OutputSpec
-from engine.classifier import Classifier
+from engine.classifier import Classifier, Precision
 from engine.explainers.base import Request
 from engine.images.raster import MedicalImage
 
@@ -23,7 +23,7 @@ def classifier(
     activation: Activation | None = None,
     multilabel: bool = False,
     explain: ExplainSpec | None = None,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
 ) -> Classifier:
     """A classifier around a network; inputs are values in [0, 1], neither shifted nor scaled."""
     bundle = replace(
@@ -33,7 +33,7 @@ def classifier(
         output=OutputSpec(classes=classes, activation=activation, multilabel=multilabel),
         explain=explain or ExplainSpec(),
     )
-    return Classifier(bundle, network, precision=precision)  # type: ignore[arg-type]
+    return Classifier(bundle, network, precision=precision)
 
 
 def request(model: Classifier, image: MedicalImage | None = None, *, target: int = 0, seed: int = 1) -> Request:

@@ -91,11 +91,11 @@ async def test_a_failure_is_copied_leads_to_the_log_and_is_left_again() -> None:
         assert app.screen is app.screen_stack[0]
 
 
-async def test_copying_sends_the_words_to_the_terminal_s_clipboard() -> None:
+async def test_copying_sends_the_words_to_the_terminal_s_clipboard(monkeypatch: pytest.MonkeyPatch) -> None:
     app = make_app()
     async with app.run_test(size=BIG) as pilot:
         written: list[str] = []
-        app._driver.write = written.append  # type: ignore[union-attr, method-assign]
+        monkeypatch.setattr(app._driver, "write", written.append)
         app.show_failure(failure_of("save", ExportError("the disk is full")))
         await press(pilot, "c")
         sequence = next(text for text in written if text.startswith("\x1b]52;c;"))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
-from app_driver import TO_IMAGES, caption_of, make_app, press, screen_text, settled, told, until
+from app_driver import TO_IMAGES, caption_of, make_app, press, press_until_held, screen_text, settled, told, until
 from fakes import FakeEngine, demo_tasks
 from textual.widgets._toast import Toast
 
@@ -111,158 +110,6 @@ async def test_holding_the_arrow_key_reads_only_the_image_one_ends_on() -> None:
             app.explain.images.action_move(1)
         await until(pilot, lambda: ("diagnose", "patch-07.png") in engine.calls)
         assert [call[1] for call in engine.calls if call[0] == "read"] == ["patch-07.png"]
-
-
-async def test_maps_sharpen_while_they_run_and_the_quick_methods_come_first() -> None:
-    engine = FakeEngine()
-    gate = engine.hold("rise")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await pilot.press("e")
-        await until(pilot, lambda: app.explain.runs["rise"].map is not None)
-        order = [call[0] for call in engine.calls if call[0] in app.explain.runs]
-        assert order == ["gradcam", "gradcam++", "lime", "rise"]
-        run = app.explain.runs["rise"]
-        assert run.state == "running"
-        assert run.map.samples == 2000
-        await until(pilot, lambda: app.explain.wall.card("rise").view.picture is not None)
-        await until(pilot, lambda: "2,000/4,000" in caption_of(app.explain.wall.card("rise")))
-        await until(pilot, lambda: app.explain.explanation is not None)  # three maps are there already
-        gate.set()
-        await settled(pilot)
-        assert run.map.samples == 4000
-
-
-async def test_stopping_one_method_keeps_its_map_and_lets_the_others_go_on() -> None:
-    engine = FakeEngine()
-    lime, rise = engine.hold("lime"), engine.hold("rise")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await pilot.press("e")
-        await until(pilot, engine.waiting["lime"].is_set)
-        await pilot.press("right")
-        await pilot.press("x")
-        await until(pilot, engine.waiting["rise"].is_set)
-        assert engine.stopped == ["lime"]
-        await until(pilot, lambda: app.explain.runs["lime"].state == "done")
-        assert app.explain.runs["lime"].map.stopped
-        assert app.explain.runs["rise"].busy
-        rise.set()
-        lime.set()
-        await settled(pilot)
-        assert not app.explain.runs["rise"].map.stopped
-
-
-async def test_stopping_all_ends_the_running_and_the_waiting_methods() -> None:
-    engine = FakeEngine()
-    engine.hold("lime")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await pilot.press("e")
-        await until(pilot, engine.waiting["lime"].is_set)
-        await pilot.press("s")
-        await settled(pilot)
-        states = {method: run.state for method, run in app.explain.runs.items()}
-        assert states == {"gradcam": "done", "gradcam++": "done", "lime": "done", "rise": "stopped"}
-        assert app.explain.check_action("stop", ()) is False
-        assert app.explain.check_action("explain_all", ()) is True
-
-
-@pytest.mark.parametrize("switch", ["image", "folder", "model", "target"])
-async def test_nothing_stale_is_drawn_after_a_switch_while_a_method_runs(switch: str) -> None:
-    engine = FakeEngine()
-    gate = engine.hold("rise")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await pilot.press("r")
-        await until(pilot, engine.waiting["rise"].is_set)
-        await until(pilot, lambda: app.explain.runs["rise"].map is not None)
-        old = app.explain.wall.subject
-        engine.gates.pop("rise")
-        if switch == "image":
-            await pilot.press("down")
-        elif switch == "folder":
-            app.explain.use_folder(Path("/elsewhere"))
-        elif switch == "model":
-            app.selection.open_task("IHC Stain (demo)")
-        else:
-            app.explain.scene.target = "NO-IDC"
-            app.explain.wall.again(app.explain.runs)
-        await until(pilot, old.ticket.withdrawn.is_set)
-        assert old.stops.get("rise") is None or old.stops["rise"].is_set()
-        gate.set()
-        await settled(pilot)
-        assert app.explain.wall.subject is not old
-        if switch == "target":  # what ran is made anew for the other class
-            assert app.explain.runs["rise"].map.target == "NO-IDC"
-        else:
-            assert app.explain.runs["rise"].state == "idle"
-            assert app.explain.wall.card("rise").view.picture is None
-            assert app.explain.explanation is None
-
-
-async def test_a_message_of_an_old_run_changes_nothing() -> None:
-    from factories import make_explanation
-
-    from xaimed_tui import messages
-
-    app = make_app()
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "l")
-        before = app.explain.explanation
-        stale = messages.MapFinished(app.explain.wall.subject.ticket.run - 1, "rise", make_explanation())
-        app.explain.wall.post_message(stale)
-        await settled(pilot)
-        assert app.explain.explanation is before
-        assert app.explain.runs["rise"].state == "idle"
-
-
-async def test_ctrl_q_leaves_while_a_method_runs_and_stops_it() -> None:
-    engine = FakeEngine()
-    gate = engine.hold("rise")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await pilot.press("r")
-        await until(pilot, engine.waiting["rise"].is_set)
-        await pilot.press("ctrl+q")
-        for _ in range(100):
-            if engine.stopped:
-                break
-            await asyncio.sleep(0.02)
-        gate.set()
-    assert engine.stopped == ["rise"]
-    assert app.return_code == 0
-
-
-@pytest.mark.parametrize("keys", [("f",), ("w",), ("t",), ("question_mark",), ("enter",)])
-async def test_ctrl_q_leaves_from_every_dialog(keys: tuple[str, ...]) -> None:
-    app = make_app()
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", *keys)
-        assert len(app.screen_stack) == 2
-        await pilot.press("ctrl+q")
-        await until(pilot, lambda: app._exit)
-
-
-async def test_resizing_while_maps_run_keeps_them() -> None:
-    engine = FakeEngine()
-    gate = engine.hold("rise")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await pilot.press("e")
-        await until(pilot, engine.waiting["rise"].is_set)
-        for size in ((80, 24), (200, 60), (40, 10), (120, 40)):
-            await pilot.resize_terminal(*size)
-            await pilot.pause()
-        gate.set()
-        await settled(pilot)
-        assert {run.state for run in app.explain.runs.values()} == {"done"}
 
 
 async def test_one_picture_at_a_time_on_a_small_terminal_all_six_on_a_larger_one() -> None:
@@ -399,8 +246,7 @@ async def test_only_what_can_be_done_is_offered() -> None:
         await press(pilot, *TO_IMAGES)
         assert {"Explain", "Class", "Layer"} <= offered()
         assert not {"Save", "Stop all", "Detail"} & offered()
-        await pilot.press("l")
-        await until(pilot, engine.waiting["lime"].is_set)
+        await press_until_held(pilot, "l", engine, "lime")
         await until(pilot, lambda: {"Stop all", "Stop this"} <= offered())
         gate.set()
         await settled(pilot)

@@ -6,53 +6,25 @@ import threading
 from pathlib import Path
 
 import pytest
-from app_driver import make_app, press, screen_text, settled, told, until
+from app_driver import make_app, press, screen_text, told, until
 from factories import MODEL_CODE, make_model
-from fakes import FakeEngine
+from library_driver import LibraryEngine, app_on, choose, make_library
 from textual.widgets import Input, TextArea
 
-from engine import library, places, trust
-from engine.bundle import read_bundle
-from engine.errors import BundleError
+from engine import library, places
 from engine.tasks import list_tasks
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.facade import RealEngine
 from xaimed_tui.screens.dialogs import ChooseDialog
 from xaimed_tui.screens.manage import ConfirmDialog, DescribeDialog, Form
-from xaimed_tui.screens.model import CheckScreen, ModelScreen
-from xaimed_tui.widgets.row_list import RowList
 
 SIZE = (120, 40)
 
 
-class LibraryEngine(FakeEngine):
-    """The fake, with a real task library on the disk."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.real = RealEngine(folder)
-        self.list_tasks = self.real.list_tasks  # type: ignore[method-assign]
-        self.removed = self.real.removed  # type: ignore[method-assign, assignment]
-        self.threads: list[threading.Thread] = []
-
-    def change_library(self, change: object) -> str:
-        self.threads.append(threading.current_thread())
-        return self.real.change_library(change)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two tasks; the first has two models."""
-    folder = tmp_path / "tasks"
-    for name in ("CNN", "ResNet"):
-        make_model(folder / "Hearts" / name)
-    library.add_task([folder], "Lungs", "Healthy or ill?")
-    return folder
-
-
-def app_on(folder: Path) -> tuple[XAIMedApp, LibraryEngine]:
-    engine = LibraryEngine(folder)
-    return make_app(engine), engine
+    """A tasks folder."""
+    return make_library(tmp_path)
 
 
 def listed(folder: Path) -> list[str]:
@@ -63,21 +35,6 @@ def here(app: XAIMedApp) -> tuple[str | None, str | None]:
     """Task and model under the cursors."""
     task, entry = app.selection._task_here(), app.selection._entry_here()
     return task.name if task else None, entry.name if entry else None
-
-
-async def choose(pilot: object, app: XAIMedApp, words: str) -> None:
-    """Open the menu and choose the row that begins with these words."""
-    from textual.pilot import Pilot
-
-    from xaimed_tui.widgets.row_list import RowList
-
-    assert isinstance(pilot, Pilot)
-    await press(pilot, "m")
-    assert isinstance(app.screen, ChooseDialog)
-    rows = app.screen._rows
-    index = next(i for i, row in enumerate(rows) if str(row.label).startswith(words))
-    app.screen.query_one(RowList).go_to(rows[index].key)
-    await press(pilot, "enter")
 
 
 def fill(app: XAIMedApp, **values: str | Path) -> None:
@@ -217,7 +174,6 @@ async def test_a_bundled_task_is_hidden_and_restored(folder: Path, monkeypatch: 
     monkeypatch.setattr(places, "bundled_tasks", lambda: folder)
     engine = LibraryEngine(folder)
     engine.real = RealEngine()
-    engine.list_tasks, engine.removed = engine.real.list_tasks, engine.real.removed  # type: ignore[method-assign, assignment]
     app = make_app(engine)
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "2")
@@ -229,85 +185,6 @@ async def test_a_bundled_task_is_hidden_and_restored(folder: Path, monkeypatch: 
         await press(pilot, "enter")
         await until(pilot, lambda: here(app)[0] == "Hearts")
     assert listed(folder) == ["Hearts: CNN ResNet", "Lungs:"]
-
-
-async def test_a_model_is_checked_while_one_watches_and_what_came_of_it_is_read_and_copied(folder: Path) -> None:
-    app, engine = app_on(folder)
-    engine.check = engine.real.check  # type: ignore[method-assign]
-    approved(folder / "Hearts" / "CNN")
-    async with app.run_test(size=SIZE) as pilot:
-        await press(pilot, "2")
-        await choose(pilot, app, "Check the model CNN")
-        assert isinstance(app.screen, CheckScreen)
-        await until(pilot, lambda: "Everything works." in screen_text(app), seconds=60)
-        assert "Hearts/CNN on cpu" in screen_text(app)
-        assert "RISE" in screen_text(app)
-        await press(pilot, "c")
-        assert app.clipboard.startswith("Hearts/CNN on cpu\nImage: noise, made up for this check")
-        await press(pilot, "escape")
-        assert app.screen is app.selection.screen
-
-
-async def test_closing_a_check_stops_it(folder: Path) -> None:
-    app, engine = app_on(folder)
-    gate = engine.hold("check")
-    approved(folder / "Hearts" / "CNN")
-    async with app.run_test(size=SIZE) as pilot:
-        await press(pilot, "2")
-        await settled(pilot)
-        await pilot.press("m")
-        await until(pilot, lambda: isinstance(app.screen, ChooseDialog))
-        app.screen.query_one(RowList).go_to("check-model")
-        await pilot.press("enter")
-        await until(pilot, lambda: "Trying Grad-CAM" in screen_text(app))
-        assert not app.screen.check_action("copy", ())
-        await pilot.press("escape")
-        await until(pilot, lambda: not app.jobs._lanes["check"].working)
-        assert not gate.is_set()
-        await until(pilot, lambda: app.screen is app.selection.screen)
-
-
-async def test_a_model_that_cannot_be_checked_says_why(folder: Path) -> None:
-    app, engine = app_on(folder)
-    engine.failures["check"] = BundleError("weights.pt lacks fc.weight", subject="Hearts/CNN", remedy="copy it again")
-    approved(folder / "Hearts" / "CNN")
-    async with app.run_test(size=SIZE) as pilot:
-        await press(pilot, "2")
-        await choose(pilot, app, "Check the model CNN")
-        await until(pilot, lambda: "It could not be checked." in screen_text(app))
-        assert "weights.pt lacks fc.weight; copy it again" in screen_text(app)
-
-
-async def test_only_a_model_that_may_run_is_offered_to_be_checked_and_all_can_be_read_about(folder: Path) -> None:
-    app, _ = app_on(folder)
-    async with app.run_test(size=SIZE) as pilot:
-        await press(pilot, "2", "m")
-        assert "Show all about the model CNN" in screen_text(app)
-        assert "Check the model" not in screen_text(app)
-        assert "Write a first model.toml" not in screen_text(app)
-        await press(pilot, "escape")
-        await choose(pilot, app, "Show all about")
-        assert isinstance(app.screen, ModelScreen)
-        assert "Digest: " in screen_text(app)
-        assert "architecture.py" in screen_text(app)
-
-
-async def test_a_first_model_toml_is_written_after_a_question_and_the_approval_is_gone(folder: Path) -> None:
-    app, _ = app_on(folder)
-    settings = folder / "Hearts" / "CNN" / "model.toml"
-    settings.unlink(missing_ok=True)
-    approved(settings.parent)
-    async with app.run_test(size=SIZE) as pilot:
-        await press(pilot, "2")
-        await choose(pilot, app, "Write a first model.toml")
-        assert isinstance(app.screen, ConfirmDialog)
-        await press(pilot, "enter")
-        assert not settings.exists()
-        await choose(pilot, app, "Write a first model.toml")
-        await press(pilot, "tab", "enter")
-        await told(pilot, "lines with CHECK", seconds=60)
-        await until(pilot, lambda: "Changed since it was approved." in screen_text(app))
-    assert "size = [" in settings.read_text(encoding="utf-8")
 
 
 async def test_the_trash_is_emptied_after_a_question_that_names_what_goes(folder: Path) -> None:
@@ -328,11 +205,6 @@ async def test_the_trash_is_emptied_after_a_question_that_names_what_goes(folder
             await until(pilot, lambda left=left: len(library.removed([folder])) == left)
             await until(pilot, lambda: app.screen is app.selection.screen)
         await told(pilot, "Deleted for good: Hearts, Hearts/CNN.")
-
-
-def approved(model: Path) -> None:
-    """Approve a model as it is."""
-    trust.approve(read_bundle(model, task=model.parent.name))
 
 
 async def test_where_nothing_was_removed_there_is_nothing_to_restore(folder: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from app_driver import TO_IMAGES, make_app, press, screen_text, settled, until
+from app_driver import TO_IMAGES, make_app, press, press_until_held, screen_text, settled, until
 from fakes import FakeEngine, demo_tasks, make_entry, make_task
 
 from engine.errors import ImageError, NotFiniteError
@@ -29,8 +29,7 @@ async def test_a_method_made_again_and_stopped_before_its_turn_keeps_the_map_tha
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "g", "g")
         first = app.explain.runs["gradcam"].map
-        await pilot.press("r")
-        await until(pilot, engine.waiting["rise"].is_set)
+        await press_until_held(pilot, "r", engine, "rise")
         await pilot.press("g")
         await until(pilot, lambda: app.explain.runs["gradcam"].state == "waiting")
         await pilot.press("x")
@@ -150,8 +149,7 @@ async def test_a_file_that_is_only_touched_stops_no_method() -> None:
     app = make_app(engine)
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES)
-        await pilot.press("r")
-        await until(pilot, engine.waiting["rise"].is_set)
+        await press_until_held(pilot, "r", engine, "rise")
         side = app.explain.side
         reads = engine.calls.count(("read", "patch-01.png"))
         side.post_message(messages.FilesModified(side._run, frozenset({"patch-01.png"})))
@@ -207,8 +205,7 @@ async def test_a_dialog_stays_open_when_a_model_is_ready_meanwhile() -> None:
     app = make_app(engine)
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES[:2])
-        await pilot.press("enter")
-        await until(pilot, engine.waiting["load"].is_set)
+        await press_until_held(pilot, "enter", engine, "load")
         await pilot.press("m")
         await pilot.pause()
         await pilot.press("enter")
@@ -233,8 +230,7 @@ async def test_no_model_s_picture_stands_beside_the_words_about_another() -> Non
         view = app.selection.query_one("#model-picture", ImageView)
         assert view.picture is not None
         gate = engine.hold("read")
-        await pilot.press("down")
-        await until(pilot, engine.waiting["read"].is_set)
+        await press_until_held(pilot, "down", engine, "read")
         assert view.picture is None
         gate.set()
         await settled(pilot)

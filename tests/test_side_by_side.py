@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
-from app_driver import TO_IMAGES, make_app, notices, press, screen_text, settled, until
+from app_driver import TO_IMAGES, make_app, notices, press, press_until_held, screen_text, settled, until
 from factories import make_map
 from fakes import FakeEngine
 
@@ -240,8 +240,7 @@ async def test_a_rank_correlation_waits_for_both_maps_to_be_done() -> None:
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "e", "right", "b")
         gate = engine.hold("lime")
-        await pilot.press("enter")
-        await until(pilot, engine.waiting["lime"].is_set)
+        await press_until_held(pilot, "enter", engine, "lime")
         await until(pilot, lambda: "worked out once both maps are done" in words(app))
         gate.set()
         await until(pilot, lambda: "(Spearman's ρ): " in words(app))
@@ -280,8 +279,7 @@ async def test_stopping_keeps_what_there_is_and_leaving_stops_what_runs() -> Non
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "e", "b")
         gate = engine.hold("lime")
-        await pilot.press("enter")
-        await until(pilot, engine.waiting["lime"].is_set)
+        await press_until_held(pilot, "enter", engine, "lime")
         side = app.screen.query_one("#side-b", ComparedSide)
         await until(pilot, lambda: side.runs["lime"].map is not None)
         assert app.screen.check_action("stop", ()) is True
@@ -293,8 +291,7 @@ async def test_stopping_keeps_what_there_is_and_leaving_stops_what_runs() -> Non
         assert engine.stopped == ["lime"]
         await press(pilot, "escape", "b")
         engine.waiting["lime"].clear()
-        await pilot.press("enter")
-        await until(pilot, engine.waiting["lime"].is_set)
+        await press_until_held(pilot, "enter", engine, "lime")
         await pilot.press("escape")
         await until(pilot, lambda: engine.stopped == ["lime", "lime"])
         gate.set()
@@ -308,8 +305,7 @@ async def test_leaving_the_app_stops_both_sides() -> None:
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "e", "b")
         engine.hold("lime")
-        await pilot.press("enter")
-        await until(pilot, engine.waiting["lime"].is_set)
+        await press_until_held(pilot, "enter", engine, "lime")
         await pilot.press("ctrl+q")
         await until(pilot, lambda: engine.stopped == ["lime"])
 
