@@ -158,7 +158,7 @@ class DraftSettings:
     """Write a first `model.toml` from what the network reveals when it is run."""
 
     task: str
-    model: str | None
+    model: str
 
     def make(self, folders: Sequence[Path]) -> str:
         """See `engine.draft.draft_into_place`."""

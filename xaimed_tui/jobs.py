@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from engine.errors import XAIMedError
+from engine.errors import Stopped, XAIMedError
 from engine.text import safe_text
 from xaimed_tui import messages
 from xaimed_tui.contracts import Engine, Model
@@ -96,6 +96,8 @@ class Jobs:
             return
         try:
             work()
+        except Stopped:  # as it was asked to
+            return
         except XAIMedError as error:
             log.warning("%s: %s", DOING.get(what, what), error)
             failure = failure_of(what, error)
@@ -162,19 +164,18 @@ class Jobs:
         self._lanes["tasks"].put(lambda: self._guarded("review", ticket, target, work))
         return ticket.run
 
-    def check_model(self, target: Widget, bundle: ModelBundle) -> int:
+    def check_model(self, target: Widget, bundle: ModelBundle) -> None:
         """Try a model as a physician would meet it; `withdraw("check")` stops it."""
         ticket = self._ticket("check")
 
         def begun(method: str) -> None:
-            ticket.post(target, messages.CheckAdvanced(ticket.run, method))
+            ticket.post(target, messages.CheckAdvanced(method))
 
         def work() -> None:
             passed, lines = self._engine.check(bundle, begun, ticket.withdrawn)
-            ticket.post(target, messages.ModelChecked(ticket.run, passed, tuple(lines)))
+            ticket.post(target, messages.ModelChecked(passed, tuple(lines)))
 
         self._lanes["check"].put(lambda: self._guarded("check", ticket, target, work), alone=True)
-        return ticket.run
 
     def approve_model(self, target: Widget, bundle: ModelBundle) -> None:
         """Keep that a model's code may run."""

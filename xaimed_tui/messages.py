@@ -76,7 +76,6 @@ class ModelApproved(Message):
 class CheckAdvanced(Message):
     """A model is being checked, and now the method of this key is tried."""
 
-    run: int
     method: str
 
 
@@ -84,7 +83,6 @@ class CheckAdvanced(Message):
 class ModelChecked(Message):
     """A model was tried; the lines say how it fared, and are not made safe yet."""
 
-    run: int
     passed: bool
     lines: tuple[str, ...]
 

@@ -213,17 +213,14 @@ def _init(arguments: argparse.Namespace) -> int:
     with waiting(f"Looking at {bundle.name}"), aside():
         from engine import draft
 
-        if arguments.print:
-            text, now = draft.draft(bundle), None
-        else:
-            text, now = "", draft.draft_into_place(bundle)
-    if now is None:
-        emit(text)  # which is safe as it is made
+        made = draft.draft(bundle) if arguments.print else draft.draft_into_place(bundle)
+    if isinstance(made, str):
+        emit(made)  # which is safe as it is made
         return 0
-    print_line(f"Written: {now.path / 'model.toml'}")
+    print_line(f"Written: {made.path / 'model.toml'}")
     print_line("Look at the lines with CHECK: only whoever trained the model knows what belongs there.")
     print_line("An approval is for every byte of a model, so the one from before does not hold any longer.")
-    print_line(f"Once the file is right, approve the model as it is then: {trust.command_for(now)}")
+    print_line(f"Once the file is right, approve the model as it is then: {trust.command_for(made)}")
     return 0
 
 

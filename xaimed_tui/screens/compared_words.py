@@ -10,14 +10,13 @@ from rich.text import Text
 from engine.cells import CELL_NAMES, CELLS, Cell
 from engine.comparison import SHARED_BY_CHANCE
 from xaimed_tui.names import cell_list, count_text, method_name
+from xaimed_tui.widgets.words import Part
 
 if TYPE_CHECKING:
     from engine.comparison import CellComparison
     from engine.explanation import Explanation
     from engine.grid import GridStatistics
     from engine.saliency import SaliencyMap
-
-Part = str | tuple[str, str]
 
 
 def comparison_words(compared: CellComparison, maps: Sequence[SaliencyMap]) -> list[Part]:

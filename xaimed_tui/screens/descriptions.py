@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from engine.text import safe_name, safe_text
 from xaimed_tui.names import reflow
+from xaimed_tui.widgets.words import Part
 
 if TYPE_CHECKING:
     from engine.bundle import ModelBundle
     from engine.tasks import ModelEntry, Task
 
-Part = str | tuple[str, str]
 
 LONGEST_DESCRIPTION = 20_000
 """Characters of a description that are shown."""

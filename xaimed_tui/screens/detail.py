@@ -28,15 +28,13 @@ from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.scrolled_words import ScrolledWords
 from xaimed_tui.widgets.statistics_table import StatisticsTable
-from xaimed_tui.widgets.words import FixedWords, Words
+from xaimed_tui.widgets.words import FixedWords, Part, Words
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
     from engine.grid import GridStatistics
     from engine.saliency import SaliencyMap
     from xaimed_tui.render.spec import PictureSpec
-
-Part = str | tuple[str, str]
 
 
 class DetailScreen(LookKeys, Screen[str]):

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from xaimed_tui.widgets.filtered_list import FilteredList
 from xaimed_tui.widgets.row_list import Row, RowList
+from xaimed_tui.widgets.words import Part
 
 NO_CHOICE = object()
 """What a `ChooseDialog` returns if nothing was chosen."""
@@ -32,7 +33,7 @@ FRAME = """
 
 def keys_line(*pairs: tuple[str, str]) -> Content:
     """The keys of a dialog, for its last line."""
-    parts: list[str | tuple[str, str]] = []
+    parts: list[Part] = []
     for key, what in pairs:
         parts += ["  " if parts else "", (key, "bold $primary"), f" {what}"]
     return Content.assemble(*parts)

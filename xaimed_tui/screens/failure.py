@@ -19,6 +19,7 @@ from xaimed_tui.failure import Failure
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.screens.lines import LinesScreen
 from xaimed_tui.widgets.lines_view import LinesView
+from xaimed_tui.widgets.words import Part
 
 LOG_SHOWN = 200_000
 """Bytes of the log's end that are shown."""
@@ -49,7 +50,7 @@ class FailureScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Words and keys."""
         failure = self.failure
-        parts: list[str | tuple[str, str]] = [failure.why, "\n"]
+        parts: list[Part] = [failure.why, "\n"]
         if failure.remedy:
             parts += [("\nWhat to do  ", "bold"), failure.remedy, "\n"]
         if failure.more:

@@ -11,6 +11,8 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from xaimed_tui.widgets.words import Part
+
 GUIDE = Path(__file__).parents[1] / "guide.md"
 
 _LOGO = ((1, 0, 2), (0, 2, 1), (2, 4, 3))
@@ -107,7 +109,7 @@ class HomeView(Horizontal):
 
 
 def _logo() -> Content:
-    parts: list[str | tuple[str, str]] = []
+    parts: list[Part] = []
     for row in _LOGO:
         parts.extend((f"  {count}  ", _SHADES[count]) for count in row)
         parts.append("\n")

@@ -15,6 +15,7 @@ from textual.widgets import Static
 from engine.text import safe_text
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.lines_view import Line, LinesView
+from xaimed_tui.widgets.words import FixedWords
 
 
 class LinesScreen(ModalScreen[None]):
@@ -25,6 +26,8 @@ class LinesScreen(ModalScreen[None]):
         + """
     LinesScreen > .dialog { width: 120; height: 94%; padding: 0 1; }
     LinesScreen .keys { margin: 0; }
+    LinesScreen .says { height: 1; color: $text-muted; display: none; }
+    LinesScreen.-saying .says { display: block; }
     """
     )
 
@@ -39,6 +42,9 @@ class LinesScreen(ModalScreen[None]):
     PROSE: ClassVar[bool] = True
     """Whether lines are broken at spaces."""
 
+    LEAVING: ClassVar[str] = "close"
+    """What Esc does."""
+
     def __init__(self, title: str, lines: Iterable[str]) -> None:
         super().__init__()
         self._title = title
@@ -48,12 +54,23 @@ class LinesScreen(ModalScreen[None]):
         """Lines and keys."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(self._title)
+            yield FixedWords(classes="says")
             yield LinesView([Line(line) for line in self.lines], prose=self.PROSE)
-            yield Static(keys_line(("j k", "scroll"), ("c", "copy"), ("Esc", "close")), classes="keys")
+            yield Static(keys_line(("j k", "scroll"), ("c", "copy"), ("Esc", self.LEAVING)), classes="keys")
 
     def on_mount(self) -> None:
         """Scroll at once."""
         self.query_one(LinesView).focus()
+
+    def say(self, words: Content | str) -> None:
+        """Say something above the lines."""
+        self.add_class("-saying")
+        self.query_one(FixedWords).say(words)
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Show other lines."""
+        self.lines = tuple(lines)
+        self.query_one(LinesView).show(Line(line) for line in self.lines)
 
     def action_scroll(self, step: int) -> None:
         """Scroll by lines."""

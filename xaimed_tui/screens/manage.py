@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static, TextArea
 
 from engine.bundle import SETTINGS
-from engine.hidden import is_bundled
+from engine.places import bundled_tasks
 from engine.text import safe_name, safe_text
 from xaimed_tui import messages
 from xaimed_tui.changes import AddModel, AddTask, Change, Describe, DraftSettings, Purge, Remove, Restore
@@ -70,7 +70,7 @@ def _about_model(name: str, entry: ModelEntry) -> list[Row]:
     rows = [Row("show-model", f"Show all about the model {name}")]
     if entry.usable and entry.bundle is not None:
         rows.append(Row("check-model", f"Check the model {name}"))
-        if SETTINGS not in entry.bundle.files and not is_bundled(entry.path.parent.parent):
+        if SETTINGS not in entry.bundle.files and not entry.path.is_relative_to(bundled_tasks()):
             rows.append(Row("draft-settings", f"Write a first {SETTINGS} for {name}"))
     return [
         *rows,

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from engine.report import model_lines
 from engine.text import safe_name
 from engine.trust import subject_of
 from xaimed_tui import messages
 from xaimed_tui.names import method_name
-from xaimed_tui.screens.dialogs import keys_line
 from xaimed_tui.screens.lines import LinesScreen
-from xaimed_tui.widgets.lines_view import Line, LinesView
-from xaimed_tui.widgets.words import FixedWords
 
 if TYPE_CHECKING:
     from engine.bundle import ModelBundle
@@ -35,26 +29,17 @@ class ModelScreen(LinesScreen):
 class CheckScreen(LinesScreen):
     """What is being tried, then what came of it. Closing the screen stops the check."""
 
-    DEFAULT_CSS = "CheckScreen .says { height: 1; color: $text-muted; }"
+    LEAVING = "stop or close"
 
     def __init__(self, bundle: ModelBundle) -> None:
         super().__init__(f"Check of {safe_name(subject_of(bundle), 90)}", ())
         self._bundle = bundle
-        self._run = 0
-
-    def compose(self) -> ComposeResult:
-        """How far it is, the lines, the keys."""
-        with Vertical(classes="dialog") as dialog:
-            dialog.border_title = Content(self._title)
-            yield FixedWords(classes="says")
-            yield LinesView((), prose=self.PROSE)
-            yield Static(keys_line(("j k", "scroll"), ("c", "copy"), ("Esc", "stop or close")), classes="keys")
 
     def on_mount(self) -> None:
         """Begin."""
         super().on_mount()
-        self._say("Loading the network…")
-        self._run = self._jobs.check_model(self, self._bundle)
+        self.say("Loading the network…")
+        self._jobs.check_model(self, self._bundle)
 
     @property
     def _jobs(self) -> Jobs:
@@ -63,29 +48,22 @@ class CheckScreen(LinesScreen):
     def on_check_advanced(self, message: messages.CheckAdvanced) -> None:
         """Say which method is tried."""
         message.stop()
-        self._say(f"Trying {method_name(message.method)} with few samples…")
+        self.say(f"Trying {method_name(message.method)} with few samples…")
 
     def on_model_checked(self, message: messages.ModelChecked) -> None:
         """Show what came of it."""
         message.stop()
         if message.passed:
-            self._say(Content.styled("Everything works.", "$text-success"))
+            self.say(Content.styled("Everything works.", "$text-success"))
         else:
-            self._say(Content.styled("Not everything works: the lines below say what does not.", "$text-error"))
-        self._show(message.lines)
+            self.say(Content.styled("Not everything works: the lines below say what does not.", "$text-error"))
+        self.show(message.lines)
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say why there is nothing to show."""
         message.stop()
-        self._say(Content.styled("It could not be checked.", "$text-error"))
-        self._show((message.reason,))
-
-    def _say(self, words: Content | str) -> None:
-        self.query_one(FixedWords).say(words)
-
-    def _show(self, lines: tuple[str, ...]) -> None:
-        self.lines = lines
-        self.query_one(LinesView).show(Line(line) for line in lines)
+        self.say(Content.styled("It could not be checked.", "$text-error"))
+        self.show((message.reason,))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is nothing to copy before there is something to read."""

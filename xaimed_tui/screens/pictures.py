@@ -9,6 +9,7 @@ from textual.content import Content
 from engine.cells import CELL_NAMES
 from engine.methods import method_keys
 from xaimed_tui.names import method_name
+from xaimed_tui.widgets.words import Part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +86,7 @@ def agreement_caption(explanation: Explanation, cell: Cell | None = None) -> Con
         f"{name}{'?' if cell in unsettled else ''}" for cell, name in CELL_NAMES.items() if counts[cell] == most
     )
     made = len(explanation.consensus.methods)
-    parts: list[str | tuple[str, str]] = [(f"{most} of {made}: ", "bold $foreground"), cells]
+    parts: list[Part] = [(f"{most} of {made}: ", "bold $foreground"), cells]
     if {"gradcam", "gradcam++"} <= set(explanation.consensus.methods):
         parts.append("\nthe two CAMs are not independent votes")
     return Content.assemble(*parts)

@@ -21,6 +21,7 @@ from xaimed_tui.names import method_name, path_text
 from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.screens.folder import FolderSuggester
 from xaimed_tui.type_ahead import TypeAheadDialog
+from xaimed_tui.widgets.words import Part
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
@@ -59,7 +60,7 @@ class SaveDialog(TypeAheadDialog[Path | None]):
 
     def _files(self, folder: Path | None = None) -> Content:
         made = list(self._explanation.maps)
-        parts: list[str | tuple[str, str]] = []
+        parts: list[Part] = []
         if folder is not None:
             stem = safe_folder_name(self._explanation.image.path.stem)
             parts += ["A new folder: ", (path_text(folder.absolute(), 52), "bold $foreground"), "\n"]

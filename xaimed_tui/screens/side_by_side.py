@@ -22,7 +22,6 @@ from engine.comparison import CellComparison, compare_cells, rank_correlation, w
 from engine.text import safe_name, safe_text
 from xaimed_tui.look import Look
 from xaimed_tui.screens.compared_words import (
-    Part,
     agreement_words,
     comparison_words,
     correlation_words,
@@ -37,7 +36,7 @@ from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.scrolled_words import ScrolledWords
 from xaimed_tui.widgets.statistics_table import CellTable
-from xaimed_tui.widgets.words import FixedWords, Words
+from xaimed_tui.widgets.words import FixedWords, Part, Words
 
 if TYPE_CHECKING:
     from engine.saliency import SaliencyMap

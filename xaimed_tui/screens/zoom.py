@@ -16,7 +16,7 @@ from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.method_wall import MethodWall
 from xaimed_tui.widgets.pannable_view import ZOOMS, PannableView
-from xaimed_tui.widgets.words import FixedWords
+from xaimed_tui.widgets.words import FixedWords, Part
 
 if TYPE_CHECKING:
     from xaimed_tui.scene import Scene
@@ -115,7 +115,7 @@ class ZoomScreen(LookKeys, Screen[str]):
         bar = self.query_one(ColourBar)
         bar.display = picture is not None and picture.style in ("overlay", "map")
         bar.colormap = self.look.colormap
-        parts: list[str | tuple[str, str]] = [(card.card_name, "bold $primary")]
+        parts: list[Part] = [(card.card_name, "bold $primary")]
         if self._scene.image is not None:
             parts.append(f"  of {safe_name(self._scene.image.path.name, 60)}")
         if picture is not None and picture.style != "image":

@@ -16,15 +16,13 @@ from engine.cells import CELL_NAMES, Cell, rank_cells
 from engine.text import safe_text
 from xaimed_tui.names import key_of, seconds_text, settled_by, time_left
 from xaimed_tui.widgets.image_view import ImageView
-from xaimed_tui.widgets.words import FixedWords
+from xaimed_tui.widgets.words import FixedWords, Part
 
 if TYPE_CHECKING:
     from engine.grid import GridStatistics
     from engine.saliency import SaliencyMap
     from xaimed_tui.method_run import MethodRun
     from xaimed_tui.render.spec import PictureSpec
-
-Part = str | tuple[str, str]
 
 
 class Card(Vertical):

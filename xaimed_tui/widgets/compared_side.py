@@ -22,7 +22,7 @@ from xaimed_tui.widgets.card import method_caption
 from xaimed_tui.widgets.cell_keys import CellFrame
 from xaimed_tui.widgets.hearing import HearsMethods
 from xaimed_tui.widgets.image_view import ImageView
-from xaimed_tui.widgets.words import FixedWords
+from xaimed_tui.widgets.words import FixedWords, Part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,7 +240,7 @@ class ComparedSide(HearsMethods, CellFrame):
 
     def _who(self) -> Content:
         answer, width = self.answer, max(self.size.width - 4, 20)
-        parts: list[str | tuple[str, str]] = [
+        parts: list[Part] = [
             (f"{'▸' if self.has_focus else ' '}{self.letter} ", "bold"),
             (safe_name(answer.bundle.name, width), "bold $foreground"),
         ]

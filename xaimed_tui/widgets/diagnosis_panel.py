@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from engine.diagnosis import probability_text
 from engine.text import safe_name, safe_text, shorten_apart
+from xaimed_tui.widgets.words import Part
 
 if TYPE_CHECKING:
     from engine.diagnosis import Diagnosis
@@ -48,7 +49,7 @@ class DiagnosisPanel(Widget):
         if self._diagnosis is None:
             return Content(self._words)
         diagnosis, width = self._diagnosis, max(self.content_size.width or self.container_size.width, 12)
-        parts: list[str | tuple[str, str]] = [
+        parts: list[Part] = [
             (safe_name(diagnosis.predicted, width), "bold $foreground"),
             (f"\n{diagnosis.confidence} confidence", "$primary"),
         ]

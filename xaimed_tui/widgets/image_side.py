@@ -22,7 +22,7 @@ from xaimed_tui.widgets.diagnosis_panel import DiagnosisPanel
 from xaimed_tui.widgets.file_rows import FileRows
 from xaimed_tui.widgets.filtered_list import FilteredList
 from xaimed_tui.widgets.row_list import RowList
-from xaimed_tui.widgets.words import FixedWords, Words
+from xaimed_tui.widgets.words import FixedWords, Part, Words
 
 if TYPE_CHECKING:
     from engine.bundle import ModelBundle
@@ -287,7 +287,7 @@ class ImageSide(Vertical):
         key = "bold $primary"
         class_name = safe_name(target, 40) if target else "as predicted"
         layer_name = safe_name(layer or model.default_layer, 40)
-        parts: list[str | tuple[str, str]]
+        parts: list[Part]
         parts = [("t", key), f" class {class_name}\n", ("y", key), f" layer {layer_name}\n"]
         parts += [("o", key), f" {look.display}"]
         if look.display == "overlay":

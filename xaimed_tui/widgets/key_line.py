@@ -15,6 +15,8 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
+from xaimed_tui.widgets.words import Part
+
 HELP = "question_mark"
 """The key that shows all others: it is always there."""
 
@@ -91,7 +93,7 @@ class KeyLine(Widget):
 
     def render(self) -> RenderResult:
         """One line."""
-        parts: list[str | tuple[str, str]] = []
+        parts: list[Part] = []
         for key in self.shown:
             colour, back = "$footer-description-foreground", ""
             if key == self._hovered:

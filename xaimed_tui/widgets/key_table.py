@@ -10,6 +10,8 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
+from xaimed_tui.widgets.words import Part
+
 Block = tuple[str, Sequence[tuple[str, str]]]
 """A heading, and keys with what they do."""
 
@@ -28,7 +30,7 @@ class KeyTable(Widget):
 
     def words(self, width: int) -> Content:
         """The table in so many columns."""
-        parts: list[str | tuple[str, str]] = []
+        parts: list[Part] = []
         for heading, rows in self._blocks:
             parts.append((f"{heading}\n", "bold"))
             for keys, what in rows:

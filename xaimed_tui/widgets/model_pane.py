@@ -11,9 +11,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from xaimed_tui import messages
-from xaimed_tui.screens.descriptions import Part, facts, prose
+from xaimed_tui.screens.descriptions import facts, prose
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.scrolled_words import ScrolledWords
+from xaimed_tui.widgets.words import Part
 
 if TYPE_CHECKING:
     from pathlib import Path

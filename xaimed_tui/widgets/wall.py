@@ -17,7 +17,7 @@ from textual.message import Message
 from engine.methods import method_keys
 from xaimed_tui.names import method_name
 from xaimed_tui.widgets.card import Card
-from xaimed_tui.widgets.words import FixedWords
+from xaimed_tui.widgets.words import FixedWords, Part
 
 SMALLEST_CARD = (22, 12)
 """Columns and rows below which a card has no room for its picture and its words."""
@@ -72,7 +72,7 @@ class Tabs(FixedWords):
         while first < active and sum(len(name) + 2 for name in names[first : active + 1]) > max(self.size.width, 30):
             first += 1
         self._places = []
-        parts: list[str | tuple[str, str]] = []
+        parts: list[Part] = []
         x = 0
         for index, name in enumerate(names[first:], start=first):
             parts.append((f"▸{name} ", "bold $foreground on $primary 30%") if index == active else f" {name} ")

@@ -7,6 +7,9 @@ from typing import ClassVar
 from textual.content import Content
 from textual.widgets import Static
 
+Part = str | tuple[str, str]
+"""A piece of what is said: a text, or a text and its style."""
+
 
 class Words(Static):
     """Words whose box may grow with them."""
