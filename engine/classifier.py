@@ -219,7 +219,7 @@ class Classifier:
             tensor: (B, C, H, W) normalised input.
             fast: use the copy for many passes.
         """
-        return self._scores(self.fast_copy().network if fast else self.network, tensor)
+        return self.scores(self.fast_copy().network if fast else self.network, tensor)
 
     def fast_copy(self) -> FastCopy:
         """The network that the many passes go through; it is made when it is first asked for."""
@@ -227,13 +227,19 @@ class Classifier:
             example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
             with self.exact(), torch.inference_mode(mode=False), torch.no_grad():
                 fuse = self.device == "cpu" and self.precision != "fp16"
-                self._fast = make_fast_copy(self.network, example, self._scores, fuse=fuse)
+                self._fast = make_fast_copy(self.network, example, self.scores, fuse=fuse)
         return self._fast
 
-    def _scores(self, network: nn.Module, tensor: torch.Tensor) -> torch.Tensor:
-        batch = tensor.shape[0]
+    def scores(self, network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        """As `logits`, of a copy of the network or of its last part.
+
+        Args:
+            network: what is called.
+            inputs: (B, ...) what it takes.
+        """
+        batch = inputs[0].shape[0]
         with before_head(network, self.anatomy.head) as taken:
-            output = network(tensor)
+            output = network(*inputs)
         if self.anatomy.head is not None:
             return flat_output(taken[-1], batch, self._subject)
         output = flat_output(output, batch, self._subject)
@@ -265,13 +271,20 @@ class Classifier:
         return logits[..., target]
 
     @contextmanager
-    def many_passes(self, precision: str) -> Iterator[None]:
-        """Inference mode and the given precision, for a loop over `logits`."""
-        with self.exact(), torch.inference_mode(), self._reduced(precision) if precision != "fp32" else nullcontext():
+    def many_passes(self, precision: str, part: nn.Module | None = None) -> Iterator[None]:
+        """Inference mode and the given precision, for a loop over `logits`.
+
+        Args:
+            precision: `fp32`, `bf16` or `fp16`.
+            part: what is called of the network's copy, if not all of it.
+        """
+        network = self.fast_copy().network if part is None else part
+        with self.exact(), torch.inference_mode(), self._reduced(precision, network):
             yield
 
-    def _reduced(self, precision: str) -> AbstractContextManager[None]:
-        network = self.fast_copy().network
+    def _reduced(self, precision: str, network: nn.Module) -> AbstractContextManager[None]:
+        if precision == "fp32":
+            return nullcontext()
         return reduced_convolutions(network, self.anatomy.readout, torch.device(self.device).type, _AUTOCAST[precision])
 
     @contextmanager

@@ -22,8 +22,8 @@ class MethodRun:
         state: `idle` until it is asked for; `stopped` only if it was stopped before there was a map.
         done, total: samples.
         since: when it began, by the jobs' clock.
-        paced_since, paced_from: when its first samples were done, and how many. What comes before them, such as
-            measuring the batch size, tells nothing about its pace.
+        paced_since, paced_from: when it last had only its first samples done, and how many these are. What comes
+            before more of them, such as measuring the batch size, tells nothing about its pace.
         map, statistics: the map (while it runs: an intermediate one) and its cells.
         reason, failure: why it failed.
     """

@@ -19,8 +19,7 @@ from engine.certainty import unsettled_cells
 from engine.errors import ExplanationError, Stopped
 from engine.explainers.base import Reporter, Request, looks_until, scaled_map, unmoved, weak_effect
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
-from engine.explainers.superpixels import Superpixels, superpixels
-from engine.explainers.transfer import on_device
+from engine.explainers.superpixels import SuperpixelMasks, Superpixels, superpixels
 from engine.saliency import CellEstimate, Parameter, SaliencyMap
 from engine.tuning import Tuning
 
@@ -74,7 +73,7 @@ class Lime:
         looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
         shares = cell_shares(segments)
         reporter = Reporter(self.key, self.samples, request.progress)
-        done, settled = 0, False
+        done, looked, settled = 0, 0, False
 
         def result(stopped: bool = False) -> SaliencyMap:
             outputs = loop.outputs(done)
@@ -97,7 +96,8 @@ class Lime:
             )
 
         for done in loop.run(self.samples, request.stop, looks):
-            if self.until == "certain" and done in looks and done >= enough:
+            if self.until == "certain" and done in looks and done >= enough and done != looked:
+                looked = done
                 saliency = result()
                 settled = saliency.cells is not None and not saliency.constant and not unsettled_cells(saliency.cells)
                 if settled:
@@ -111,15 +111,9 @@ class Lime:
     def _start(self, request: Request, tuning: Tuning) -> _Run:
         segments = self._segments(request)
         shown = neighbourhood(self.samples, segments.count, request.seed)
-        labels = torch.from_numpy(segments.labels).to(request.tensor.device)
-        pixels = labels.flatten()
-
-        def draw(start: int, stop: int) -> torch.Tensor:
-            rows = on_device(shown[start:stop].astype(np.float32), labels.device)
-            return rows.gather(1, pixels.expand(len(rows), -1)).view(-1, 1, *labels.shape)
-
-        hidden = mean_colours(request.tensor, labels, segments.count)
-        return _Run(segments, shown, MaskedForward(request, hidden, draw, tuning))
+        masks = SuperpixelMasks(segments, shown, request.tensor.device)
+        hidden = mean_colours(request.tensor, masks.labels, segments.count)
+        return _Run(segments, shown, MaskedForward(request, hidden, masks, tuning))
 
     def _segments(self, request: Request) -> Superpixels:
         spec = request.classifier.bundle.input
@@ -144,6 +138,7 @@ class Lime:
             "surrogate_r2": round(fit.score, 6),
             "hidden": "mean colour of the superpixel",
             **loop.parameters(),
+            "convolutions_looked_up": loop.looked_up,
         }
 
 

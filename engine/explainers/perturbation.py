@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from engine.errors import NotFiniteError
 from engine.explainers.base import Request
+from engine.explainers.first_layers import FirstLayers, find_first_layers
+from engine.explainers.superpixels import SuperpixelMasks
 from engine.explainers.transfer import Pace
 from engine.progress import StopSignal
 from engine.saliency import Parameter
@@ -23,7 +26,7 @@ from engine.tuning import Tuning, tune
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DrawMasks = Callable[[int, int], torch.Tensor]
+DrawMasks = SuperpixelMasks | Callable[[int, int], torch.Tensor]
 """Gives samples start..stop-1 as (n, 1, H, W) masks on the device, float32 in [0, 1] or bool; 1 shows the image."""
 
 REDUCED_TOLERANCE = 0.01
@@ -34,6 +37,9 @@ REDUCED_SHARE = 0.02
 out: at a share of 0.1 LIME's coefficients on the bundled demo moved by up to nine of their standard errors."""
 
 _CHECKED = 32
+_ALIKE = 4
+"""Samples that are passed with and without looking up the first layers."""
+
 _CLASSES_KEPT = 16
 """Of networks with more classes only the target's outputs are kept."""
 
@@ -48,6 +54,7 @@ class MaskedForward:
         batch: images a pass; halved when the device runs out of memory.
         warnings: sentences about what had to be changed on the way.
         reused: samples of the last run that an earlier one had passed already.
+        looked_up: convolutions of the last run whose results were looked up, see `engine.explainers.first_layers`.
     """
 
     def __init__(self, request: Request, hidden: torch.Tensor, draw: DrawMasks, tuning: Tuning) -> None:
@@ -64,7 +71,8 @@ class MaskedForward:
         self._hidden = hidden.expand_as(self._image).contiguous(memory_format=torch.channels_last)
         self._tuning, self.precision, self.batch = tuning, tuning.precision, tuning.batch
         self.warnings: list[str] = []
-        self.reused = 0
+        self.reused = self.looked_up = 0
+        self._first: FirstLayers | None = None
         self._all_classes = len(request.classifier.classes) <= _CLASSES_KEPT
         self._target = request.target
         self._outputs: dict[str, list[torch.Tensor]] = {}
@@ -99,7 +107,8 @@ class MaskedForward:
     def run(self, total: int, stop: StopSignal, looks: Sequence[int] = ()) -> Iterator[int]:
         """Yield how many samples are done, batch by batch, until `total` or until stopped.
 
-        Samples that this loop has passed before are not passed again. A batch never reaches across a look.
+        Samples that this loop has passed before are not passed again. A batch never reaches across a look. While the
+        first layers are prepared the count stays the same.
 
         Args:
             total: number of samples.
@@ -111,22 +120,20 @@ class MaskedForward:
             ExplanationError: the network gave NaN or infinity.
             torch.OutOfMemoryError: not even a single image fits into the device's memory.
         """
-        pace = Pace(self.classifier.device)
-        done, kept = 0, sum(len(part) for part in self._outputs.get(self.precision, ()))
+        kept = sum(len(part) for part in self._outputs.get(self.precision, ()))
         self.reused, self._just_checked = kept - self._just_checked, 0
-        for border in sorted({*(look for look in looks if 0 < look < total), total}):
-            if border <= kept:
-                yield border
-                continue
-            done = max(done, kept)
-            while done < border:
-                if stop.is_set():
-                    return
-                end = min(done + self.batch, border)
-                self._keep(self._probabilities(self._draw(done, end), self.precision), self.precision)
-                pace.given()
-                done = end
-                yield done
+        borders = sorted({*(look for look in looks if 0 < look < total), total})
+        yield from (border for border in borders if border <= kept)
+        borders = [border for border in borders if border > kept]
+        if not borders:
+            return
+        try:
+            for _ in self._prepare(borders[0] - kept, stop):
+                yield kept
+            self.looked_up = self._first.convolutions if self._first is not None else 0
+            yield from self._pass(kept, borders, stop)
+        finally:
+            self._first = None  # it is large, and the loop is kept for other classes
 
     def outputs(self, count: int) -> NDArray[np.float64]:
         """(count,) probabilities of the target class for the first samples.
@@ -156,45 +163,94 @@ class MaskedForward:
             "passes_reused": self.reused,
         }
 
+    def _pass(self, done: int, borders: Sequence[int], stop: StopSignal) -> Iterator[int]:
+        pace = Pace(self.classifier.device)
+        for border in borders:
+            while done < border:
+                if stop.is_set():
+                    return
+                end = min(done + self.batch, border)
+                self._keep(self._probabilities(done, end, self.precision), self.precision)
+                pace.given()
+                done = end
+                yield done
+
+    def _prepare(self, samples: int, stop: StopSignal) -> Iterator[None]:
+        """Fill the table of the first layers where that is worth it for so many samples; yield after each pass."""
+        masks = self._draw
+        if not isinstance(masks, SuperpixelMasks) or stop.is_set():
+            return
+
+        def passed(first: nn.Module, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            with self.classifier.many_passes(self.precision, first):
+                return tuple(first(self._masked(masks.spread(rows))))
+
+        try:
+            with self.classifier.many_passes("fp32"):
+                found = find_first_layers(self.classifier.fast_copy().network, self._image, masks, samples)
+            if found is None:
+                return
+            for _ in found.fill(passed, self.batch):
+                if stop.is_set():
+                    return
+                yield
+            if found.agrees(passed, min(samples, self.batch)) and self._answers_alike(found, min(samples, _ALIKE)):
+                self._first = found
+        except torch.cuda.OutOfMemoryError:  # there may be enough for the network itself
+            torch.cuda.empty_cache()
+
+    def _answers_alike(self, first: FirstLayers, count: int) -> bool:
+        """Whether the network says of the first samples what it says without the table."""
+        whole = self._passed(0, count, self.precision)
+        moved = self._passed(0, count, self.precision, first) - whole
+        return float(moved.abs().max()) <= REDUCED_TOLERANCE / 10
+
     def _check(self, fastest: str, stop: StopSignal) -> tuple[torch.Tensor, torch.Tensor] | None:
         """By how much reduced precision moves the first masked images' probabilities, and these; None if stopped."""
-        masks, both = self._draw(0, _CHECKED), []
+        both = []
         for precision in (fastest, "fp32"):
-            passed = []
-            for chunk in torch.split(masks, self.batch):
+            passed: list[torch.Tensor] = []
+            while (done := sum(len(part) for part in passed)) < _CHECKED:
                 if stop.is_set():
                     return None
-                passed.append(self._probabilities(chunk, precision))
+                passed.append(self._probabilities(done, min(done + self.batch, _CHECKED), precision))
             both.append(torch.cat(passed))
         reduced, exact = both
         self._keep(reduced, fastest)
         self._keep(exact, "fp32")
-        self._checked, self._just_checked = ((reduced - exact).cpu(), exact.cpu()), len(masks)
+        self._checked, self._just_checked = ((reduced - exact).cpu(), exact.cpu()), len(exact)
         return self._checked
 
     def _keep(self, probabilities: torch.Tensor, precision: str) -> None:
         columns = probabilities if self._all_classes else probabilities[:, self._target, None]
         self._outputs.setdefault(precision, []).append(columns)
 
-    def _probabilities(self, masks: torch.Tensor, precision: str) -> torch.Tensor:
-        """(n, K) probabilities of the masked images, in as many passes as memory wants."""
+    def _probabilities(self, start: int, stop: int, precision: str) -> torch.Tensor:
+        """(n, K) probabilities of the samples start..stop-1, in as many passes as memory wants."""
         parts: list[torch.Tensor] = []
-        at = 0
-        while at < len(masks):
-            chunk = masks[at : at + self.batch]
+        at = start
+        while at < stop:
+            end = min(at + self.batch, stop)
             try:
-                with self.classifier.many_passes(precision):
-                    logits = self.classifier.logits(self._masked(chunk), fast=True)
-                    parts.append(self.classifier.probabilities(logits))
+                parts.append(self._passed(at, end, precision, self._first))
             except torch.cuda.OutOfMemoryError:
-                if len(chunk) == 1:
+                if end - at == 1:
                     raise  # then the method is run on the CPU, see `Classifier.with_memory`
-                self.batch = max(1, len(chunk) // 2)
+                self.batch = max(1, (end - at) // 2)
                 torch.cuda.empty_cache()
                 self.warnings.append(f"The device ran out of memory; the batch was halved to {self.batch}.")
                 continue
-            at += len(chunk)
+            at = end
         return torch.cat(parts)
+
+    def _passed(self, start: int, stop: int, precision: str, first: FirstLayers | None = None) -> torch.Tensor:
+        classifier = self.classifier
+        if first is not None:
+            activations = first.look_up(start, stop)
+            with classifier.many_passes(precision, first.rest):
+                return classifier.probabilities(classifier.scores(first.rest, *activations))
+        with classifier.many_passes(precision):
+            return classifier.probabilities(classifier.logits(self._masked(self._draw(start, stop)), fast=True))
 
     def _masked(self, masks: torch.Tensor) -> torch.Tensor:
         # One weight for each value, laid out as they are: where one has to serve three channels, mixing takes three

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+
+from engine.explainers.transfer import on_device
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +34,38 @@ class Superpixels:
     labels: NDArray[np.int64]
     count: int
     how: str
+
+
+class SuperpixelMasks:
+    """Masks that show or hide whole superpixels.
+
+    Attributes:
+        labels: (H, W) int64 on the device, 0..count-1.
+        count: number of superpixels, S.
+    """
+
+    def __init__(self, segments: Superpixels, shown: NDArray[np.int_], device: torch.device) -> None:
+        """Keep what is shown.
+
+        Args:
+            segments: the superpixels.
+            shown: (N, S) of 0 and 1, a row a sample.
+            device: where the masks are made.
+        """
+        self.labels, self.count = torch.from_numpy(segments.labels).to(device), segments.count
+        self._shown = shown
+
+    def __call__(self, start: int, stop: int) -> torch.Tensor:
+        """(stop - start, 1, H, W) float32 masks of the samples start..stop-1."""
+        return self.spread(self.rows(start, stop))
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        """(stop - start, S) float32 of 0 and 1: the superpixels that these samples show."""
+        return on_device(self._shown[start:stop].astype(np.float32), self.labels.device)
+
+    def spread(self, rows: torch.Tensor) -> torch.Tensor:
+        """(n, 1, H, W) masks of (n, S) rows."""
+        return rows.gather(1, self.labels.flatten().expand(len(rows), -1)).view(-1, 1, *self.labels.shape)
 
 
 def superpixels(picture: NDArray[np.float32], wanted: int = 50) -> Superpixels:

@@ -41,6 +41,7 @@ from tests.benchmarks.verdict import verdict
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from engine.classifier import Classifier
     from engine.explainers.base import Request
@@ -257,14 +258,14 @@ def afresh(classifier: Classifier, method: Any, request: Request) -> None:
     The engine keeps the outputs of an image's masks, so that another class costs nothing: a second run with the same
     request would measure that memory.
     """
-    passed, logits = 0, classifier.logits
+    passed, scores = 0, classifier.scores
 
-    def counted(images: torch.Tensor, **options: Any) -> torch.Tensor:
+    def counted(network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
         nonlocal passed
-        passed += len(images)
-        return logits(images, **options)
+        passed += len(inputs[0])
+        return scores(network, *inputs)
 
-    with patch.object(classifier, "logits", counted):
+    with patch.object(classifier, "scores", counted):
         found = method.explain(replace(request, kept={}))
     if passed < max(found.samples, 1):
         raise RuntimeError(f"{method.key} made {passed} passes for {found.samples} samples: it reused earlier ones")

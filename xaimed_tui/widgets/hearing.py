@@ -63,7 +63,7 @@ class HearsMethods:
     def on_method_advanced(self, message: messages.MethodAdvanced) -> None:
         """A method has come further."""
         if (run := self._run_of(message)) is not None and run.busy:
-            if not run.total:
+            if not run.total or message.done == run.paced_from:
                 run.paced_since, run.paced_from = self.jobs.clock(), message.done
             run.done, run.total = message.done, message.total
             self.run_advanced(run)
