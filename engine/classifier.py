@@ -271,20 +271,13 @@ class Classifier:
         return logits[..., target]
 
     @contextmanager
-    def many_passes(self, precision: str, part: nn.Module | None = None) -> Iterator[None]:
-        """Inference mode and the given precision, for a loop over `logits`.
-
-        Args:
-            precision: `fp32`, `bf16` or `fp16`.
-            part: what is called of the network's copy, if not all of it.
-        """
-        network = self.fast_copy().network if part is None else part
-        with self.exact(), torch.inference_mode(), self._reduced(precision, network):
+    def many_passes(self, precision: str) -> Iterator[None]:
+        """Inference mode and the given precision, for a loop over `logits`, or for one pass of a part of the copy."""
+        with self.exact(), torch.inference_mode(), self._reduced(precision) if precision != "fp32" else nullcontext():
             yield
 
-    def _reduced(self, precision: str, network: nn.Module) -> AbstractContextManager[None]:
-        if precision == "fp32":
-            return nullcontext()
+    def _reduced(self, precision: str) -> AbstractContextManager[None]:
+        network = self.fast_copy().network
         return reduced_convolutions(network, self.anatomy.readout, torch.device(self.device).type, _AUTOCAST[precision])
 
     @contextmanager

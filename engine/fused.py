@@ -14,7 +14,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from engine.tracing import trace
+from engine.tracing import module_of, note_shapes, shape_of, trace
 
 _ADDITIONS = (operator.add, torch.add)
 _DTYPES = (torch.float32, torch.bfloat16)
@@ -29,12 +29,10 @@ def fuse_convolutions(network: nn.Module, example: torch.Tensor) -> fx.GraphModu
         network: in evaluation mode, float32, on the CPU; the copy shares its modules.
         example: (B, C, H, W) float32 input; its size decides how weights are laid out.
     """
-    from torch.fx.passes.shape_prop import ShapeProp
-
     try:
         with torch.no_grad():
             fused = trace(network)
-            ShapeProp(fused).propagate(example)
+            note_shapes(fused, example)
             found = [node for node in fused.graph.nodes if _fits(fused, node)]
             for number, node in enumerate(found):
                 _replace(fused, node, f"fused_{number}")
@@ -99,7 +97,7 @@ class FusedConvolution(nn.Module):
 
 
 def _fits(network: fx.GraphModule, node: fx.Node) -> bool:
-    module = _module(network, node)
+    module = module_of(network, node)
     return (
         isinstance(module, nn.Conv2d)
         and module.padding_mode == "zeros"
@@ -117,7 +115,7 @@ def _replace(network: fx.GraphModule, node: fx.Node, name: str) -> None:
     if relu:
         chain.append(cast("fx.Node", follower))
     source = cast("fx.Node", node.args[0])
-    module = FusedConvolution(cast("nn.Conv2d", _module(network, node)), list(_shape(source)), relu=relu)
+    module = FusedConvolution(cast("nn.Conv2d", module_of(network, node)), list(shape_of(source)), relu=relu)
     network.add_module(name, module)
     with network.graph.inserting_before(chain[-1]):
         new = network.graph.call_module(name, (source,) if other is None else (source, other))
@@ -138,20 +136,12 @@ def _added(addition: fx.Node, node: fx.Node) -> fx.Node | None:
     others = [argument for argument in addition.args if argument is not node]
     if len(addition.args) != 2 or len(others) != 1 or not isinstance(others[0], fx.Node):
         return None
-    return others[0] if _shape(others[0]) == _shape(node) else None
+    return others[0] if shape_of(others[0]) == shape_of(node) else None
 
 
 def _is_relu(network: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
-        return isinstance(_module(network, node), nn.ReLU)
+        return isinstance(module_of(network, node), nn.ReLU)
     if node.op == "call_function":
         return node.target in (functional.relu, torch.relu)
     return node.op == "call_method" and node.target in ("relu", "relu_")
-
-
-def _module(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
-    return network.get_submodule(str(node.target)) if node.op == "call_module" else None
-
-
-def _shape(node: fx.Node) -> tuple[int, ...]:
-    return tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))

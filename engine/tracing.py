@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import torch
 from torch import fx, nn
 
 _one_at_a_time = threading.Lock()
@@ -28,6 +29,38 @@ def trace(network: nn.Module) -> fx.GraphModule:
         for module, attributes in before:  # else what its `forward` keeps in them would be stand-ins
             vars(module).clear()
             vars(module).update(attributes)
+
+
+def module_of(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The module that a node calls, if it calls one."""
+    return network.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def note_shapes(network: fx.GraphModule, example: torch.Tensor) -> None:
+    """Note the shape of what every node gives for an example; see `shape_of`.
+
+    torch's own `ShapeProp` prints a traceback when the network fails, and raises another error than the network's.
+
+    Args:
+        network: is passed once.
+        example: (B, C, H, W); it stays as it is, whatever the network does to its input.
+
+    Raises:
+        Exception: whatever the network raises.
+    """
+    _Shapes(network).run(example.clone())
+
+
+def shape_of(node: fx.Node) -> tuple[int, ...]:
+    """The noted shape of what a node gives; empty where that is no tensor."""
+    return cast("tuple[int, ...]", node.meta.get("shape", ()))
+
+
+class _Shapes(fx.Interpreter):
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        n.meta["shape"] = tuple(result.shape) if isinstance(result, torch.Tensor) else ()
+        return result
 
 
 class _Tracer(fx.Tracer):

@@ -20,9 +20,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.explainers import transfer
 from engine.explainers.base import Request
+from engine.explainers.first_layers import find_first_layers
 from engine.explainers.lime import Lime
 from engine.explainers.rise import Rise
-from engine.explainers.superpixels import Superpixels
+from engine.explainers.superpixels import SuperpixelMasks, Superpixels
 from engine.explainers.transfer import Pace
 from engine.tuning import Tuning
 
@@ -126,6 +127,32 @@ def test_all_passes_stay_on_the_gpu_and_wait_for_nothing(
     assert {part.device for part in outputs} == {torch.device(GPU)}
     assert all(isinstance(part, FakeTensor) for part in outputs)
     assert len(pinned) >= 7  # what a batch needs from the host
+
+
+def test_looking_up_the_first_layers_waits_for_nothing(pinned: list[tuple[int, ...]]) -> None:
+    """What a table's layout takes from the device is taken once, when it is made; here that is done on the CPU."""
+    row = np.arange(24) * 3 // 24
+    squares = Superpixels(row[:, None] * 3 + row, 9, "squares")
+    model = classifier(small_cnn(3))
+    image = model.tensor(make_image(height=24, width=24))
+    masks = SuperpixelMasks(squares, np.eye(9, dtype=int), image.device)
+    found = find_first_layers(model.fast_copy().network, image, masks, 10_000)
+    assert found is not None
+    for _ in found.fill(lambda rows: image * masks.spread(rows), lambda layers, given: tuple(layers(*given)), 16):
+        pass
+    table = found._table
+    assert table is not None
+    with FakeTensorMode() as fake:
+        masks.labels = fake.from_tensor(masks.labels).to(GPU)
+        table._values = [fake.from_tensor(values).to(GPU) for values in table._values]
+        for places in table._places:
+            places._worth, places._first = (fake.from_tensor(part).to(GPU) for part in (places._worth, places._first))
+        with Copies() as copies:
+            activations = found.look_up(2, 6)
+    assert copies.waiting == []
+    assert {part.device for part in activations} == {torch.device(GPU)}
+    assert {len(part) for part in activations} == {4}
+    assert pinned == [(4, 9)]
 
 
 def test_a_value_asked_for_within_a_batch_would_be_seen(gpu: Request) -> None:

@@ -28,16 +28,16 @@ class SmallDevice:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, model: Classifier) -> None:
         self.calls, self.room, self.full_at = 0, 1000, range(0)
-        self.model, self.scores = model, model._scores
+        self.model, self.scores = model, model.scores
         monkeypatch.setattr(model, "device", DEVICE)
-        monkeypatch.setattr(model, "_scores", self._passed)
+        monkeypatch.setattr(model, "scores", self._passed)
 
-    def _passed(self, network: torch.nn.Module, tensor: torch.Tensor) -> torch.Tensor:
+    def _passed(self, network: torch.nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
         if self.model.device == DEVICE:
             self.calls += 1
-            if len(tensor) > self.room or self.calls in self.full_at:
+            if len(inputs[0]) > self.room or self.calls in self.full_at:
                 raise torch.OutOfMemoryError("CUDA out of memory (made up)")
-        return self.scores(network, tensor)
+        return self.scores(network, *inputs)
 
 
 def batches_of(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_a_machine_without_enough_memory_is_a_named_failure(
     fail: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = classifier(small_cnn(3))
-    monkeypatch.setattr(model, "_scores", fail)
+    monkeypatch.setattr(model, "scores", fail)
     with pytest.raises(DeviceError, match=r"Small CNN: there is not enough memory; end other programs"):
         model.diagnose(make_image(height=24, width=24))
 
@@ -139,7 +139,7 @@ def test_other_faults_are_not_mistaken_for_a_lack_of_memory(monkeypatch: pytest.
     def fail(*_: object) -> torch.Tensor:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(model, "_scores", fail)
+    monkeypatch.setattr(model, "scores", fail)
     with pytest.raises(RuntimeError, match="mat1"):
         model.diagnose(make_image(height=24, width=24))
 

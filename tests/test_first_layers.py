@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,23 @@ import torch
 from factories import make_image
 from networks import classifier, request
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from engine.classifier import Classifier
 from engine.errors import NotFiniteError, Stopped
-from engine.explainers import first_layers, lime, perturbation
+from engine.explainers import cuts, lime, perturbation
 from engine.explainers.base import Request
-from engine.explainers.first_layers import FirstLayers, find_first_layers
+from engine.explainers.cuts import best_cuts
+from engine.explainers.first_layers import Activations, FirstLayers, _Table, find_first_layers
 from engine.explainers.lime import Lime
 from engine.explainers.receptive_fields import receptive_field
 from engine.explainers.superpixels import SuperpixelMasks, Superpixels
 from engine.progress import Progress
+from engine.tracing import note_shapes
 from engine.tuning import Tuning
 
 SIDE = 48
+EYE = np.eye(16, dtype=int)
 Forward = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
 
@@ -78,6 +81,7 @@ LOCAL: dict[str, tuple[Forward, int]] = {
 PARTLY_LOCAL: dict[str, tuple[Forward, int]] = {
     "squeezed and excited": (squeezed, 1),
     "scaled by a parameter": (lambda m, x: m.b(m.a(x) * m.scale), 1),
+    "a parameter read early": (lambda m, x: (lambda scale: m.relu(m.b(m.a(x))) * scale)(m.scale), 2),
     "padding that mirrors": (lambda m, x: m.b(m.mirrored(x)), 0),
     "the image's mean taken off": (lambda m, x: m.a(x - x.mean((2, 3), keepdim=True)), 0),
     "turned about": (lambda m, x: m.a(x.flip(-1)), 0),
@@ -89,7 +93,7 @@ PARTLY_LOCAL: dict[str, tuple[Forward, int]] = {
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables for these small networks too, which they hardly help."""
     monkeypatch.setattr(lime, "prepared_tuning", lambda _: Tuning(batch=16, precision="fp32"))
-    monkeypatch.setattr(first_layers, "_LOOKING_UP", 0.0)
+    monkeypatch.setattr(cuts, "_WORTH_IT", -1.0)
 
 
 def wrapped(features: Forward) -> Classifier:
@@ -129,7 +133,7 @@ def test_a_receptive_field_is_where_a_superpixel_changes_something(name: str) ->
         parameter.abs_()  # then nothing cancels out, and no ReLU is silent
     masks = SuperpixelMasks(quarters(), np.eye(16, dtype=int), torch.device("cpu"))
     graph = fx.symbolic_trace(network)
-    ShapeProp(graph).propagate(torch.zeros(1, 3, SIDE, SIDE))
+    note_shapes(graph, torch.zeros(1, 3, SIDE, SIDE))
     fields: dict[fx.Node, torch.Tensor] = {}
     for node in graph.graph.nodes:
         if (field := receptive_field(graph, node, fields, masks)) is not None:
@@ -148,25 +152,65 @@ def test_every_combination_that_a_place_can_see_is_in_the_table() -> None:
     model = wrapped(residual)
     shown = np.random.default_rng(0).integers(0, 2, (500, 16))
     masks = SuperpixelMasks(quarters(), shown, torch.device("cpu"))
-    image = asked(model).tensor
-    found = find_first_layers(model.fast_copy().network, image, masks, 500)
+    image, network = asked(model).tensor, model.fast_copy().network
+    found = find_first_layers(network, image, masks, 5000)
     assert found is not None
-    assert found.passes == 16  # four squares meet in a corner
+    assert found.convolutions == 2
 
-    def passed(first: nn.Module, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(first(image * masks.spread(rows)))
+    def images(rows: torch.Tensor) -> torch.Tensor:
+        return image * masks.spread(rows)
+
+    def run(layers: nn.Module, activations: Activations, factor: float = 1.0) -> Activations:
+        return tuple(values * factor for values in layers(*activations))
 
     with torch.inference_mode():
-        assert list(found.fill(passed, 6)) == [6, 12, 16]
+        assert len(list(found.fill(images, run, 6))) >= 3  # four squares meet in a corner: 16 images at least
         for start in range(0, 500, 100):
-            (looked_up,), (given,) = (
-                found.look_up(start, start + 100),
-                passed(found.first, masks.rows(start, start + 100)),
-            )
-            torch.testing.assert_close(looked_up, given, atol=1e-6, rtol=0.0)
-        assert found.agrees(passed, 500)
-        assert not found.agrees(lambda first, rows: tuple(value * 1.001 for value in passed(first, rows)), 500)
-        assert not found.agrees(lambda first, rows: tuple(value * torch.nan for value in passed(first, rows)), 500)
+            rest = found.rest(*found.look_up(start, start + 100))
+            torch.testing.assert_close(rest, network(images(masks.rows(start, start + 100))), atol=1e-5, rtol=0.0)
+        assert found.agrees(images, run, 0, 500)
+        for wrong in (1.001, torch.nan):
+            assert not found.agrees(images, partial(run, factor=wrong), 0, 500)
+
+
+def test_an_image_that_the_network_changes_is_as_it_was() -> None:
+    def normalised(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return m.a(x.div_(x.abs().amax((1, 2, 3), keepdim=True)))
+
+    request = asked(wrapped(normalised))
+    before = request.tensor.clone()
+    find_first_layers(
+        request.classifier.fast_copy().network,
+        request.tensor,
+        SuperpixelMasks(quarters(), EYE, request.tensor.device),
+        99,
+    )
+    assert torch.equal(request.tensor, before)
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_an_activation_changed_behind_its_back_is_noticed(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph does not tell that `add_` changes `y`, which then sees more than its own convolution did."""
+
+    def changed(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        y = m.a(x)
+        y.add_(m.b(torch.relu(y)))
+        return y
+
+    monkeypatch.setattr(lime, "prepared_tuning", lambda _: Tuning(batch=batch, precision="fp32"))
+    request = asked(wrapped(changed))
+    found = Lime(superpixels=12, samples=400).explain(request)
+    assert found.parameters["convolutions_looked_up"] < 2
+    monkeypatch.setattr(perturbation, "find_first_layers", lambda *_: None)
+    plain = Lime(superpixels=12, samples=400).explain(replace(request, kept={}))
+    np.testing.assert_allclose(found.values, plain.values, atol=1e-6)
+
+
+def test_what_must_stay_in_float32_is_never_among_the_first_layers() -> None:
+    model = wrapped(residual)
+    masks, image = SuperpixelMasks(quarters(), EYE, torch.device("cpu")), asked(model).tensor
+    chains = [best_cuts(model.fast_copy().network, image, masks, 5000, readout) for readout in ((), ("pool",))]
+    assert [chain[-1].convolutions for chain in chains] == [2, 1]
 
 
 def test_few_samples_are_not_worth_a_table_and_many_are() -> None:
@@ -178,8 +222,41 @@ def test_few_samples_are_not_worth_a_table_and_many_are() -> None:
     assert looked_up == [0, 2]
 
 
-def test_a_table_that_is_too_large_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(first_layers, "_MOST_BYTES", 1000)
+def test_a_cut_must_save_a_twentieth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the work is looked up: of n samples n/2 - 16/2 passes are saved, the checks cost 16: 0.45 n > 24."""
+    monkeypatch.undo()
+    monkeypatch.setattr(cuts, "_LOOKING_UP", 0.0)
+    layers = nn.Conv2d(3, 8, 3, padding=1), nn.InstanceNorm2d(8), nn.Conv2d(8, 3, 3, padding=1)
+    network = fx.symbolic_trace(nn.Sequential(*layers).eval())
+    masks = SuperpixelMasks(quarters(count=2), np.eye(4, dtype=int), torch.device("cpu"))
+    image = torch.zeros(1, 3, SIDE, SIDE)
+    assert best_cuts(network, image, masks, 53) == ()
+    (cut,) = best_cuts(network, image, masks, 54)
+    assert cut.passes == 16
+
+
+def test_a_cut_further_back_is_reached_by_way_of_those_before_it_where_that_is_cheaper(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stripes: a 3x3 sees two, so 4 images; 25 rows see up to seven stripes of 4, so 128 images by themselves."""
+    monkeypatch.setattr(cuts, "_LOOKING_UP", 0.0)
+    layers = (
+        *(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, (23, 1), padding=(11, 0))),
+        *(nn.InstanceNorm2d(8), nn.Conv2d(8, 8, 3)),
+    )
+    network = fx.symbolic_trace(nn.Sequential(*layers).eval())
+    stripes = Superpixels((np.arange(SIDE) // 4)[:, None].repeat(SIDE, 1), 12, "stripes")
+    masks = SuperpixelMasks(stripes, np.eye(12, dtype=int), torch.device("cpu"))
+    chain = best_cuts(network, torch.zeros(1, 3, SIDE, SIDE), masks, 5000)
+    assert [(cut.convolutions, cut.passes) for cut in chain] == [(1, 4), (2, 128)]
+    monkeypatch.setattr(cuts, "_LOOKING_UP", 300.0)  # as much as the first convolution itself takes
+    chain = best_cuts(network, torch.zeros(1, 3, SIDE, SIDE), masks, 5000)
+    assert [(cut.convolutions, cut.passes) for cut in chain] == [(2, 128)]
+
+
+@pytest.mark.parametrize("limit", ["_MOST_BYTES", "_MOST_PIXELS"])
+def test_a_table_that_is_too_large_is_not_made(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuts, limit, 1000)
     assert Lime(superpixels=12, samples=400).explain(asked(wrapped(residual))).parameters["convolutions_looked_up"] == 0
 
 
@@ -238,17 +315,44 @@ def test_a_stop_takes_effect_while_the_table_is_filled_and_progress_is_told() ->
 def test_a_device_without_memory_for_the_table_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
     request = asked(wrapped(residual))
     true = Lime(superpixels=12, samples=400).explain(request)
-    note = FirstLayers._note
+    note = _Table.note
 
-    def too_large(self: FirstLayers, *arguments: Any) -> None:
+    def too_large(self: _Table, *arguments: Any) -> None:
         note(self, *arguments)
         raise torch.cuda.OutOfMemoryError
 
-    monkeypatch.setattr(FirstLayers, "_note", too_large)
+    monkeypatch.setattr(_Table, "note", too_large)
     found = Lime(superpixels=12, samples=400).explain(replace(request, kept={}))
     assert found.parameters["convolutions_looked_up"] == 0
     assert not any("memory" in warning for warning in found.warnings)
     np.testing.assert_allclose(found.values, true.values, atol=1e-6)
+
+
+def test_a_device_that_fills_up_gives_the_table_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = asked(wrapped(residual))
+    true = Lime(superpixels=12, samples=400).explain(request)
+    scores, whole, calls = request.classifier.scores, request.classifier.fast_copy().network, []
+
+    def small(network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        if network is not whole:
+            calls.append(len(inputs[0]))
+            if len(calls) > 5:
+                raise torch.cuda.OutOfMemoryError
+        return scores(network, *inputs)
+
+    monkeypatch.setattr(request.classifier, "scores", small)
+    found = Lime(superpixels=12, samples=400).explain(replace(request, kept={}))
+    assert len(calls) == 6
+    assert found.warnings == true.warnings
+    np.testing.assert_allclose(found.values, true.values, atol=1e-6)
+
+
+def test_fewer_samples_than_settle_the_precision_are_enough() -> None:
+    model = classifier(Network(residual).eval(), size=(SIDE, SIDE), precision="auto")
+    tuned = Tuning(batch=16, precision="bf16", exact_batch=16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lime, "prepared_tuning", lambda _: tuned)
+        assert Lime(superpixels=12, samples=20).explain(asked(model)).samples == 20
 
 
 def test_a_network_that_gives_nan_is_still_told_of() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import pytest
 import torch
-from torch import nn
+from torch import fx, nn
 
-from engine.tracing import trace
+from engine.tracing import note_shapes, shape_of, trace
 
 
 class Remembers(nn.Module):
@@ -53,3 +54,20 @@ def test_what_the_network_keeps_in_attributes_is_what_it_was() -> None:
     images = torch.rand(1, 3, 5, 5)
     assert torch.equal(graph(images), network(images))
     assert isinstance(network.total, torch.Tensor)
+
+
+@torch.inference_mode()
+def test_shapes_are_noted_and_the_example_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    class Changes(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return x.sub_(1.0).mean(3), x.flatten(1) @ torch.zeros(12, 2)
+
+    graph, example = fx.symbolic_trace(Changes()), torch.ones(2, 3, 2, 2)
+    note_shapes(graph, example)
+    assert bool((example == 1.0).all())
+    assert [shape_of(node) for node in graph.graph.nodes] == [
+        (2, 3, 2, 2), (2, 3, 2, 2), (2, 3, 2), (2, 12), (12, 2), (2, 2), (),
+    ]  # fmt: skip
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        note_shapes(graph, torch.ones(2, 3, 2, 3))
+    assert capsys.readouterr() == ("", "")

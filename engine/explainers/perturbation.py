@@ -15,7 +15,8 @@ from torch import nn
 
 from engine.errors import NotFiniteError
 from engine.explainers.base import Request
-from engine.explainers.first_layers import FirstLayers, find_first_layers
+from engine.explainers.cuts import CHECKED_SAMPLES
+from engine.explainers.first_layers import Activations, FirstLayers, Images, Run, find_first_layers
 from engine.explainers.superpixels import SuperpixelMasks
 from engine.explainers.transfer import Pace
 from engine.progress import StopSignal
@@ -26,7 +27,7 @@ from engine.tuning import Tuning, tune
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DrawMasks = SuperpixelMasks | Callable[[int, int], torch.Tensor]
+DrawMasks = Callable[[int, int], torch.Tensor]
 """Gives samples start..stop-1 as (n, 1, H, W) masks on the device, float32 in [0, 1] or bool; 1 shows the image."""
 
 REDUCED_TOLERANCE = 0.01
@@ -37,9 +38,6 @@ REDUCED_SHARE = 0.02
 out: at a share of 0.1 LIME's coefficients on the bundled demo moved by up to nine of their standard errors."""
 
 _CHECKED = 32
-_ALIKE = 4
-"""Samples that are passed with and without looking up the first layers."""
-
 _CLASSES_KEPT = 16
 """Of networks with more classes only the target's outputs are kept."""
 
@@ -54,7 +52,8 @@ class MaskedForward:
         batch: images a pass; halved when the device runs out of memory.
         warnings: sentences about what had to be changed on the way.
         reused: samples of the last run that an earlier one had passed already.
-        looked_up: convolutions of the last run whose results were looked up, see `engine.explainers.first_layers`.
+        looked_up: convolutions whose results the last run that passed anything looked up, see
+            `engine.explainers.first_layers`.
     """
 
     def __init__(self, request: Request, hidden: torch.Tensor, draw: DrawMasks, tuning: Tuning) -> None:
@@ -130,7 +129,6 @@ class MaskedForward:
         try:
             for _ in self._prepare(borders[0] - kept, stop):
                 yield kept
-            self.looked_up = self._first.convolutions if self._first is not None else 0
             yield from self._pass(kept, borders, stop)
         finally:
             self._first = None  # it is large, and the loop is kept for other classes
@@ -177,43 +175,58 @@ class MaskedForward:
 
     def _prepare(self, samples: int, stop: StopSignal) -> Iterator[None]:
         """Fill the table of the first layers where that is worth it for so many samples; yield after each pass."""
+        self.looked_up = 0
         masks = self._draw
         if not isinstance(masks, SuperpixelMasks) or stop.is_set():
             return
 
-        def passed(first: nn.Module, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            with self.classifier.many_passes(self.precision, first):
-                return tuple(first(self._masked(masks.spread(rows))))
+        def images(rows: torch.Tensor) -> torch.Tensor:
+            return self._masked(masks.spread(rows))
 
+        def run(layers: nn.Module, activations: Activations) -> Activations:
+            with self.classifier.many_passes(self.precision):
+                return tuple(layers(*activations))
+
+        pace, full = Pace(self.classifier.device), False
         try:
             with self.classifier.many_passes("fp32"):
-                found = find_first_layers(self.classifier.fast_copy().network, self._image, masks, samples)
-            if found is None:
-                return
-            for _ in found.fill(passed, self.batch):
+                network, readout = self.classifier.fast_copy().network, self.classifier.anatomy.readout
+                found = find_first_layers(network, self._image, masks, samples, readout)
+            for _ in found.fill(images, run, self.batch) if found is not None else ():
+                pace.given()
+                yield
                 if stop.is_set():
                     return
-                yield
-            if found.agrees(passed, min(samples, self.batch)) and self._answers_alike(found, min(samples, _ALIKE)):
-                self._first = found
-        except torch.cuda.OutOfMemoryError:  # there may be enough for the network itself
+            if found is not None and self._alike(found, images, run, samples):
+                self._first, self.looked_up = found, found.convolutions
+        except torch.cuda.OutOfMemoryError:
+            full = True
+        if full:  # behind the `except`: until its end the error holds on to the table; the network itself may have room
+            found = None
             torch.cuda.empty_cache()
 
-    def _answers_alike(self, first: FirstLayers, count: int) -> bool:
-        """Whether the network says of the first samples what it says without the table."""
-        whole = self._passed(0, count, self.precision)
-        moved = self._passed(0, count, self.precision, first) - whole
-        return float(moved.abs().max()) <= REDUCED_TOLERANCE / 10
+    def _alike(self, found: FirstLayers, images: Images, run: Run, samples: int) -> bool:
+        """Whether table and network agree on some samples; not on the first, whose superpixels are all shown."""
+        last = min(samples, 1 + CHECKED_SAMPLES)
+        for start in range(1, last, self.batch):
+            stop = min(start + self.batch, last)
+            if not found.agrees(images, run, start, stop):
+                return False
+            whole = self._passed(start, stop, self.precision)
+            moved = self._passed(start, stop, self.precision, found) - whole
+            if not float(moved.abs().max()) <= REDUCED_TOLERANCE / 10:
+                return False
+        return True
 
     def _check(self, fastest: str, stop: StopSignal) -> tuple[torch.Tensor, torch.Tensor] | None:
         """By how much reduced precision moves the first masked images' probabilities, and these; None if stopped."""
-        both = []
+        both, count = [], len(self._draw(0, _CHECKED))
         for precision in (fastest, "fp32"):
             passed: list[torch.Tensor] = []
-            while (done := sum(len(part) for part in passed)) < _CHECKED:
+            while (done := sum(len(part) for part in passed)) < count:
                 if stop.is_set():
                     return None
-                passed.append(self._probabilities(done, min(done + self.batch, _CHECKED), precision))
+                passed.append(self._probabilities(done, min(done + self.batch, count), precision))
             both.append(torch.cat(passed))
         reduced, exact = both
         self._keep(reduced, fastest)
@@ -234,11 +247,14 @@ class MaskedForward:
             try:
                 parts.append(self._passed(at, end, precision, self._first))
             except torch.cuda.OutOfMemoryError:
-                if end - at == 1:
+                if self._first is not None:
+                    self._first = None  # the table goes first
+                elif end - at > 1:
+                    self.batch = (end - at) // 2
+                    self.warnings.append(f"The device ran out of memory; the batch was halved to {self.batch}.")
+                else:
                     raise  # then the method is run on the CPU, see `Classifier.with_memory`
-                self.batch = max(1, (end - at) // 2)
                 torch.cuda.empty_cache()
-                self.warnings.append(f"The device ran out of memory; the batch was halved to {self.batch}.")
                 continue
             at = end
         return torch.cat(parts)
@@ -247,7 +263,7 @@ class MaskedForward:
         classifier = self.classifier
         if first is not None:
             activations = first.look_up(start, stop)
-            with classifier.many_passes(precision, first.rest):
+            with classifier.many_passes(precision):
                 return classifier.probabilities(classifier.scores(first.rest, *activations))
         with classifier.many_passes(precision):
             return classifier.probabilities(classifier.logits(self._masked(self._draw(start, stop)), fast=True))

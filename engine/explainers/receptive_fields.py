@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from engine.explainers.superpixels import SuperpixelMasks
 from engine.fused import FusedConvolution
+from engine.tracing import module_of, shape_of
 
 _MODULES = (
     *(nn.BatchNorm2d, nn.Identity, nn.Dropout, nn.Dropout2d, nn.PReLU, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU),
@@ -38,15 +39,15 @@ def receptive_field(
     """
     seen: torch.Tensor | None = None
     if node.op == "placeholder":
-        seen = functional.one_hot(masks.labels, masks.count).permute(2, 0, 1)
+        seen = masks.labels == torch.arange(masks.count, device=masks.labels.device)[:, None, None]
     elif node.all_input_nodes and all(source in fields for source in node.all_input_nodes):
         seen = _seen_through(network, node, [fields[source].float() for source in node.all_input_nodes])
-    return seen > 0 if seen is not None and seen.shape[1:] == map_shape(node)[1:] else None
+    return seen > 0 if seen is not None and seen.shape[1:] == shape_of(node)[2:] else None
 
 
 def _seen_through(network: fx.GraphModule, node: fx.Node, sources: list[torch.Tensor]) -> torch.Tensor | None:
     """What a node sees whose inputs see `sources`; None where that is not known."""
-    module = _module(network, node)
+    module = module_of(network, node)
     convolution = convolution_of(network, node)
     if convolution is not None:
         if isinstance(convolution.padding, str) or convolution.padding_mode != "zeros":
@@ -78,15 +79,6 @@ def _together(sources: list[torch.Tensor]) -> torch.Tensor | None:
 
 def convolution_of(network: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
     """The convolution that a node stands for, fused with what follows it or not."""
-    module = _module(network, node)
+    module = module_of(network, node)
     module = module.convolution if isinstance(module, FusedConvolution) else module
     return module if isinstance(module, nn.Conv2d) else None
-
-
-def map_shape(node: fx.Node) -> tuple[int, ...]:
-    """(C, H', W') of what a node gives for an image, or something else where that is no map."""
-    return tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))[1:]
-
-
-def _module(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
-    return network.get_submodule(str(node.target)) if node.op == "call_module" else None
