@@ -94,6 +94,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables for these small networks too, which they hardly help."""
     monkeypatch.setattr(lime, "prepared_tuning", lambda _: Tuning(batch=16, precision="fp32"))
     monkeypatch.setattr(cuts, "_WORTH_IT", -1.0)
+    monkeypatch.setattr(cuts, "_LONGEST_FILL", 10**6)
 
 
 def wrapped(features: Forward) -> Classifier:
@@ -242,7 +243,7 @@ def test_a_cut_further_back_is_reached_by_way_of_those_before_it_where_that_is_c
     monkeypatch.setattr(cuts, "_LOOKING_UP", 0.0)
     layers = (
         *(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, (23, 1), padding=(11, 0))),
-        *(nn.InstanceNorm2d(8), nn.Conv2d(8, 8, 3)),
+        *(nn.InstanceNorm2d(8), nn.Conv2d(8, 64, 3)),
     )
     network = fx.symbolic_trace(nn.Sequential(*layers).eval())
     stripes = Superpixels((np.arange(SIDE) // 4)[:, None].repeat(SIDE, 1), 12, "stripes")
@@ -252,6 +253,17 @@ def test_a_cut_further_back_is_reached_by_way_of_those_before_it_where_that_is_c
     monkeypatch.setattr(cuts, "_LOOKING_UP", 300.0)  # as much as the first convolution itself takes
     chain = best_cuts(network, torch.zeros(1, 3, SIDE, SIDE), masks, 5000)
     assert [(cut.convolutions, cut.passes) for cut in chain] == [(2, 128)]
+
+
+def test_filling_the_table_takes_no_longer_than_a_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the table is full there is no map to stop with, however many samples are asked for."""
+    monkeypatch.setattr(cuts, "_LOOKING_UP", 0.0)
+    layers = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 9, padding=4), nn.InstanceNorm2d(8), nn.Conv2d(8, 8, 3)
+    network = fx.symbolic_trace(nn.Sequential(*layers).eval())
+    masks, image = SuperpixelMasks(quarters(), EYE, torch.device("cpu")), torch.zeros(1, 3, SIDE, SIDE)
+    assert best_cuts(network, image, masks, 10**6)[-1].convolutions == 2
+    monkeypatch.setattr(cuts, "_LONGEST_FILL", 5)
+    assert best_cuts(network, image, masks, 10**6)[-1].convolutions == 1
 
 
 @pytest.mark.parametrize("limit", ["_MOST_BYTES", "_MOST_PIXELS"])

@@ -23,6 +23,8 @@ CHECKED_SAMPLES = 8
 
 _WORTH_IT = 0.05
 """The share of all multiplications that must be saved: finding the layers and copying take time, too."""
+_LONGEST_FILL = 64
+"""Passes of the whole network that filling the table may take: until then there is no map to show, nor to stop with."""
 _MOST_BYTES = 2**27
 _MOST_PIXELS = 2**25
 """Superpixels times pixels: receptive fields of larger images take seconds and gigabytes."""
@@ -77,6 +79,8 @@ def best_cuts(
     for cut in _cuts(network, masks, samples, readout):
         ways = [(cost + cut.passes * _between(chain, cut), (*chain, cut)) for cost, chain in chains]
         cheapest = min(ways, key=lambda way: way[0])
+        if cheapest[0] > _LONGEST_FILL * whole:
+            break  # those behind take longer still
         chains.append(cheapest)
         saved = samples * (cut.work - cut.looking_up) - cheapest[0]
         if saved > most:
