@@ -15,8 +15,8 @@ from engine.fused import fuse_convolutions
 Scores = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 """A network's logits of a batch, in float32."""
 
-_ROUNDING = 1e-4
-"""Largest difference of logits, relative to their size, that may come from float32's rounding."""
+ROUNDING = 1e-4
+"""Largest difference of logits or activations, relative to their size, that may come from float32's rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def make_fast_copy(network: nn.Module, example: torch.Tensor, scores: Scores, *,
 
     def agrees(copy: nn.Module) -> bool:
         moved = float((expected() - scores(copy, example)).abs().max())
-        return moved <= _ROUNDING * max(float(expected().abs().max()), 1e-3)
+        return moved <= ROUNDING * max(float(expected().abs().max()), 1e-3)
 
     found = FastCopy(network)
     folded = fold_batch_norm(network)

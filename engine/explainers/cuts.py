@@ -76,7 +76,7 @@ def best_cuts(
     whole = sum(_multiplications(network, node) for node in network.graph.nodes)
     most, best = (_WORTH_IT * samples + 2 * CHECKED_SAMPLES) * whole, tuple[Cut, ...]()
     chains: list[tuple[float, tuple[Cut, ...]]] = [(0.0, ())]  # what filling the last table costs
-    for cut in _cuts(network, masks, samples, readout):
+    for cut in _cuts(network, masks, samples, readout, whole):
         ways = [(cost + cut.passes * _between(chain, cut), (*chain, cut)) for cost, chain in chains]
         cheapest = min(ways, key=lambda way: way[0])
         if cheapest[0] > _LONGEST_FILL * whole:
@@ -113,15 +113,17 @@ def _between(chain: tuple[Cut, ...], cut: Cut) -> float:
     return cut.work + cut.looking_up + (chain[-1].looking_up - chain[-1].work if chain else 0.0)
 
 
-def _cuts(network: fx.GraphModule, masks: SuperpixelMasks, samples: int, readout: Sequence[str]) -> Iterator[Cut]:
+def _cuts(
+    network: fx.GraphModule, masks: SuperpixelMasks, samples: int, readout: Sequence[str], whole: int
+) -> Iterator[Cut]:
     """All places behind a convolution where what is handed on is local, and no more to look up than there is room."""
     nodes = list(network.graph.nodes)
     fields: dict[fx.Node, torch.Tensor] = {}
-    works = [_multiplications(network, node) for node in nodes]
     work, convolutions = 0, 0
-    for end, (node, own) in enumerate(zip(nodes, works, strict=True), start=1):
-        if work == sum(works) or (node.op == "call_module" and node.target in readout):
+    for end, node in enumerate(nodes, start=1):
+        if work == whole or (node.op == "call_module" and node.target in readout):
             return  # what reads the last convolution's result stays together
+        own = _multiplications(network, node)
         work += own
         convolutions += own > 0
         if (field := receptive_field(network, node, fields, masks)) is not None:

@@ -15,15 +15,13 @@ from torch import fx, nn
 
 from engine.explainers.cuts import Cut, best_cuts, part
 from engine.explainers.superpixels import SuperpixelMasks
+from engine.fast_copy import ROUNDING
 
 Activations = tuple[torch.Tensor, ...]
 Images = Callable[[torch.Tensor], torch.Tensor]
 """Gives (n, C, H, W) images in which (n, S) rows of 0 and 1 show and hide superpixels."""
 Run = Callable[[nn.Module, Activations], Activations]
 """Passes activations through a part of the network in the precision that is used."""
-
-_ROUNDING = 1e-4
-"""Largest difference of activations, relative to the largest, that may come from float32's rounding."""
 
 
 class FirstLayers:
@@ -87,7 +85,7 @@ class FirstLayers:
 
 def _agrees(found: torch.Tensor, given: torch.Tensor) -> bool:
     """Whether activations are the same but for rounding; NaN never is."""
-    allowed = max(_ROUNDING, 2 * torch.finfo(given.dtype).eps)
+    allowed = max(ROUNDING, 2 * torch.finfo(given.dtype).eps)
     return float((found - given).abs().max()) <= allowed * float(given.abs().max())
 
 
