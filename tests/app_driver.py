@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +85,28 @@ async def press_until_held(pilot: Pilot[int], key: str, engine: FakeEngine, what
     """Press a key, and wait until the call that is held back is reached."""
     await pilot.press(key)
     await until(pilot, engine.waiting[what].is_set)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The app while a method waits until its gate is set."""
+
+    app: XAIMedApp
+    pilot: Pilot[int]
+    engine: FakeEngine
+    gate: threading.Event
+
+
+@asynccontextmanager
+async def held(method: str, *keys: str) -> AsyncIterator[Held]:
+    """The app on an image after these keys, the last of which starts a method that is held back."""
+    engine = FakeEngine()
+    gate = engine.hold(method)
+    app = make_app(engine)
+    async with app.run_test(size=(160, 50)) as pilot:
+        await press(pilot, *TO_IMAGES, *keys[:-1])
+        await press_until_held(pilot, keys[-1], engine, method)
+        yield Held(app, pilot, engine, gate)
 
 
 def notices(app: XAIMedApp) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from app_driver import TO_IMAGES, caption_of, make_app, press, press_until_held, settled, until
+from app_driver import TO_IMAGES, caption_of, held, make_app, press, press_until_held, settled, until
 from fakes import FakeEngine
 
 BIG = (160, 50)
@@ -53,51 +53,41 @@ async def test_stopping_one_method_keeps_its_map_and_lets_the_others_go_on() -> 
 
 
 async def test_stopping_all_ends_the_running_and_the_waiting_methods() -> None:
-    engine = FakeEngine()
-    engine.hold("lime")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await press_until_held(pilot, "e", engine, "lime")
-        await pilot.press("s")
-        await settled(pilot)
-        states = {method: run.state for method, run in app.explain.runs.items()}
+    async with held("lime", "e") as at:
+        await at.pilot.press("s")
+        await settled(at.pilot)
+        states = {method: run.state for method, run in at.app.explain.runs.items()}
         assert states == {"gradcam": "done", "gradcam++": "done", "lime": "done", "rise": "stopped"}
-        assert app.explain.check_action("stop", ()) is False
-        assert app.explain.check_action("explain_all", ()) is True
+        assert at.app.explain.check_action("stop", ()) is False
+        assert at.app.explain.check_action("explain_all", ()) is True
 
 
 @pytest.mark.parametrize("switch", ["image", "folder", "model", "target"])
 async def test_nothing_stale_is_drawn_after_a_switch_while_a_method_runs(switch: str) -> None:
-    engine = FakeEngine()
-    gate = engine.hold("rise")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await press_until_held(pilot, "r", engine, "rise")
-        await until(pilot, lambda: app.explain.runs["rise"].map is not None)
-        old = app.explain.wall.subject
-        engine.gates.pop("rise")
+    async with held("rise", "r") as at:
+        await until(at.pilot, lambda: at.app.explain.runs["rise"].map is not None)
+        old = at.app.explain.wall.subject
+        at.engine.gates.pop("rise")
         if switch == "image":
-            await pilot.press("down")
+            await at.pilot.press("down")
         elif switch == "folder":
-            app.explain.use_folder(Path("/elsewhere"))
+            at.app.explain.use_folder(Path("/elsewhere"))
         elif switch == "model":
-            app.selection.open_task("IHC Stain (demo)")
+            at.app.selection.open_task("IHC Stain (demo)")
         else:
-            app.explain.scene.target = "NO-IDC"
-            app.explain.wall.again(app.explain.runs)
-        await until(pilot, old.ticket.withdrawn.is_set)
+            at.app.explain.scene.target = "NO-IDC"
+            at.app.explain.wall.again(at.app.explain.runs)
+        await until(at.pilot, old.ticket.withdrawn.is_set)
         assert old.stops.get("rise") is None or old.stops["rise"].is_set()
-        gate.set()
-        await settled(pilot)
-        assert app.explain.wall.subject is not old
+        at.gate.set()
+        await settled(at.pilot)
+        assert at.app.explain.wall.subject is not old
         if switch == "target":  # what ran is made anew for the other class
-            assert app.explain.runs["rise"].map.target == "NO-IDC"
+            assert at.app.explain.runs["rise"].map.target == "NO-IDC"
         else:
-            assert app.explain.runs["rise"].state == "idle"
-            assert app.explain.wall.card("rise").view.picture is None
-            assert app.explain.explanation is None
+            assert at.app.explain.runs["rise"].state == "idle"
+            assert at.app.explain.wall.card("rise").view.picture is None
+            assert at.app.explain.explanation is None
 
 
 async def test_a_message_of_an_old_run_changes_nothing() -> None:
@@ -117,20 +107,15 @@ async def test_a_message_of_an_old_run_changes_nothing() -> None:
 
 
 async def test_ctrl_q_leaves_while_a_method_runs_and_stops_it() -> None:
-    engine = FakeEngine()
-    gate = engine.hold("rise")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await press_until_held(pilot, "r", engine, "rise")
-        await pilot.press("ctrl+q")
+    async with held("rise", "r") as at:
+        await at.pilot.press("ctrl+q")
         for _ in range(100):
-            if engine.stopped:
+            if at.engine.stopped:
                 break
             await asyncio.sleep(0.02)
-        gate.set()
-    assert engine.stopped == ["rise"]
-    assert app.return_code == 0
+        at.gate.set()
+    assert at.engine.stopped == ["rise"]
+    assert at.app.return_code == 0
 
 
 @pytest.mark.parametrize("keys", [("f",), ("w",), ("t",), ("question_mark",), ("enter",)])
@@ -144,15 +129,10 @@ async def test_ctrl_q_leaves_from_every_dialog(keys: tuple[str, ...]) -> None:
 
 
 async def test_resizing_while_maps_run_keeps_them() -> None:
-    engine = FakeEngine()
-    gate = engine.hold("rise")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await press_until_held(pilot, "e", engine, "rise")
+    async with held("rise", "e") as at:
         for size in ((80, 24), (200, 60), (40, 10), (120, 40)):
-            await pilot.resize_terminal(*size)
-            await pilot.pause()
-        gate.set()
-        await settled(pilot)
-        assert {run.state for run in app.explain.runs.values()} == {"done"}
+            await at.pilot.resize_terminal(*size)
+            await at.pilot.pause()
+        at.gate.set()
+        await settled(at.pilot)
+        assert {run.state for run in at.app.explain.runs.values()} == {"done"}

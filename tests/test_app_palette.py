@@ -16,6 +16,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 
 import xaimed_tui
+from xaimed_tui.app import XAIMedApp
 from xaimed_tui.fuzzy import fuzzy
 from xaimed_tui.memory import Memory, Remembered
 
@@ -59,7 +60,7 @@ def test_matching_takes_no_longer_for_letters_that_repeat() -> None:
     assert time.perf_counter() - begin < 0.5  # trying all placements would take years
 
 
-async def found(query: str, *, memory: Memory | None = None, engine: FakeEngine | None = None) -> tuple[object, str]:
+async def found(query: str, *, memory: Memory | None = None, engine: FakeEngine | None = None) -> tuple[XAIMedApp, str]:
     """The app after choosing the first command that matches, and what the palette showed."""
     app = make_app(engine or FakeEngine(), memory=memory)
     async with app.run_test(size=BIG) as pilot:
@@ -89,14 +90,14 @@ async def test_a_folder_and_an_image_of_late_are_opened_from_the_palette() -> No
     engine = FakeEngine()
     app, _ = await found("may/patch-05", memory=memory, engine=engine)
     assert ("list_images", "/scans/may") in engine.calls
-    assert app.memory.now.image == "/scans/may/patch-05.png"  # type: ignore[attr-defined]
+    assert app.memory.now.image == "/scans/may/patch-05.png"
     app, _ = await found("folder august", memory=memory, engine=engine)
     assert ("list_images", "/scans/august") in engine.calls
 
 
 async def test_a_theme_is_chosen_from_the_palette() -> None:
     app, _ = await found("theme: nord")
-    assert app.theme == "nord"  # type: ignore[attr-defined]
+    assert app.theme == "nord"
 
 
 async def test_names_with_markup_are_shown_as_they_are_and_a_broken_model_says_why() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from app_driver import make_app, notices, press, settled, told, until
@@ -185,8 +186,8 @@ LAST = Remembered(task="T", model="M", folder="/data", image="/data/a.png")
         ({"folder": Path("/other")}, Opening("T", "M", Path("/other"))),
     ],
 )
-def test_what_is_not_named_is_opened_as_it_was(named: dict[str, object], opens: Opening) -> None:
-    assert opening(LAST, **{"task": None, "model": None, "folder": None, **named}) == opens  # type: ignore[arg-type]
+def test_what_is_not_named_is_opened_as_it_was(named: dict[str, Any], opens: Opening) -> None:
+    assert opening(LAST, **{"task": None, "model": None, "folder": None, **named}) == opens
 
 
 async def test_a_later_run_opens_task_model_folder_and_image_again(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from app_driver import TO_IMAGES, make_app, press, press_until_held, screen_text, settled, until
+from app_driver import TO_IMAGES, held, make_app, press, press_until_held, screen_text, settled, until
 from fakes import FakeEngine, demo_tasks, make_entry, make_task
 
 from engine.errors import ImageError, NotFiniteError
@@ -23,21 +23,16 @@ def on_the_wall(app) -> set[str]:
 
 
 async def test_a_method_made_again_and_stopped_before_its_turn_keeps_the_map_that_the_counts_are_of() -> None:
-    engine = FakeEngine()
-    gate = engine.hold("rise")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "g", "g")
-        first = app.explain.runs["gradcam"].map
-        await press_until_held(pilot, "r", engine, "rise")
-        await pilot.press("g")
-        await until(pilot, lambda: app.explain.runs["gradcam"].state == "waiting")
-        await pilot.press("x")
-        gate.set()
-        await settled(pilot)
-        assert app.explain.runs["gradcam"].state == "done"
-        assert app.explain.runs["gradcam"].map is first
-        assert set(app.explain.explanation.maps) == on_the_wall(app) == {"gradcam", "rise"}
+    async with held("rise", "g", "g", "r") as at:
+        first = at.app.explain.runs["gradcam"].map
+        await at.pilot.press("g")
+        await until(at.pilot, lambda: at.app.explain.runs["gradcam"].state == "waiting")
+        await at.pilot.press("x")
+        at.gate.set()
+        await settled(at.pilot)
+        assert at.app.explain.runs["gradcam"].state == "done"
+        assert at.app.explain.runs["gradcam"].map is first
+        assert set(at.app.explain.explanation.maps) == on_the_wall(at.app) == {"gradcam", "rise"}
 
 
 async def test_a_method_made_again_that_fails_is_counted_no_more() -> None:
@@ -144,19 +139,14 @@ async def test_a_file_that_is_written_anew_while_it_is_shown_is_read_again() -> 
 
 
 async def test_a_file_that_is_only_touched_stops_no_method() -> None:
-    engine = FakeEngine()
-    gate = engine.hold("rise")
-    app = make_app(engine)
-    async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES)
-        await press_until_held(pilot, "r", engine, "rise")
-        side = app.explain.side
-        reads = engine.calls.count(("read", "patch-01.png"))
+    async with held("rise", "r") as at:
+        side = at.app.explain.side
+        reads = at.engine.calls.count(("read", "patch-01.png"))
         side.post_message(messages.FilesModified(side._run, frozenset({"patch-01.png"})))
-        await until(pilot, lambda: engine.calls.count(("read", "patch-01.png")) > reads)
-        gate.set()
-        await settled(pilot)
-        assert not app.explain.runs["rise"].map.stopped
+        await until(at.pilot, lambda: at.engine.calls.count(("read", "patch-01.png")) > reads)
+        at.gate.set()
+        await settled(at.pilot)
+        assert not at.app.explain.runs["rise"].map.stopped
 
 
 async def test_maps_do_not_stay_beside_the_words_that_their_image_cannot_be_read() -> None:

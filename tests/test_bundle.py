@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -239,8 +240,8 @@ def test_wrong_constants_are_refused_by_name(model: Path, text: str, words: list
         (lambda m: (m / "extra").symlink_to("nowhere"), ["extra", "link"]),
     ],
 )
-def test_a_folder_that_cannot_be_used_says_why(model: Path, change: object, words: list[str]) -> None:
-    change(model)  # type: ignore[operator]
+def test_a_folder_that_cannot_be_used_says_why(model: Path, change: Callable[[Path], object], words: list[str]) -> None:
+    change(model)
     with pytest.raises(BundleError) as caught:
         read_bundle(model)
     for word in words:

@@ -128,7 +128,7 @@ def test_nan_outputs_are_no_result() -> None:
     network = small_cnn(2)
     model = classifier(network)
     with torch.no_grad():
-        model.network[0].weight.fill_(float("nan"))  # type: ignore[index, union-attr]
+        next(network.parameters()).fill_(float("nan"))
     with pytest.raises(ExplanationError, match="no valid result"):
         model.diagnose(make_image(height=24, width=24))
 
