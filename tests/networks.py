@@ -1,9 +1,10 @@
-"""Tiny networks whose answers can be worked out by hand, wrapped as classifiers."""
+"""Tiny networks whose answers can be worked out by hand, wrapped as classifiers, and superpixels as plain."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from factories import make_bundle, make_image
 from torch import nn
@@ -11,6 +12,7 @@ from torch import nn
 from engine.bundle import Activation, ExplainSpec, InputSpec, OutputSpec
 from engine.classifier import Classifier, Precision
 from engine.explainers.base import Request
+from engine.explainers.superpixels import Superpixels
 from engine.images.raster import MedicalImage
 
 
@@ -90,3 +92,9 @@ def small_cnn(
                 layer.weight.mul_(6.0)  # so that classes differ
     torch.random.set_rng_state(generator_state)
     return network
+
+
+def squares(side: int, count: int) -> Superpixels:
+    """A picture of `side` by `side` pixels in `count` by `count` squares."""
+    row = np.arange(side) * count // side
+    return Superpixels(row[:, None] * count + row, count * count, "squares")

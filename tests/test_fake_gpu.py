@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from factories import make_image
-from networks import classifier, small_cnn
+from networks import classifier, small_cnn, squares
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -131,11 +131,9 @@ def test_all_passes_stay_on_the_gpu_and_wait_for_nothing(
 
 def test_looking_up_the_first_layers_waits_for_nothing(pinned: list[tuple[int, ...]]) -> None:
     """What a table's layout takes from the device is taken once, when it is made; here that is done on the CPU."""
-    row = np.arange(24) * 3 // 24
-    squares = Superpixels(row[:, None] * 3 + row, 9, "squares")
     model = classifier(small_cnn(3))
     image = model.tensor(make_image(height=24, width=24))
-    masks = SuperpixelMasks(squares, np.eye(9, dtype=int), image.device)
+    masks = SuperpixelMasks(squares(24, 3), np.eye(9, dtype=int), image.device)
     found = find_first_layers(model.fast_copy().network, image, masks, 10_000)
     assert found is not None
     for _ in found.fill(lambda rows: image * masks.spread(rows), lambda layers, given: tuple(layers(*given)), 16):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from factories import make_image
-from networks import classifier, request
+from networks import classifier, request, squares
 from torch import fx, nn
 from torch.nn import functional
 
@@ -26,7 +26,7 @@ from engine.explainers.cuts import best_cuts
 from engine.explainers.first_layers import Activations, FirstLayers, _Table, find_first_layers
 from engine.explainers.lime import Lime
 from engine.explainers.receptive_fields import receptive_field
-from engine.explainers.superpixels import SuperpixelMasks, Superpixels
+from engine.explainers.superpixels import SuperpixelMasks
 from engine.progress import Progress
 from engine.tracing import note_shapes
 from engine.tuning import Tuning
@@ -106,12 +106,6 @@ def asked(model: Classifier) -> Request:
     return request(model, make_image(pixels=0.6 * make_image().pixels + noise), seed=4)
 
 
-def quarters(side: int = SIDE, count: int = 4) -> Superpixels:
-    """`count` by `count` squares."""
-    row = np.arange(side) * count // side
-    return Superpixels(row[:, None] * count + row, count * count, "squares")
-
-
 @pytest.mark.parametrize("name", [*LOCAL, *PARTLY_LOCAL])
 def test_maps_are_the_same_to_1e_6_whatever_the_layers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     features, convolutions = {**LOCAL, **PARTLY_LOCAL}[name]
@@ -132,7 +126,7 @@ def test_a_receptive_field_is_where_a_superpixel_changes_something(name: str) ->
     network = Network(LOCAL[name][0]).eval()
     for parameter in network.parameters():
         parameter.abs_()  # then nothing cancels out, and no ReLU is silent
-    masks = SuperpixelMasks(quarters(), np.eye(16, dtype=int), torch.device("cpu"))
+    masks = SuperpixelMasks(squares(SIDE, 4), np.eye(16, dtype=int), torch.device("cpu"))
     graph = fx.symbolic_trace(network)
     note_shapes(graph, torch.zeros(1, 3, SIDE, SIDE))
     fields: dict[fx.Node, torch.Tensor] = {}
@@ -152,7 +146,7 @@ def test_a_receptive_field_is_where_a_superpixel_changes_something(name: str) ->
 def test_every_combination_that_a_place_can_see_is_in_the_table() -> None:
     model = wrapped(residual)
     shown = np.random.default_rng(0).integers(0, 2, (500, 16))
-    masks = SuperpixelMasks(quarters(), shown, torch.device("cpu"))
+    masks = SuperpixelMasks(squares(SIDE, 4), shown, torch.device("cpu"))
     image, network = asked(model).tensor, model.fast_copy().network
     found = find_first_layers(network, image, masks, 5000)
     assert found is not None
@@ -183,7 +177,7 @@ def test_an_image_that_the_network_changes_is_as_it_was() -> None:
     find_first_layers(
         request.classifier.fast_copy().network,
         request.tensor,
-        SuperpixelMasks(quarters(), EYE, request.tensor.device),
+        SuperpixelMasks(squares(SIDE, 4), EYE, request.tensor.device),
         99,
     )
     assert torch.equal(request.tensor, before)
@@ -209,7 +203,7 @@ def test_an_activation_changed_behind_its_back_is_noticed(batch: int, monkeypatc
 
 def test_what_must_stay_in_float32_is_never_among_the_first_layers() -> None:
     model = wrapped(residual)
-    masks, image = SuperpixelMasks(quarters(), EYE, torch.device("cpu")), asked(model).tensor
+    masks, image = SuperpixelMasks(squares(SIDE, 4), EYE, torch.device("cpu")), asked(model).tensor
     chains = [best_cuts(model.fast_copy().network, image, masks, 5000, readout) for readout in ((), ("pool",))]
     assert [chain[-1].convolutions for chain in chains] == [2, 1]
 
@@ -221,49 +215,6 @@ def test_few_samples_are_not_worth_a_table_and_many_are() -> None:
         for samples in (16, 400)
     ]
     assert looked_up == [0, 2]
-
-
-def test_a_cut_must_save_a_twentieth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the work is looked up: of n samples n/2 - 16/2 passes are saved, the checks cost 16: 0.45 n > 24."""
-    monkeypatch.undo()
-    monkeypatch.setattr(cuts, "_LOOKING_UP", 0.0)
-    layers = nn.Conv2d(3, 8, 3, padding=1), nn.InstanceNorm2d(8), nn.Conv2d(8, 3, 3, padding=1)
-    network = fx.symbolic_trace(nn.Sequential(*layers).eval())
-    masks = SuperpixelMasks(quarters(count=2), np.eye(4, dtype=int), torch.device("cpu"))
-    image = torch.zeros(1, 3, SIDE, SIDE)
-    assert best_cuts(network, image, masks, 53) == ()
-    (cut,) = best_cuts(network, image, masks, 54)
-    assert cut.passes == 16
-
-
-def test_a_cut_further_back_is_reached_by_way_of_those_before_it_where_that_is_cheaper(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Stripes: a 3x3 sees two, so 4 images; 25 rows see up to seven stripes of 4, so 128 images by themselves."""
-    monkeypatch.setattr(cuts, "_LOOKING_UP", 0.0)
-    layers = (
-        *(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, (23, 1), padding=(11, 0))),
-        *(nn.InstanceNorm2d(8), nn.Conv2d(8, 64, 3)),
-    )
-    network = fx.symbolic_trace(nn.Sequential(*layers).eval())
-    stripes = Superpixels((np.arange(SIDE) // 4)[:, None].repeat(SIDE, 1), 12, "stripes")
-    masks = SuperpixelMasks(stripes, np.eye(12, dtype=int), torch.device("cpu"))
-    chain = best_cuts(network, torch.zeros(1, 3, SIDE, SIDE), masks, 5000)
-    assert [(cut.convolutions, cut.passes) for cut in chain] == [(1, 4), (2, 128)]
-    monkeypatch.setattr(cuts, "_LOOKING_UP", 300.0)  # as much as the first convolution itself takes
-    chain = best_cuts(network, torch.zeros(1, 3, SIDE, SIDE), masks, 5000)
-    assert [(cut.convolutions, cut.passes) for cut in chain] == [(2, 128)]
-
-
-def test_filling_the_table_takes_no_longer_than_a_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until the table is full there is no map to stop with, however many samples are asked for."""
-    monkeypatch.setattr(cuts, "_LOOKING_UP", 0.0)
-    layers = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 9, padding=4), nn.InstanceNorm2d(8), nn.Conv2d(8, 8, 3)
-    network = fx.symbolic_trace(nn.Sequential(*layers).eval())
-    masks, image = SuperpixelMasks(quarters(), EYE, torch.device("cpu")), torch.zeros(1, 3, SIDE, SIDE)
-    assert best_cuts(network, image, masks, 10**6)[-1].convolutions == 2
-    monkeypatch.setattr(cuts, "_LONGEST_FILL", 5)
-    assert best_cuts(network, image, masks, 10**6)[-1].convolutions == 1
 
 
 @pytest.mark.parametrize("limit", ["_MOST_BYTES", "_MOST_PIXELS"])
