@@ -12,46 +12,47 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOME = {
-    "Classifier": "engine.classifier",
-    "Confidence": "engine.diagnosis",
-    "Consensus": "engine.consensus",
-    "Diagnosis": "engine.diagnosis",
-    "Explanation": "engine.explanation",
-    "FidelityCurve": "engine.fidelity",
-    "GridStatistics": "engine.grid",
-    "MedicalImage": "engine.images.raster",
-    "METHODS": "engine.methods",
-    "ModelBundle": "engine.bundle",
-    "SaliencyMap": "engine.saliency",
-    "Settings": "engine.explanation",
-    "Task": "engine.tasks",
+    "Classifier": "engine.network.classifier",
+    "Confidence": "engine.results.diagnosis",
+    "Consensus": "engine.results.consensus",
+    "Diagnosis": "engine.results.diagnosis",
+    "Explanation": "engine.explanation.explain",
+    "FidelityCurve": "engine.evidence.fidelity",
+    "GridStatistics": "engine.results.statistics",
+    "MedicalImage": "engine.images.image",
+    "METHODS": "engine.explainers.registry",
+    "ModelBundle": "engine.bundle.model_bundle",
+    "SaliencyMap": "engine.results.saliency",
+    "Settings": "engine.explanation.explain",
+    "Task": "engine.library.tasks",
     "XAIMedError": "engine.errors",
-    "explain": "engine.explanation",
-    "fidelity_curve": "engine.fidelity",
-    "find_model": "engine.tasks",
-    "list_tasks": "engine.tasks",
-    "method_keys": "engine.methods",
-    "read_bundle": "engine.bundle",
-    "read_image": "engine.images.raster",
+    "explain": "engine.explanation.explain",
+    "fidelity_curve": "engine.evidence.fidelity",
+    "find_model": "engine.library.tasks",
+    "list_tasks": "engine.library.tasks",
+    "method_keys": "engine.explainers.registry",
+    "read_bundle": "engine.bundle.model_bundle",
+    "read_image": "engine.images.image",
     "save_explanation": "engine.export.folder",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
-    from engine.bundle import ModelBundle, read_bundle
-    from engine.classifier import Classifier
-    from engine.consensus import Consensus
-    from engine.diagnosis import Confidence, Diagnosis
+    from engine.bundle.model_bundle import ModelBundle, read_bundle
     from engine.errors import XAIMedError
-    from engine.explanation import Explanation, Settings, explain
+    from engine.evidence.fidelity import FidelityCurve, fidelity_curve
+    from engine.explainers.registry import METHODS, method_keys
+    from engine.explainers.settings import Settings
+    from engine.explanation.explain import Explanation, explain
     from engine.export.folder import save_explanation
-    from engine.fidelity import FidelityCurve, fidelity_curve
-    from engine.grid import GridStatistics
-    from engine.images.raster import MedicalImage, read_image
-    from engine.methods import METHODS, method_keys
-    from engine.saliency import SaliencyMap
-    from engine.tasks import Task, find_model, list_tasks
+    from engine.images.image import MedicalImage, read_image
+    from engine.library.tasks import Task, find_model, list_tasks
+    from engine.network.classifier import Classifier
+    from engine.results.consensus import Consensus
+    from engine.results.diagnosis import Confidence, Diagnosis
+    from engine.results.saliency import SaliencyMap
+    from engine.results.statistics import GridStatistics
 
 
 def __getattr__(name: str) -> object:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from engine.saliency import SaliencyMap
+    from engine.results.saliency import SaliencyMap
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def open_app(request: AppRequest) -> int:
     """Open the app and return its exit status."""
-    from xaimed_tui.start import start
+    from xaimed_tui.startup.start import start
 
     return start(
         tasks=request.tasks, task=request.task, model=request.model, folder=request.folder, flags=request.flags
@@ -21,9 +21,9 @@ def open_app(request: AppRequest) -> int:
 def main() -> int:
     """Run the command line; what it is not asked to do there is done in the app."""
     from engine.cli.main import run
-    from xaimed_tui.settings import FLAGS
+    from xaimed_tui.preferences.settings import FLAGS
 
-    status = run(sys.argv[1:], open_app=open_app, flags=FLAGS, commands=("xaimed_tui.doctor",), for_good=True)
+    status = run(sys.argv[1:], open_app=open_app, flags=FLAGS, commands=("xaimed_tui.startup.doctor",), for_good=True)
     if "engine.cli.streams" in sys.modules:  # not for --version, nor for the app
         from engine.cli.streams import let_go
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult, SystemCommand
@@ -16,32 +16,31 @@ from textual.containers import Horizontal
 from textual.widgets import ContentSwitcher
 
 from engine.text import safe_name, safe_text
-from xaimed_tui.look import Look
-from xaimed_tui.memory import Memory, Remembered
-from xaimed_tui.opening import opening
+from xaimed_tui.app_services import AppServices
 from xaimed_tui.pixel_app import PixelApp
-from xaimed_tui.render.terminal_colours import depth_of
+from xaimed_tui.preferences.look import Look
+from xaimed_tui.preferences.remembered import Memory, opening
+from xaimed_tui.preferences.settings import AppSettings
 from xaimed_tui.screens.home import HomeView
-from xaimed_tui.settings import AppSettings
+from xaimed_tui.terminal.colour_depth import depth_of
 from xaimed_tui.themes import DARK, THEMES, theme_after
-from xaimed_tui.type_ahead import TypeAheadDialog
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.nav_bar import NavBar, NavItem
 from xaimed_tui.widgets.top_bar import TopBar
+from xaimed_tui.widgets.type_ahead import TypeAheadDialog
 
 if TYPE_CHECKING:
     from textual.command import Provider
     from textual.screen import Screen
-    from textual.timer import Timer
 
-    from xaimed_tui import messages
-    from xaimed_tui.contracts import Engine
-    from xaimed_tui.failure import Failure
-    from xaimed_tui.garbage import Garbage
-    from xaimed_tui.jobs import Jobs
-    from xaimed_tui.screens.explain import ExplainView
-    from xaimed_tui.screens.selection import SelectionView
-    from xaimed_tui.terminal import Pixels
+    from engine.library.tasks import Task
+    from xaimed_tui.background import messages
+    from xaimed_tui.background.backend import Engine
+    from xaimed_tui.background.failure import Failure
+    from xaimed_tui.background.garbage import Garbage
+    from xaimed_tui.screens.explain.view import ExplainView
+    from xaimed_tui.screens.library.selection import SelectionView
+    from xaimed_tui.terminal.query import Pixels
 
 DEMO_TASK = "IHC Stain (demo)"
 
@@ -53,9 +52,6 @@ DEMO_WORDS = (
 ROOM_FOR_WORDS = (80, 24)
 """Columns and rows below which the words about the demo would lie over what they are about."""
 
-WRITE_AFTER = 1.0
-"""Seconds after which a change of place is written down, with those that follow it meanwhile."""
-
 
 def _commands() -> type[Provider]:
     from xaimed_tui.palette import Commands
@@ -63,7 +59,7 @@ def _commands() -> type[Provider]:
     return Commands
 
 
-class XAIMedApp(PixelApp):
+class XAIMedApp(PixelApp, AppServices):
     """See in a terminal what a network says about an image, how sure it is, and where it looked.
 
     Home is painted with as little as will do; everything else is imported and made after that.
@@ -128,10 +124,9 @@ class XAIMedApp(PixelApp):
         self.views_made = False
         self._once_made: Callable[[], object] | None = None
         self._opening = opening(self.memory.now, task=task, model=model, folder=folder)
-        self._writing: Timer | None = None
         self.look = Look.first(self.memory.now, colormap=self.settings.colormap, opacity=self.settings.opacity)
         if depth_of(self) == "none":
-            from xaimed_tui.render.colourless import Colourless
+            from xaimed_tui.terminal.colourless import Colourless
 
             self._filters = [Colourless()]
         if not self.settings.animated:
@@ -139,13 +134,6 @@ class XAIMedApp(PixelApp):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self._first_theme()
-
-    @cached_property
-    def jobs(self) -> Jobs:
-        """The app's background work; made when there is some."""
-        from xaimed_tui.jobs import Jobs
-
-        return Jobs(self, self._engine, clock=self._clock)
 
     def stop_work(self) -> None:
         """Ask all background work to end."""
@@ -184,16 +172,16 @@ class XAIMedApp(PixelApp):
 
     def _import_views(self) -> None:
         """Import what the views need, in a thread: Home answers meanwhile."""
-        import xaimed_tui.screens.explain
-        import xaimed_tui.screens.selection  # noqa: F401
-        from engine.methods import left_out
+        import xaimed_tui.screens.explain.view
+        import xaimed_tui.screens.library.selection  # noqa: F401
+        from engine.explainers.registry import left_out
 
         self._problems += [safe_text(line, limit=400) for line in left_out()]
         self.post_message(events.Callback(callback=self._begin))
 
     async def _begin(self) -> None:
-        from xaimed_tui.screens.explain import ExplainView
-        from xaimed_tui.screens.selection import SelectionView
+        from xaimed_tui.screens.explain.view import ExplainView
+        from xaimed_tui.screens.library.selection import SelectionView
 
         switcher = self.query_one(ContentSwitcher)
         first = self._opening
@@ -224,42 +212,22 @@ class XAIMedApp(PixelApp):
             event.text = "".join(c for c in event.text.expandtabs(4) if c in "\r\n" or safe_text(c) == c)
         await super().on_event(event)
 
-    # What is remembered
-
-    def remember(self, now: Remembered) -> None:
-        """Remember this from now on."""
-        self.memory.now = now
-        self._write_soon()
-
-    def remember_look(self) -> None:
-        """Remember how pictures are shown."""
-        look, percent = self.look, round(100 * self.look.opacity)
-        self.remember(replace(self.memory.now, display=look.display, colormap=look.colormap, opacity=percent))
-
-    def remember_place(self, folder: Path | None, image: Path | None) -> None:
-        """Remember a folder and the image in it."""
-        absolute = None if folder is None else folder.absolute()
-        self.remember(self.memory.now.at(absolute, None if image is None else image.absolute()))
-
-    def _write_soon(self) -> None:
-        if self.memory.changed and self._writing is None:
-            self._writing = self.set_timer(WRITE_AFTER, self._write, name="memory")
-
-    def _write(self) -> None:
-        self._writing = None
-        self.jobs.write_down(self.memory)
+    @property
+    def library(self) -> tuple[Task, ...]:
+        """The tasks that are listed; none before they are read."""
+        return self.selection.library if self.views_made else ()
 
     @property
     def selection(self) -> SelectionView:
         """The view where task and model are chosen."""
-        from xaimed_tui.screens.selection import SelectionView
+        from xaimed_tui.screens.library.selection import SelectionView
 
         return self.screen_stack[0].query_one(SelectionView)
 
     @property
     def explain(self) -> ExplainView:
         """The view where images are looked at."""
-        from xaimed_tui.screens.explain import ExplainView
+        from xaimed_tui.screens.explain.view import ExplainView
 
         return self.screen_stack[0].query_one(ExplainView)
 
@@ -309,7 +277,7 @@ class XAIMedApp(PixelApp):
         switcher.current = view
         base.query_one(NavBar).here = view
         self._fit_bar(self.size.width)
-        switcher.get_child_by_id(view).focus_first()  # type: ignore[attr-defined]
+        cast("HomeView | SelectionView | ExplainView", switcher.get_child_by_id(view)).focus_first()
 
     def on_nav_item_picked(self, message: NavItem.Picked) -> None:
         """A click on the bar."""

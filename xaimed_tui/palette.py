@@ -21,7 +21,7 @@ from xaimed_tui.fuzzy import fuzzy
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from xaimed_tui.app import XAIMedApp
+    from xaimed_tui.app_services import AppServices
 
 WIDEST = 70
 """Characters of a path; of a longer one the end is shown."""
@@ -52,21 +52,21 @@ def _plain(words: str) -> str:
     return cast("str", Content(words))  # what is no `str` is taken as it is
 
 
-def commands(app: XAIMedApp, screen: Screen[object]) -> Iterable[SystemCommand]:
+def commands(app: AppServices, screen: Screen[object]) -> Iterable[SystemCommand]:
     """All of them; those of a view only where its keys work."""
     yield SystemCommand("Home", "What XAIMed is, and the guide", partial(app.action_go, "home"))
     yield SystemCommand("Task & Model Selection", "Choose a network", partial(app.action_go, "selection"))
     yield SystemCommand("Visualize & Explain", "Look at images", partial(app.action_go, "explain"))
-    yield SystemCommand("Open the demo", "Sample images with a small network", app.action_demo)
+    yield SystemCommand("Open the demo", "Sample images with a small network", partial(app.run_action, "demo"))
     yield from of_here(screen)
     if app.views_made:
         yield from places_to_go(app)
-    yield SystemCommand("Next theme", "Dark, light, colour-blind, high contrast", app.action_next_theme)
+    yield SystemCommand("Next theme", "Dark, light, colour-blind, high contrast", partial(app.run_action, "next_theme"))
     yield from themes(app)
     yield SystemCommand("Draw the screen again", "If something else has written on it", app.draw_screen_again)
-    yield SystemCommand("Log", "What went wrong, and what libraries wrote", app.action_log)
-    yield SystemCommand("Help", "The guide, and all keys", app.action_help)
-    yield SystemCommand("Quit", "Leave at once", app.action_quit_now)
+    yield SystemCommand("Log", "What went wrong, and what libraries wrote", partial(app.run_action, "log"))
+    yield SystemCommand("Help", "The guide, and all keys", partial(app.run_action, "help"))
+    yield SystemCommand("Quit", "Leave at once", partial(app.run_action, "quit_now"))
 
 
 def of_here(screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -80,11 +80,11 @@ def of_here(screen: Screen[object]) -> Iterable[SystemCommand]:
             yield SystemCommand(name, about, partial(here.run_action, action))
 
 
-def places_to_go(app: XAIMedApp) -> Iterable[SystemCommand]:
+def places_to_go(app: AppServices) -> Iterable[SystemCommand]:
     """Tasks and models, folders and images of late."""
-    from xaimed_tui.names import path_text  # it brings numpy, for which the first paint would wait
+    from xaimed_tui.wording import path_text  # it brings numpy, for which the first paint would wait
 
-    for task in app.selection.library:
+    for task in app.library:
         name = safe_name(task.name, 60)
         yield SystemCommand(f"Task: {name}", "Choose it and one of its models", partial(app.show_task, task.name))
         for model in task.models:
@@ -99,7 +99,7 @@ def places_to_go(app: XAIMedApp) -> Iterable[SystemCommand]:
         yield SystemCommand(f"Image: {path_text(image, WIDEST)}", "Show it in its folder", show)
 
 
-def themes(app: XAIMedApp) -> Iterable[SystemCommand]:
+def themes(app: AppServices) -> Iterable[SystemCommand]:
     """All themes, the app's own first; they are shown once something is typed."""
     own = [name for name in app.available_themes if name.startswith("xaimed")]
     for name in (*own, *(other for other in app.available_themes if other not in own)):

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from textual import events
 from textual._compositor import CompositorUpdate
 
-from xaimed_tui.ordered_keys import OrderedKeys
 from xaimed_tui.render.pixel_screen import PixelScreen
-from xaimed_tui.render.terminal_colours import depth_of
-from xaimed_tui.terminal import size_of_a_character
+from xaimed_tui.terminal.colour_depth import depth_of
+from xaimed_tui.terminal.ordered_keys import OrderedKeys
+from xaimed_tui.terminal.query import size_of_a_character
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.screen import Screen
 
-    from xaimed_tui.terminal import Pixels
+    from xaimed_tui.terminal.query import Pixels
 
 
 class PixelApp(OrderedKeys):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from engine.bundle import ModelBundle
+    from engine.bundle.model_bundle import ModelBundle
 
 HELP = "open the app on the bundled demo task and its sample images"
 DESCRIPTION = "Open the app on the bundled demo task, which needs no images of yours."
@@ -31,8 +31,8 @@ def find(chosen: Path | None) -> tuple[Path | None, ModelBundle]:
         TaskError, BundleError: the demo is not there, or broken.
     """
     from engine.errors import TaskError
-    from engine.places import bundled_tasks, task_folders
-    from engine.tasks import find_model
+    from engine.library.tasks import find_model
+    from engine.storage.places import bundled_tasks, task_folders
 
     try:
         return chosen, find_model(task_folders(chosen), TASK, None)

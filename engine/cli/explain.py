@@ -8,14 +8,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli import model
-from engine.diagnosis import probability_text
+from engine.cli import common
 from engine.errors import ExplanationError, ExportError, XAIMedError
+from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
-    from engine.bundle import ModelBundle
-    from engine.classifier import Classifier
-    from engine.explanation import Explanation, Settings
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.explainers.settings import Settings
+    from engine.explanation.explain import Explanation
+    from engine.network.classifier import Classifier
 
 HELP = "make saliency maps of images and write them to a folder"
 DESCRIPTION = (
@@ -26,9 +27,9 @@ DESCRIPTION = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    model.configure(parser)
+    common.configure(parser)
     parser.add_argument(
-        "--out", required=True, type=model.folder, metavar="DIR", help="folder for the results; made if need be"
+        "--out", required=True, type=common.folder, metavar="DIR", help="folder for the results; made if need be"
     )
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
     parser.add_argument(
@@ -59,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, metavar="N", help="of the random masks (default: from image, model, method)"
     )
-    model.configure_device(parser)
+    common.configure_device(parser)
     parser.add_argument("--json", action="store_true", help="print the list of the explanation.json files")
     parser.set_defaults(run=run)
 
@@ -71,19 +72,19 @@ def run(arguments: argparse.Namespace) -> int:
         TaskError, BundleError, DeviceError, ExplanationError, ExportError: nothing can be explained.
     """
     from engine.cli.console import print_failure, print_json, print_line
-    from engine.methods import left_out
+    from engine.explainers.registry import left_out
 
     for line in left_out():
         print_failure(line)
     out: Path = arguments.out
-    bundle = model.find_bundle(arguments)
+    bundle = common.find_bundle(arguments)
     settings = _settings(arguments, bundle)
     _check_writable(out)
-    images = model.fit_for(bundle, arguments.images)
+    images = common.fit_for(bundle, arguments.images)
     complete = len(images) == len(arguments.images)
     written: list[object] = []
     if images:
-        classifier = model.load(bundle, device=arguments.device, precision=arguments.precision)
+        classifier = common.load(bundle, device=arguments.device, precision=arguments.precision)
         if settings.target is not None:
             classifier.class_index(settings.target)
         if settings.layer is not None:
@@ -92,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 explanation, folder = _explain(classifier, path, settings, out)
             except XAIMedError as error:
-                print_failure(model.about(path, error))
+                print_failure(common.about(path, error))
                 complete = False
                 continue
             # A fault of the program on one image is reported as such and does not keep the others from being done.
@@ -111,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             written.append(folder)
             _print_explanation(explanation, folder)
         if written:
-            model.say_what_was_assumed(classifier)
+            common.say_what_was_assumed(classifier)
     if arguments.json:
         print_json(written)
     return 0 if complete else 1
@@ -120,10 +121,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) -> tuple[Explanation, Path]:
     from engine.cli.console import following
     from engine.cli.streams import aside
-    from engine.explanation import explain
+    from engine.explainers.registry import method_keys, method_name
+    from engine.explanation.explain import explain
     from engine.export.folder import save_explanation
-    from engine.images.raster import read_image
-    from engine.methods import method_keys, method_name
+    from engine.images.image import read_image
 
     image = read_image(path)
     with following(path.name, {key: method_name(key) for key in method_keys()}) as progress, aside():
@@ -156,9 +157,9 @@ def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
     Raises:
         ExplanationError: an unknown method or class, a number out of range.
     """
-    from engine.explanation import Settings, check_settings
-    from engine.methods import method_keys
-    from engine.trust import subject_of
+    from engine.bundle.model_bundle import subject_of
+    from engine.explainers.registry import method_keys
+    from engine.explainers.settings import Settings, check_settings
 
     settings = Settings(
         methods=arguments.methods or method_keys(),
@@ -200,7 +201,7 @@ def _check_writable(out: Path) -> None:
 
 def _print_explanation(explanation: Explanation, folder: Path) -> None:
     from engine.cli.console import print_line, print_table
-    from engine.methods import method_name
+    from engine.explainers.registry import method_name
 
     diagnosis = explanation.diagnosis
     probability = float(diagnosis.probabilities[diagnosis.index])

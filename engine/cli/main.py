@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from engine import __version__
-from engine.cli import model
+from engine.cli import common
 from engine.cli.console import OutputError, emit, print_failure
 from engine.errors import XAIMedError
 from engine.text import safe_text
@@ -177,7 +177,7 @@ def _run(
 
 
 def _clean_up() -> None:
-    from engine.leftovers import remove_noted
+    from engine.storage.partial import remove_noted
 
     remove_noted()
 
@@ -240,7 +240,7 @@ def _parser(flags: Sequence[Flag], commands: Mapping[str, Command]) -> argparse.
     parser.add_argument("--version", action="version", version=f"xaimed {__version__}")
     parser.add_argument(
         "--tasks",
-        type=model.folder,
+        type=common.folder,
         metavar="DIR",
         help="folder of tasks; otherwise $XAIMED_TASKS, or yours and the bundled ones",
     )

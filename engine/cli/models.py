@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli import check
+from engine.cli import models_check
 from engine.cli.tasks import as_json, list_removed, say_removed
 from engine.errors import LibraryError
 
@@ -78,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     describing.add_argument("--description", metavar="FILE|TEXT", help="the new description")
     describing.add_argument("--yes", action="store_true", help="approve an approved model anew without asking")
     describing.set_defaults(run=_describe)
-    check.configure(verb("check", "try a model as a physician would meet it", check.DESCRIPTION))
+    models_check.configure(verb("check", "try a model as a physician would meet it", models_check.DESCRIPTION))
     removing = verb(
         "remove", "move a model into the trash", "Move a model into the trash, from which it can be restored."
     )
@@ -107,13 +107,15 @@ def _choose(parser: argparse.ArgumentParser) -> None:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    from engine import intake, library, trust
+    from engine.bundle.model_bundle import subject_of
     from engine.cli.console import print_line, waiting
     from engine.cli.streams import aside
-    from engine.places import task_folders
+    from engine.library import add_model, changes
+    from engine.storage.places import task_folders
+    from engine.trust import permission
 
-    description = None if arguments.description is None else library.description_from(arguments.description)
-    parts = intake.Parts(
+    description = None if arguments.description is None else changes.description_from(arguments.description)
+    parts = add_model.Parts(
         weights=arguments.weights,
         architecture=arguments.architecture,
         description=description,
@@ -121,24 +123,24 @@ def _add(arguments: argparse.Namespace) -> int:
         settings=arguments.model_toml,
     )
     with waiting(f"Adding {arguments.name}"), aside():
-        bundle = intake.add_model(task_folders(arguments.tasks), arguments.task, arguments.name, parts)
-    subject = trust.subject_of(bundle)
+        bundle = add_model.add_model(task_folders(arguments.tasks), arguments.task, arguments.name, parts)
+    subject = subject_of(bundle)
     print_line(f"Added: {subject} in {bundle.path}.")
     for sentence in bundle.assumed:
         print_line(f"  {sentence}")
-    if trust.standing_of(bundle).allowed:
+    if permission.standing_of(bundle).allowed:
         print_line("A model with the same files was approved already, so it can be used.")
     else:
-        print_line(f"It does not run before its code is approved: {trust.command_for(bundle)}")
+        print_line(f"It does not run before its code is approved: {permission.command_for(bundle)}")
     return 0
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    from engine import library
-    from engine.bundle import read_bundle
+    from engine.bundle.model_bundle import read_bundle
     from engine.cli.console import emit, print_line
-    from engine.places import task_folders
-    from engine.tasks import read_entry
+    from engine.library import changes
+    from engine.library.tasks import read_entry
+    from engine.storage.places import task_folders
     from engine.text import safe_text
 
     folders = task_folders(arguments.tasks)
@@ -146,32 +148,32 @@ def _describe(arguments: argparse.Namespace) -> int:
     if arguments.description is None:
         emit(f"{safe_text(before.description.rstrip(), multiline=True)}\n")
         return 0
-    text = library.description_from(arguments.description)
-    place = library.describe(folders, arguments.task, text, arguments.name)
+    text = changes.description_from(arguments.description)
+    place = changes.describe(folders, arguments.task, text, arguments.name)
     print_line(f"The model {before.task}/{before.name} has a new description.")
     if before.bundle is not None and before.standing is not None and before.standing.allowed:
         now = read_bundle(place, task=before.task)
-        check.approve_anew(before.bundle, now, frozenset({"description.txt"}), yes=arguments.yes)
+        models_check.approve_anew(before.bundle, now, frozenset({"description.txt"}), yes=arguments.yes)
     return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from engine import library
-    from engine.places import task_folders
+    from engine.library import changes
+    from engine.storage.places import task_folders
 
-    return say_removed(library.remove(task_folders(arguments.tasks), arguments.task, arguments.name))
+    return say_removed(changes.remove(task_folders(arguments.tasks), arguments.task, arguments.name))
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from engine import library
     from engine.cli.console import print_line
-    from engine.places import task_folders
+    from engine.library import changes
+    from engine.storage.places import task_folders
 
     folders = task_folders(arguments.tasks)
     if arguments.name is None:
-        removed = [gone for gone in library.removed(folders) if gone.model is not None]
+        removed = [gone for gone in changes.removed(folders) if gone.model is not None]
         return list_removed([gone for gone in removed if arguments.task in (None, gone.task)], as_json=arguments.json)
-    gone = library.restore(folders, arguments.task, arguments.name)
+    gone = changes.restore(folders, arguments.task, arguments.name)
     print_line(f"Restored: {gone.name}.")
     return 0
 
@@ -180,10 +182,10 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    from engine.authoring.check_report import model_lines
     from engine.cli.console import print_json, print_line
-    from engine.places import task_folders
-    from engine.report import model_lines
-    from engine.tasks import read_entry
+    from engine.library.tasks import read_entry
+    from engine.storage.places import task_folders
 
     entry = read_entry(task_folders(arguments.tasks), arguments.task, arguments.name)
     if arguments.json:
@@ -202,16 +204,16 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from engine import trust
     from engine.cli.console import emit, print_line, waiting
     from engine.cli.streams import aside
-    from engine.places import task_folders
-    from engine.tasks import find_model
+    from engine.library.tasks import find_model
+    from engine.storage.places import task_folders
+    from engine.trust import permission
 
     bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.name)
-    trust.check_approved(bundle)
+    permission.check_approved(bundle)
     with waiting(f"Looking at {bundle.name}"), aside():
-        from engine import draft
+        from engine.authoring import draft
 
         made = draft.draft(bundle) if arguments.print else draft.draft_into_place(bundle)
     if isinstance(made, str):
@@ -220,7 +222,7 @@ def _init(arguments: argparse.Namespace) -> int:
     print_line(f"Written: {made.path / 'model.toml'}")
     print_line("Look at the lines with CHECK: only whoever trained the model knows what belongs there.")
     print_line("An approval is for every byte of a model, so the one from before does not hold any longer.")
-    print_line(f"Once the file is right, approve the model as it is then: {trust.command_for(made)}")
+    print_line(f"Once the file is right, approve the model as it is then: {permission.command_for(made)}")
     return 0
 
 
@@ -231,7 +233,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     source: Path = arguments.file
     target: Path = arguments.out or source.with_suffix(".safetensors")
     with waiting(f"Reading {source.name}"), aside():
-        from engine import convert
+        from engine.authoring import convert
 
         converted = convert.read_safely(source)
     if converted is None:

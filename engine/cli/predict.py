@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.cli import model
-from engine.diagnosis import probability_text
+from engine.cli import common
 from engine.errors import XAIMedError
+from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from engine.diagnosis import Diagnosis
+    from engine.results.diagnosis import Diagnosis
 
 HELP = "classify images"
 DESCRIPTION = "Print the class, its confidence and the probabilities of all classes for each image."
@@ -20,8 +20,8 @@ DESCRIPTION = "Print the class, its confidence and the probabilities of all clas
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    model.configure(parser)
-    model.configure_device(parser)
+    common.configure(parser)
+    common.configure_device(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -34,13 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from engine.cli.console import counting, print_json
     from engine.cli.streams import aside
-    from engine.images.raster import read_image
+    from engine.images.image import read_image
 
-    bundle = model.find_bundle(arguments)
-    images = model.fit_for(bundle, arguments.images)
+    bundle = common.find_bundle(arguments)
+    images = common.fit_for(bundle, arguments.images)
     answers: list[tuple[Path, Diagnosis]] = []
     if images:
-        classifier = model.load(bundle, device=arguments.device)
+        classifier = common.load(bundle, device=arguments.device)
         with counting("Images", len(images)) as (count_on, say):
             for path in images:
                 try:
@@ -48,14 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
                     with aside():
                         diagnosis = classifier.diagnose(image)
                 except XAIMedError as error:
-                    say(model.about(path, error))
+                    say(common.about(path, error))
                 else:
                     answers.append((path, diagnosis))
                     for warning in diagnosis.warnings:
                         say(f"{path}: {warning}")
                 count_on()
         if answers:
-            model.say_what_was_assumed(classifier)
+            common.say_what_was_assumed(classifier)
     if arguments.json:
         print_json([_as_json(path, diagnosis) for path, diagnosis in answers])
     elif answers:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from engine import places
+from engine.storage import places
 from engine.text import safe_text
 
 if TYPE_CHECKING:

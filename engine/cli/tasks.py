@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from engine.tasks import ModelEntry
-    from engine.trash import Removed
+    from engine.library.tasks import ModelEntry
+    from engine.library.trash import Removed
 
 HELP = "list tasks and models, and whether each is usable; add and remove tasks"
 DESCRIPTION = (
@@ -77,8 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         TaskError: the tasks folder cannot be read.
     """
     from engine.cli.console import print_json, print_line, print_table
-    from engine.places import task_folders
-    from engine.tasks import list_tasks
+    from engine.library.tasks import list_tasks
+    from engine.storage.places import task_folders
 
     folders = task_folders(arguments.tasks)
     tasks = list_tasks(folders)
@@ -147,21 +147,21 @@ def _approval(model: ModelEntry) -> dict[str, object] | None:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    from engine import library
     from engine.cli.console import print_line
-    from engine.places import task_folders
+    from engine.library import changes
+    from engine.storage.places import task_folders
 
     folders = task_folders(arguments.tasks)
-    place = library.add_task(folders, arguments.name, library.description_from(arguments.description))
+    place = changes.add_task(folders, arguments.name, changes.description_from(arguments.description))
     print_line(f"Added the task {arguments.name} in {place}. It has no models yet: see xaimed models add --help")
     return 0
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    from engine import library
     from engine.cli.console import emit, print_line
-    from engine.places import task_folders
-    from engine.tasks import task_description
+    from engine.library import changes
+    from engine.library.tasks import task_description
+    from engine.storage.places import task_folders
     from engine.text import safe_text
 
     folders = task_folders(arguments.tasks)
@@ -169,19 +169,19 @@ def _describe(arguments: argparse.Namespace) -> int:
         text = task_description(folders, arguments.name)
         emit(f"{safe_text(text.rstrip(), multiline=True)}\n")
         return 0
-    library.describe(folders, arguments.name, library.description_from(arguments.description))
+    changes.describe(folders, arguments.name, changes.description_from(arguments.description))
     print_line(f"The task {arguments.name} has a new description.")
     return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from engine import library
     from engine.cli.console import print_line
-    from engine.places import task_folders
-    from engine.tasks import task_names
+    from engine.library import changes
+    from engine.library.tasks import task_names
+    from engine.storage.places import task_folders
 
     folders = task_folders(arguments.tasks)
-    say_removed(library.remove(folders, arguments.name))
+    say_removed(changes.remove(folders, arguments.name))
     if arguments.name in task_names(folders):
         print_line(f"What comes with XAIMed of {arguments.name} is still shown; removed once more it is hidden.")
     return 0
@@ -198,14 +198,14 @@ def say_removed(gone: Removed) -> int:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from engine import library
     from engine.cli.console import print_line
-    from engine.places import task_folders
+    from engine.library import changes
+    from engine.storage.places import task_folders
 
     folders = task_folders(arguments.tasks)
     if arguments.name is None:
-        return list_removed([gone for gone in library.removed(folders) if gone.model is None], as_json=arguments.json)
-    gone = library.restore(folders, arguments.name)
+        return list_removed([gone for gone in changes.removed(folders) if gone.model is None], as_json=arguments.json)
+    gone = changes.restore(folders, arguments.name)
     print_line(f"Restored: {gone.name}.")
     return 0
 
@@ -237,13 +237,13 @@ def list_removed(removed: Sequence[Removed], *, as_json: bool) -> int:
 
 
 def _purge(arguments: argparse.Namespace) -> int:
-    from engine import library
     from engine.cli.console import ask, print_line
-    from engine.places import task_folders
+    from engine.library import changes
+    from engine.storage.places import task_folders
 
     folders = task_folders(arguments.tasks)
     unwanted = [
-        gone for gone in library.removed(folders) if gone.path is not None and arguments.name in (None, gone.task)
+        gone for gone in changes.removed(folders) if gone.path is not None and arguments.name in (None, gone.task)
     ]
     if not unwanted:
         if arguments.name is not None:
@@ -261,6 +261,6 @@ def _purge(arguments: argparse.Namespace) -> int:
         if not answer:
             print_line("Nothing was deleted.")
             return 1
-    library.purge(folders, unwanted)
+    changes.purge(folders, unwanted)
     print_line(f"Deleted for good: {len(unwanted)}.")
     return 0

@@ -10,7 +10,7 @@ from engine.errors import ApprovalError, BundleError, TaskError
 if TYPE_CHECKING:
     import argparse
 
-    from engine.trust import Changes, Review
+    from engine.trust.permission import Changes, Review
 
 HELP = "look at a model's code and approve it"
 DESCRIPTION = (
@@ -52,10 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _approve(name: str, tasks: Path | None, *, yes: bool) -> int:
+    from engine.bundle.model_bundle import subject_of
     from engine.cli.console import emit, print_line
-    from engine.places import task_folders
-    from engine.tasks import find_model_folder
-    from engine.trust import approve, review, subject_of
+    from engine.library.tasks import find_model_folder
+    from engine.storage.places import task_folders
+    from engine.trust.permission import approve, review
 
     task, model = _split(name)
     seen = review(find_model_folder(task_folders(tasks), task, model), task=task)
@@ -89,9 +90,10 @@ def _agreed(subject: str) -> bool:
 
 def _shown(seen: Review) -> str:
     """Where the model lies, its code with line numbers, what deserves a look, and what the approval means."""
-    from engine.inspection import lines_of
+    from engine.bundle.model_bundle import subject_of
     from engine.text import safe_text
-    from engine.trust import subject_of, words_about
+    from engine.trust.inspection import lines_of
+    from engine.trust.permission import words_about
 
     code = lines_of(seen.code)
     width = len(str(len(code)))
@@ -108,7 +110,7 @@ def _shown(seen: Review) -> str:
 
 def _split(name: str) -> tuple[str, str | None]:
     """Task and model of `TASK/MODEL`; the model may be left out where the task has just one."""
-    from engine.names import check_name
+    from engine.library.names import check_name
 
     task, slash, model = name.partition("/")
     check_name("task", task)
@@ -122,12 +124,12 @@ def _split(name: str) -> tuple[str, str | None]:
 
 
 def _list(*, as_json: bool) -> int:
-    from engine.approvals import files_set_aside, read_approvals
-    from engine.bundled import bundled_files
+    from engine.bundle.digest import digest_of
     from engine.cli.console import print_failure, print_json, print_table
-    from engine.digest import digest_of
-    from engine.places import bundled_tasks
-    from engine.trust import Changes, state_now
+    from engine.storage.places import bundled_tasks
+    from engine.trust.approvals import files_set_aside, read_approvals
+    from engine.trust.bundled import bundled_files
+    from engine.trust.permission import Changes, state_now
 
     approvals = read_approvals()
     if approvals.problem:
@@ -174,13 +176,13 @@ def _row(entry: dict[str, object]) -> tuple[str, ...]:
 
 
 def _revoke(name: str, tasks: Path | None) -> int:
-    from engine.bundled import bundled_digests
+    from engine.bundle.digest import take_snapshot
     from engine.cli.console import print_line
-    from engine.digest import take_snapshot
-    from engine.names import place_of
-    from engine.places import task_folders
-    from engine.tasks import find_model_folder
-    from engine.trust import revoke
+    from engine.library.names import place_of
+    from engine.library.tasks import find_model_folder
+    from engine.storage.places import task_folders
+    from engine.trust.bundled import bundled_digests
+    from engine.trust.permission import revoke
 
     task, model = _split(name)
     digest, places = None, []

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from engine.cells import TOP
 from engine.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
-from engine.saliency import CellEstimate, Parameter, SaliencyMap
+from engine.results.cells import TOP
+from engine.results.saliency import CellEstimate, Parameter, SaliencyMap
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from engine.classifier import Classifier
+    from engine.network.classifier import Classifier
 
 PREVIEW_EVERY = 0.25
 """Seconds between two previews of a running method, at least."""
@@ -27,7 +27,7 @@ FEWEST_SAMPLES = 16
 """A method stopped before this many samples has no map worth showing."""
 
 _FIRST_LOOK = 250
-"""Samples at the first look; each further look costs certainty, see `engine.certainty`."""
+"""Samples at the first look; each further look costs certainty, see `engine.results.certainty`."""
 
 _SMALL_EFFECT = 0.01
 """A change of probability below this is nothing that a person would act upon."""

@@ -17,12 +17,12 @@ from torch import nn
 
 from engine.errors import ExplanationError, NotFiniteError, Stopped
 from engine.explainers.base import Reporter, Request, scaled_map
-from engine.saliency import Parameter, SaliencyMap
+from engine.results.saliency import Parameter, SaliencyMap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.classifier import Classifier
+    from engine.network.classifier import Classifier
 
 
 @dataclass(frozen=True, slots=True)

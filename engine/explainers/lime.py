@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from engine.cells import CELLS, GRID, cell_slices
-from engine.certainty import unsettled_cells
+from engine.acceleration.tuning import Tuning
 from engine.errors import ExplanationError, Stopped
 from engine.explainers.base import Reporter, Request, looks_until, scaled_map, unmoved, weak_effect
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.superpixels import SuperpixelMasks, Superpixels, superpixels
-from engine.saliency import CellEstimate, Parameter, SaliencyMap
-from engine.tuning import Tuning
+from engine.results.cells import CELLS, GRID, cell_slices
+from engine.results.certainty import unsettled_cells
+from engine.results.saliency import CellEstimate, Parameter, SaliencyMap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

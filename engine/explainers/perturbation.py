@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.acceleration.transfer import Pace
+from engine.acceleration.tuning import Tuning, tune
+from engine.bundle.model_bundle import subject_of
 from engine.errors import NotFiniteError
+from engine.explainers.activation_table.cuts import CHECKED_SAMPLES
+from engine.explainers.activation_table.table import Activations, FirstLayers, Images, Run, find_first_layers
 from engine.explainers.base import Request
-from engine.explainers.cuts import CHECKED_SAMPLES
-from engine.explainers.first_layers import Activations, FirstLayers, Images, Run, find_first_layers
 from engine.explainers.superpixels import SuperpixelMasks
-from engine.explainers.transfer import Pace
 from engine.progress import StopSignal
-from engine.saliency import Parameter
-from engine.trust import subject_of
-from engine.tuning import Tuning, tune
+from engine.results.saliency import Parameter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class MaskedForward:
         warnings: sentences about what had to be changed on the way.
         reused: samples of the last run that an earlier one had passed already.
         looked_up: convolutions whose results the last run that passed anything looked up, see
-            `engine.explainers.first_layers`.
+            `engine.explainers.activation_table.table`.
     """
 
     def __init__(self, request: Request, hidden: torch.Tensor, draw: DrawMasks, tuning: Tuning) -> None:
@@ -294,7 +294,7 @@ def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kin
 
 
 def prepared_tuning(request: Request) -> Tuning:
-    """Batch size and precision for this classifier; measured once per model and device, see `engine.tuning`."""
+    """Batch size and precision for this classifier; measured once, see `engine.acceleration.tuning`."""
     classifier = request.classifier
 
     def probe(images: torch.Tensor, precision: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from engine.explainers.transfer import on_device
+from engine.acceleration.transfer import on_device
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,7 +111,7 @@ class RiseMasks:
         """(count, R * C) means of the first masks over parts of the image, worked out on the coarse grids.
 
         Args:
-            parts: averaging weights of rows (R, H) and columns (C, W), see `engine.cells.part_weights`.
+            parts: averaging weights of rows (R, H) and columns (C, W), see `engine.results.cells.part_weights`.
             count: number of masks.
         """
         bits, shifts = self.coarse(0, count)

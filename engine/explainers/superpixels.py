@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from engine.explainers.transfer import on_device
+from engine.acceleration.transfer import on_device
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

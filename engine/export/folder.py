@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.atomic import flush_folder
-from engine.cells import CELLS
 from engine.errors import ExportError
 from engine.export.pictures import agreement_picture, cells_picture, original_picture, overlay_picture
 from engine.export.record import explanation_record, record_bytes
-from engine.leftovers import partial_folder, remove_beside
+from engine.results.cells import CELLS
+from engine.storage.partial import partial_folder, remove_beside
+from engine.storage.writing import flush_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from PIL.Image import Image
 
-    from engine.explanation import Explanation
-    from engine.grid import GridStatistics
-    from engine.saliency import SaliencyMap
+    from engine.explanation.explain import Explanation
+    from engine.results.saliency import SaliencyMap
+    from engine.results.statistics import GridStatistics
 
 COLUMNS = ("method", "row", "column", "mean", "median", "min", "max", "std", "top", "certain")
 """Header of `statistics.csv`; `certain` is 0 where a cell's place among the three is not settled."""

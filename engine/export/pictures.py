@@ -7,31 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine.cells import CELL_NAMES, GRID, Cell, cell_edges
-from engine.consensus import DEPENDENCE_NOTE
-from engine.diagnosis import probability_text
-from engine.export.colormaps import DEFAULT_COLORMAP
-from engine.export.colors import (
-    RGB,
-    backdrop,
-    blend,
-    colormap,
-    count_colours,
-    text_on,
-    to_steps,
-)
-from engine.export.lettering import font
-from engine.export.scaling import scale_pixels, scale_steps
+from engine.drawing.colormaps import DEFAULT_COLORMAP
+from engine.drawing.colours import RGB, backdrop, blend, colormap, count_colours, text_on, to_steps
+from engine.drawing.lettering import font
+from engine.drawing.scaling import scale_pixels, scale_steps
+from engine.explainers.registry import method_name
 from engine.export.sheet import Outline, Page, Sheet, draw_outline
-from engine.methods import method_name
+from engine.results.cells import CELL_NAMES, GRID, Cell, cell_edges
+from engine.results.consensus import DEPENDENCE_NOTE
+from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from engine.explanation import Explanation
-    from engine.images.raster import MedicalImage
+    from engine.explanation.explain import Explanation
+    from engine.images.image import MedicalImage
 
 SHORTEST_SIDE = 512
 """Smaller images are enlarged by a whole number until their shorter side has at least so many pixels."""

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from engine.explanation import Explanation, Settings
-    from engine.grid import GridStatistics
-    from engine.saliency import SaliencyMap
+    from engine.explainers.settings import Settings
+    from engine.explanation.explain import Explanation
+    from engine.results.saliency import SaliencyMap
+    from engine.results.statistics import GridStatistics
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 """What JSON can say."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine.export.colors import BLACK, RGB, WHITE, colormap, text_on
-from engine.export.lettering import fit, font, wrap
+from engine.drawing.colours import BLACK, RGB, WHITE, colormap, text_on
+from engine.drawing.lettering import fit, font, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

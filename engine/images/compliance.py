@@ -10,16 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import ImageError, NotCompliantError
-from engine.images.folder import DICOM_SUFFIXES
-from engine.images.geometry import view_size
-from engine.images.header import DEFAULT_LIMITS, DICOM_REASON, EXPORT, Limits, read_header
+from engine.images.header import DEFAULT_LIMITS, DICOM_REASON, EXPORT, Limits
+from engine.images.image import read_header
+from engine.images.listing import DICOM_SUFFIXES
+from engine.images.preprocessing import view_size
 from engine.text import safe_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.bundle import InputSpec
-    from engine.images.raster import MedicalImage
+    from engine.bundle.model_bundle import InputSpec
+    from engine.images.image import MedicalImage
 
 
 def why_not_compliant(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.images.folder import is_listed
+from engine.images.listing import is_listed
 
 _LOOK_EVERY = 500
 """Milliseconds between two looks at the folder itself. Its own time of change tells what no event does: what happened

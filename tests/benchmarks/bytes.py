@@ -20,8 +20,9 @@ import textwrap
 import time
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS))
+ROOT = Path(__file__).resolve().parents[2]
+SUPPORT = ROOT / "tests" / "support"
+sys.path.insert(0, str(SUPPORT))
 
 from terminal import Terminal  # noqa: E402 - beside the tests
 
@@ -63,7 +64,7 @@ import numpy as np
 import skimage.data
 from factories import make_image
 from fakes import FakeEngine
-import xaimed_tui.start as start
+import xaimed_tui.startup.start as start
 
 class Engine(FakeEngine):
     def __init__(self, *_):
@@ -117,7 +118,7 @@ def measure(images: str, environment: dict[str, str]) -> dict[str, dict[str, int
     figures: dict[str, dict[str, int]] = {}
     with tempfile.TemporaryDirectory() as home:
         places = {f"XDG_{name}_HOME": f"{home}/{name}" for name in ("CONFIG", "STATE", "DATA", "CACHE")}
-        code = PROGRAM.format(tests=str(TESTS), images=images)
+        code = PROGRAM.format(tests=str(SUPPORT), images=images)
         terminal = Terminal.python(code, Path(home), {**SIZE, **places, **environment})
         give_size(terminal)
         terminal.read_until(b"ready")
@@ -160,7 +161,7 @@ def main() -> None:
     """Measure all, and print."""
     for name in ("NO_COLOR", "SSH_CONNECTION", "SSH_TTY", "TMUX"):
         os.environ.pop(name, None)
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     results = {mode: measure(*how) for mode, how in MODES.items()}
     rivals = {}
     if importlib.util.find_spec("textual_image") is not None:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from engine.classifier import Classifier, Precision
     from engine.explainers.base import Request
-    from engine.images.raster import MedicalImage
+    from engine.images.image import MedicalImage
+    from engine.network.classifier import Classifier, Precision
 
 ROOT = Path(__file__).resolve().parents[2]
 RESNETS = ("resnet18", "resnet50")
@@ -44,7 +44,7 @@ def machine() -> dict[str, Any]:
     """What the figures depend on."""
     import torch
 
-    from engine.tuning import native_precision
+    from engine.acceleration.tuning import native_precision
 
     name = platform.processor()
     facts = Path("/proc/cpuinfo")
@@ -70,10 +70,10 @@ def load() -> list[float]:
 
 def make_classifier(name: str, precision: Precision = "fp32") -> Classifier:
     """One of `NETWORKS`: the bundled one, or a torchvision one with seeded random weights at 224x224."""
-    from engine.classifier import Classifier
+    from engine.network.classifier import Classifier
 
     if name == "idc":
-        from engine.bundle import read_bundle
+        from engine.bundle.model_bundle import read_bundle
 
         bundle = read_bundle(ROOT / "tasks" / "HIS Breast Cancer" / "Paper CNN")
         return Classifier.load(bundle, device="cpu", precision=precision)
@@ -82,8 +82,8 @@ def make_classifier(name: str, precision: Precision = "fp32") -> Classifier:
 
 def wrap(name: str, network: nn.Module, *, precision: Precision = "fp32", size: int = 224) -> Classifier:
     """A classifier around a network that no model folder stands behind."""
-    from engine.bundle import ExplainSpec, InputSpec, ModelBundle, OutputSpec
-    from engine.classifier import Classifier
+    from engine.bundle.model_bundle import ExplainSpec, InputSpec, ModelBundle, OutputSpec
+    from engine.network.classifier import Classifier
 
     nowhere = Path("benchmark") / name
     bundle = ModelBundle(
@@ -126,7 +126,7 @@ def as_image(pixels: Any, name: str) -> MedicalImage:
     """An (H, W, 3) array of 8-bit values as an image."""
     import numpy as np
 
-    from engine.images.raster import MedicalImage
+    from engine.images.image import MedicalImage
 
     array = np.array(pixels, dtype=np.float32)
     array.setflags(write=False)
@@ -155,8 +155,8 @@ def patches(count: int, folder: Path | None, side: int) -> tuple[list[MedicalIma
     import numpy as np
     from PIL import Image
 
-    from engine.images.folder import list_images
-    from engine.images.raster import read_image
+    from engine.images.image import read_image
+    from engine.images.listing import list_images
 
     if folder is not None:
         return [read_image(file.path) for file in list_images(folder)[:count]], str(folder)

@@ -35,10 +35,10 @@ from tests.benchmarks.common import (
 )
 
 if TYPE_CHECKING:
-    from engine.classifier import Classifier
     from engine.explainers.base import Request
-    from engine.images.raster import MedicalImage
-    from engine.saliency import CellEstimate
+    from engine.images.image import MedicalImage
+    from engine.network.classifier import Classifier
+    from engine.results.saliency import CellEstimate
 
 COUNTS = (250, 500, 1000, 2000, 4000)
 CONVERGED = {"rise": 48_000, "lime": 20_000}
@@ -69,7 +69,7 @@ class Tally:
         """Take in one estimate."""
         import numpy as np
 
-        from engine.certainty import unsettled_cells
+        from engine.results.certainty import unsettled_cells
 
         overlap = len(top(estimate) & top(truth))
         self.correlations.append(float(np.corrcoef(estimate.means, truth.means)[0, 1]))
@@ -95,15 +95,15 @@ class Tally:
 
 def top(estimate: CellEstimate) -> set[tuple[int, int]]:
     """The three cells with the highest means."""
-    from engine.cells import rank_cells
+    from engine.results.cells import rank_cells
 
     return set(rank_cells(estimate.means.reshape(3, 3))[:3])
 
 
 def rise(classifier: Classifier, image: MedicalImage, seeds: int, tallies: dict[tuple[str, int], Tally]) -> bool:
     """RISE on one image; whether the converged map's own three cells are settled."""
-    from engine.certainty import unsettled_cells
     from engine.explainers.rise import Rise
+    from engine.results.certainty import unsettled_cells
 
     truth = _cells(Rise(samples=CONVERGED["rise"]), _request(classifier, image, _REFERENCE_SEED))
     for seed in range(_SEED, _SEED + seeds):
@@ -118,8 +118,8 @@ def rise(classifier: Classifier, image: MedicalImage, seeds: int, tallies: dict[
 
 def lime(classifier: Classifier, image: MedicalImage, seeds: int, tallies: dict[tuple[str, int], Tally]) -> bool:
     """LIME on one image; whether the converged map's own three cells are settled."""
-    from engine.certainty import unsettled_cells
     from engine.explainers.lime import Lime
+    from engine.results.certainty import unsettled_cells
 
     truth = _cells(Lime(samples=CONVERGED["lime"]), _request(classifier, image, _REFERENCE_SEED))
     for seed in range(_SEED, _SEED + seeds):
@@ -141,10 +141,10 @@ def _by_formula(request: Request) -> dict[tuple[str, int], CellEstimate]:
     import numpy as np
     import torch
 
-    from engine.cells import part_weights
     from engine.explainers.rise import RiseEstimate
     from engine.explainers.rise_masks import RiseMasks
-    from engine.saliency import CellEstimate
+    from engine.results.cells import part_weights
+    from engine.results.saliency import CellEstimate
 
     draw, classifier = RiseMasks(request.size, 7, 0.5, request.seed), request.classifier
     rows, columns = (torch.tensor(part_weights(3, side), dtype=torch.float32) for side in request.size)

@@ -23,7 +23,7 @@ from tests.benchmarks.common import RESNETS, make_classifier, make_request, say,
 if TYPE_CHECKING:
     import torch
 
-    from engine.classifier import Classifier
+    from engine.network.classifier import Classifier
 
 
 def sketch() -> torch.nn.Module:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from engine.classifier import Classifier
+    from engine.network.classifier import Classifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from engine.classifier import Classifier
     from engine.explainers.base import Request
+    from engine.network.classifier import Classifier
     from tests.benchmarks.timing import Bare, Record
 
 Case = tuple[str, Callable[[], None]]

@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests")) if path not in sys.path]
+sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests" / "support")) if path not in sys.path]
 
 from tests.torture import hostile_images  # noqa: E402 - needs the paths above
 
@@ -77,12 +77,12 @@ def try_files(files: Iterable[tuple[str, Path]], *, limit: float = 2.0) -> Count
 
 def _outcome(path: Path, limit: float) -> tuple[bool | None, str]:
     """Whether a file is shown, None for a fault; and the kind of reason if not."""
-    from engine.bundle import InputSpec
+    from engine.bundle.model_bundle import InputSpec
     from engine.errors import ImageError
     from engine.images.compliance import why_not_compliant
-    from engine.images.header import Limits, read_header
-    from engine.images.raster import read_image
-    from engine.images.view import picture_view
+    from engine.images.header import Limits
+    from engine.images.image import read_header, read_image
+    from engine.images.preprocessing import picture_view
 
     limits = Limits(seconds=limit)
     try:
@@ -167,7 +167,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reasons", action="store_true", help="print how often each reason was given, too")
     arguments = parser.parse_args()
-    from engine.images.apart import end_all
+    from engine.images.decoding.client import end_all
 
     with tempfile.TemporaryDirectory() as folder:
         counts = try_files(corpus(Path(folder), arguments.share, arguments.seed))

@@ -25,10 +25,10 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.explanation import Explanation
+    from engine.explanation.explain import Explanation
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests")) if path not in sys.path]
+sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests" / "support")) if path not in sys.path]
 
 _TIMED = 9
 """Savings timed before the kills, whose moments are drawn from a little more than their median."""
@@ -93,8 +93,8 @@ def kill_savings(kills: int, seed: int, work: Path) -> tuple[Counter[str], Count
     os.environ["XDG_STATE_HOME"] = str(work / "state")
     from factories import make_explanation
 
-    from engine import leftovers
     from engine.export import folder
+    from engine.storage import partial
 
     explanation = make_explanation(methods=("rise", "gradcam"))
     content = dict(folder.explanation_files(explanation))
@@ -117,12 +117,12 @@ def kill_savings(kills: int, seed: int, work: Path) -> tuple[Counter[str], Count
         else:
             found["whole" if final else "left hidden" if hidden else "nothing"] += 1
         if number % 10 == 9:
-            shutil.rmtree(leftovers.notes(), ignore_errors=True)
+            shutil.rmtree(partial.notes(), ignore_errors=True)
             final.append(saver.save(out))
-        leftovers.remove_noted()
+        partial.remove_noted()
         left = set(out.iterdir()) if out.exists() else set()
         faults["not cleaned up"] += left != set(final)
-        faults["a note stayed"] += leftovers.notes().exists() and any(leftovers.notes().iterdir())
+        faults["a note stayed"] += partial.notes().exists() and any(partial.notes().iterdir())
         faults["not whole after cleaning up"] += not all(saver.whole(folder) for folder in final)
         shutil.rmtree(out, ignore_errors=True)
     return found, +faults

@@ -16,9 +16,9 @@ from pathlib import Path
 from engine.cli import main
 from engine.text import safe_text
 from tests.torture.hostile_words import World, harm_in
-from xaimed_tui.settings import FLAGS
+from xaimed_tui.preferences.settings import FLAGS
 
-FRONT_END = ("xaimed_tui.doctor",)
+FRONT_END = ("xaimed_tui.startup.doctor",)
 OPENED = 99
 
 Plan = Callable[[World, Path], Sequence[Sequence[str | Path]]]

@@ -23,7 +23,7 @@ import xaimed_tui.screens
 from engine.text import safe_text
 from tests.torture.hostile_words import World, harm_in
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.facade import RealEngine
+from xaimed_tui.background.backend import RealEngine
 from xaimed_tui.widgets.row_list import RowList
 
 if TYPE_CHECKING:

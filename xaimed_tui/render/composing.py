@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.cells import cell_edges
-from engine.export.colors import RGB, backdrop, blend, colour_values, count_colours
-from engine.export.scaling import scale_pixels, scale_values
+from engine.drawing.colours import RGB, backdrop, blend, colour_values, count_colours
+from engine.drawing.scaling import scale_pixels, scale_values
+from engine.results.cells import cell_edges
 from xaimed_tui.render.depth import in_colours, stepped_map, stepped_overlay
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.export.scaling import Part
+    from engine.drawing.scaling import Part
     from xaimed_tui.render.placement import Placement
     from xaimed_tui.render.spec import PictureSpec
-    from xaimed_tui.render.terminal_colours import Depth
+    from xaimed_tui.terminal.colour_depth import Depth
 
 Grain = tuple[int, int]
 

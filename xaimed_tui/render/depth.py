@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.export.colors import RGB, colormap, luminance
-from xaimed_tui.render.terminal_colours import Depth
+from engine.drawing.colours import RGB, colormap, luminance
+from xaimed_tui.terminal.colour_depth import Depth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

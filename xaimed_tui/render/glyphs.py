@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from engine.export.scaling import scale_values
+from engine.drawing.scaling import scale_values
 from xaimed_tui.render.composing import grey_below, grid_lines, shows_grid, size_of, thirds
 from xaimed_tui.render.marks import by_row
 

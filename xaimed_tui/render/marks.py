@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from engine.cells import CELLS, Cell
+from engine.results.cells import CELLS, Cell
 
 if TYPE_CHECKING:
     from xaimed_tui.render.placement import Placement

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from engine.export.colors import RGB, count_colours, text_on
+from engine.drawing.colours import RGB, count_colours, text_on
 from xaimed_tui.render.composing import compose, compose_stepped, draw_grid, shows_grid
 from xaimed_tui.render.depth import count_steps
 from xaimed_tui.render.glyphs import glyph_lines
@@ -20,10 +20,10 @@ from xaimed_tui.render.halfblocks import FrugalRenderer
 from xaimed_tui.render.kitty import KittyPicture, kitty_image
 from xaimed_tui.render.marks import Mark, Marks, by_row, letters, marks_of
 from xaimed_tui.render.placement import Placement, place
-from xaimed_tui.render.sixel_picture import sixel_picture
-from xaimed_tui.render.terminal_colours import Depth
+from xaimed_tui.render.sixel import sixel_picture
 from xaimed_tui.render.tiles import LARGEST, TilePicture, tile_rows
-from xaimed_tui.terminal import Pixels
+from xaimed_tui.terminal.colour_depth import Depth
+from xaimed_tui.terminal.query import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine.export.colors import RGB, text_on
-from engine.export.lettering import font
+from engine.drawing.colours import RGB, text_on
+from engine.drawing.lettering import font
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.cells import GRID, Cell, cell_edges
+from engine.results.cells import GRID, Cell, cell_edges
 
 _FITS_WELL = 0.8
 """A whole-number enlargement is taken if it fills at least this share of the side that could be filled."""

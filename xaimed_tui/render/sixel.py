@@ -6,15 +6,38 @@ differs, so a square of one colour costs what one row of it costs, once a band. 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.drawing.colours import count_colours
+from xaimed_tui.render.composing import Grain, compose, draw_grid, shows_grid
+from xaimed_tui.render.pixel_marks import INKS, draw_marks
+from xaimed_tui.render.tiles import TilePicture
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from xaimed_tui.render.marks import Marks
+    from xaimed_tui.render.placement import Placement
+    from xaimed_tui.render.spec import PictureSpec
+    from xaimed_tui.terminal.query import Pixels
+
 _BAND = 6
 _SKIP = -1
+
+
+_MOST_POINTS = 40_000
+"""Points in which a picture is drawn, where its own pixels are not larger: some six bytes each, yet 25 times as many as
+half blocks would show."""
+
+_SHARP_FROM = 4
+"""Enlargement from which on an image's pixels stay squares of one colour, see `engine.drawing.scaling`."""
+
+Box = tuple[int, int, int, int]
+"""(top, left, bottom, right) in tiles, the last two exclusive."""
 
 
 def percent(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -78,3 +101,90 @@ def _painted(line: NDArray[np.intp], character: str, colour: int) -> tuple[str, 
 
 def _repeated(character: str, times: int) -> str:
     return f"!{times}{character}" if times > 3 else character * times
+
+
+class SixelPicture(TilePicture):
+    """Pixels for `rows` x `columns` characters of `cell` (height, width) pixels.
+
+    Args:
+        indices: (rows * cell[0], columns * cell[1]) uint8, places in the palette.
+        palette: (n, 3) uint8 in percent.
+        cell: of a character.
+
+    Attributes:
+        whole: the box of all its tiles.
+    """
+
+    def __init__(self, indices: NDArray[np.uint8], palette: NDArray[np.uint8], cell: tuple[int, int]) -> None:
+        super().__init__()
+        self._indices, self._palette, self.cell = indices, palette, cell
+        rows, columns = indices.shape[0] // cell[0], indices.shape[1] // cell[1]
+        tiles = palette[indices].reshape(rows, cell[0], columns, cell[1], 3).swapaxes(1, 2)
+        self._keys = [[hash(tiles[row, column].tobytes()) for column in range(columns)] for row in range(rows)]
+        self.whole: Box = (0, 0, rows, columns)
+        self._sent_whole = self._encoded(self.whole)
+
+    def key(self, row: int, column: int) -> Hashable:
+        """A digest of the tile's pixels."""
+        return self._keys[row][column]
+
+    def sequence(self, box: Box) -> str:
+        """What draws some of the tiles from the cursor on."""
+        return self._sent_whole if box == self.whole else self._encoded(box)
+
+    def _encoded(self, box: Box) -> str:
+        high, wide = self.cell
+        top, left, bottom, right = box
+        return sixel(self._indices[top * high : bottom * high, left * wide : right * wide], self._palette)
+
+
+def sixel_picture(
+    spec: PictureSpec, placement: Placement, marks: Marks, pixels: Pixels, *, stark: bool = False
+) -> SixelPicture:
+    """What is seen of a picture, with its marks; `stark` as in `render`."""
+    cell = pixels.cell
+    if cell is None:
+        raise ValueError("Sixel needs the size of a character in pixels")
+    grain = _grain(spec, placement, cell)
+    points = compose(spec, placement, grain)
+    if shows_grid(spec, placement):
+        points = draw_grid(points, placement, grain)
+    plates = count_colours(spec.methods, spec.colormap) if spec.style == "agreement" else ()
+    inks = np.array([*INKS, *plates], dtype=np.uint8)
+    small, palette = _in_palette(points, pixels.colours - len(inks))
+    indices = small[np.ix_(_nearest(grain[0], cell[0], placement.rows), _nearest(grain[1], cell[1], placement.columns))]
+    indices = draw_marks(indices + np.uint8(len(inks)), marks, cell, plates, stark=stark)
+    return SixelPicture(indices, percent(np.concatenate([inks, palette])), cell)
+
+
+def _grain(spec: PictureSpec, placement: Placement, cell: tuple[int, int]) -> Grain:
+    """Points of a character: its pixels, unless these would be too many points of different colours."""
+    height, width = spec.pixels.shape[:2]
+    if min(placement.whole_rows * cell[0] / height, placement.whole_columns * cell[1] / width) >= _SHARP_FROM:
+        return cell
+    pixels = placement.rows * cell[0] * placement.columns * cell[1]
+    side = max(math.sqrt(pixels / _MOST_POINTS), 1.0)
+    return max(math.floor(cell[0] / side), 2), max(math.floor(cell[1] / side), 1)
+
+
+def _nearest(points: int, pixels: int, characters: int) -> NDArray[np.intp]:
+    """For every pixel the point it shows."""
+    return np.arange(pixels * characters) * points // pixels
+
+
+def _in_palette(points: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(h, w) uint8 places in a palette, and the palette (n, 3): the picture's own colours if they are few enough."""
+    from PIL import Image
+
+    picture = Image.fromarray(points)
+    if (own := picture.getcolors(most)) is not None:
+        palette = np.array(sorted(colour for _, colour in own), dtype=np.uint8)
+        return np.searchsorted(_packed(palette), _packed(points)).astype(np.uint8), palette
+    picture = picture.quantize(most, Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
+    palette = np.array(picture.getpalette(), dtype=np.uint8).reshape(-1, 3)
+    return np.asarray(picture), palette[:most]
+
+
+def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Colours (..., 3) as one number each, in the order of the triples."""
+    return np.asarray(colours.astype(np.int64) @ np.array([65536, 256, 1]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xaimed_tui.render.sixel_picture import Box, SixelPicture
+from xaimed_tui.render.sixel import Box, SixelPicture
 from xaimed_tui.render.tiles import Places, Tile
 
 _Spot = tuple[SixelPicture, int, int]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from engine.cells import GRID, Cell
-from engine.export.colormaps import COLORMAPS, DEFAULT_COLORMAP
+from engine.drawing.colormaps import COLORMAPS, DEFAULT_COLORMAP
+from engine.results.cells import GRID, Cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class PictureSpec:
             be others.
         counts: (3, 3) how many methods marked each cell; for `agreement`.
         methods: the most that a count can be.
-        colormap: one of `engine.export.colormaps.COLORMAPS`.
+        colormap: one of `engine.drawing.colormaps.COLORMAPS`.
         opacity: how much of the map or the counts covers the view, 0 to 1.
         show_grid: thin lines between the cells; always there for `agreement`.
         highlight: a cell to point out, e.g. the one of a table's cursor.

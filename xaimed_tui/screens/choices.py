@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
-from engine.diagnosis import probability_text
+from engine.results.diagnosis import probability_text
 from engine.text import safe_name
-from xaimed_tui.screens.dialogs import ChooseDialog
+from xaimed_tui.widgets.dialogs import ChooseDialog
 from xaimed_tui.widgets.row_list import Row
 
 if TYPE_CHECKING:
     from textual.app import App
 
-    from engine.diagnosis import Diagnosis
-    from xaimed_tui.scene import Scene
+    from engine.results.diagnosis import Diagnosis
+    from xaimed_tui.session.scene import Scene
 
 
 def class_rows(diagnosis: Diagnosis) -> list[Row]:

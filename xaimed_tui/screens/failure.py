@@ -13,11 +13,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from engine.places import log_file
+from engine.storage.places import log_file
 from engine.text import safe_text
-from xaimed_tui.failure import Failure
-from xaimed_tui.screens.dialogs import FRAME, keys_line
+from xaimed_tui.background.failure import Failure
 from xaimed_tui.screens.lines import LinesScreen
+from xaimed_tui.widgets.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.lines_view import LinesView
 from xaimed_tui.widgets.words import Part
 

@@ -13,8 +13,8 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
-from xaimed_tui.screens.dialogs import FRAME, keys_line
 from xaimed_tui.screens.home import GUIDE
+from xaimed_tui.widgets.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.key_table import Block, KeyTable
 
 _SIGNS = {

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.text import safe_text
-from xaimed_tui.screens.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.lines_view import Line, LinesView
 from xaimed_tui.widgets.words import FixedWords
 

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 
-from engine.cells import GRID, Cell
+from engine.results.cells import GRID, Cell
 
 
 def neighbour(cell: Cell | None, rows: int, columns: int) -> Cell:

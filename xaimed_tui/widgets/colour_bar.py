@@ -11,10 +11,10 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from engine.export.colormaps import DEFAULT_COLORMAP
-from engine.export.colors import colormap, text_on
+from engine.drawing.colormaps import DEFAULT_COLORMAP
+from engine.drawing.colours import colormap, text_on
 from xaimed_tui.render.depth import stepped_map
-from xaimed_tui.render.terminal_colours import Depth, depth_of
+from xaimed_tui.terminal.colour_depth import Depth, depth_of
 from xaimed_tui.themes import is_stark
 
 if TYPE_CHECKING:

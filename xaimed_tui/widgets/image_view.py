@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from engine.text import safe_text
-from xaimed_tui.render.terminal_colours import Depth, depth_of
+from xaimed_tui.terminal.colour_depth import Depth, depth_of
 from xaimed_tui.themes import is_stark
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from textual.geometry import Size
     from textual.timer import Timer
 
-    from engine.cells import Cell
+    from engine.results.cells import Cell
     from xaimed_tui.render.picture import Rendered as Drawing
     from xaimed_tui.render.spec import PictureSpec
-    from xaimed_tui.terminal import Pixels
+    from xaimed_tui.terminal.query import Pixels
 
 _SETTLE_SECONDS = 0.06
 """A box that is being resized is drawn for once it has kept its size for so long."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from textual.binding import Binding, BindingType
 
-from xaimed_tui.look import DISPLAYS, Display, Look
+from xaimed_tui.app_services import services
+from xaimed_tui.preferences.look import DISPLAYS, Display, Look
+
+if TYPE_CHECKING:
+    from textual.widget import Widget
 
 LOOK_BINDINGS: tuple[BindingType, ...] = (
     Binding("o", "display", "View"),
@@ -62,5 +67,5 @@ class LookKeys:
         self._changed()
 
     def _changed(self) -> None:
-        self.app.remember_look()  # type: ignore[attr-defined]
+        services(cast("Widget", self)).remember_look()
         self.look_changed()

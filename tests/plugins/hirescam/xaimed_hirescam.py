@@ -18,9 +18,9 @@ from engine.errors import ExplanationError, Stopped
 from engine.explainers.base import Reporter, Request, scaled_map
 
 if TYPE_CHECKING:
-    from engine.classifier import Classifier
-    from engine.methods import Choices
-    from engine.saliency import SaliencyMap
+    from engine.explainers.registry import Choices
+    from engine.network.classifier import Classifier
+    from engine.results.saliency import SaliencyMap
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,170 @@
+"""On the CPU: convolutions that add and clip their result in one go, with weights laid out for oneDNN beforehand.
+
+PyTorch's own compiler puts the same operators into what it compiles; it needs a C++ compiler on the machine and half a
+minute for a network, rewriting the graph needs neither. The operators are no public interface: where they are missing
+or refuse a network, it stays as it is.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import cast
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from engine.acceleration.tracing import module_of, note_shapes, shape_of, trace
+
+_ADDITIONS = (operator.add, torch.add)
+_DTYPES = (torch.float32, torch.bfloat16)
+
+
+def fuse_convolutions(network: nn.Module, example: torch.Tensor) -> fx.GraphModule | None:
+    """A copy of a network with fused convolutions, or None where that cannot be done.
+
+    Its passes may be autocast to bfloat16. Whether it gives the same outputs is for the caller to check.
+
+    Args:
+        network: in evaluation mode, float32, on the CPU; the copy shares its modules.
+        example: (B, C, H, W) float32 input; its size decides how weights are laid out.
+    """
+    try:
+        with torch.no_grad():
+            fused = trace(network)
+            note_shapes(fused, example)
+            found = [node for node in fused.graph.nodes if _fits(fused, node)]
+            for number, node in enumerate(found):
+                _replace(fused, node, f"fused_{number}")
+            fused.graph.lint()
+            fused.recompile()
+            fused(example[:1])
+    # Tracing runs the bundle's own code, which may raise anything, and the operators are not in every build of torch.
+    except Exception:
+        return None
+    return fused if found else None
+
+
+class FusedConvolution(nn.Module):
+    """relu(convolution + other), where there is something to add and where a ReLU follows.
+
+    Args:
+        convolution: two-dimensional, zero-padded, float32.
+        size: (B, C, H, W) of its input.
+        relu: whether negative values of the result become 0.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, size: list[int], *, relu: bool) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self._size = size
+        self._how = (
+            list(cast("tuple[int, int]", convolution.padding)),
+            list(convolution.stride),
+            list(convolution.dilation),
+            convolution.groups,
+        )
+        self._unary = "relu" if relu else "none"
+        self._packed: dict[torch.dtype, tuple[torch.Tensor, torch.Tensor | None]] = {}
+
+    def forward(self, inputs: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, C, H, W) in, (B, K, H', W') out, to which `other` of the same shape is added before the ReLU."""
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+        weight, bias = self._weights(dtype)
+        inputs = inputs.to(dtype)
+        operators = torch.ops.mkldnn
+        if other is None:
+            result = operators._convolution_pointwise(inputs, weight, bias, *self._how, self._unary, [], "")
+        else:
+            unary = "relu" if self._unary == "relu" else None
+            result = operators._convolution_pointwise.binary(
+                inputs, other.to(dtype), weight, bias, *self._how, "add", 1.0, unary, [], None
+            )
+        return cast("torch.Tensor", result)
+
+    def extra_repr(self) -> str:
+        """For `print`."""
+        return f"then {self._unary}"
+
+    def _weights(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if dtype not in self._packed:
+            if dtype not in _DTYPES:
+                raise TypeError(f"no fused convolution in {dtype}")
+            weight, bias = self.convolution.weight.detach().to(dtype), self.convolution.bias
+            packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._how, self._size)
+            self._packed[dtype] = packed, None if bias is None else bias.detach().to(dtype)
+        return self._packed[dtype]
+
+
+def _fits(network: fx.GraphModule, node: fx.Node) -> bool:
+    module = module_of(network, node)
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.padding_mode == "zeros"
+        and not isinstance(module.padding, str)
+        and module.weight.dtype is torch.float32
+    )
+
+
+def _replace(network: fx.GraphModule, node: fx.Node, name: str) -> None:
+    """Put a fused convolution where the chain of a convolution, an addition and a ReLU ends."""
+    chain, other = [node], None
+    if (addition := _only_user(node)) is not None and (other := _added(addition, node)) is not None:
+        chain.append(addition)
+    relu = (follower := _only_user(chain[-1])) is not None and _is_relu(network, follower)
+    if relu:
+        chain.append(cast("fx.Node", follower))
+    source = cast("fx.Node", node.args[0])
+    module = FusedConvolution(cast("nn.Conv2d", module_of(network, node)), list(shape_of(source)), relu=relu)
+    network.add_module(name, module)
+    with network.graph.inserting_before(chain[-1]):
+        new = network.graph.call_module(name, (source,) if other is None else (source, other))
+    new.meta = chain[-1].meta
+    chain[-1].replace_all_uses_with(new)
+    for old in reversed(chain):
+        network.graph.erase_node(old)
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def _added(addition: fx.Node, node: fx.Node) -> fx.Node | None:
+    """What is added to `node`, if that is another map of the same shape."""
+    if addition.op != "call_function" or addition.target not in _ADDITIONS or addition.kwargs:
+        return None
+    others = [argument for argument in addition.args if argument is not node]
+    if len(addition.args) != 2 or len(others) != 1 or not isinstance(others[0], fx.Node):
+        return None
+    return others[0] if shape_of(others[0]) == shape_of(node) else None
+
+
+def _is_relu(network: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(module_of(network, node), nn.ReLU)
+    if node.op == "call_function":
+        return node.target in (functional.relu, torch.relu)
+    return node.op == "call_method" and node.target in ("relu", "relu_")
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module | None:
+    """A copy of a network in evaluation mode with its batch normalisation folded, or None where that cannot be done.
+
+    torch.fx traces the network; what it cannot trace (branches on values, say) and what has nothing to fold is left
+    alone. Whether the copy gives the same outputs is for the caller to check.
+    """
+    norms = _norms(network)
+    if norms == 0:
+        return None
+    from torch.fx.experimental.optimization import fuse
+
+    try:
+        folded = fuse(trace(network), no_trace=True)
+    # Tracing runs the bundle's own code with stand-ins for tensors: it may raise anything, and then stays as it is.
+    except Exception:
+        return None
+    return folded if isinstance(folded, nn.Module) and _norms(folded) < norms else None
+
+
+def _norms(network: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())

@@ -1,0 +1,175 @@
+"""Batch size and precision of the many passes, measured once per model and device and then kept.
+
+Maps are to be the same bit for bit from run to run, so what is chosen by measuring is stored in the user's cache and
+used again; where it cannot be stored nothing is measured and fixed values are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from engine.storage import places
+from engine.storage.writing import make_file
+
+Probe = Callable[[torch.Tensor, str], None]
+"""Passes a batch of images (n, C, H, W) through the network in the given precision and waits for the result."""
+
+_BATCHES = (4, 8, 16, 32, 64, 128, 256)
+_LONGEST_PASS = 0.4
+"""Seconds: a stop waits for one pass, so a batch may not take longer than this (unless it is the smallest)."""
+_LONGEST_ROUND = 1.0
+"""Seconds: where timing all sizes takes longer than this, the first timing of each has to do."""
+_ROUNDS = 5
+_AS_GOOD = 1.03
+"""Sizes within 3 % of the fastest count as equal; of those the smallest stops soonest and needs the least memory."""
+_REDUCED_WORTH_IT = 1.2
+"""Reduced precision must be this much faster to be taken."""
+_VERSION = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How the many passes are run.
+
+    Attributes:
+        batch: images a pass.
+        precision: `fp32`, `bf16` or `fp16`.
+        exact_batch: images a pass where `auto` falls back to float32.
+    """
+
+    batch: int
+    precision: str
+    exact_batch: int = 0
+
+    def batch_for(self, precision: str) -> int:
+        """Images a pass in the tuned precision or in float32."""
+        return self.batch if precision == self.precision or not self.exact_batch else self.exact_batch
+
+
+def tune(probe: Probe, image: torch.Tensor, *, model: str, device: str, asked: str) -> Tuning:
+    """The stored tuning of this model on this device, or a newly measured and stored one.
+
+    Args:
+        probe: runs a batch.
+        image: (1, C, H, W): what the batches are made of.
+        model: digest of the bundle.
+        device: `cpu` or `cuda:<n>`.
+        asked: `auto` or the precision to use.
+    """
+    path = places.cache() / "tuning" / f"{_key(image, model, device, asked)}.json"
+    stored = _read(path)
+    if stored is not None:
+        return stored
+    if not _writable(path):
+        return _fixed(image, asked)
+    measured = _measure(probe, image, device, asked)
+    _write(path, measured)
+    return _read(path) or measured  # another process may have been first: then its choice counts
+
+
+def native_precision(device: str) -> str | None:
+    """The reduced precision that the hardware has natively: `bf16`, `fp16` or None."""
+    if device.startswith("cuda"):
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16"
+        return "fp16" if torch.cuda.get_device_capability(torch.device(device)) >= (7, 0) else None
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else None
+
+
+def _fixed(image: torch.Tensor, asked: str) -> Tuning:
+    pixels = image.shape[-1] * image.shape[-2]
+    return Tuning(batch=64 if pixels <= 64 * 64 else 16, precision="fp32" if asked == "auto" else asked)
+
+
+def _measure(probe: Probe, image: torch.Tensor, device: str, asked: str) -> Tuning:
+    if asked != "auto":
+        batch, _ = _best_batch(probe, image, asked)
+        return Tuning(batch, asked)
+    batch, speed = _best_batch(probe, image, "fp32")
+    native = native_precision(device)
+    if native is not None:
+        reduced_batch, reduced_speed = _best_batch(probe, image, native)
+        if reduced_speed > speed * _REDUCED_WORTH_IT:
+            return Tuning(reduced_batch, native, exact_batch=batch)
+    return Tuning(batch, "fp32")
+
+
+def _best_batch(probe: Probe, image: torch.Tensor, precision: str) -> tuple[int, float]:
+    """The smallest batch size that is as good as the fastest and whose pass is not too long, and its images a second.
+
+    Other work on the machine disturbs every measurement: all sizes are timed in turn, a few times over, and the
+    shortest time of each counts.
+    """
+    times: dict[int, float] = {}
+    for batch in _BATCHES:
+        images = image.repeat(batch, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+        try:
+            probe(images, precision)  # the first pass of a shape sets things up
+            times[batch] = _seconds(probe, images, precision)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            break
+        if 2 * times[batch] > _LONGEST_PASS:
+            break
+    for _ in range(_ROUNDS):
+        for batch, seconds in times.items():
+            if sum(times.values()) > _LONGEST_ROUND:
+                break
+            images = image.repeat(batch, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+            times[batch] = min(seconds, _seconds(probe, images, precision))
+    if not times:
+        return 1, 0.0  # not even the smallest batch fits: one image after the other
+    speeds = {batch: batch / seconds for batch, seconds in times.items()}
+    fastest = max(speeds.values())
+    best = min(batch for batch, speed in speeds.items() if speed * _AS_GOOD >= fastest)
+    return best, speeds[best]
+
+
+def _seconds(probe: Probe, images: torch.Tensor, precision: str) -> float:
+    started = time.perf_counter()
+    probe(images, precision)
+    return time.perf_counter() - started
+
+
+def _key(image: torch.Tensor, model: str, device: str, asked: str) -> str:
+    hardware = (
+        torch.cuda.get_device_name(device) if device.startswith("cuda") else torch.backends.cpu.get_cpu_capability()
+    )
+    facts = [_VERSION, model, tuple(image.shape), device, asked, hardware, torch.__version__, torch.get_num_threads()]
+    return hashlib.sha256(json.dumps([str(fact) for fact in facts]).encode()).hexdigest()[:32]
+
+
+def _read(path: Path) -> Tuning | None:
+    try:
+        content = json.loads(path.read_text(encoding="ascii"))
+        tuning = Tuning(int(content["batch"]), str(content["precision"]), int(content["exact_batch"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not there yet, or damaged: it is measured again and replaced
+    batches = 1 <= tuning.batch <= _BATCHES[-1] and 0 <= tuning.exact_batch <= _BATCHES[-1]
+    return tuning if batches and tuning.precision in ("fp32", "bf16", "fp16") else None
+
+
+def _writable(path: Path) -> bool:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(path.parent, os.W_OK)
+
+
+def _write(path: Path, tuning: Tuning) -> None:
+    """Put the file there whole, unless another process has done so; a full disk only means measuring again."""
+    try:
+        if _read(path) is None:
+            path.unlink(missing_ok=True)  # damaged
+        make_file(path, json.dumps(asdict(tuning)).encode("ascii"))
+    except OSError:  # another process was first: then its choice counts
+        return

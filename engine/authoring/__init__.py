@@ -1,0 +1,1 @@
+"""For people who make models: check, self-test, draft, convert, report."""

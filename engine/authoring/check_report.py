@@ -1,0 +1,99 @@
+"""What there is to say about a model, in lines of text: what is known of it, and how it fared when it was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from engine.bundle.model_bundle import subject_of
+from engine.explainers.registry import method_name
+from engine.results.diagnosis import probability_text
+
+if TYPE_CHECKING:
+    from engine.authoring.check import Check
+    from engine.library.tasks import ModelEntry
+    from engine.network.classifier import Classifier
+
+
+def model_lines(entry: ModelEntry) -> Iterator[str]:
+    """All that is known of a model without running it. The lines are not made safe for a terminal."""
+    yield f"{entry.task}/{entry.name} in {entry.path}"
+    yield "It can be used." if entry.usable else entry.reason
+    if (bundle := entry.bundle) is not None:
+        height, width = bundle.input.size
+        kind = "grey" if bundle.input.channels == 1 else "RGB"
+        rule = "exactly" if bundle.input.exact_size else f"others are resized ({bundle.input.resize})"
+        yield f"Input: {height}x{width} {kind}, {rule}; mean {bundle.input.mean}, std {bundle.input.std}"
+        yield f"Classes: {', '.join(bundle.output.classes) if bundle.output.classes else 'not declared'}"
+        yield f"Activation at the end: {bundle.output.activation or 'not declared'}"
+        yield f"Layer for the CAMs: {bundle.explain.target_layer or 'the last convolution'}"
+        yield from bundle.assumed
+        for section, text in bundle.notes.items():
+            yield f"[{section}]"
+            yield from (f"  {line}" for line in text.splitlines())
+        yield f"Digest: {bundle.digest}"
+        for name, file in sorted(bundle.files.items()):
+            yield f"  {file.size:>13,}  {name}"
+    if entry.description.strip():
+        yield "Description:"
+        yield from (f"  {line}" for line in entry.description.rstrip().splitlines())
+
+
+def check_lines(classifier: Classifier, check: Check) -> Iterator[str]:
+    """What a physician would meet. The lines are not made safe for a terminal.
+
+    Args:
+        classifier: the model that was tried.
+        check: how it fared.
+    """
+    yield from _network(classifier, check)
+    yield from _methods(check)
+    yield from _remarks(classifier, check)
+
+
+def _network(classifier: Classifier, check: Check) -> Iterator[str]:
+    bundle, diagnosis = classifier.bundle, check.diagnosis
+    height, width = bundle.input.size
+    yield f"{subject_of(bundle)} on {classifier.device}"
+    shown = "noise, made up for this check" if check.made_up else str(check.image.path)
+    yield f"Image: {shown}, {check.image.height}x{check.image.width}"
+    yield f"Input: {height}x{width}, {'grey' if bundle.input.channels == 1 else 'RGB'}"
+    yield f"Outputs: {classifier.anatomy.outputs}; applied at the end: {classifier.activation}"
+    for name, probability in zip(diagnosis.classes, diagnosis.probabilities, strict=True):
+        mark = f"  <- {diagnosis.confidence.value}" if name == diagnosis.predicted else ""
+        yield f"  {probability_text(float(probability), 4)}  {name}{mark}"
+    yield f"An answer takes {check.seconds * 1000:.1f} ms."
+    if check.layer:
+        channels, rows, columns = classifier.anatomy.shapes[check.layer]
+        yield f"The CAMs look at {check.layer}: {channels} maps of {rows}x{columns}."
+
+
+def _methods(check: Check) -> Iterator[str]:
+    yield "A map takes about:"
+    width = max(len(method_name(method.method)) for method in check.methods)
+    for method in check.methods:
+        said = "there is none" if method.whole is None else _seconds(method.whole)
+        yield f"  {method_name(method.method):<{width}}  {said}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:>7.2f} s" if seconds >= 0.01 else " < 0.01 s"
+
+
+def _remarks(classifier: Classifier, check: Check) -> Iterator[str]:
+    for method in check.methods:
+        name = method_name(method.method)
+        if method.failure:
+            yield f"{name}: {method.failure}"
+        yield from (f"{name}: {warning}" for warning in method.warnings)
+    if check.made_up:
+        yield "The image is noise: what the network says of it and where it looks mean nothing."
+    yield from check.diagnosis.warnings
+    yield from (sentence for sentence in classifier.assumed if sentence not in check.diagnosis.warnings)
+    if (test := check.selftest) is None:
+        yield "There is no self-test; `xaimed models check --write-selftest` makes one."
+    elif test.failure:
+        yield f"The self-test on {test.image} failed: {test.failure}."
+    else:
+        worst = max(abs(a - b) for a, b in zip(test.expected, test.found, strict=True))
+        yield f"The self-test on {test.image} passed: no probability differs by more than {worst:.1g}."

@@ -1,0 +1,198 @@
+"""Weights out of a pickle: whoever trusts its maker has it loaded once, and gets a file that holds nothing but numbers.
+
+Loading a pickle runs whatever code its maker put into it. This is the one place that does so, and only on request.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from engine.bundle.architecture_py import decode_source
+from engine.errors import LibraryError
+from engine.storage.reading import UnusableFileError, check_regular, read_limited
+from engine.storage.writing import SHARED, replace_file
+from engine.trust.execution import run_alone
+
+_MOST_CODE = 1_000_000
+_MOST_BYTES = 100_000_000_000
+_NOT_SAVED_BY_TORCH = "name a file that torch.save wrote, or copy it again"
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+"""How files that torch saved begin: archives, and before version 1.6 pickles of protocol 2 and up."""
+
+_INSIDE = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema")
+"""Where training programs keep the network among other things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Weights that were found.
+
+    Attributes:
+        tensors: by key, contiguous and each with memory of its own.
+        notes: what was done to get them, a sentence each.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    notes: tuple[str, ...]
+
+
+def read_safely(source: Path) -> Converted | None:
+    """The weights, if they can be read without running code; None if the file is a pickle that holds more.
+
+    Raises:
+        LibraryError: it cannot be read, is no file of torch's, or holds no weights.
+    """
+    data = _bytes(source)
+    if not data.startswith((_ZIP, _PICKLE)):
+        raise LibraryError("it is not a file that torch saved", subject=source, remedy=_NOT_SAVED_BY_TORCH)
+    try:
+        content = _load(data, source, trusted=None)
+    except pickle.UnpicklingError:
+        return None
+    return _weights(content, source)
+
+
+def read_trusting(source: Path, architecture: Path | None = None) -> Converted:
+    """The weights, whatever code loading them runs.
+
+    Args:
+        source: a file that `torch.save` wrote.
+        architecture: a Python file that defines the classes that the pickle names; it is run.
+
+    Raises:
+        LibraryError: it cannot be loaded, or holds no weights.
+    """
+    data = _bytes(source)
+    if architecture is None:
+        return _weights(_load(data, source, trusted=ModuleType("nothing")), source)
+    try:
+        code = decode_source(read_limited(architecture, _MOST_CODE), architecture)
+    except UnusableFileError as error:
+        raise LibraryError(error.cause, subject=architecture, remedy=error.remedy) from error
+    try:
+        with run_alone(code, architecture, "xaimed_conversion") as module:
+            return _weights(_load(data, source, trusted=module), source)
+    except (LibraryError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # the file may do anything
+        raise LibraryError(f"does not run: {type(error).__name__}: {error}", subject=architecture) from error
+
+
+def write_safetensors(converted: Converted, target: Path) -> None:
+    """Write the weights to a file that is not there yet.
+
+    Raises:
+        LibraryError: it is there, or could not be written.
+    """
+    from safetensors.torch import save
+
+    if os.path.lexists(target):
+        raise LibraryError("there is such a file already", subject=target, remedy="name another with --out")
+    try:
+        replace_file(target, save(dict(converted.tensors)), mode=SHARED)
+    except OSError as error:
+        raise LibraryError((error.strerror or str(error)).lower(), subject=target) from error
+
+
+def _bytes(source: Path) -> bytes:
+    try:
+        check_regular(source)
+        if source.suffix == ".safetensors":
+            raise LibraryError("it is a safetensors file, which needs no conversion", subject=source)
+        return read_limited(source, _MOST_BYTES)
+    except UnusableFileError as error:
+        raise LibraryError(error.cause, subject=source, remedy=error.remedy) from error
+
+
+def _load(data: bytes, source: Path, *, trusted: ModuleType | None) -> object:
+    """What the file holds.
+
+    Args:
+        data: its content.
+        source: its name, for errors.
+        trusted: None to run nothing; else a module in which classes are looked up that are nowhere else.
+
+    Raises:
+        pickle.UnpicklingError: it would run code, and may not.
+        LibraryError: it cannot be loaded.
+    """
+    try:
+        if trusted is None:
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False, pickle_module=_pickle_with(trusted))
+    except KeyboardInterrupt:
+        raise
+    except pickle.UnpicklingError as error:
+        if trusted is None:
+            raise
+        first = str(error).partition("\n")[0]
+        raise LibraryError(
+            f"it is not a file that torch saved ({first})", subject=source, remedy=_NOT_SAVED_BY_TORCH
+        ) from error
+    except (AttributeError, ImportError) as error:
+        raise LibraryError(
+            f"it needs a class that is not here ({error})",
+            subject=source,
+            remedy="name the Python file that defines it with --architecture, or install the package",
+        ) from error
+    except BaseException as error:  # a pickle may do anything
+        raise LibraryError(
+            f"it cannot be loaded ({type(error).__name__}: {error})", subject=source, remedy=_NOT_SAVED_BY_TORCH
+        ) from error
+
+
+def _pickle_with(module: ModuleType) -> ModuleType:
+    """The pickle module, made to look in `module` for classes that are not where the pickle says."""
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module_name: str, name: str) -> object:
+            try:
+                return super().find_class(module_name, name)
+            except (AttributeError, ImportError):
+                if hasattr(module, name):
+                    return getattr(module, name)
+                raise
+
+    made = ModuleType("pickle")
+    made.__dict__.update(pickle.__dict__)
+    made.__dict__.update(Unpickler=Unpickler, load=lambda file, **options: Unpickler(file, **options).load())
+    return made
+
+
+def _weights(content: object, source: Path) -> Converted:
+    """The tensors in what was loaded.
+
+    Raises:
+        LibraryError: there are none.
+    """
+    notes: list[str] = []
+    for _ in range(3):
+        if isinstance(content, nn.Module):
+            notes.append(f"It held a whole network ({type(content).__name__}), of which the weights were taken.")
+            content = content.state_dict()
+        if not isinstance(content, Mapping) or all(isinstance(value, torch.Tensor) for value in content.values()):
+            break
+        inside = next((key for key in _INSIDE if isinstance(content.get(key), Mapping | nn.Module)), None)
+        if inside is None:
+            break
+        notes.append(f"It held several things, of which '{inside}' was taken.")
+        content = content[inside]
+    if not isinstance(content, Mapping) or not content:
+        raise LibraryError(f"it holds no weights but a {type(content).__name__}", subject=source)
+    wrong = [key for key, value in content.items() if not isinstance(key, str) or not isinstance(value, torch.Tensor)]
+    if wrong:
+        raise LibraryError(f"it holds something other than tensors, under {wrong[0]!r}", subject=source)
+    tensors = {key: value.detach().to("cpu").clone().contiguous() for key, value in content.items()}
+    if all(key.startswith("module.") for key in tensors):
+        notes.append("The keys began with 'module.', as DataParallel leaves them; that was taken away.")
+        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    return Converted(tensors, tuple(notes))

@@ -1,0 +1,197 @@
+"""The self-test of a model: an image of its folder and the answer that weights, architecture and preprocessing give.
+
+It shows on each machine that they still fit together. Writing it changes the model's digest.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.bundle.model_bundle import SETTINGS, ModelBundle, read_bundle, subject_of
+from engine.bundle.model_toml import toml_string
+from engine.errors import BundleError, LibraryError, XAIMedError
+from engine.images.image import MedicalImage, read_image
+from engine.library import changes
+from engine.storage.reading import UnusableFileError, read_limited
+from engine.storage.writing import SHARED, replace_file
+from engine.text import safe_text
+
+if TYPE_CHECKING:
+    from engine.network.classifier import Classifier
+    from engine.results.diagnosis import Diagnosis
+
+IMAGE = "selftest.png"
+
+_MOST_IMAGE = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestCheck:
+    """What the self-test gave.
+
+    Attributes:
+        image: path in the model folder.
+        expected, found: probabilities of the classes; `found` is empty if the image could not be used.
+        tolerance: the most by which one may differ.
+        failure: what is wrong, else empty.
+    """
+
+    image: str
+    expected: tuple[float, ...]
+    found: tuple[float, ...]
+    tolerance: float
+    failure: str = ""
+
+
+def run_selftest(classifier: Classifier) -> SelfTestCheck | None:
+    """Compare the answer for the self-test's image with the declared one; None if none is declared."""
+    declared = classifier.bundle.selftest
+    if declared is None:
+        return None
+    result = SelfTestCheck(declared.image, declared.probabilities, (), declared.tolerance)
+    try:
+        answer = classifier.diagnose(read_image(classifier.bundle.path / declared.image))
+    except XAIMedError as error:
+        return replace(result, failure=error.message)
+    found = tuple(float(p) for p in answer.probabilities)
+    if len(found) != len(declared.probabilities):
+        failure = f"it declares {len(declared.probabilities)} probabilities, and there are {len(found)} classes"
+    else:
+        worst = max(abs(a - b) for a, b in zip(found, declared.probabilities, strict=True))
+        failure = (
+            f"a probability differs by {worst:.2g}, more than {declared.tolerance:g}: weights, architecture, "
+            "preprocessing or this machine's libraries are not what they were"
+            if worst > declared.tolerance
+            else ""
+        )
+    return replace(result, found=found, failure=failure)
+
+
+def write_selftest(bundle: ModelBundle, image: MedicalImage | None, answer: Diagnosis) -> tuple[ModelBundle, str]:
+    """Put `[selftest]` into a bundle's `model.toml`, and the image into its folder unless it lies there already.
+
+    This changes the model's digest: an approval of it does not hold any longer.
+
+    Args:
+        bundle: the model that answered.
+        image: the image; None for noise.
+        answer: what the model said about it.
+
+    Returns:
+        The bundle as it is now, and the image's path in it.
+
+    Raises:
+        LibraryError: it comes with XAIMed, has no `model.toml`, or could not be written.
+        BundleError: it was changed meanwhile.
+    """
+    subject = subject_of(bundle)
+    folder = bundle.path.parent.parent
+    changes.refuse_bundled(folder, subject)
+    settings = bundle.path / SETTINGS
+    with changes.changing(folder, subject, "its self-test is as it was"):
+        if read_bundle(bundle.path, task=bundle.task).digest != bundle.digest:
+            raise BundleError("the model was changed after it was read", subject=subject, remedy="check it again")
+        if SETTINGS not in bundle.files:
+            raise LibraryError(
+                "there is no model.toml, and one with nothing but a self-test would displace the constants of "
+                "architecture.py",
+                subject=subject,
+                remedy="run xaimed models init first",
+            )
+        before = settings.read_bytes()
+        name, data = _image_to_keep(bundle, image)
+        after = with_selftest(before, name, tuple(float(p) for p in answer.probabilities), settings)
+        if data is not None:
+            replace_file(bundle.path / name, data, mode=SHARED)
+        replace_file(settings, after, mode=SHARED)
+        return read_bundle(bundle.path, task=bundle.task), name
+
+
+def _image_to_keep(bundle: ModelBundle, image: MedicalImage | None) -> tuple[str, bytes | None]:
+    """Path in the model folder of an image, and its content if it is not there yet."""
+    if image is None:
+        return IMAGE, _noise_png(bundle)
+    path = image.path.absolute()
+    if path.is_relative_to(bundle.path):
+        inside = path.relative_to(bundle.path).as_posix()
+        if inside in bundle.files and safe_text(inside) == inside:
+            return inside, None
+    try:
+        data = read_limited(path, _MOST_IMAGE)
+    except UnusableFileError as error:
+        raise LibraryError(error.cause, subject=path, remedy=error.remedy) from error
+    suffix = path.suffix if path.suffix.isascii() else ""
+    return f"{Path(IMAGE).stem}{suffix}", data
+
+
+def with_selftest(toml: bytes, image: str, probabilities: tuple[float, ...], path: Path) -> bytes:
+    """A `model.toml` with another `[selftest]`; everything else stays as it is, with the comments above it.
+
+    Raises:
+        LibraryError: the section cannot be replaced without touching another.
+    """
+    text = toml.decode("utf-8-sig")
+    kept: list[str] = []
+    above: list[str] = []  # comments in the old section: those at its end belong to what follows
+    inside = False
+    for line in text.splitlines(keepends=True):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            inside = stripped.split("#")[0].strip() == "[selftest]"
+            kept += above
+            above = []
+        if not inside:
+            kept.append(line)
+        elif stripped.startswith("#"):
+            above.append(line)
+        elif stripped:
+            above = []
+    numbers = ", ".join(repr(round(p, 6)) for p in probabilities)
+    section = (
+        "[selftest]                   # written by xaimed models check --write-selftest\n"
+        f"image = {toml_string(image)}\nprobabilities = [{numbers}]\ntolerance = 0.001\n"
+    )
+    body = "".join([*kept, *above]).rstrip("\n")
+    new = f"{body}\n\n{section}" if body else section
+    old = tomllib.loads(text)
+    old.pop("selftest", None)
+    try:
+        now = tomllib.loads(new)
+    except tomllib.TOMLDecodeError:  # written in a way that the lines above do not see
+        now = {}
+    if now.pop("selftest", None) is None or old != now:
+        raise LibraryError(
+            "its [selftest] cannot be replaced without touching something else",
+            subject=path,
+            remedy="remove that section by hand first",
+        )
+    return new.encode()
+
+
+def _noise_png(bundle: ModelBundle) -> bytes:
+    """An 8-bit PNG of smooth noise of the network's input size, always the same for one model."""
+    from PIL import Image
+
+    height, width = bundle.input.size
+    if bundle.input.minimum_size is not None and not bundle.input.exact_size:
+        height, width = max(height, bundle.input.minimum_size[0]), max(width, bundle.input.minimum_size[1])
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 9, bundle.input.channels), dtype=np.uint8)
+    picture = Image.fromarray(coarse[..., 0] if coarse.shape[2] == 1 else coarse)
+    buffer = io.BytesIO()
+    picture.resize((width, height), Image.Resampling.BILINEAR).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def noise_image(bundle: ModelBundle) -> MedicalImage:
+    """Smooth noise that the model takes, read from a file, as that is the one way to make an image."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "noise.png"
+        path.write_bytes(_noise_png(bundle))
+        return replace(read_image(path), path=Path("noise.png"))

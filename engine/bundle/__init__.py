@@ -1,0 +1,1 @@
+"""One model folder: its files, its digest, and what model.toml and architecture.py declare."""

@@ -1,0 +1,102 @@
+"""The constants of `architecture.py`, read as text: its code is parsed, never run."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from engine.bundle import schema as check
+from engine.bundle.schema import Declared, WrongValueError, contradiction
+from engine.errors import BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CONSTANTS: Mapping[str, tuple[str, Callable[[object], object]]] = {
+    "INPUT_SIZE": ("size", lambda value: check.size((value, value) if isinstance(value, int) else value)),
+    "CHANNELS": ("channels", check.channels),
+    "EXACT_SIZE": ("exact_size", check.flag),
+    "MINIMUM_SIZE": (
+        "minimum_size",
+        lambda value: check.minimum_size((value, value) if isinstance(value, int) else value),
+    ),
+    "RESIZE": ("resize", check.resize),
+    "MEAN": ("mean", check.mean),
+    "STD": ("std", check.std),
+    "CLASSES": ("classes", check.classes),
+    "ACTIVATION": ("activation", check.activation),
+    "MULTILABEL": ("multilabel", check.flag),
+    "TARGET_LAYER": ("target_layer", check.layer),
+}
+_REMEDY = "correct it, or add a model.toml, which takes the place of these constants"
+
+
+def decode_source(data: bytes, path: Path) -> str:
+    """The text of a module, as it is shown to a person and as it is run.
+
+    Python takes another encoding from a comment, in which what looks like a comment in an editor can be code.
+
+    Raises:
+        BundleError: it is not UTF-8, or declares another encoding.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        if encoding not in ("utf-8", "utf-8-sig"):
+            raise BundleError(f"it declares the encoding {encoding}", subject=path, remedy="save it as UTF-8")
+        return data.decode("utf-8-sig")
+    except SyntaxError as error:  # an unknown encoding, or one that the mark at the file's beginning contradicts
+        raise BundleError(f"it is not valid Python: {error.msg}", subject=path, remedy="save it as UTF-8") from error
+    except UnicodeDecodeError as error:
+        raise BundleError("it is not UTF-8 text", subject=path, remedy="save it as UTF-8") from error
+
+
+def read_constants(source: str, path: Path) -> dict[str, ast.expr]:
+    """The expressions that known constants are given at the top level of a module; the last one counts.
+
+    Raises:
+        BundleError: the source is not Python.
+    """
+    try:
+        module = ast.parse(source, filename=path.name)
+    except SyntaxError as error:
+        where = f" in line {error.lineno}" if error.lineno else ""
+        raise BundleError(f"it is not valid Python{where}: {error.msg}", subject=path, remedy="correct it") from error
+    except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes, expressions nested without end
+        raise BundleError("it is not Python that can be parsed", subject=path, remedy="correct it") from error
+    found: dict[str, ast.expr] = {}
+    for statement in module.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in _CONSTANTS:
+                found[name] = value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if name in _CONSTANTS:
+                found[name] = value
+    return found
+
+
+def declare(constants: Mapping[str, ast.expr], path: Path) -> Declared:
+    """What the constants declare.
+
+    Raises:
+        BundleError: a constant is not a literal, or not what it must be; names it.
+    """
+    declared = Declared()
+    names: dict[str, str] = {}
+    for name, expression in constants.items():
+        attribute, checking = _CONSTANTS[name]
+        names[attribute] = name
+        try:
+            value = ast.literal_eval(expression)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+            raise BundleError(
+                f"{name} is not a plain literal, and code is not run to find its value", subject=path, remedy=_REMEDY
+            ) from error
+        try:
+            setattr(declared, attribute, checking(value))
+        except WrongValueError as error:
+            raise BundleError(f"{name} {error}", subject=path, remedy=_REMEDY) from error
+    if problem := contradiction(declared):
+        raise BundleError(f"{names[problem[0]]} {problem[1]}", subject=path, remedy=_REMEDY)
+    return declared

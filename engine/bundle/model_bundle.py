@@ -1,0 +1,217 @@
+"""One model folder: its files, and how to feed the network and read it (design, section 2)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from engine.bundle.digest import FileDigest, take_snapshot
+from engine.bundle.schema import assemble
+from engine.bundle.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize, SelfTest
+from engine.errors import BundleError
+from engine.storage.reading import UnusableFileError, check_regular, read_limited
+
+__all__ = [
+    "Activation",
+    "ExplainSpec",
+    "InputSpec",
+    "ModelBundle",
+    "OutputSpec",
+    "Resize",
+    "read_bundle",
+    "read_description",
+    "read_with_code",
+]
+
+WEIGHTS = ("weights.pt", "weights.safetensors")
+ARCHITECTURE = "architecture.py"
+SETTINGS = "model.toml"
+DESCRIPTION = "description.txt"
+PICTURE = "description.png"
+SAMPLES = "samples"
+
+_SETTINGS_LIMIT = 1_000_000
+_ARCHITECTURE_LIMIT = 1_000_000
+_DESCRIPTION_LIMIT = 64_000
+PICTURE_LIMIT = 16_000_000
+"""Bytes of a description's picture, and pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBundle:
+    """A model folder that was read and found complete; nothing of it was run.
+
+    Attributes:
+        task, name: as the folders are named.
+        path: the model folder.
+        weights: `weights.pt` or `weights.safetensors` in it.
+        architecture: `architecture.py` in it.
+        input, output, explain: how to feed, read and explain the network.
+        assumed: for every value that no file gave, a sentence that says what was assumed.
+        description: text of `description.txt`.
+        picture: `description.png`, or None if there is none.
+        samples: folder of sample images, or None.
+        notes: `[intended_use]`, `[training]`, `[performance]` as text for people, by section.
+        digest: hex SHA-256 over the sorted relative paths, sizes and SHA-256s of all regular files in the folder.
+        selftest: what the network must answer for one of its images, or None.
+        files: the digest of each of them, by its relative path. What was read above is the content they tell of.
+    """
+
+    task: str
+    name: str
+    path: Path
+    weights: Path
+    architecture: Path
+    input: InputSpec
+    output: OutputSpec
+    explain: ExplainSpec
+    assumed: tuple[str, ...]
+    description: str
+    picture: Path | None
+    samples: Path | None
+    notes: Mapping[str, str]
+    digest: str
+    selftest: SelfTest | None = None
+    files: Mapping[str, FileDigest] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+
+def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
+    """Read a model folder. Nothing in it is run or evaluated; the weights are hashed, not loaded.
+
+    Without `model.toml` the values come from literal constants at the top level of `architecture.py` (`INPUT_SIZE`,
+    `CHANNELS`, `EXACT_SIZE`, `MINIMUM_SIZE`, `RESIZE`, `MEAN`, `STD`, `CLASSES`, `ACTIVATION`, `MULTILABEL`,
+    `TARGET_LAYER`). With it the constants are not looked at. What neither gives has the defaults of `InputSpec`,
+    `OutputSpec` and `ExplainSpec`, and where that matters a sentence in `assumed`.
+
+    Args:
+        path: the model folder.
+        task: name of the task; the name of the folder above unless given.
+
+    Raises:
+        BundleError: a file is missing, too long or not a regular file; `model.toml` or a constant is wrong (names the
+            file and the key); `architecture.py` is not Python in UTF-8; a link leads out of the folder.
+    """
+    return read_with_code(path, task=task)[0]
+
+
+def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle, str]:
+    """As `read_bundle`, and the text of `architecture.py` that belongs to the bundle's digest."""
+    from engine.bundle.architecture_py import decode_source, read_constants
+
+    folder = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would rename a model folder that is a link
+    if not folder.is_dir():
+        raise BundleError("there is no such model folder", subject=path, remedy="check the task and model names")
+    weights = _the_weights(folder)
+    architecture, settings = folder / ARCHITECTURE, folder / SETTINGS
+    _check(architecture, _ARCHITECTURE_LIMIT, "the code that builds the network")
+    if os.path.lexists(settings):
+        _check(settings, _SETTINGS_LIMIT, "the model's settings")
+    content = take_snapshot(
+        folder,
+        {ARCHITECTURE: _ARCHITECTURE_LIMIT, SETTINGS: _SETTINGS_LIMIT, DESCRIPTION: _DESCRIPTION_LIMIT},
+    )
+    for name, limit in ((ARCHITECTURE, _ARCHITECTURE_LIMIT), (SETTINGS, _SETTINGS_LIMIT)):
+        if name in content.files and content.files[name].size > limit:  # it grew since it was looked at
+            raise BundleError(f"the file has more than {limit:,} bytes", subject=folder / name)
+    if ARCHITECTURE not in content.kept or weights.name not in content.files:
+        raise BundleError("the folder changed while it was read", subject=folder, remedy="try again")
+    code = decode_source(content.kept[ARCHITECTURE], architecture)
+    constants = read_constants(code, architecture)  # also finds out whether it is Python at all
+    if SETTINGS in content.kept:
+        from engine.bundle.model_toml import parse_model_toml
+
+        declared = parse_model_toml(content.kept[SETTINGS], settings)
+    else:
+        from engine.bundle.architecture_py import declare
+
+        declared = declare(constants, architecture)
+    input_spec, output_spec, explain_spec, assumed = assemble(declared)
+    samples = folder / SAMPLES
+    bundle = ModelBundle(
+        task=task if task is not None else folder.parent.name,
+        name=folder.name,
+        path=folder,
+        weights=weights,
+        architecture=architecture,
+        input=input_spec,
+        output=output_spec,
+        explain=explain_spec,
+        assumed=assumed,
+        description=_description(content.kept.get(DESCRIPTION, b""), content.files.get(DESCRIPTION)),
+        picture=find_picture(folder),
+        samples=samples if samples.is_dir() else None,
+        notes=declared.notes,
+        digest=content.digest,
+        selftest=declared.selftest,
+        files=content.files,
+    )
+    return bundle, code
+
+
+def read_description(path: Path) -> str:
+    """A description file's text (not made safe for a terminal), or empty if there is none.
+
+    At most 64,000 bytes are read; of a longer file the text ends with a note. Bytes that are not UTF-8 are replaced.
+    """
+    try:
+        size = check_regular(path).st_size
+        data = read_limited(path, _DESCRIPTION_LIMIT, cut=True)
+    except UnusableFileError as error:
+        return f"({path.name} cannot be shown: {error.cause}.)" if os.path.lexists(path) else ""
+    return _text(data, size, path.name)
+
+
+def _description(data: bytes, file: FileDigest | None) -> str:
+    return "" if file is None else _text(data, file.size, DESCRIPTION)
+
+
+def _text(data: bytes, size: int, name: str) -> str:
+    text = data.decode("utf-8-sig", errors="replace")
+    if size > _DESCRIPTION_LIMIT:
+        text += f"\n(Cut here: {name} has {size:,} bytes, of which {_DESCRIPTION_LIMIT:,} are shown.)"
+    return text
+
+
+def find_picture(folder: Path) -> Path | None:
+    """The model folder's `description.png`, if it is a regular file of at most 16 MB. It is not opened."""
+    picture = folder / PICTURE
+    try:
+        return picture if check_regular(picture).st_size <= PICTURE_LIMIT else None
+    except UnusableFileError:
+        return None
+
+
+def _the_weights(folder: Path) -> Path:
+    found = [folder / name for name in WEIGHTS if os.path.lexists(folder / name)]
+    if not found:
+        raise BundleError(f"there is neither {WEIGHTS[0]} nor {WEIGHTS[1]}", subject=folder, remedy="add the weights")
+    if len(found) > 1:
+        raise BundleError(
+            f"there are both {WEIGHTS[0]} and {WEIGHTS[1]}", subject=folder, remedy="keep the one that is meant"
+        )
+    try:
+        size = check_regular(found[0]).st_size
+    except UnusableFileError as error:
+        raise BundleError(error.cause, subject=found[0], remedy=error.remedy) from error
+    if size == 0:
+        raise BundleError("the weights are empty", subject=found[0], remedy="copy them again")
+    return found[0]
+
+
+def _check(path: Path, limit: int, role: str) -> None:
+    if not os.path.lexists(path):
+        raise BundleError(f"there is no {path.name}, {role}", subject=path.parent, remedy=f"add {path.name}")
+    try:
+        size = check_regular(path).st_size
+    except UnusableFileError as error:
+        raise BundleError(error.cause, subject=path, remedy=error.remedy) from error
+    if size > limit:
+        raise BundleError(f"the file has {size:,} bytes; at most {limit:,} are read", subject=path)
+
+
+def subject_of(bundle: ModelBundle) -> str:
+    """The model as people name it: `<task>/<model>`."""
+    return f"{bundle.task}/{bundle.name}"

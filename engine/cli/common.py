@@ -1,0 +1,104 @@
+"""What `predict` and `explain` share: finding and loading the model, and a look at the images before that."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import DeviceError, ImageError, NotCompliantError, XAIMedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.network.classifier import Classifier, Precision
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that choose images and model."""
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG, TIFF, BMP or WebP file")
+    parser.add_argument("--task", required=True, metavar="T", help="name of the task")
+    parser.add_argument("--model", metavar="M", help="name of the model; may be left out where the task has just one")
+
+
+def configure_device(parser: argparse.ArgumentParser) -> None:
+    """Declare the argument that chooses the device."""
+    parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda:0", help="where to compute (default: auto)")
+
+
+def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
+    """The model that the arguments name, for loading it.
+
+    Whether it is approved and whether the device is misspelt is found out here, long before torch is there to ask.
+
+    Raises:
+        TaskError, BundleError, DeviceError: as their names say.
+    """
+    from engine.library.tasks import find_model
+    from engine.storage.places import task_folders
+    from engine.trust.permission import check_approved
+
+    device: str = arguments.device
+    if not _DEVICE.fullmatch(device):
+        raise DeviceError("no such device", subject=f"device {device}", remedy="use auto, cpu or cuda:<number>")
+    bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.model)
+    check_approved(bundle)
+    return bundle
+
+
+def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
+    """The images that the model takes, as far as their headers tell; the others are reported on standard error."""
+    from engine.cli.console import print_failure
+    from engine.images.compliance import check_file
+
+    fit = []
+    for path in images:
+        try:
+            check_file(path, bundle.input)
+        except (ImageError, NotCompliantError) as error:
+            print_failure(error.message)
+        else:
+            fit.append(path)
+    return fit
+
+
+def about(path: Path, error: XAIMedError) -> str:
+    """The error's line, with the image named even where the error is about something else."""
+    return error.message if error.subject == str(path) else f"{path}: {error.message}"
+
+
+def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> Classifier:
+    """The model, ready.
+
+    Raises:
+        BundleError, DeviceError: as their names say.
+    """
+    from engine.cli.console import waiting
+    from engine.cli.streams import aside
+    from engine.images.decoding.client import get_ready
+
+    get_ready()  # meanwhile
+    with waiting(f"Loading {bundle.task} / {bundle.name}"), aside():
+        from engine.network.classifier import Classifier
+
+        return Classifier.load(bundle, device=device, precision=precision)
+
+
+def say_what_was_assumed(classifier: Classifier) -> None:
+    """On standard error, once there are results that rest on it."""
+    from engine.bundle.model_bundle import subject_of
+    from engine.cli.console import print_failure
+
+    for sentence in classifier.assumed:
+        print_failure(f"{subject_of(classifier.bundle)}: {sentence}")
+
+
+def folder(text: str) -> Path:
+    """An argument that names a folder; an empty one is a variable that was not set, not the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("the folder's name is empty")
+    return Path(text)

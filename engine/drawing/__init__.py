@@ -1,0 +1,1 @@
+"""Colours, colormaps, scaling and lettering, shared by exported files and the screen."""

@@ -1,0 +1,109 @@
+"""Colours in which luminance says it all: a heat map must still read in grey, and to eyes that see no red and green."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.drawing.colormaps import COLORMAPS, DEFAULT_COLORMAP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RGB = tuple[int, int, int]
+"""A colour, each part in 0..255 (sRGB)."""
+
+BLACK: RGB = (0, 0, 0)
+WHITE: RGB = (255, 255, 255)
+
+_COUNT_RANGE = (40, 250)
+"""Part of the table that the counts use: its ends are too dark and too pale to carry a digit and a tissue below it."""
+
+_BACKDROP = (50.0, 225.0)
+"""The darkest and the brightest tone of an image below a heat map."""
+
+
+@lru_cache(maxsize=len(COLORMAPS))
+def colormap(name: str) -> NDArray[np.uint8]:
+    """(256, 3) uint8, read-only: the colours of 0 to 1, as matplotlib defines them; `grey` is black to white.
+
+    Raises:
+        ValueError: not one of `COLORMAPS`.
+    """
+    if name not in COLORMAPS:
+        raise ValueError(f"{name!r} is not one of the colormaps {', '.join(COLORMAPS)}")
+    table: NDArray[np.uint8]
+    if name == "grey":
+        table = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    else:
+        import matplotlib  # late: a quarter of a second
+
+        table = np.asarray(matplotlib.colormaps[name](np.arange(256), bytes=True), dtype=np.uint8)[:, :3].copy()
+    table.setflags(write=False)
+    return table
+
+
+def colour_values(values: NDArray[np.floating], name: str = DEFAULT_COLORMAP) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8: the colours of (H, W) values in [0, 1]; what lies outside is clipped."""
+    return np.asarray(colormap(name)[to_steps(values)])
+
+
+def to_steps(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Values in [0, 1] to the 256 steps of a colormap; what lies outside is clipped."""
+    return np.asarray(np.clip(np.rint(np.asarray(values) * 255.0), 0, 255), dtype=np.uint8)
+
+
+def count_colours(methods: int = 4, name: str = DEFAULT_COLORMAP) -> tuple[RGB, ...]:
+    """Colours of the counts 0 to `methods`, dark to bright; luminance rises with every step."""
+    table = colormap(name)
+    places = np.rint(np.linspace(*_COUNT_RANGE, methods + 1)).astype(int)
+    return tuple((int(r), int(g), int(b)) for r, g, b in table[places])
+
+
+def luminance(colour: RGB) -> float:
+    """Relative luminance in [0, 1] (WCAG 2, sRGB)."""
+    parts = [part / 255.0 for part in colour]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: RGB, second: RGB) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2)."""
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def text_on(background: RGB) -> RGB:
+    """Black or white: whichever can be read better on a background (at least 4.5 to 1 on every colour)."""
+    return BLACK if contrast(BLACK, background) >= contrast(WHITE, background) else WHITE
+
+
+def to_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 without hue: Rec. 601 luma of (h, w, 1) or (h, w, 3) pixels."""
+    if pixels.shape[2] == 1:
+        return np.repeat(pixels, 3, axis=2)
+    luma = np.rint(pixels[:, :, :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32))
+    return np.repeat(luma.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def backdrop(pixels: NDArray[np.uint8], *, part_of: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 grey below a heat map: hue taken away, contrast spread over the middle tones.
+
+    A dark scan would swallow the colours laid on it and a pale one wash them out, so the 1st and 99th percentile are
+    moved to fixed tones; the contrast grows at most threefold. It shows where things are, not how bright they are.
+    The percentiles are those of `part_of`, if given: a part of a picture has the tones that it has in the whole.
+    """
+    grey = to_grey(pixels)
+    low, high = np.percentile((grey if part_of is None else to_grey(part_of))[:, :, 0], (1, 99))
+    gain = min((_BACKDROP[1] - _BACKDROP[0]) / max(high - low, 1.0), 3.0)
+    tones = sum(_BACKDROP) / 2 + gain * (np.arange(256) - (low + high) / 2)
+    return np.asarray(np.rint(tones.clip(0, 255)).astype(np.uint8)[grey])
+
+
+def blend(below: NDArray[np.uint8], above: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
+    """One picture laid on another of the same shape; an opacity of 1 shows only the one above."""
+    from PIL import Image  # late: not before the first picture
+
+    return np.asarray(Image.blend(Image.fromarray(below), Image.fromarray(above), opacity))

@@ -1,0 +1,1 @@
+"""Whether a map can be believed: deletion and insertion curves."""

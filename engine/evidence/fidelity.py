@@ -1,0 +1,163 @@
+"""Deletion and insertion curves: does the output follow the map? (Petsiuk et al. 2018, section 4.1.)
+
+Pixels are taken by falling saliency. Deletion hides them one after the other, insertion uncovers them on a blurred
+image. A map that points at what the network uses gives a small area under the deletion and a large one under the
+insertion curve. The areas depend on what hides and on the step, so both are kept with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from engine.acceleration.tuning import Tuning
+from engine.errors import ExplanationError, Stopped
+from engine.explainers.base import Request
+from engine.explainers.perturbation import MaskedForward, prepared_tuning
+from engine.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.images.image import MedicalImage
+    from engine.network.classifier import Classifier
+    from engine.results.saliency import SaliencyMap
+
+Kind = Literal["deletion", "insertion"]
+
+_KERNEL, _SIGMA = 11, 5.0
+"""Of the Gaussian that blurs, in pixels, as in the reference code `eclique/RISE`."""
+
+_HIDDEN = {
+    "deletion": "0 after normalisation (the mean colour)",
+    "insertion": f"the image blurred by a Gaussian of {_KERNEL}x{_KERNEL} pixels, sigma {_SIGMA:g}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FidelityCurve:
+    """How the probability of the map's class goes as pixels are deleted or inserted.
+
+    Attributes:
+        kind: `deletion` or `insertion`.
+        shares: (S + 1,) share of pixels deleted or inserted, from 0 to 1.
+        probabilities: (S + 1,) of the map's class.
+        step: pixels at a time; the last step may be smaller.
+        hidden: what stands where pixels are hidden.
+        warnings: what had to be changed on the way, such as the device.
+    """
+
+    kind: Kind
+    shares: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    step: int
+    hidden: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def area(self) -> float:
+        """Area under the curve by the trapezoid rule, in [0, 1]."""
+        middles = (self.probabilities[1:] + self.probabilities[:-1]) / 2.0
+        return float(middles @ np.diff(self.shares))
+
+
+def fidelity_curve(
+    classifier: Classifier,
+    image: MedicalImage,
+    saliency: SaliencyMap,
+    kind: Kind,
+    *,
+    step: int | None = None,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal | None = None,
+) -> FidelityCurve:
+    """The deletion or insertion curve of a map, in float32.
+
+    Args:
+        classifier: the network; its lock is taken.
+        image: the image that the map explains.
+        saliency: a map of this image and network; equal values are taken in reading order.
+        kind: which curve.
+        step: pixels at a time; None for as many as the input is wide (224 at 224x224, as in the paper).
+        progress: told how far it is.
+        stop: asked before every pass.
+
+    Raises:
+        ExplanationError: the map is constant and so gives no order, is of another size or class, the step is below 1,
+            or the network gave NaN.
+        Stopped: stopped before the end.
+        NotCompliantError: the image cannot be fed to this model.
+        DeviceError: neither the device's memory nor the machine's suffices.
+    """
+    signal = stop or NeverStop()
+
+    def measure() -> FidelityCurve:
+        tensor, target = classifier.tensor(image), classifier.class_index(saliency.target)
+        request = Request(classifier, tensor, target, seed=0, progress=progress, stop=signal)
+        return _measured(request, saliency, kind, step)
+
+    with classifier.lock:
+        curve = classifier.with_memory(measure)
+        return replace(curve, warnings=(*classifier.moved, *curve.warnings))
+
+
+def _measured(request: Request, saliency: SaliencyMap, kind: Kind, step: int | None) -> FidelityCurve:
+    height, width = request.size
+    step = width if step is None else step
+    _check(saliency, request.size, step)
+    ranks = torch.from_numpy(_ranks(saliency.values)).to(request.tensor.device)
+    steps = -(-height * width // step)
+
+    def draw(start: int, end: int) -> torch.Tensor:
+        taken = torch.arange(start, end, device=ranks.device)[:, None, None, None] * step
+        return ranks >= taken if kind == "deletion" else ranks < taken
+
+    tuning = Tuning(prepared_tuning(request).batch_for("fp32"), "fp32")
+    loop = MaskedForward(request, _hidden(kind, request.tensor), draw, tuning)
+    done = 0
+    for done in loop.run(steps + 1, request.stop):
+        request.progress(Progress(kind, done, steps + 1))
+    if done <= steps:
+        raise Stopped(kind)
+    probabilities = loop.outputs(steps + 1)
+    shares = np.minimum(np.arange(steps + 1) * step, height * width) / (height * width)
+    for array in (shares, probabilities):
+        array.setflags(write=False)
+    return FidelityCurve(kind, shares, probabilities, step, _HIDDEN[kind], tuple(loop.warnings))
+
+
+def _check(saliency: SaliencyMap, size: tuple[int, int], step: int) -> None:
+    if saliency.constant:
+        raise ExplanationError("a constant map puts no pixel before another", subject=saliency.method)
+    if saliency.values.shape != size:
+        raise ExplanationError(
+            f"the map has {saliency.values.shape[0]}x{saliency.values.shape[1]} values, the network's input "
+            f"{size[0]}x{size[1]}",
+            subject=saliency.method,
+            remedy="take a map that this network gave",
+        )
+    if step < 1:
+        raise ExplanationError(f"a step of {step} pixels is not possible", remedy="give a number from 1")
+
+
+def _ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(H, W): each pixel's place by falling value, equal values in reading order."""
+    order = np.argsort(-values, axis=None, kind="stable")
+    ranks = np.empty(values.size, dtype=np.int64)
+    ranks[order] = np.arange(values.size)
+    return ranks.reshape(values.shape)
+
+
+def _hidden(kind: Kind, tensor: torch.Tensor) -> torch.Tensor:
+    """(1, C, H, W) or broadcastable: what stands in the place of hidden pixels."""
+    if kind == "deletion":
+        return torch.zeros(1, device=tensor.device)
+    from torchvision.transforms.v2.functional import gaussian_blur  # late: a second of import
+
+    # The blur reflects at the border, and a small image has little to reflect.
+    kernel = [min(_KERNEL, 2 * side - 1) for side in (tensor.shape[-1], tensor.shape[-2])]
+    blurred: torch.Tensor = gaussian_blur(tensor, kernel, [_SIGMA, _SIGMA])
+    return blurred

@@ -1,0 +1,84 @@
+"""Which superpixels lie in the receptive field of an activation, for the layers of a traced network that are local."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from engine.acceleration.fusion import FusedConvolution
+from engine.acceleration.tracing import module_of, shape_of
+from engine.explainers.superpixels import SuperpixelMasks
+
+_MODULES = (
+    *(nn.BatchNorm2d, nn.Identity, nn.Dropout, nn.Dropout2d, nn.PReLU, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU),
+    *(nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardtanh, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh),
+)
+"""Modules whose result at a place depends, in evaluation mode, on their input there alone."""
+_FUNCTIONS = (
+    *(operator.add, operator.iadd, operator.mul, operator.imul, operator.sub, torch.add, torch.mul, torch.sub),
+    *(functional.relu, functional.relu6, functional.leaky_relu, functional.elu, functional.gelu, functional.silu),
+    *(functional.hardswish, torch.relu, torch.sigmoid, torch.tanh),
+)
+_METHODS = ("add", "add_", "mul", "mul_", "relu", "relu_", "sigmoid", "tanh", "contiguous")
+
+
+def receptive_field(
+    network: fx.GraphModule, node: fx.Node, fields: Mapping[fx.Node, torch.Tensor], masks: SuperpixelMasks
+) -> torch.Tensor | None:
+    """(S, H', W') bool: which superpixels each place of a node sees; None where that is not known.
+
+    Args:
+        network: traced, in evaluation mode, its nodes' shapes known.
+        node: one of its graph.
+        fields: those of the nodes before it.
+        masks: has the superpixels of the image.
+    """
+    seen: torch.Tensor | None = None
+    if node.op == "placeholder":
+        seen = masks.labels == torch.arange(masks.count, device=masks.labels.device)[:, None, None]
+    elif node.all_input_nodes and all(source in fields for source in node.all_input_nodes):
+        seen = _seen_through(network, node, [fields[source].float() for source in node.all_input_nodes])
+    return seen > 0 if seen is not None and seen.shape[1:] == shape_of(node)[2:] else None
+
+
+def _seen_through(network: fx.GraphModule, node: fx.Node, sources: list[torch.Tensor]) -> torch.Tensor | None:
+    """What a node sees whose inputs see `sources`; None where that is not known."""
+    module = module_of(network, node)
+    convolution = convolution_of(network, node)
+    if convolution is not None:
+        if isinstance(convolution.padding, str) or convolution.padding_mode != "zeros":
+            return None
+        down, across = convolution.padding
+        padded = functional.pad(sources[0], (across, across, down, down))
+        seen = functional.max_pool2d(padded, convolution.kernel_size, convolution.stride, 0, convolution.dilation)
+        return _together([seen, *sources[1:]])
+    if isinstance(module, nn.MaxPool2d) and not module.return_indices:
+        return functional.max_pool2d(
+            sources[0], module.kernel_size, module.stride, module.padding, module.dilation, module.ceil_mode
+        )
+    if isinstance(module, nn.AvgPool2d):
+        return functional.max_pool2d(
+            sources[0], module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode
+        )
+    if isinstance(module, nn.BatchNorm2d) and module.running_mean is None:
+        return None  # it takes the mean of the whole batch
+    known = {"call_module": type(module) in _MODULES, "call_function": node.target in _FUNCTIONS}
+    return _together(sources) if known.get(node.op, node.target in _METHODS) else None
+
+
+def _together(sources: list[torch.Tensor]) -> torch.Tensor | None:
+    """What is seen by something that is made of maps of one size."""
+    if any(source.shape != sources[0].shape for source in sources):
+        return None
+    return torch.stack(sources).amax(0)
+
+
+def convolution_of(network: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
+    """The convolution that a node stands for, fused with what follows it or not."""
+    module = module_of(network, node)
+    module = module.convolution if isinstance(module, FusedConvolution) else module
+    return module if isinstance(module, nn.Conv2d) else None

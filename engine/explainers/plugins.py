@@ -1,0 +1,118 @@
+"""Run a plug-in's method and check what it gives; the network is left as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from engine.errors import ExplanationError, XAIMedError
+from engine.explainers.registry import Choices, Factory, PlugIn, find_plug_ins
+from engine.results.saliency import SaliencyMap
+from engine.text import safe_text
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from engine.explainers.base import Explainer, Request
+
+
+def make_plug_in(key: str, choices: Choices) -> Explainer:
+    """A plug-in's method, imported and made.
+
+    Raises:
+        ExplanationError: it cannot be imported or made, or is none.
+    """
+    found = find_plug_ins()[0][key]
+    try:
+        explainer = cast("Factory", found.entry.load())(choices)
+        given, explain = explainer.key, explainer.explain
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # code of others, which may even call sys.exit()
+        raise _broken(found, f"{type(error).__name__}: {error}") from error
+    if given != key or not callable(explain):
+        raise _broken(found, f"its key is {given!r} instead of {key!r}" if given != key else "explain is no method")
+    return explainer
+
+
+def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
+    """A plug-in's map, checked; modes, gradients and hooks of the network are left as they were.
+
+    Raises:
+        Stopped: stopped before there was a map worth showing.
+        ExplanationError: it failed, or what it gave is no map.
+        RuntimeError, MemoryError: the memory did not suffice.
+    """
+    from engine.explainers.gradcam import as_it_was
+    from engine.network.device import lacks_memory
+
+    found = find_plug_ins()[0][explainer.key]
+    try:
+        with _without_new_hooks(request.classifier.network), as_it_was(request.classifier.network):
+            made = explainer.explain(request)
+        problem = _problem(made, explainer.key, request)
+    except (XAIMedError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # code of others
+        if lacks_memory(error):
+            raise
+        raise _broken(found, f"{type(error).__name__}: {error}") from error
+    if problem:
+        raise _broken(found, problem)
+    made.values.setflags(write=False)
+    return replace(made, warnings=tuple(safe_text(warning, limit=1000) for warning in made.warnings))
+
+
+@contextmanager
+def _without_new_hooks(network: nn.Module) -> Iterator[None]:
+    """Take away the hooks that are left behind: they would act on every later answer."""
+    before = {id(hooks): set(hooks) for hooks in _hooks_of(network)}
+    try:
+        yield
+    finally:
+        for hooks in _hooks_of(network):
+            for key in set(hooks) - before.get(id(hooks), set()):
+                del hooks[key]
+
+
+def _hooks_of(network: nn.Module) -> Iterator[dict[int, object]]:
+    for module in network.modules():
+        for name, value in vars(module).items():
+            if name.endswith("_hooks") and isinstance(value, dict):
+                yield value
+
+
+def _problem(made: object, key: str, request: Request) -> str:
+    """What is wrong with a map, as a clause; empty if nothing is."""
+    import numpy as np
+
+    if not isinstance(made, SaliencyMap):
+        return f"it gave a {type(made).__name__} instead of a SaliencyMap"
+    values = made.values
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.shape != request.size:
+        given = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        return f"its map is {given} instead of float32 {request.size}"
+    if not np.isfinite(values).all() or float(values.min()) < 0 or float(values.max()) > 1:
+        return "its map has values outside [0, 1]"
+    if not (np.isfinite(made.raw_min) and np.isfinite(made.raw_max)):
+        return "the range of its map is not finite"
+    target = request.classifier.classes[request.target]
+    if (made.method, made.target) != (key, target):
+        return f"its map is of {made.method!r} for {made.target!r} instead of {key!r} for {target!r}"
+    if not all(isinstance(value, str | int | float | bool | None) for value in made.parameters.values()):
+        return "its parameters are not all text, numbers or truth values"
+    if not all(isinstance(warning, str) for warning in made.warnings):
+        return "its warnings are not all text"
+    if made.cells is not None and (made.cells.means.shape, made.cells.covariance.shape) != ((9,), (9, 9)):
+        return "its cell estimates have not the shapes (9,) and (9, 9)"
+    return ""
+
+
+def _broken(found: PlugIn, why: str) -> ExplanationError:
+    return ExplanationError(
+        f"the plug-in cannot be used ({why})",
+        subject=f"{found.name} of {found.package}",
+        remedy="tell its makers, or leave it out with --methods",
+    )

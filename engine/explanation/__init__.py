@@ -1,0 +1,1 @@
+"""Explain one image with every method; compare two explanations."""

@@ -1,0 +1,232 @@
+"""The whole answer for one image: diagnosis, maps, statistics and agreement, computed and held together."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from engine.errors import DeviceError, ExplanationError, Stopped
+from engine.explainers.base import Request
+from engine.explainers.plugins import run_plug_in
+from engine.explainers.registry import METHODS, method_keys, plug_in
+from engine.explainers.settings import Settings, check_settings, make_explainer
+from engine.images.preprocessing import picture_view
+from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
+from engine.results.consensus import Consensus, consensus
+from engine.results.statistics import GridStatistics, grid_statistics
+from engine.text import safe_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.images.image import MedicalImage
+    from engine.network.classifier import Classifier
+    from engine.results.diagnosis import Diagnosis
+    from engine.results.saliency import SaliencyMap
+
+NEVER_STOP = NeverStop()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything about one image that screens, files and batches show.
+
+    Attributes:
+        image: the image as read.
+        view: (h, w, C) uint8, C 1 or 3: the part of the image that the network saw (the image itself for
+            `stretch`, its centre for `crop`, the padded image for `fit`), at the image's own resolution. Maps and
+            cells lie on it: a map's edges are the view's edges.
+        diagnosis: the network's answer.
+        target: name of the class that is explained.
+        maps: the saliency maps by method key, in the order in which they are shown; a method that failed or was
+            stopped before a first map is not in it.
+        statistics: grid statistics by method key.
+        consensus: the agreement of the maps that are there.
+        failures: for every method that gave no map, one line why.
+        settings: what was asked for.
+        bundle: the model.
+        environment: names and versions that reproducing needs (`xaimed`, `torch`, `device`, `python`, ...).
+        assumed: what no file of the bundle says and had to be assumed, a sentence each.
+    """
+
+    image: MedicalImage
+    view: NDArray[np.uint8]
+    diagnosis: Diagnosis
+    target: str
+    maps: Mapping[str, SaliencyMap]
+    statistics: Mapping[str, GridStatistics]
+    consensus: Consensus
+    failures: Mapping[str, str]
+    settings: Settings
+    bundle: ModelBundle
+    environment: Mapping[str, str]
+    assumed: tuple[str, ...] = ()
+
+
+def derive_seed(image_sha256: str, bundle_digest: str, method: str) -> int:
+    """The seed of a method's random numbers, below 2**32: the same input gives the same map."""
+    material = f"{image_sha256}:{bundle_digest}:{method}".encode()
+    return int.from_bytes(hashlib.sha256(material).digest()[:4], "big")
+
+
+def explain_method(
+    classifier: Classifier,
+    image: MedicalImage,
+    method: str,
+    settings: Settings,
+    *,
+    target: str | None = None,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = NEVER_STOP,
+) -> SaliencyMap:
+    """One method's map for one image.
+
+    Args:
+        classifier: the network; its lock is taken.
+        image: an image compliant with the model.
+        method: a key, one of `engine.explainers.registry.method_keys`.
+        settings: parameters; `settings.methods` is not looked at.
+        target: class to explain; None for `settings.target`, else the predicted class.
+        progress: called from this thread.
+        stop: asked before every pass.
+
+    Raises:
+        Stopped: stopped before there was a map worth showing.
+        ExplanationError: unknown method, class or layer, a parameter out of range, or the network gave NaN.
+        NotCompliantError: the image cannot be fed to this model.
+        DeviceError: neither the device's memory nor the machine's suffices.
+    """
+    explainer = make_explainer(method, classifier.bundle, settings)
+
+    def make() -> SaliencyMap:
+        name = target or settings.target or classifier.diagnose(image).predicted
+        digest = classifier.bundle.digest
+        request = Request(
+            classifier=classifier,
+            tensor=classifier.tensor(image),
+            target=classifier.class_index(name),
+            seed=settings.seed if settings.seed is not None else derive_seed(image.sha256, digest, method),
+            progress=progress,
+            stop=stop,
+            kept=classifier.kept_for(image.sha256),
+        )
+        return explainer.explain(request) if method in METHODS else run_plug_in(explainer, request)
+
+    with classifier.lock:
+        saliency = classifier.with_memory(make)
+        return replace(saliency, warnings=(*classifier.moved, *saliency.warnings))
+
+
+def explain(
+    classifier: Classifier,
+    image: MedicalImage,
+    settings: Settings | None = None,
+    *,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = NEVER_STOP,
+    on_map: Callable[[SaliencyMap], None] | None = None,
+) -> Explanation:
+    """The whole answer for one image.
+
+    The CAMs are run first, since they are ready at once; a method that cannot work on this network is recorded in
+    `failures` and does not keep the others from their work. When stopped, the maps so far are kept.
+
+    Args:
+        classifier: the network.
+        image: an image compliant with the model.
+        settings: what to compute; None for all methods, for the predicted class.
+        progress: told how far each method is.
+        stop: asked before every pass.
+        on_map: called with each map as it is finished.
+
+    Raises:
+        ExplanationError: unknown method or class, a parameter out of range, or not one method gave a map.
+        NotCompliantError: the image cannot be fed to this model.
+        Stopped: stopped before there was any map.
+    """
+    settings = settings or Settings()
+    check_settings(settings)
+    for method in settings.methods:
+        if method in METHODS:
+            make_explainer(method, classifier.bundle, settings)  # wrong parameters are found before the first pass
+    diagnosis = classifier.diagnose(image)
+    target = settings.target or diagnosis.predicted
+    classifier.class_index(target)
+    maps: dict[str, SaliencyMap] = {}
+    failures: dict[str, str] = {}
+    for method in sorted(settings.methods, key=lambda method: not method.startswith("gradcam")):
+        try:
+            saliency = explain_method(classifier, image, method, settings, target=target, progress=progress, stop=stop)
+        except (ExplanationError, DeviceError, Stopped) as error:
+            failures[method] = error.message
+            continue
+        maps[method] = saliency
+        if on_map is not None:
+            on_map(saliency)
+    if not maps:
+        if stop.is_set():
+            raise Stopped(safe_text(image.path.name))
+        raise ExplanationError("; ".join(failures.values()), subject=image.path)
+    return assemble(classifier, image, diagnosis, maps, failures=failures, settings=settings)
+
+
+def assemble(
+    classifier: Classifier,
+    image: MedicalImage,
+    diagnosis: Diagnosis,
+    maps: Mapping[str, SaliencyMap],
+    *,
+    failures: Mapping[str, str] = MappingProxyType({}),
+    settings: Settings | None = None,
+) -> Explanation:
+    """Put maps of one image and one class together with their statistics and agreement.
+
+    Raises:
+        ValueError: no maps, or maps of different classes or sizes.
+    """
+    if not maps:
+        raise ValueError("an explanation needs at least one map")
+    ordered = {method: maps[method] for method in sorted(maps, key=_place)}
+    statistics = {method: grid_statistics(saliency) for method, saliency in ordered.items()}
+    return Explanation(
+        image=image,
+        view=picture_view(image, classifier.bundle.input),
+        diagnosis=diagnosis,
+        target=next(iter(ordered.values())).target,
+        maps=MappingProxyType(ordered),
+        statistics=MappingProxyType(statistics),
+        consensus=consensus(ordered, statistics),
+        failures=MappingProxyType(dict(failures)),
+        settings=settings or Settings(),
+        bundle=classifier.bundle,
+        environment=MappingProxyType(_environment(classifier, ordered)),
+        assumed=classifier.assumed,
+    )
+
+
+def _place(method: str) -> int:
+    keys = method_keys()
+    return keys.index(method) if method in keys else len(keys)
+
+
+def _environment(classifier: Classifier, methods: Iterable[str]) -> dict[str, str]:
+    import torch
+
+    versions = {
+        name: metadata.version(name) for name in ("xaimed", "torch", "numpy", "lime", "grad-cam", "scikit-image")
+    }
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **versions,
+        **{f"method {method}": found.package for method in methods if (found := plug_in(method)) is not None},
+        "device": classifier.device,
+        "threads": str(torch.get_num_threads()),
+    }

@@ -1,0 +1,1 @@
+"""Pictures decoded in a separate process: client, worker, protocol, opening, pixels, budget."""

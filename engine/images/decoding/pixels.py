@@ -1,0 +1,232 @@
+"""A picture's bytes to its pixels: the one place that lets decoders at them. For a process apart, see `apart`."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine.errors import ImageError
+from engine.images.decoding.opening import damaged, open_picture, orientation_of
+from engine.images.header import Header, Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    Integers = NDArray[np.unsignedinteger]
+
+_PNG_END = b"IEND\xaeB`\x82"
+_DEFLATE = (8, 32946)
+"""TIFF's two numbers for the same compression."""
+_PNG_TAIL = 1 << 16  # some programs append to their files
+
+
+def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header]:
+    """Decode a picture as `engine.images.image.read_image` says.
+
+    Args:
+        data: the file's content.
+        path: its name, for errors.
+        limits: what is refused.
+
+    Returns:
+        (H, W, C) upright pixels, C 1 or 3, uint8 or uint16, contiguous; and the header.
+
+    Raises:
+        ImageError: as `read_image` says.
+    """
+    import numpy as np
+
+    # From memory: Pillow 13 maps an uncompressed grey TIFF into memory and then turns it wrongly (orientations 5 to 8).
+    picture, header = open_picture(io.BytesIO(data), len(data), path, limits)
+    with picture:
+        try:
+            picture.load()
+            if header.format == "PNG" and header.orientation == 1:
+                header = replace(header, orientation=orientation_of(picture, after_loading=True))
+        except Exception as error:  # a decoder given hostile bytes may raise anything; none of it is our fault
+            raise damaged(error, path) from error
+        if header.format == "PNG" and _PNG_END not in data[-_PNG_TAIL:]:
+            # Pillow is content with whole pixels; a checksum or the mark of the end may still be missing.
+            raise ImageError("the file is incomplete", subject=path, remedy="export the image again")
+        array = _decoded(picture, header, data, path)
+    return np.ascontiguousarray(array, dtype=np.uint16 if header.bit_depth == 16 else np.uint8), header
+
+
+def _decoded(picture: Image.Image, header: Header, data: bytes, path: Path) -> Integers:
+    """(H, W, C) upright pixels of a loaded picture, C 1 or 3, uint8 or uint16."""
+    import numpy as np
+
+    deep = header.bit_depth == 16
+    array: Integers
+    if deep and not picture.mode.startswith("I"):
+        return _deep_colour(picture, header, data, path)
+    if deep:
+        array = np.asarray(picture).astype(np.uint16)[..., None]  # modes I;16, I;16B and, in older Pillows, I
+        if header.inverted:
+            array = np.uint16(65535) - array
+        _check_key(array, picture.info.get("transparency"), path)
+    else:
+        array = _shallow(picture, data, path)
+    # Pillow turns TIFFs upright while it loads them, and nothing else.
+    return array if header.format == "TIFF" else _upright(array, header.orientation)
+
+
+def _shallow(picture: Image.Image, data: bytes, path: Path) -> Integers:
+    """(H, W, C) uint8 of a picture with at most 8 bits a sample."""
+    import numpy as np
+
+    mode, key = picture.mode, picture.info.get("transparency")
+    if mode == "P" or mode == "PA":
+        colours = _opaque(np.asarray(picture.convert("RGBA" if mode == "PA" or key is not None else "RGB")), path)
+        grey = bool((colours[..., 0] == colours[..., 1]).all() and (colours[..., 1] == colours[..., 2]).all())
+        return colours[..., :1] if grey else colours
+    if mode in ("RGBa", "La"):
+        picture = picture.convert("RGBA" if mode == "RGBa" else "LA")
+    elif mode in ("YCbCr", "RGBX"):
+        picture = picture.convert("RGB")
+    elif mode == "1":
+        picture = picture.convert("L")
+    array = np.asarray(picture)
+    if array.ndim == 2:
+        array = array[..., None]
+    if picture.format == "PNG" or mode in ("1", "L", "RGB"):
+        scale = {2: 85, 4: 17}.get(data[24], 1) if data[:4] == b"\x89PNG" else 1  # the key is in the file's own depth
+        _check_key(array, key * scale if isinstance(key, int) else key, path)
+    return _opaque(array, path)
+
+
+def _deep_colour(picture: Image.Image, header: Header, data: bytes, path: Path) -> Integers:
+    """(H, W, C) uint16 upright, as stored: Pillow reduces 16-bit colour, and 16-bit grey with alpha, to 8 bit.
+
+    So the file is decoded once more, by a library that does not. What Pillow made of it is of use twice: Pillow notices
+    files that end early, which others fill up silently; and its values must be the upper bytes of the others', so that
+    no wrong decoding passes (Pillow gets uncompressed planar TIFFs wrong; OpenCV turns TIFFs though told not to).
+    """
+    import numpy as np
+
+    try:
+        array = _deep_tiff(data) if header.format == "TIFF" else _deep_opencv(data)
+    except Exception as error:  # decoders given hostile bytes again, as in `decode`
+        raise damaged(error, path) from error
+    eight = np.asarray(picture)
+    if header.format != "TIFF":
+        eight = _upright(eight, header.orientation)  # Pillow has turned a TIFF already
+    key = picture.info.get("transparency")
+    _check_key(array, key, path)
+    if header.alpha == "none":
+        array = array[..., : 1 if header.grey else 3]  # samples that the file calls neither colour nor alpha
+    array = _opaque(array, path)
+    if header.grey:
+        array = array[..., :1]  # OpenCV makes three channels of grey with alpha
+    for candidate in (_upright(array, header.orientation), array):
+        upper = eight[..., : candidate.shape[2]]
+        if upper.shape == candidate.shape and np.array_equal(candidate >> 8, upper):
+            return candidate
+    raise ImageError(
+        "two decoders disagree about its pixels", subject=path, remedy="save it again as PNG, or as TIFF uncompressed"
+    )
+
+
+def _deep_tiff(data: bytes) -> Integers:
+    """(H, W, samples) uint16 of a TIFF, in whatever orientation."""
+    import numpy as np
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        if page.compression in _DEFLATE:
+            most = int(np.prod(page.chunks)) * 2
+            for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+                _check_inflated(data[start : start + length], most)
+        elif page.compression != 1:  # LZW, for which it needs another package, and others that it does not bound
+            return _deep_opencv(data)
+        samples = page.asarray(squeeze=False, maxworkers=1)  # (separate samples, 1, H, W, interleaved samples)
+    planes = samples[:, 0]
+    return np.asarray(planes[0] if planes.shape[0] == 1 else planes[..., 0].transpose(1, 2, 0), dtype=np.uint16)
+
+
+def _check_inflated(data: bytes, most: int) -> None:
+    """See that compressed pixels are not more than there is room for: tifffile inflates whatever there is.
+
+    Raises:
+        ValueError: there are more.
+    """
+    if len(zlib.decompressobj().decompress(data, most + 1)) > most:
+        raise ValueError("more pixels are compressed in it than it has")
+
+
+def _deep_opencv(data: bytes) -> Integers:
+    """(H, W, samples) uint16 of a PNG or TIFF, in whatever orientation."""
+    import cv2
+    import numpy as np
+
+    decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if decoded is None or decoded.dtype != np.uint16:
+        raise ValueError("its 16-bit colours cannot be decoded")
+    array = np.asarray(decoded, dtype=np.uint16)
+    array = array[..., None] if array.ndim == 2 else array
+    # OpenCV's order is blue, green, red.
+    return array[..., [2, 1, 0, *range(3, array.shape[2])]] if array.shape[2] >= 3 else array
+
+
+def _check_key(array: Integers, key: object, path: Path) -> None:
+    """Refuse a picture in which the colour that its header calls transparent occurs."""
+    import numpy as np
+
+    if key is None or not isinstance(key, int | tuple):
+        return
+    wanted = np.asarray(key, dtype=np.int64).reshape(-1)
+    colours = array[..., : wanted.size]
+    if colours.shape[2] == wanted.size and bool((colours == wanted).all(axis=2).any()):
+        raise _transparent(path)
+
+
+def _opaque(array: Integers, path: Path) -> Integers:
+    """The array without its alpha channel (the last of 2 or 4), if that is opaque everywhere.
+
+    Raises:
+        ImageError: a pixel is transparent.
+    """
+    import numpy as np
+
+    if array.shape[2] not in (2, 4):
+        return array
+    if int(array[..., -1].min()) != np.iinfo(array.dtype).max:
+        raise _transparent(path)
+    return array[..., :-1]
+
+
+def _transparent(path: Path) -> ImageError:
+    return ImageError(
+        "parts of the picture are transparent, and what lies behind them is not known",
+        subject=path,
+        remedy="flatten it onto its true background and save it without transparency",
+    )
+
+
+def _upright(array: Integers, orientation: int) -> Integers:
+    """Apply an EXIF orientation (1 to 8) to (H, W, C) pixels; a view."""
+    import numpy as np
+
+    match orientation:
+        case 2:
+            return array[:, ::-1]
+        case 3:
+            return array[::-1, ::-1]
+        case 4:
+            return array[::-1]
+        case 5:
+            return array.swapaxes(0, 1)
+        case 6:
+            return np.rot90(array, -1)
+        case 7:
+            return array.swapaxes(0, 1)[::-1, ::-1]
+        case 8:
+            return np.rot90(array)
+    return array

@@ -1,0 +1,130 @@
+"""Picture files to images: the one place that reads them. Their bytes are decoded in a process apart."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from engine.errors import ImageError
+from engine.images.decoding.opening import open_picture
+from engine.images.header import DEFAULT_LIMITS, SMALLER, Header, Limits, check_bytes
+from engine.storage.reading import UnusableFileError, open_regular, read_limited
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Colour = Literal["grey", "rgb"]
+
+__all__ = ["DEFAULT_LIMITS", "Colour", "Limits", "MedicalImage", "read_image"]
+
+
+@dataclass(frozen=True, slots=True)
+class MedicalImage:
+    """A decoded image, as read: no scaling, no colour conversion beyond palette and opaque alpha.
+
+    Attributes:
+        pixels: (H, W, C) float32, C 1 or 3, in [0, 2**bit_depth - 1], read-only.
+        bit_depth: 8 or 16.
+        colour: `grey` (C = 1) or `rgb` (C = 3).
+        path: the file it came from.
+        sha256: hex digest of shape, depth and decoded pixels.
+        metadata: allow-listed facts of the file (`format`, `orientation`, ...), safe to show.
+    """
+
+    pixels: NDArray[np.float32]
+    bit_depth: int
+    colour: Colour
+    path: Path
+    sha256: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels."""
+        return int(self.pixels.shape[1])
+
+
+def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MedicalImage:
+    """Decode a PNG, JPEG, TIFF, BMP or WebP image of 8 or 16 bit, grey or RGB; the file's bytes are read once.
+
+    The content decides on the format, the suffix does not. The EXIF orientation is applied. Fewer than 8 bits are
+    spread to 0..255; a palette becomes RGB, or grey if all the colours in use are grey; an alpha channel that is opaque
+    everywhere is dropped. Nothing else is done to the values: no gamma, no colour profile, no stretch.
+
+    Raises:
+        ImageError: not there, not readable, not a regular file, not one of these formats, beyond the limits, damaged,
+            or of a kind that cannot be fed to a network without inventing content: any transparency (what lies behind
+            it is not known), CMYK, Lab, floating point, signed or 32 bit, several pages or frames.
+    """
+    import numpy as np
+
+    from engine.images.decoding.client import decode_apart
+
+    try:
+        data = read_limited(path, limits.bytes)
+    except UnusableFileError as error:
+        raise ImageError(error.cause, subject=path, remedy=error.remedy or SMALLER) from error
+    check_bytes(len(data), path, limits)
+    array, header = decode_apart(data, path, limits)
+    channels = array.shape[2]
+    pixels = array.astype(np.float32)
+    pixels.setflags(write=False)
+    digest = hashlib.sha256(f"{array.shape[0]}x{array.shape[1]}x{channels}:{header.bit_depth}:".encode())
+    digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
+    return MedicalImage(
+        pixels=pixels,
+        bit_depth=header.bit_depth,
+        colour="grey" if channels == 1 else "rgb",
+        path=path,
+        sha256=digest.hexdigest(),
+        metadata=_metadata(header, channels),
+    )
+
+
+def _metadata(header: Header, channels: int) -> dict[str, str]:
+    facts = {
+        "format": header.format,
+        "bytes": f"{header.size}",
+        "colour": f"{header.bit_depth} bit {'grey' if channels == 1 else 'RGB'}",
+    }
+    if header.orientation != 1:
+        facts["orientation"] = f"turned upright as its EXIF orientation {header.orientation} says"
+    if header.alpha == "perhaps":
+        facts["alpha"] = "opaque everywhere, dropped"
+    if header.bit_depth == 16:
+        facts["viewing"] = "shown with its values divided by 257 (16 to 8 bit), without a change of contrast"
+    return facts
+
+
+def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
+    """Read a picture's header; no pixel is decoded.
+
+    Raises:
+        ImageError: not a readable picture of an allowed format and kind, or beyond the limits.
+    """
+    try:
+        descriptor = open_regular(path)
+    except UnusableFileError as error:
+        raise ImageError(error.cause, subject=path, remedy=error.remedy) from error
+    with os.fdopen(descriptor, "rb") as file:
+        size = os.fstat(descriptor).st_size
+        check_bytes(size, path, limits)
+        start = file.read(12)
+        file.seek(0)
+        if start[:4] == b"RIFF" and start[8:] == b"WEBP":  # its header, too, is read by native code
+            from engine.images.decoding.client import header_apart
+
+            return header_apart(file.read(size), path, limits)
+        picture, header = open_picture(file, size, path, limits)
+        picture.close()
+    return header

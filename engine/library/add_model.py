@@ -1,0 +1,187 @@
+"""Adding a model to a task: copied into a staging folder, checked there as far as no code need run, then renamed."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.bundle.model_bundle import (
+    ARCHITECTURE,
+    DESCRIPTION,
+    PICTURE,
+    SETTINGS,
+    ModelBundle,
+    read_bundle,
+    read_with_code,
+)
+from engine.errors import BundleError, ImageError, LibraryError, XAIMedError
+from engine.library import changes
+from engine.library.hidden import is_bundled
+from engine.library.names import check_name, place_of
+from engine.library.tasks import find_task_folder, model_names
+from engine.storage.reading import UnusableFileError, check_regular, chunks_of
+from engine.storage.writing import SHARED, flush_folder, replace_file
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The files of which a model is made; they are copied.
+
+    Attributes:
+        weights: a state_dict; with the suffix `.safetensors` in that format.
+        architecture: the code that builds the network.
+        description: text of `description.txt`, or None.
+        picture: a picture of the model's performance, or None.
+        settings: a `model.toml`, or None.
+    """
+
+    weights: Path
+    architecture: Path
+    description: str | None = None
+    picture: Path | None = None
+    settings: Path | None = None
+
+
+def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> ModelBundle:
+    """Add a model to a task. Nothing of it is run, and it is not approved.
+
+    Looked at is what can be without running code: that the files are regular and not too long, the architecture is
+    Python and defines something that can build a network, the settings are right, the weights load as plain tensors,
+    and the picture can be shown.
+
+    Args:
+        folders: where tasks are looked for (`engine.storage.places.task_folders`).
+        task, model: names; the task is there, the model is not. Beside a task that comes with XAIMed one of that name
+            is made, in the first of the folders, and the two are shown as one.
+        parts: its files.
+
+    Raises:
+        TaskError: there is no such task, or the model's name will not do.
+        BundleError, ImageError: one of the files will not do; named is the file that was given.
+        OutOfMemoryError: the memory does not suffice to look at the weights.
+        LibraryError: there is such a model, the task comes with XAIMed, or it could not be copied. Nothing was added.
+    """
+    check_name("model", model)
+    folder = find_task_folder(folders, task).parent
+    if is_bundled(folder) and len(folders) > 1:
+        folder = folders[0]
+    subject = f"{task}/{model}"
+    changes.refuse_bundled(folder, f"task {task}")
+    sources = {
+        f"weights{'.safetensors' if parts.weights.suffix == '.safetensors' else '.pt'}": parts.weights,
+        ARCHITECTURE: parts.architecture,
+        **({PICTURE: parts.picture} if parts.picture is not None else {}),
+        **({SETTINGS: parts.settings} if parts.settings is not None else {}),
+    }
+    with changes.changing(folder, subject, "nothing was added"):
+        place = place_of(folder, task, model)
+        if os.path.lexists(place) or model in model_names(folders, task):
+            raise LibraryError(
+                "there is a model of that name already", subject=subject, remedy="choose another name, or remove it"
+            )
+        with changes.staging(folder) as made:
+            for name, source in sources.items():
+                _copy(source, made / name)
+            if parts.description is not None:
+                replace_file(made / DESCRIPTION, changes.encoded(parts.description), mode=SHARED)
+            try:
+                _check(made)
+            except XAIMedError as error:
+                raise _about_the_source(error, made, sources) from error
+            flush_folder(made)
+            with _task_there(place.parent):
+                made.rename(place)
+        flush_folder(place.parent)
+    return read_bundle(place, task=task)
+
+
+@contextlib.contextmanager
+def _task_there(folder: Path) -> Iterator[None]:
+    """Make a task's folder unless it is there; if what follows fails it is gone again. Empty it changes nothing."""
+    made = not folder.exists()
+    if made:
+        folder.mkdir()
+    try:
+        yield
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a regular file.
+
+    Raises:
+        BundleError: it cannot be read.
+        OSError: it cannot be written.
+    """
+    try:
+        size = check_regular(source).st_size
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SHARED)
+        written = 0
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in chunks_of(source):
+                written += file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    except UnusableFileError as error:
+        raise BundleError(error.cause, subject=source, remedy=error.remedy) from error
+    if written < size or target.stat().st_size != written:
+        raise BundleError("it changed while it was copied", subject=source, remedy="try again")
+
+
+def _check(made: Path) -> None:
+    """See whether what was copied can be a model.
+
+    Raises:
+        BundleError, ImageError: it cannot.
+    """
+    bundle, code = read_with_code(made)
+    if not _builds_something(code):
+        raise BundleError(
+            "it defines neither build_model() nor a class",
+            subject=bundle.architecture,
+            remedy="define build_model() -> torch.nn.Module",
+        )
+    if bundle.picture is not None:
+        from engine.images.image import read_image
+
+        read_image(bundle.picture)
+    elif os.path.lexists(made / PICTURE):
+        raise ImageError("the picture is too large", subject=made / PICTURE, remedy="make it smaller")
+    from engine.network.loading import read_weights  # late: torch
+
+    read_weights(bundle.weights.read_bytes(), bundle.weights)
+
+
+def _builds_something(code: str) -> bool:
+    """Whether a module's top level has a class or something called `build_model`, as far as reading it tells."""
+    for statement in ast.parse(code).body:
+        match statement:
+            case ast.ClassDef():
+                return True
+            case ast.FunctionDef(name="build_model") | ast.If() | ast.Try() | ast.With():
+                return True
+            case ast.Assign(targets=[ast.Name(id="build_model")]):
+                return True
+            case ast.ImportFrom(names=names) if any(
+                (name.asname or name.name) in ("build_model", "*") for name in names
+            ):
+                return True
+    return False
+
+
+def _about_the_source(error: XAIMedError, made: Path, sources: Mapping[str, Path]) -> XAIMedError:
+    """The error about a copy, said of the file that was given."""
+    if error.subject is None:
+        return error
+    name = Path(error.subject).name
+    source = sources.get(name, Path(error.subject))
+    remedy = error.remedy.replace(str(made / name), str(source)) if error.remedy else None
+    return type(error)(error.cause, subject=source, remedy=remedy)

@@ -1,0 +1,303 @@
+"""Changing the task library: adding tasks; describing, removing and restoring tasks and models.
+
+Changes are made in one folder, the first of those in which tasks are looked for, under its lock. What is added is put
+together in a staging folder beside the tasks and then renamed, so that an interrupted change leaves nothing that is
+listed. Bundled tasks are never changed: removing hides them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from engine.bundle.model_bundle import DESCRIPTION
+from engine.errors import LibraryError
+from engine.library import hidden, trash
+from engine.library.names import as_shown, check_name, mended, place_of, stays_below
+from engine.library.tasks import TASK_DESCRIPTION, find_model_folder, find_task_folder, model_names, task_names
+from engine.library.trash import Removed
+from engine.storage.reading import UnusableFileError, read_limited
+from engine.storage.writing import SHARED, flush_folder, locked, replace_file
+
+MOST_DESCRIPTION = 64_000
+"""Bytes of a description; of longer ones no more would be shown."""
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on the disk of the tasks folder",
+    errno.EDQUOT: "free some space on the disk of the tasks folder",
+    errno.EACCES: "ask for permission to write to the tasks folder",
+    errno.EPERM: "ask for permission to write to the tasks folder",
+    errno.EROFS: "choose with --tasks another one than the tasks folder",
+}
+
+_STAGING = ".adding."
+_LOCK = ".library"
+
+
+def description_from(argument: str) -> str:
+    """The text of a description that was given as a file's name or as the text itself.
+
+    Raises:
+        LibraryError: the file cannot be used, or what looks like a file's name is none.
+    """
+    with contextlib.suppress(OSError, ValueError):  # too long for a name: then it is the text
+        if os.path.lexists(argument):
+            try:
+                return read_limited(Path(argument), MOST_DESCRIPTION).decode("utf-8-sig")
+            except UnusableFileError as error:
+                raise LibraryError(error.cause, subject=argument, remedy=error.remedy) from error
+            except UnicodeDecodeError as error:
+                raise LibraryError("it is not UTF-8 text", subject=argument, remedy="save it as UTF-8") from error
+    if not any(character.isspace() for character in argument) and ("/" in argument or Path(argument).suffix):
+        raise LibraryError(
+            "there is no such file", subject=argument, remedy="check the path, or give the description itself"
+        )
+    return argument
+
+
+def add_task(folders: Sequence[Path], task: str, description: str) -> Path:
+    """Make a task without models; returns its folder.
+
+    Args:
+        folders: where tasks are looked for (`engine.storage.places.task_folders`); it is made in the first.
+        task: its name.
+        description: its text, at most 64,000 bytes in UTF-8.
+
+    Raises:
+        TaskError: the name will not do.
+        LibraryError: there is such a task, or it could not be made; nothing was.
+    """
+    check_name("task", task)
+    content = encoded(description)
+    folder = _own(folders)
+    with changing(folder, f"task {task}", "nothing was added"):
+        place = place_of(folder, task)
+        if task in task_names(folders) or os.path.lexists(place):
+            raise LibraryError(
+                "there is a task of that name already", subject=task, remedy="choose another name, or remove that task"
+            )
+        with staging(folder) as made:
+            replace_file(made / TASK_DESCRIPTION, content, mode=SHARED)
+            made.rename(place)
+        flush_folder(folder)
+    return place
+
+
+def describe(folders: Sequence[Path], task: str, description: str, model: str | None = None) -> Path:
+    """Put a text in the place of the description of a task, or of a model; returns its folder.
+
+    That of a model is covered by the model's approval, which does not hold any longer then.
+
+    Raises:
+        TaskError, BundleError: there is no such task or model.
+        LibraryError: it is a bundled one, or the text could not be written; the old one is as it was.
+    """
+    content = encoded(description)
+    place = find_task_folder(folders, task) if model is None else find_model_folder(folders, task, model)
+    folder = place.parent if model is None else place.parent.parent
+    subject = _subject(task, model)
+    refuse_bundled(folder, subject)
+    name = TASK_DESCRIPTION if model is None else DESCRIPTION
+    with changing(folder, subject, "its description is as it was"):
+        place = place_of(folder, task, model)
+        replace_file(place / name, content, mode=SHARED)
+    return place
+
+
+def remove(folders: Sequence[Path], task: str, model: str | None = None) -> Removed:
+    """Move a task, or a model of it, into the trash; a bundled one is hidden from this user instead.
+
+    Args:
+        folders: where tasks are looked for.
+        task, model: names, or what is shown for names that will not do; under names that will do they lie in the trash.
+
+    Raises:
+        TaskError, BundleError: there is no such task or model.
+        LibraryError: it could not be moved and is where it was.
+    """
+    task = as_shown(task, task_names(folders))
+    if model is None:
+        place = find_task_folder(folders, task)
+    else:
+        model = as_shown(model, model_names(folders, task))
+        place = find_model_folder(folders, task, model, whatever=True)
+    folder = place.parent if model is None else place.parent.parent
+    subject = _subject(task, model)
+    if hidden.is_bundled(folder):
+        if len(folders) < 2:
+            refuse_bundled(folder, subject)
+        gone = Removed(task, model, trash.now(), None)
+        with _failing(subject, "it is still shown"):
+            hidden.hide(gone.name, gone.time)
+        return gone
+    with changing(folder, subject, "it is where it was"):
+        if model is not None and not stays_below(place.parent, folder):
+            raise LibraryError(
+                "its task's folder is a link that leads out of the tasks folder",
+                subject=subject,
+                remedy="delete it there",
+            )
+        return trash.put_away(folder, place, mended(task), None if model is None else mended(model))
+
+
+def removed(folders: Sequence[Path]) -> tuple[Removed, ...]:
+    """All that can be restored, the last removed first: what lies in the trash, and what is hidden.
+
+    Raises:
+        LibraryError: the trash cannot be read.
+    """
+    folder = folders[0]
+    with _failing(str(folder), "what was removed is not known"):
+        found = list(trash.in_trash(folder))
+    for name, time in hidden.hidden_names(folders).items():
+        task, slash, model = name.partition("/")
+        found.append(Removed(task, model if slash else None, time, None))
+    return tuple(sorted(found, key=lambda gone: (gone.time, gone.name), reverse=True))
+
+
+def restore(folders: Sequence[Path], task: str, model: str | None = None) -> Removed:
+    """Bring back the task or model of that name that was removed last.
+
+    Raises:
+        TaskError: a name will not do.
+        LibraryError: nothing of that name was removed, its place is taken, or it could not be moved.
+    """
+    check_name("task", task)
+    subject = _subject(task, model)
+    found = next((gone for gone in removed(folders) if (gone.task, gone.model) == (task, model)), None)
+    if found is None:
+        raise LibraryError("nothing of that name was removed", subject=subject, remedy=_what_was_removed(folders))
+    folder = _own(folders)
+    if found.path is None:
+        with _failing(subject, "it is still hidden"):
+            hidden.unhide(found.name)
+        return found
+    with changing(folder, subject, "it is still in the trash"):
+        place = place_of(folder, task, model)
+        if not place.parent.is_dir():
+            raise LibraryError(f"its task {task} is not there", subject=subject, remedy="restore the task first")
+        if os.path.lexists(place):
+            raise LibraryError(
+                "there is another one of that name now", subject=subject, remedy="remove that one, then restore"
+            )
+        trash.put_back(found, place)
+    return found
+
+
+def purge(folders: Sequence[Path], unwanted: Sequence[Removed]) -> None:
+    """Delete for good what lies in the trash; what is hidden is left as it is.
+
+    Raises:
+        LibraryError: not all of it could be deleted.
+    """
+    folder = _own(folders)
+    with changing(folder, str(folder / trash.TRASH), "not all of it was deleted"):
+        for gone in unwanted:
+            if gone.path is not None:
+                trash.delete(gone)
+
+
+# What changes have in common
+
+
+@contextlib.contextmanager
+def changing(folder: Path, subject: str, outcome: str) -> Iterator[None]:
+    """Be the only one who changes a tasks folder, which is made if need be; leftovers of interruptions are deleted.
+
+    Args:
+        folder: the tasks folder.
+        subject: what is changed, for errors.
+        outcome: what holds if it fails, as a clause.
+
+    Raises:
+        LibraryError: in the place of every OSError.
+    """
+    with _failing(subject, outcome, folder), locked(folder / _LOCK):
+        for leftover in folder.glob(f"{_STAGING}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        trash.tidy(folder)
+        yield
+
+
+@contextlib.contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A new folder, not listed as a task, in which something is put together; deleted unless it was renamed."""
+    made = folder / f"{_STAGING}{secrets.token_hex(8)}"
+    made.mkdir()
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def refuse_bundled(folder: Path, subject: str) -> None:
+    """Refuse to change the folder of the bundled tasks.
+
+    Raises:
+        LibraryError: it is that folder.
+    """
+    if hidden.is_bundled(folder):
+        raise LibraryError(
+            "what comes with XAIMed is not changed",
+            subject=subject,
+            remedy="add a task of your own with xaimed tasks add",
+        )
+
+
+def _own(folders: Sequence[Path]) -> Path:
+    """The folder in which changes are made.
+
+    Raises:
+        LibraryError: it is that of the bundled tasks.
+    """
+    refuse_bundled(folders[0], str(folders[0]))
+    return folders[0]
+
+
+@contextlib.contextmanager
+def _failing(subject: str, outcome: str, folder: Path | None = None) -> Iterator[None]:
+    """Raise a LibraryError in the place of every OSError; it names the tasks folder, if that is what is changed."""
+    try:
+        yield
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        place = f" ({error.filename})" if error.filename else ""
+        remedy = _REMEDIES.get(error.errno or 0)
+        if remedy is not None and folder is not None:
+            remedy = f"{remedy}: {folder}"
+        raise LibraryError(f"{cause}{place}; {outcome}", subject=subject, remedy=remedy) from error
+
+
+def encoded(description: str) -> bytes:
+    """A description as it is written.
+
+    Raises:
+        LibraryError: it is too long, or not text.
+    """
+    try:
+        content = description.encode()
+    except UnicodeEncodeError as error:
+        raise LibraryError("it is not UTF-8 text", subject="the description", remedy="save it as UTF-8") from error
+    if len(content) > MOST_DESCRIPTION:
+        raise LibraryError(
+            f"it has {len(content):,} bytes; at most {MOST_DESCRIPTION:,} are kept",
+            subject="the description",
+            remedy="shorten it",
+        )
+    return content if content.endswith(b"\n") else content + b"\n"
+
+
+def _subject(task: str, model: str | None) -> str:
+    return f"task {task}" if model is None else f"{task}/{model}"
+
+
+def _what_was_removed(folders: Sequence[Path]) -> str:
+    names = list(dict.fromkeys(gone.name for gone in removed(folders)))
+    if not names:
+        return "nothing can be restored"
+    return f"what was removed is {', '.join(names[:20])}"

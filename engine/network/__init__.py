@@ -1,0 +1,1 @@
+"""A bundle becomes a classifier: loading, structure, outputs, device."""

@@ -1,0 +1,336 @@
+"""A loaded network: images in, diagnoses out, and the passes that the explanation methods need."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.acceleration.fast_copy import FastCopy, make_fast_copy
+from engine.acceleration.precision import reduced_convolutions
+from engine.bundle.model_bundle import ModelBundle, subject_of
+from engine.errors import DeviceError, ExplanationError, NotFiniteError, OutOfMemoryError
+from engine.images.compliance import check_compliance
+from engine.images.image import MedicalImage
+from engine.images.preprocessing import network_input
+from engine.network.device import choose_device, lacks_memory
+from engine.network.loading import build_network
+from engine.network.outputs import SAME, check_steady, noise_for, settle_activation, settle_classes
+from engine.network.structure import Anatomy, LayerInfo, before_head, examine, flat_output
+from engine.results.diagnosis import Diagnosis
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+_Result = TypeVar("_Result")
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_NEARLY_ONE = 1.0 - 2.0**-24
+"""float32's last value below 1: a probability that the network itself has rounded to 1 has lost its logit."""
+
+
+class Classifier:
+    """A network on a device, with all that its bundle says about feeding and reading it.
+
+    One classifier runs one job at a time: `diagnose` and the explanation methods take `lock`. The network stays in
+    evaluation mode and its parameters' gradients stay as they are.
+
+    Attributes:
+        bundle: the model folder it came from.
+        network: the torch module, float32, channels_last.
+        device: `cpu` or `cuda:<n>`.
+        precision: as asked for; `auto` is settled by the methods that sample.
+        classes: K class names; for a one-logit network (negative, positive).
+        layers: convolutions that the CAMs may look at, in order of execution.
+        default_layer: name of the layer they look at unless one is named.
+        assumed: the bundle's assumptions and those that only the loaded network could settle.
+        lock: held by whoever uses the network.
+        moved: a sentence if the network had to be moved to the CPU because the device's memory did not suffice.
+    """
+
+    def __init__(
+        self, bundle: ModelBundle, network: nn.Module, *, device: str = "cpu", precision: Precision = "auto"
+    ) -> None:
+        """Take a network that is already built; `Classifier.load` is the usual way.
+
+        Raises:
+            BundleError: the network does not fit the bundle's declarations.
+            DeviceError: no such device or precision.
+        """
+        if precision not in ("auto", "fp32", *_AUTOCAST):
+            raise DeviceError(
+                f"no such precision: {precision}", subject="--precision", remedy="use auto, fp32, bf16 or fp16"
+            )
+        self.bundle = bundle
+        self.precision: Precision = precision
+        self.device = choose_device(device)
+        self.lock = threading.RLock()
+        self._subject = subject_of(bundle)
+        height, width = bundle.input.size
+        network = network.eval()
+        self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
+        self._answers_alike = check_steady(network, bundle, self._subject)
+        self.activation, self._doubts = settle_activation(
+            bundle, network, self.anatomy, self._subject, alike=self._answers_alike
+        )
+        self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
+        self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
+        self._fast: FastCopy | None = None
+        self._kept: tuple[str, dict[Hashable, object]] = ("", {})
+        self.moved: tuple[str, ...] = ()
+        self.network: nn.Module = network
+        self.with_memory(self._settle_on_device)
+
+    @classmethod
+    def load(cls, bundle: ModelBundle, *, device: str = "auto", precision: Precision = "auto") -> Classifier:
+        """Build the bundle's network and put it on a device.
+
+        Args:
+            bundle: a model folder that was read.
+            device: `auto` (CUDA if there is one), `cpu`, `cuda` or `cuda:<n>`.
+            precision: of the many passes of LIME and RISE; diagnoses and CAMs are always computed in float32.
+
+        Raises:
+            BundleError: the bundle's code, weights or declarations do not fit together.
+            DeviceError: no such device or precision, or there is not enough memory.
+        """
+        chosen = choose_device(device)  # before the slow part
+        with torch.random.fork_rng():  # building a network draws its first weights; the global state is not ours
+            return cls(bundle, build_network(bundle), device=chosen, precision=precision)
+
+    @property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """Convolutions with a map larger than one pixel, in order of execution."""
+        return self.anatomy.layers
+
+    @property
+    def default_layer(self) -> str:
+        """The bundle's target layer, else the last convolution.
+
+        Raises:
+            ExplanationError: the network has no convolution with a map, or not the layer that the bundle names.
+        """
+        named = self.bundle.explain.target_layer
+        if named is not None:
+            self.anatomy.check_layer(named)
+            return named
+        if not self.layers:
+            raise ExplanationError(
+                "no convolution gives a map, so the CAMs have nothing to look at", subject=self._subject
+            )
+        return self.layers[-1].name
+
+    @property
+    def one_logit(self) -> bool:
+        """Whether one output unit stands for two classes."""
+        return self.anatomy.outputs == 1
+
+    def kept_for(self, image_sha256: str) -> dict[Hashable, object]:
+        """What the sampling methods keep of the image last explained, so that another class needs no new passes."""
+        if self._kept[0] != image_sha256:
+            self._kept = (image_sha256, {})
+        return self._kept[1]
+
+    def class_index(self, name: str) -> int:
+        """Index of a class.
+
+        Raises:
+            ExplanationError: the model has no such class; the message names those it has.
+        """
+        try:
+            return self.classes.index(name)
+        except ValueError:
+            raise ExplanationError(
+                f"{self._subject} has no class {name!r}", remedy=f"choose one of {', '.join(self.classes)}"
+            ) from None
+
+    def tensor(self, image: MedicalImage) -> torch.Tensor:
+        """The image as the network takes it: (1, C, H, W) float32 on the device.
+
+        Raises:
+            NotCompliantError: the image cannot be fed to this model.
+        """
+        check_compliance(image, self.bundle.input)
+        array = network_input(image, self.bundle.input)
+        return torch.from_numpy(np.array(array[None], dtype=np.float32)).to(
+            self.device, memory_format=torch.channels_last
+        )
+
+    def diagnose(self, image: MedicalImage) -> Diagnosis:
+        """What the network says about an image, computed in float32.
+
+        Raises:
+            NotCompliantError: the image cannot be fed to this model.
+            ExplanationError: the network gave NaN or infinity.
+            DeviceError: neither the device's memory nor the machine's suffices.
+        """
+        with self.lock:
+            return self.with_memory(lambda: self._diagnose(image))
+
+    def _diagnose(self, image: MedicalImage) -> Diagnosis:
+        tensor = self.tensor(image)
+        with self.exact():
+            started = time.perf_counter()
+            with torch.inference_mode():
+                logits = self.logits(tensor)
+            seconds = time.perf_counter() - started
+        scores = logits[0].double().cpu()
+        if not bool(torch.isfinite(scores).all()):
+            raise NotFiniteError(
+                "no valid result: the network gave NaN or infinity",
+                subject=image.path,
+                remedy="check the model with another image",
+            )
+        if self._answers_alike and self._deaf_to(tensor):
+            raise ExplanationError(
+                "no valid result: the network gives the same answer whatever the image shows",
+                subject=image.path,
+                remedy="check the model's weights",
+            )
+        probabilities = self.probabilities(scores[None])[0].numpy()
+        if self.one_logit:
+            scores = torch.stack([-scores[0], scores[0]])
+        values = scores.numpy()
+        for array in (values, probabilities):
+            array.setflags(write=False)
+        warnings = (*self.moved, *self._doubts)  # if the activation is misread, so is every probability
+        if self._own_activation() and float(probabilities.max()) >= _NEARLY_ONE:
+            warnings += ("The network rounds its own probability to 1: how sure it is beyond that cannot be told.",)
+        return Diagnosis(
+            self.classes,
+            probabilities,
+            values,
+            multilabel=self.bundle.output.multilabel,
+            seconds=seconds,
+            warnings=warnings,
+        )
+
+    def logits(self, tensor: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
+        """(B, outputs): the network's scores before its final sigmoid or softmax, with gradients where enabled.
+
+        A final `nn.Sigmoid` or `nn.Softmax` module is left out by taking its input. An activation inside the network's
+        own code cannot be left out: its inverse is taken, which loses what the activation has already rounded away.
+
+        Args:
+            tensor: (B, C, H, W) normalised input.
+            fast: use the copy for many passes.
+        """
+        return self.scores(self.fast_copy().network if fast else self.network, tensor)
+
+    def fast_copy(self) -> FastCopy:
+        """The network that the many passes go through; it is made when it is first asked for."""
+        if self._fast is None:
+            example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
+            with self.exact(), torch.inference_mode(mode=False), torch.no_grad():
+                fuse = self.device == "cpu" and self.precision != "fp16"
+                self._fast = make_fast_copy(self.network, example, self.scores, fuse=fuse)
+        return self._fast
+
+    def scores(self, network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        """As `logits`, of a copy of the network or of its last part.
+
+        Args:
+            network: what is called.
+            inputs: (B, ...) what it takes.
+        """
+        batch = inputs[0].shape[0]
+        with before_head(network, self.anatomy.head) as taken:
+            output = network(*inputs)
+        if self.anatomy.head is not None:
+            return flat_output(taken[-1], batch, self._subject)
+        output = flat_output(output, batch, self._subject)
+        if self.activation == "sigmoid":
+            return torch.logit(output.double(), eps=2.0**-25)
+        if self.activation == "softmax":
+            return torch.log(output.double().clamp_min(2.0**-126))
+        return output
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """(B, K) float64 class probabilities of (B, outputs) logits.
+
+        float64, because of a probability close to 1 the differences are the explanation and float32 has few there.
+        """
+        scores = logits.double()
+        if self.one_logit:
+            return torch.sigmoid(torch.cat([-scores, scores], dim=1))
+        return torch.sigmoid(scores) if self.bundle.output.multilabel else torch.softmax(scores, dim=1)
+
+    def target_logit(self, logits: torch.Tensor, target: int) -> torch.Tensor:
+        """The score whose gradient explains class `target`; the negated logit for the negative of a one-logit network.
+
+        Args:
+            logits: (outputs,) or (B, outputs).
+            target: class index.
+        """
+        if self.one_logit:
+            return logits[..., 0] if target == 1 else -logits[..., 0]
+        return logits[..., target]
+
+    @contextmanager
+    def many_passes(self, precision: str) -> Iterator[None]:
+        """Inference mode and the given precision, for a loop over `logits`, or for one pass of a part of the copy."""
+        with self.exact(), torch.inference_mode(), self._reduced(precision) if precision != "fp32" else nullcontext():
+            yield
+
+    def _reduced(self, precision: str) -> AbstractContextManager[None]:
+        network = self.fast_copy().network
+        return reduced_convolutions(network, self.anatomy.readout, torch.device(self.device).type, _AUTOCAST[precision])
+
+    @contextmanager
+    def exact(self) -> Iterator[None]:
+        """True float32 and deterministic convolutions; on a GPU, cuDNN else rounds to TF32 and sums in any order."""
+        if torch.device(self.device).type != "cuda":
+            yield
+            return
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+
+    def with_memory(self, work: Callable[[], _Result]) -> _Result:
+        """Do work on the device or, where its memory does not suffice, once more from the start on the CPU.
+
+        The network then stays on the CPU: what filled the device's memory would fill it again. See `moved`.
+
+        Args:
+            work: what is to be done; it takes the device from the classifier and holds nothing on it when it fails.
+
+        Raises:
+            DeviceError: the machine's own memory does not suffice either.
+        """
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not lacks_memory(error):
+                raise
+            if self.device == "cpu":
+                raise OutOfMemoryError(
+                    "there is not enough memory",
+                    subject=self._subject,
+                    remedy="end other programs, or use a machine with more memory",
+                ) from error
+        # Behind the `except`: until its end the error holds on to the tensors of the work that failed.
+        self.moved = (f"The memory of {self.device} did not suffice: this was computed on the CPU.",)
+        self.device = "cpu"
+        self._kept = ("", {})
+        self._fast = None
+        self._settle_on_device()
+        torch.cuda.empty_cache()
+        return self.with_memory(work)
+
+    def _settle_on_device(self) -> None:
+        self.network.to(self.device).to(memory_format=torch.channels_last)
+
+    def _deaf_to(self, tensor: torch.Tensor) -> bool:
+        """Whether the logits are the same for an image, its mirror image, its negative, a blank and noise."""
+        noise = noise_for(self.bundle, 1).to(tensor)
+        others = [tensor.flip(-1), -tensor, torch.zeros_like(tensor), torch.ones_like(tensor), noise, 30.0 * noise]
+        with self.exact(), torch.inference_mode():
+            logits = self.logits(torch.cat([tensor, *others])).double()
+        spread = float((logits.amax(0) - logits.amin(0)).max())
+        return not spread > SAME * max(float(logits.abs().max()), 1.0)
+
+    def _own_activation(self) -> bool:
+        return self.anatomy.head is None and self.activation != "none"

@@ -1,0 +1,153 @@
+"""From a bundle's files to a torch network: the one place that runs a bundle's code and loads weights."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from engine.bundle.architecture_py import decode_source
+from engine.bundle.model_bundle import ARCHITECTURE, ModelBundle
+from engine.errors import BundleError, OutOfMemoryError
+from engine.network.device import lacks_memory
+from engine.trust.execution import run_alone
+from engine.trust.permission import approved_content
+
+
+def build_network(bundle: ModelBundle) -> nn.Module:
+    """The bundle's network with its weights, on the CPU, in float32 and evaluation mode.
+
+    The folder is read once, here: what is hashed and found to be approved is what is compiled and loaded.
+
+    Raises:
+        BundleError: the model is not approved or was changed, the code does not run or defines no network, or the
+            weights do not fit it or hold NaN.
+        OutOfMemoryError: the machine's memory does not suffice.
+    """
+    content = approved_content(bundle)
+    network = _architecture(bundle, content.kept[ARCHITECTURE])
+    _load_weights(network, read_weights(content.kept[bundle.weights.name], bundle.weights), bundle.weights)
+    return network.float().eval()
+
+
+def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
+    path = bundle.architecture
+    try:
+        with run_alone(decode_source(source, path), path, f"xaimed_architecture_{bundle.digest[:16]}") as module:
+            network = _builder(module, path)()
+    except (BundleError, KeyboardInterrupt):
+        raise
+    # A bundle's code may raise anything, SystemExit included; whatever it is, this model cannot be used.
+    except BaseException as error:
+        if lacks_memory(error):
+            raise _too_little_memory(path) from error
+        raise BundleError(
+            f"does not run: {type(error).__name__}: {error}",
+            subject=path,
+            remedy="mend the file or ask who made the model",
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise BundleError(
+            f"build_model() gave a {type(network).__name__}", subject=path, remedy="let it return a torch.nn.Module"
+        )
+    return network
+
+
+def _builder(module: ModuleType, path: Path) -> Callable[[], object]:
+    builder: object = getattr(module, "build_model", None)
+    if callable(builder):
+        return builder
+    own = [
+        value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        found = ", ".join(kind.__name__ for kind in own) or "none"
+        raise BundleError(
+            f"needs build_model() or exactly one nn.Module class (found: {found})",
+            subject=path,
+            remedy="define build_model() -> nn.Module",
+        )
+    return own[0]
+
+
+def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
+    """A state_dict on the CPU, read as data: nothing in it is run.
+
+    Args:
+        data: the file's content.
+        path: its name; the suffix tells the format, and errors name it.
+
+    Raises:
+        BundleError: it is a pickle that holds more, damaged, or no state_dict.
+        OutOfMemoryError: the machine's memory does not suffice.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load
+
+            content: object = load(data)
+        else:
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise BundleError(
+            "holds more than weights, namely a pickle, which can run code, or is damaged; it was not loaded",
+            subject=path,
+            remedy=f"if you trust whoever made it, run xaimed models convert {shlex.quote(str(path))}",
+        ) from error
+    # torch and safetensors raise RuntimeError, ValueError, EOFError, KeyError, SafetensorError, ... for damaged files.
+    except Exception as error:
+        if lacks_memory(error):
+            raise _too_little_memory(path) from error
+        raise BundleError(
+            f"is not a weights file ({type(error).__name__})", subject=path, remedy="copy the file again"
+        ) from error
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise BundleError(
+            "holds something other than a state_dict of tensors",
+            subject=path,
+            remedy="save it anew with torch.save(network.state_dict(), ...)",
+        )
+    return content
+
+
+def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    expected = network.state_dict()
+    missing = [key for key in expected if key not in weights]
+    surplus = [key for key in weights if key not in expected]
+    if missing or surplus:
+        parts = [f"lacks {_some(missing)}"] if missing else []
+        parts += [f"has {_some(surplus)} that the architecture does not have"] if surplus else []
+        raise BundleError(" and ".join(parts), subject=path, remedy="use the weights made with this architecture.py")
+    for key, value in weights.items():
+        if value.shape != expected[key].shape:
+            raise BundleError(
+                f"{key} has the shape {tuple(value.shape)}, the architecture wants {tuple(expected[key].shape)}",
+                subject=path,
+                remedy="use the weights made with this architecture.py",
+            )
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise BundleError(
+                f"{key} holds NaN or infinite values", subject=path, remedy="train or copy the model again"
+            )
+    network.load_state_dict(dict(weights))
+
+
+def _too_little_memory(path: Path) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        "there is not enough memory for it",
+        subject=path,
+        remedy="end other programs, or use a machine with more memory",
+    )
+
+
+def _some(keys: list[str]) -> str:
+    shown = ", ".join(keys[:3])
+    return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more"

@@ -1,0 +1,140 @@
+"""What a network shows of itself when it is given noise, held against what its bundle declares of its output."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from engine.bundle.model_bundle import ModelBundle
+from engine.errors import BundleError
+from engine.network.structure import Anatomy, flat_output
+
+SAME = 1e-6
+"""Logits that differ by less than this, relative to their size, differ by rounding."""
+
+
+def settle_activation(
+    bundle: ModelBundle, network: nn.Module, anatomy: Anatomy, subject: str, *, alike: bool
+) -> tuple[str, tuple[str, ...]]:
+    """What the network applies at its end (`none`, `sigmoid` or `softmax`), and what had to be assumed for it.
+
+    Args:
+        bundle: what is declared.
+        network: the network, on the CPU, in evaluation mode.
+        anatomy: what is known of its modules.
+        subject: its name, for errors.
+        alike: whether it answered two different questions alike (`check_steady`).
+
+    Raises:
+        BundleError: what is declared is not what the network does.
+    """
+    declared = bundle.output.activation
+    if anatomy.head is not None:
+        if declared is not None and declared != anatomy.head_kind:
+            raise BundleError(
+                f"the network ends in {anatomy.head} ({anatomy.head_kind}), but the bundle declares {declared!r}",
+                subject=subject,
+                remedy=f'set activation = "{anatomy.head_kind}" under [output] in model.toml',
+            )
+        _check_head(anatomy.head_kind, anatomy.outputs, bundle.output.multilabel, subject)
+        return anatomy.head_kind, ()
+    seen = _looks_like(network, bundle)
+    if declared is not None:
+        if declared == "none" and seen == "softmax":
+            raise BundleError(
+                "the bundle declares 'none' at the network's end, but its outputs sum to 1 as a softmax's do",
+                subject=subject,
+                remedy='set activation = "softmax" under [output] in model.toml',
+            )
+        if declared == "none" and seen == "sigmoid":
+            return declared, (
+                "The network's outputs look like those of a sigmoid, but the bundle declares 'none': if that is wrong, "
+                "every probability here is wrong.",
+            )
+        if declared != "none":
+            if seen == "none":
+                raise BundleError(
+                    f"the bundle declares {declared!r} at the network's end, but its outputs are no probabilities",
+                    subject=subject,
+                    remedy='set activation = "none" under [output] in model.toml',
+                )
+            _check_head(declared, anatomy.outputs, bundle.output.multilabel, subject)
+        return declared, ()
+    if seen == "none":
+        return seen, ()
+    if alike and seen == "sigmoid" and anatomy.outputs > 1 and not bundle.output.multilabel:
+        raise BundleError(
+            "the network gives the same answer whatever it is shown", subject=subject, remedy="check the weights"
+        )
+    _check_head(seen, anatomy.outputs, bundle.output.multilabel, subject)
+    return seen, (f"The network's outputs look like those of a {seen}; they are taken as probabilities.",)
+
+
+def check_steady(network: nn.Module, bundle: ModelBundle, subject: str) -> bool:
+    """See that the network answers the same question alike; whether it also answered two questions alike.
+
+    Raises:
+        BundleError: it does not.
+    """
+    noise = noise_for(bundle, 2) * torch.tensor([1.0, 10.0]).reshape(-1, 1, 1, 1)
+    with torch.inference_mode():
+        first, second = (flat_output(network(noise), 2, subject) for _ in range(2))
+    if not torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)):
+        raise BundleError(
+            "the network gives another answer each time it is asked",
+            subject=subject,
+            remedy="remove what is random in evaluation mode, such as F.dropout without training=self.training",
+        )
+    return torch.allclose(first[0], first[1], rtol=SAME, atol=SAME)
+
+
+def noise_for(bundle: ModelBundle, count: int) -> torch.Tensor:
+    """(count, C, H, W) float32 of standard normal noise on the CPU, always the same for one size of input."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, bundle.input.channels, *bundle.input.size, generator=generator)
+
+
+def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None:
+    if kind == "softmax" and (outputs == 1 or multilabel):
+        why = "one output unit" if outputs == 1 else "multilabel = true"
+        raise BundleError(f"a softmax does not go with {why}", subject=subject, remedy="correct [output] in model.toml")
+    if kind == "sigmoid" and outputs > 1 and not multilabel:
+        raise BundleError(
+            f"the network applies a sigmoid to each of its {outputs} outputs, so every class is judged on its own",
+            subject=subject,
+            remedy="set multilabel = true under [output] in model.toml",
+        )
+
+
+def _looks_like(network: nn.Module, bundle: ModelBundle) -> str:
+    """`softmax`, `sigmoid` or `none`, from the outputs for noise of very different strengths."""
+    noise = noise_for(bundle, 6)
+    strengths = torch.tensor([0.0, 0.3, 1.0, 3.0, 30.0, 300.0]).reshape(-1, 1, 1, 1)
+    with torch.inference_mode():
+        output = flat_output(network(noise * strengths), 6, bundle.name)
+    if bool((output < 0).any()) or bool((output > 1).any()) or not bool(torch.isfinite(output).all()):
+        return "none"
+    if output.shape[1] > 1 and torch.allclose(output.sum(dim=1), torch.ones(6), atol=1e-3):
+        return "softmax"
+    return "sigmoid"
+
+
+def settle_classes(bundle: ModelBundle, outputs: int, subject: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The classes' names, and what had to be assumed for them.
+
+    Raises:
+        BundleError: other than there are outputs for.
+    """
+    expected = 2 if outputs == 1 else outputs
+    classes = bundle.output.classes
+    if classes is None:
+        made_up = ("negative", "positive") if outputs == 1 else tuple(f"class {i}" for i in range(outputs))
+        return made_up, ("The classes have no names: " + ", ".join(made_up[:4]) + " stand for them.",)
+    if len(classes) != expected:
+        what = "one output unit, which stands for two classes" if outputs == 1 else f"{outputs} outputs"
+        raise BundleError(
+            f"{len(classes)} classes are named, but the network has {what}",
+            subject=subject,
+            remedy="correct [output] classes in model.toml",
+        )
+    return classes, ()

@@ -1,0 +1,58 @@
+"""Whether the choice of the three top cells is settled, or may be the luck of the random masks."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.results.cells import CELLS, GRID, TOP, Cell, rank_cells
+
+if TYPE_CHECKING:
+    from engine.results.saliency import CellEstimate
+
+CONFIDENCE = 0.99
+"""How sure a choice of three cells must be to be called certain."""
+
+_PAIRS = TOP * (GRID * GRID - TOP)
+
+
+def separation_quantile(looks: int) -> float:
+    """How many standard errors two cells must lie apart to count as separated.
+
+    The choice is wrong only if one of the 3 x 6 pairs (chosen, not chosen) is in the wrong order, so each pair gets an
+    equal share of the error probability, and each look at the running result another (Bonferroni on both counts).
+    """
+    return NormalDist().inv_cdf(1.0 - (1.0 - CONFIDENCE) / (_PAIRS * max(looks, 1)))
+
+
+def unsettled_cells(estimate: CellEstimate) -> tuple[Cell, ...]:
+    """The cells whose place among the three is not settled, in reading order; empty if the choice is certain.
+
+    A pair of a chosen and another cell is separated if their means differ by more than `separation_quantile` standard
+    errors of the difference, the cells' covariance included. Without any spread (variance 0) a difference settles it.
+    """
+    order = [CELLS.index(cell) for cell in rank_cells(estimate.means.reshape(GRID, GRID))]
+    quantile = separation_quantile(estimate.looks)
+    open_cells: set[int] = set()
+    for chosen in order[:TOP]:
+        for other in order[TOP:]:
+            gap = float(estimate.means[chosen] - estimate.means[other])
+            own, others, both = (
+                float(estimate.covariance[pair]) for pair in ((chosen, chosen), (other, other), (chosen, other))
+            )
+            variance = own + others - 2.0 * both
+            if not math.isfinite(variance) or gap <= quantile * math.sqrt(max(variance, 0.0)):
+                open_cells |= {chosen, other}
+    return tuple(CELLS[i] for i in sorted(open_cells))
+
+
+def equal_at_the_border(means: np.ndarray) -> tuple[Cell, ...]:
+    """For exact maps: the cells that tie for the last of the three places; empty if the third beats the fourth."""
+    order = rank_cells(means)
+    border = float(means[order[TOP - 1]])
+    if float(means[order[TOP]]) < border:
+        return ()
+    return tuple(cell for cell in CELLS if float(means[cell]) == border)

@@ -1,0 +1,76 @@
+"""How far the methods agree: counts per cell (paper, section 3.2) and the rank correlation of their maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.results.cells import CELLS, GRID, Cell
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.results.saliency import SaliencyMap
+    from engine.results.statistics import GridStatistics
+
+DEPENDENCE_NOTE = (
+    "Grad-CAM and Grad-CAM++ use the same activations and gradients: where both mark a cell, that is not two "
+    "independent votes."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """The cumulative map.
+
+    Attributes:
+        counts: (3, 3) int; how many methods have the cell among their three. They sum to three per map that is not
+            constant: 12 for a full set.
+        methods: keys of the methods counted, in order.
+        correlation: Spearman's rank correlation of every pair of maps over their pixels, in [-1, 1]; NaN where one of
+            the two is constant. Keys are (method, method) in the order of `methods`.
+        unsettled: cells whose place among a map's three is not settled, in reading order: their counts may be others.
+    """
+
+    counts: NDArray[np.int64]
+    methods: tuple[str, ...]
+    correlation: Mapping[tuple[str, str], float]
+    unsettled: tuple[Cell, ...] = ()
+
+
+def consensus(maps: Mapping[str, SaliencyMap], statistics: Mapping[str, GridStatistics]) -> Consensus:
+    """Count, for every cell, the maps that have it among their three, and correlate the maps in pairs.
+
+    Args:
+        maps: maps of one image and one class by method key, all of one shape.
+        statistics: their grid statistics by the same keys.
+
+    Raises:
+        ValueError: the maps differ in shape or explain different classes.
+    """
+    if len({saliency.values.shape for saliency in maps.values()}) > 1:
+        raise ValueError("maps of different shapes cannot be compared")
+    if len({saliency.target for saliency in maps.values()}) > 1:
+        raise ValueError("maps of different classes cannot be compared")
+    counts = np.zeros((GRID, GRID), dtype=np.int64)
+    for method in maps:
+        for cell in statistics[method].top:
+            counts[cell] += 1
+    counts.setflags(write=False)
+    pairs = {(a, b): spearman(maps[a], maps[b]) for a, b in combinations(maps, 2)}
+    unsettled = tuple(cell for cell in CELLS if any(cell in statistics[method].ties for method in maps))
+    return Consensus(counts, tuple(maps), MappingProxyType(pairs), unsettled)
+
+
+def spearman(first: SaliencyMap, second: SaliencyMap) -> float:
+    """Spearman's rank correlation of two maps over their pixels, ties by mean rank; NaN if one is constant."""
+    if first.constant or second.constant:
+        return float("nan")
+    from scipy.stats import spearmanr  # late: half a second of import
+
+    return float(spearmanr(first.values.ravel(), second.values.ravel()).statistic)

@@ -1,0 +1,161 @@
+"""Hidden files and folders in which things are written before they get their names, and what killed writers left.
+
+The name of such a file or folder tells who writes it, so that the next run that writes beside it can remove it. A note
+in the user's state folder tells where it is, so that the next start of any kind does so, wherever it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.storage import places
+
+_FOLDER = re.compile(r"\.xaimed-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{16}\.partial")
+_FILE = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{16}\.tmp", re.DOTALL)
+_ABANDONED_SECONDS = 24 * 60 * 60
+
+
+@contextlib.contextmanager
+def partial_folder(out: Path) -> Iterator[Path]:
+    """A new hidden folder below `out`, to be renamed when it is complete; else it is removed, whatever happened.
+
+    Raises:
+        OSError: it could not be made.
+    """
+    partial = _absolute(out) / f".xaimed-{_writer()}.partial"
+    with _noted(partial):
+        try:
+            partial.mkdir()
+            yield partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)  # not there any more if it was renamed
+
+
+@contextlib.contextmanager
+def partial_file(path: Path) -> Iterator[Path]:
+    """The name for a new hidden file beside `path`, to be renamed when it is complete; else it is removed.
+
+    What killed writers of `path` left is removed first.
+    """
+    remove_beside_file(path)
+    partial = _absolute(path).with_name(f".{path.name}.{_writer()}.tmp")
+    with _noted(partial):
+        try:
+            yield partial
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
+@contextlib.contextmanager
+def _noted(partial: Path) -> Iterator[None]:
+    note = notes() / partial.name
+    with contextlib.suppress(OSError):  # no place for notes: then only the next run beside it will find it
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.symlink_to(partial)  # made in one step, unlike a file with the path in it
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            note.unlink()
+
+
+def remove_noted() -> None:
+    """Remove what killed runs of this user left anywhere; a quick look at one folder where there is nothing."""
+    try:
+        found = list(os.scandir(notes()))
+    except OSError:
+        return
+    for entry in found:
+        try:
+            partial, noted = Path(entry.path).readlink(), entry.stat(follow_symlinks=False).st_mtime
+        except OSError:
+            continue
+        if partial.name == entry.name and _abandoned(entry.name, noted):
+            _remove(partial)
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)  # noqa: PTH108 - an entry of scandir
+
+
+def remove_beside(out: Path) -> None:
+    """Remove what killed runs left in a folder, of whatever user, as far as that may be done.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    for entry in list(os.scandir(out)):
+        if not _FOLDER.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
+            continue
+        try:
+            written = entry.stat(follow_symlinks=False).st_mtime
+        except FileNotFoundError:  # its writer has just renamed it
+            continue
+        if _abandoned(entry.name, written):
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def remove_beside_file(path: Path) -> None:
+    """Remove what killed runs left of writing a file, as far as that may be done."""
+    with contextlib.suppress(OSError):
+        for leftover in list(path.parent.glob(f".{glob.escape(path.name)}.*.tmp")):
+            if _abandoned(leftover.name, leftover.lstat().st_mtime):
+                leftover.unlink()
+
+
+def notes() -> Path:
+    """The folder of notes; need not exist."""
+    return places.state() / "saving"
+
+
+def _abandoned(name: str, touched: float) -> bool:
+    """Whether the writer of a file or folder died here, or was on another machine and has not touched it for a day."""
+    match = _FOLDER.fullmatch(name) or _FILE.fullmatch(name)
+    if match is None:
+        return False
+    if match["host"] == _host():
+        return not _alive(int(match["pid"]))
+    return time.time() - touched > _ABANDONED_SECONDS
+
+
+def _remove(partial: Path) -> None:
+    """Remove a leftover, if what has its name now is of its kind."""
+    if partial.is_symlink():
+        return
+    if _FOLDER.fullmatch(partial.name):
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):  # not there any more, or a folder
+            partial.unlink()
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - links stay
+
+
+def _writer() -> str:
+    return f"{_host()}-{os.getpid()}-{secrets.token_hex(8)}"
+
+
+def _host() -> str:
+    """Eight digits for this machine: a process number means something only here."""
+    return f"{zlib.crc32(socket.gethostname().encode('utf-8', 'surrogateescape')):08x}"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

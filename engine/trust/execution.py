@@ -1,0 +1,101 @@
+"""Running a bundle's `architecture.py` from text that was approved, and from nothing else in its folder."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+from engine.storage.places import real_path
+
+_running = threading.RLock()
+
+
+@contextmanager
+def run_alone(code: str, path: Path, name: str) -> Iterator[ModuleType]:
+    """Run a module's code by these rules.
+
+    - The code is compiled from `code`; the file is not opened, and no bytecode is read or written.
+    - Nothing is imported from the folder of `path`, now or later: neither files beside it nor what lies in a
+      `__pycache__`. The module must stand alone.
+    - What it puts into `sys.path` while the context lasts is taken out again.
+
+    These rules keep what runs the same as what was approved; they do not confine code that wants to get around them.
+
+    Args:
+        code: the module's text.
+        path: where it is said to come from, for messages and `__file__`.
+        name: the module's name; it is left in `sys.modules`, where dataclasses, for one, look it up.
+
+    Raises:
+        BaseException: whatever the code raises.
+    """
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    with _running:
+        kept, writes = list(sys.path), sys.dont_write_bytecode
+        _guard.forbid(path.parent)
+        sys.dont_write_bytecode = True
+        try:
+            sys.modules[name] = module
+            exec(compile(code, str(path), "exec", dont_inherit=True), module.__dict__)  # a bundle is a program
+            yield module
+        finally:
+            sys.path[:] = kept
+            sys.dont_write_bytecode = writes
+
+
+class _Guard(MetaPathFinder):
+    """Refuses modules that lie in model folders; all others are found as they would be without it.
+
+    It stays: a network may import when it is used, long after its code was loaded.
+    """
+
+    def __init__(self) -> None:
+        self._folders: set[Path] = set()
+        self._homes = {real_path(Path(home)) for home in (sys.prefix, sys.base_prefix)}
+
+    def forbid(self, folder: Path) -> None:
+        """Let nothing be imported from a folder any more."""
+        self._folders.add(real_path(folder))
+        if self not in sys.meta_path[:1]:
+            sys.meta_path[:] = [self, *(finder for finder in sys.meta_path if finder is not self)]
+
+    def _forbids(self, place: Path) -> bool:
+        found = self._folders.intersection((place, *place.parents))
+        # An installation inside such a folder (a virtual environment in the project's folder) is not part of the model.
+        return any(
+            not any(place.is_relative_to(home) and home.is_relative_to(folder) for home in self._homes)
+            for folder in found
+        )
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """What the finders behind this one find.
+
+        Raises:
+            ImportError: it lies in one of the folders.
+        """
+        for finder in sys.meta_path[:]:
+            if finder is self or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                files = (spec.origin, spec.cached) if spec.has_location else ()
+                for place in (*files, *(spec.submodule_search_locations or ())):
+                    if place and self._forbids(real_path(Path(place))):
+                        raise ImportError(
+                            f"{fullname} lies in the model folder, and only architecture.py itself is run from there",
+                            name=fullname,
+                        )
+                return spec
+        return None
+
+
+_guard = _Guard()

@@ -1,0 +1,149 @@
+"""Names in a model's code, and what they tell of it: the lists that `engine.trust.inspection` goes by."""
+
+from __future__ import annotations
+
+EXPECTED = frozenset({"torch", "torchvision", "math", "numpy"})
+"""Packages that a network is made of."""
+
+HARMLESS = frozenset(
+    {"__future__", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "numbers", "typing"}
+)
+"""Parts of the standard library that only give code its form."""
+
+WHAT_FOR = {
+    "os": "files, processes, the environment",
+    "sys": "the interpreter itself",
+    "subprocess": "starts programs",
+    "socket": "the network",
+    "ssl": "the network",
+    "http": "the network",
+    "urllib": "the network",
+    "requests": "the network",
+    "ftplib": "the network",
+    "smtplib": "the network",
+    "asyncio": "programs and the network",
+    "shutil": "copies and removes files",
+    "pathlib": "files",
+    "io": "files",
+    "glob": "files",
+    "tempfile": "files",
+    "mmap": "files",
+    "sqlite3": "files",
+    "zipfile": "files",
+    "tarfile": "files",
+    "pickle": "runs code from data",
+    "marshal": "runs code from data",
+    "shelve": "runs code from data",
+    "dill": "runs code from data",
+    "joblib": "runs code from data",
+    "cloudpickle": "runs code from data",
+    "importlib": "loads other code",
+    "runpy": "loads other code",
+    "pkgutil": "loads other code",
+    "imp": "loads other code",
+    "code": "runs text as code",
+    "builtins": "reaches every built-in function",
+    "ctypes": "native code",
+    "cffi": "native code",
+    "inspect": "reaches other code",
+    "gc": "reaches other code",
+    "multiprocessing": "starts processes",
+    "threading": "goes on in the background",
+    "concurrent": "goes on in the background",
+    "signal": "acts on processes",
+    "pty": "starts programs",
+    "atexit": "runs later",
+    "base64": "can hide text",
+    "codecs": "can hide text",
+    "zlib": "can hide text",
+    "binascii": "can hide text",
+}
+"""Modules, and what they are good for."""
+
+BUILTINS = {
+    "exec": "runs text as code",
+    "eval": "runs text as code",
+    "compile": "makes code of text",
+    "__import__": "imports by a name that it works out",
+    "open": "opens a file",
+    "input": "waits for a person",
+    "breakpoint": "starts the debugger",
+    "globals": "reaches names by text",
+    "locals": "reaches names by text",
+    "vars": "reaches names by text",
+    "__builtins__": "reaches every built-in function",
+    "__loader__": "loads other code",
+    "__spec__": "loads other code",
+}
+"""Built-in functions and what every module has, and what they do."""
+
+BY_NAME = frozenset({"getattr", "setattr", "delattr", "hasattr"})
+"""Built-in functions that reach an attribute by its name as text."""
+
+MODULES = frozenset({"os", "subprocess", "socket", "sys", "importlib", "shutil", "ctypes", "pickle", "builtins"})
+"""Names that stand for the module even where it is reached as an attribute: `torch.os`."""
+
+ATTRIBUTES = {
+    "system": "starts programs",
+    "popen": "starts programs",
+    "hub": "downloads code and runs it",
+    "load_state_dict_from_url": "downloads weights",
+    "download_url_to_file": "downloads a file",
+    "cpp_extension": "compiles and runs native code",
+    "load_library": "runs native code",
+    "ctypeslib": "native code",
+    "f2py": "compiles and runs native code",
+    "jit": "can load code from a file",
+    "package": "can load code from a file",
+    "multiprocessing": "starts processes",
+    "distributed": "the network",
+    "load": "reads a file, which may run code",
+    "save": "writes a file",
+    "savez": "writes a file",
+    "tofile": "writes a file",
+    "fromfile": "reads a file",
+    "loadtxt": "reads a file",
+    "genfromtxt": "reads a file",
+    "memmap": "reads or writes a file",
+    "open": "opens a file",
+    "read_text": "reads a file",
+    "read_bytes": "reads a file",
+    "write_text": "writes a file",
+    "write_bytes": "writes a file",
+    "unlink": "removes a file",
+    "register_module_forward_hook": "reaches into every network",
+    "import_module": "imports by a name that it works out",
+}
+"""Attributes, whoever has them, that a network seldom needs."""
+
+USUAL_DUNDERS = frozenset({"__init__", "__name__", "__doc__", "__version__", "__file__", "__call__", "__post_init__"})
+"""Names with two underscores at both ends that a network needs."""
+
+DOWNLOADING = ("weights", "weights_backbone", "pretrained", "pretrained_backbone")
+"""Arguments of torchvision's networks that download weights."""
+
+USUAL_DECORATORS = frozenset(
+    {
+        "dataclass",
+        "dataclasses.dataclass",
+        "staticmethod",
+        "classmethod",
+        "property",
+        "abstractmethod",
+        "abc.abstractmethod",
+        "functools.wraps",
+        "functools.cache",
+        "functools.lru_cache",
+        "functools.cached_property",
+        "torch.no_grad",
+        "torch.inference_mode",
+        "torch.jit.ignore",
+        "torch.jit.export",
+        "torch.jit.unused",
+        "override",
+        "typing.override",
+        "overload",
+        "typing.overload",
+    }
+)
+"""Decorators that do nothing but what their names say."""

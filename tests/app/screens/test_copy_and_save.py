@@ -1,0 +1,109 @@
+"""Statistics on the clipboard, and the dialog that says what will be written where."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from app_driver import TO_IMAGES, make_app, press, screen_text, settled, told, until
+from factories import make_explanation, make_map
+from fakes import FakeEngine
+
+from engine.export.folder import explanation_file_names, explanation_files, next_folder, save_explanation
+from xaimed_tui.screens.detail.statistics_text import statistics_csv, statistics_text
+from xaimed_tui.screens.explain.save import SaveDialog
+
+BIG = (120, 40)
+
+
+async def test_the_statistics_shown_are_copied_as_text_and_as_csv() -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "enter", "c")
+        assert app.clipboard == statistics_text(app.explain.explanation, "rise")
+        await told(pilot, "terminal's clipboard as text")
+        await press(pilot, "v")
+        assert app.clipboard == statistics_csv(app.explain.explanation, "rise")
+        await press(pilot, "left", "left", "v")
+        assert app.clipboard.startswith("row,column,count,methods\n0,0,1,gradcam++\n")
+
+
+def test_the_csv_holds_the_numbers_in_full_as_the_file_does() -> None:
+    explanation = make_explanation()
+    rows = list(csv.DictReader(io.StringIO(statistics_csv(explanation, "lime"))))
+    assert [(row["row"], row["column"]) for row in rows] == [(str(r), str(c)) for r in range(3) for c in range(3)]
+    assert float(rows[7]["mean"]) == explanation.statistics["lime"].mean[2, 1]
+    assert {row["method"] for row in rows} == {"lime"}
+    written = dict(explanation_files(explanation))["statistics.csv"].decode("ascii")
+    assert "".join(line + "\n" for line in statistics_csv(explanation, "lime").splitlines()[1:]) in written
+
+
+def test_the_text_names_the_image_the_network_and_what_is_not_certain() -> None:
+    maps = {
+        "rise": make_map("rise", settled=False, stopped=True, warnings=("Few\x1b samples.",)),
+        "gradcam": make_map("gradcam"),
+        "lime": make_map("lime", constant=True),
+    }
+    explanation = make_explanation(maps=maps)
+    text = statistics_text(explanation, "rise")
+    lines = text.splitlines()
+    assert lines[0] == "RISE of patch.png, what speaks for malignant"
+    assert lines[1] == "Demo task / Small CNN"
+    assert lines[3].split() == ["cell", "mean", "error", "median", "min", "max", "std"]
+    assert lines[11].split()[:3] == ["1?", "bottom", "0.941"]
+    assert "Not certain which of these belong to the three: " in text
+    assert "Stopped before all samples were used." in text
+    assert "\x1b" not in text
+    assert "Not sampled" in statistics_text(explanation, "gradcam")
+    assert "it marks no cell" in statistics_text(explanation, "lime")
+    assert "Methods counted: RISE, Grad-CAM, LIME." in statistics_text(explanation, "agreement")
+
+
+def test_the_names_announced_are_those_written() -> None:
+    for methods in (("lime", "rise", "gradcam", "gradcam++"), ("rise",)):
+        explanation = make_explanation(methods=methods)
+        assert explanation_file_names(methods) == [name for name, _ in explanation_files(explanation)]
+
+
+def test_the_folder_announced_is_the_one_made(tmp_path: Path) -> None:
+    explanation = make_explanation(methods=("gradcam",))
+    for name in ("patch", "patch-2", "patch-3"):
+        announced = next_folder(tmp_path, explanation.image.path.stem)
+        assert announced == tmp_path / name
+        assert save_explanation(explanation, tmp_path) == announced
+
+
+async def test_the_dialog_says_which_folder_it_will_be_and_that_the_old_one_stays(tmp_path: Path) -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "g", "w")
+        field = app.screen.query_one("#save-folder")
+        field.value = str(tmp_path)
+        await settled(pilot)
+        assert f"{tmp_path.name}/patch-01" in screen_text(app)
+        assert "is there already" not in screen_text(app)
+        assert "gradcam-cells.png" in screen_text(app)
+        assert "Not made yet, and not saved: LIME, RISE, Grad-CAM++." in " ".join(screen_text(app).split())
+        (tmp_path / "patch-01").mkdir()
+        field.value = f"{tmp_path}/"
+        await until(pilot, lambda: "patch-01-2" in screen_text(app))
+        await until(pilot, lambda: "patch-01 is there already and stays as it is." in screen_text(app))
+
+
+@pytest.mark.parametrize("typed", ["", "~nobody-of-this-name/x", "{file}"])
+async def test_what_cannot_be_a_folder_is_refused_in_the_dialog(tmp_path: Path, typed: str) -> None:
+    file = tmp_path / "notes.txt"
+    file.touch()
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_IMAGES, "g", "w")
+        app.screen.query_one("#save-folder").value = typed.format(file=file)
+        await press(pilot, "enter")
+        assert isinstance(app.screen, SaveDialog)
+        assert str(app.screen.query_one("#save-problem").render()).endswith("is not a folder")
+        assert not any(call[0] == "save" for call in engine.calls)
+        await press(pilot, "escape")
+        assert app.explain.images.has_focus

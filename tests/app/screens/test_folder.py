@@ -1,0 +1,197 @@
+"""An image folder in the app: large ones, and ones in which things happen."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from app_driver import make_app, press, screen_text, told, until
+from fakes import FakeEngine
+
+from engine.bundle.model_bundle import ModelBundle
+from engine.images.listing import scan_images
+from engine.images.watching import FolderChange, watch_folder
+
+BIG = (120, 40)
+
+
+class OnDisk(FakeEngine):
+    """Lists and watches real folders; reads of the files nothing but their names."""
+
+    def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
+        self._call("list_images", str(folder))
+        yield from scan_images(folder)
+
+    def watch_folder(self, folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
+        return watch_folder(folder, stop)
+
+
+def made(app) -> bool:
+    return app.views_made and bool(app.explain.query("#images-list"))
+
+
+def answered(app) -> bool:
+    return made(app) and app.explain.scene.diagnosis is not None
+
+
+def labels(app) -> list[str]:
+    return [row.label for row in app.explain.images.shown]
+
+
+def fill(folder: Path, *names: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+async def test_files_come_and_go_and_the_selection_stays(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "scans", "b.png", "d.png")
+    engine = OnDisk()
+    app = make_app(engine, task="IHC Stain (demo)", folder=folder)
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: answered(app))
+        await press(pilot, "j", "g")
+        before = app.explain.explanation
+        assert before is not None
+        fill(folder, "a.png", "c.png")
+        await until(pilot, lambda: labels(app) == ["a.png", "b.png", "c.png", "d.png"])
+        (folder / "b.png").unlink()
+        await until(pilot, lambda: labels(app) == ["a.png", "c.png", "d.png"])
+        await until(pilot, lambda: app.explain.images.current.key == folder / "d.png")
+        assert app.explain.explanation is before, "the map made before is still shown"
+        (folder / "d.png").unlink()
+        await until(pilot, lambda: app.explain.images.current.key == folder / "c.png")
+
+
+async def test_the_image_that_a_filter_puts_the_cursor_on_is_the_one_shown(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "scans", "a.png", "b.png", "c.png")
+    app = make_app(OnDisk(), task="IHC Stain (demo)", folder=folder)
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: answered(app))
+        assert app.explain.scene.image.path == folder / "a.png"
+        await press(pilot, "slash", "b")
+        await until(pilot, lambda: answered(app) and app.explain.scene.image.path == folder / "b.png")
+        assert app.explain.images.current.key == folder / "b.png"
+
+
+async def test_a_folder_without_images_says_how_to_go_on(tmp_path: Path) -> None:
+    app = make_app(OnDisk(), task="IHC Stain (demo)", folder=fill(tmp_path / "none"))
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: made(app) and "no images in this folder" in screen_text(app))
+        await until(pilot, lambda: "f chooses a folder" in screen_text(app))
+        await until(pilot, lambda: "Choose an image" not in screen_text(app))
+
+
+async def test_a_folder_that_disappears_is_said_so_and_what_was_made_stays(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "scans", "a.png", "b.png")
+    app = make_app(OnDisk(), task="IHC Stain (demo)", folder=folder)
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: answered(app))
+        await press(pilot, "g")
+        shutil.rmtree(folder)
+        await until(pilot, lambda: "the folder is gone" in screen_text(app))
+        await told(pilot, "not there any more")
+        assert app.explain.explanation is not None
+        fill(folder, "a.png", "z.png")
+        await until(pilot, lambda: labels(app) == ["a.png", "z.png"])
+        await until(pilot, lambda: "the folder is gone" not in screen_text(app))
+
+
+async def test_a_file_that_was_read_while_it_was_written_is_read_again_when_it_is_whole(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "scans", "broken.png")
+    engine = OnDisk()
+    app = make_app(engine, task="IHC Stain (demo)", folder=folder)
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: made(app) and app.explain.images.current and app.explain.images.current.reason)
+        reads = engine.calls.count(("read", "broken.png"))
+        fill(folder, "later.png")
+        await until(pilot, lambda: "later.png" in labels(app))  # it is watching by now
+        (folder / "broken.png").write_bytes(b"whole")
+        await until(pilot, lambda: engine.calls.count(("read", "broken.png")) > reads)
+
+
+async def test_a_large_folder_is_shown_before_it_is_read_and_judged_only_where_one_looks(tmp_path: Path) -> None:
+    names = [f"slide-{number}.png" for number in range(20_000)]
+    asked: list[str] = []
+
+    class Large(FakeEngine):
+        def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
+            yield names[1000:3000]
+            self._call("scan")
+            yield names
+
+        def why_not_compliant(self, path: Path, bundle: object) -> str:
+            asked.append(path.name)
+            return "it is too small" if path.name.endswith("7.png") else ""
+
+    engine = Large()
+    gate = engine.hold("scan")
+    app = make_app(engine, task="IHC Stain (demo)", folder=tmp_path)
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, engine.waiting["scan"].is_set)
+        gate.set()
+        await until(pilot, lambda: "20,000 images" in screen_text(app))
+        await until(pilot, lambda: answered(app))
+        await press(pilot, "end")
+        await until(pilot, lambda: "slide-19999.png" in asked)
+        assert "slide-9000.png" not in asked
+        assert len(asked) < 500
+        await until(pilot, lambda: "✕ slide-19997.png" in screen_text(app))
+        assert labels(app)[-1] == "slide-19999.png", "what cannot be used stays in its place"
+        await press(pilot, "slash", *"1999", "enter")
+        assert [name for name in labels(app) if "1999" not in name] == []
+        assert len(labels(app)) == 12
+
+
+async def test_keys_are_answered_while_a_large_folder_is_read(tmp_path: Path) -> None:
+    names = [f"slide-{number}.png" for number in range(100_000)]
+    read = threading.Event()
+
+    class Busy(FakeEngine):
+        def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
+            count = 1000
+            while not read.is_set():
+                yield sorted(names[:count])
+                time.sleep(0.1)
+                count = min(count + 1000, len(names))
+            yield names
+
+    app = make_app(Busy(), task="IHC Stain (demo)", folder=tmp_path)
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: answered(app))
+        waits = []
+        try:
+            for _ in range(8):
+                begin = time.perf_counter()
+                await pilot.press("j")
+                waits.append(time.perf_counter() - begin)
+        finally:
+            read.set()
+        assert sorted(waits)[4] < 1.0  # tests/benchmarks/app.py measures how long it takes on a quiet machine
+        await until(pilot, lambda: "100,000 images" in screen_text(app))
+
+
+async def test_the_first_image_shown_is_one_that_can_be_used_unless_another_was_chosen(tmp_path: Path) -> None:
+    asked, judged = threading.Event(), threading.Event()
+
+    class Slow(OnDisk):
+        def why_not_compliant(self, path: Path, bundle: ModelBundle) -> str:
+            asked.set()
+            judged.wait(20)
+            return "it is broken" if path.name == "a-broken.png" else ""
+
+    app = make_app(Slow(), task="IHC Stain (demo)", folder=fill(tmp_path / "scans", "a-broken.png", "b.png", "c.png"))
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, asked.is_set)
+        await until(pilot, lambda: app.explain.images.current is not None)
+        assert app.explain.images.current.label == "a-broken.png"
+        judged.set()
+        await until(pilot, lambda: labels(app) == ["b.png", "c.png", "a-broken.png"])
+        await until(pilot, lambda: app.explain.images.current.label == "b.png")
+        await until(pilot, lambda: answered(app))
+        await press(pilot, "G")
+        assert app.explain.images.current.label == "a-broken.png"

@@ -1,0 +1,207 @@
+"""The command line on the demo's network and samples: what it prints, writes, and does when something fails."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Run
+from factories import approve
+
+from engine.progress import Progress, ProgressCallback
+from engine.storage.places import bundled_tasks
+
+DEMO = ["--task", "IHC Stain (demo)"]
+SAMPLES = bundled_tasks() / "IHC Stain (demo)" / "Small CNN" / "samples"
+FEW = ["--samples", "rise=64,lime=100", "--device", "cpu", "--precision", "fp32"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """On a busy machine two threads wait for each other most of the time."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Path]:
+    dab, nuclei = sorted(SAMPLES.glob("dab-left-half*.png"))[0], sorted(SAMPLES.glob("nuclei-left*.png"))[0]
+    return [nuclei, dab]  # not in the order of their names
+
+
+def test_predict_prints_a_list_of_answers_in_the_order_asked(xaimed: Run, images: list[Path]) -> None:
+    status, out, err = xaimed("predict", *images, *DEMO, "--json")
+    assert (status, err) == (0, "")
+    answers = json.loads(out)
+    assert out.isascii()
+    assert [answer["path"] for answer in answers] == [str(path) for path in images]
+    assert [answer["predicted"] for answer in answers] == ["nuclei", "DAB"]
+    for answer in answers:
+        assert set(answer) == {"path", "classes", "probabilities", "predicted", "confidence"}
+        assert answer["classes"] == ["DAB", "nuclei", "background"]
+        assert sum(answer["probabilities"]) == pytest.approx(1)
+        assert answer["confidence"] == "high"
+
+
+def test_predict_prints_a_table_for_people(xaimed: Run, images: list[Path]) -> None:
+    status, out, err = xaimed("predict", *images, *DEMO)
+    assert (status, err) == (0, "")
+    rows = [line.split("  ") for line in out.splitlines() if "samples" in line]
+    assert [row[0].strip() for row in rows] == [str(path) for path in images]
+    assert "nuclei" in out
+
+
+def test_one_image_that_fails_does_not_stop_the_others_and_gives_1(
+    xaimed: Run, images: list[Path], tmp_path: Path
+) -> None:
+    # The first fails by its header, the second only when it is decoded.
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "cut.png").write_bytes(images[0].read_bytes()[:-30])
+    wrong = [tmp_path / "broken.png", tmp_path / "cut.png"]
+    status, out, err = xaimed("predict", wrong[0], images[0], wrong[1], images[1], *DEMO, "--json")
+    assert status == 1
+    assert [answer["path"] for answer in json.loads(out)] == [str(path) for path in images]
+    assert [line.split(": ")[1] for line in err.splitlines()] == [str(path) for path in wrong]
+    status, out, err = xaimed(
+        "explain", wrong[1], images[0], *DEMO, "--methods", "gradcam", "--out", tmp_path / "results", "--json"
+    )
+    assert status == 1
+    assert len(json.loads(out)) == 1
+    assert [folder.name for folder in (tmp_path / "results").iterdir()] == [images[0].stem]
+    assert err.startswith(f"xaimed: {wrong[1]}: ")
+
+
+def test_explain_writes_what_it_prints(xaimed: Run, images: list[Path], tmp_path: Path) -> None:
+    status, out, err = xaimed("explain", *images, *DEMO, *FEW, "--out", tmp_path / "results", "--json")
+    assert (status, err) == (0, "")
+    assert out.isascii()
+    records = json.loads(out)
+    for path, record in zip(images, records, strict=True):
+        folder = tmp_path / "results" / path.stem
+        assert json.loads((folder / "explanation.json").read_text()) == record
+        assert list(record["methods"]) == ["lime", "rise", "gradcam", "gradcam++"]
+        assert record["methods"]["rise"]["samples"] == 64
+        assert record["methods"]["rise"]["parameters"]["precision"] == "fp32"
+        assert sum(sum(row) for row in record["agreement"]) == 12
+        with np.load(folder / "saliency.npz") as maps, (folder / "statistics.csv").open(newline="") as table:
+            rows = list(csv.DictReader(table))
+            assert len(rows) == 36
+            for row in rows:
+                r, c = int(row["row"]), int(row["column"])
+                cell = maps[row["method"]][r * 16 : r * 16 + 16, c * 16 : c * 16 + 16].astype(np.float64)
+                assert float(row["mean"]) == pytest.approx(cell.mean(), abs=1e-12)
+                assert int(row["top"]) == ([r, c] in record["methods"][row["method"]]["top"])
+
+
+def test_explain_prints_a_table_for_people(xaimed: Run, images: list[Path], tmp_path: Path) -> None:
+    status, out, err = xaimed("explain", *images, *DEMO, *FEW, "--target", "background", "--out", tmp_path)
+    assert (status, err) == (0, "")
+    for path in images:
+        assert f"{path}: " in out
+        assert f"Written to {tmp_path / path.stem}" in out
+    assert "nuclei, 0." in out
+    assert "(high)" in out
+    assert "Explained: background, 0." in out
+    for name in ("LIME", "RISE", "Grad-CAM", "Grad-CAM++"):
+        assert len([line for line in out.splitlines() if line.split()[:1] == [name]]) == 2
+    (record,) = [json.loads((tmp_path / images[0].stem / "explanation.json").read_text())]
+    cells = " ".join(f"({row},{column})" for row, column in record["methods"]["rise"]["top"])
+    assert cells in out
+
+
+def test_the_same_command_twice_gives_the_same_maps_in_a_second_folder(
+    xaimed: Run, images: list[Path], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        status, _, err = xaimed("explain", images[0], *DEMO, *FEW, "--out", tmp_path)
+        assert (status, err) == (0, "")
+    first, second = (tmp_path / f"{images[0].stem}{number}" / "saliency.npz" for number in ("", "-2"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layer", "features.99"], "layer features.99"),
+        (["--target", "Dab"], "has no class 'Dab'"),
+        (["--device", "cuda:99"], "CUDA"),
+    ],
+)
+def test_what_only_the_network_can_refuse_is_one_line_and_leaves_nothing(
+    xaimed: Run, images: list[Path], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    status, out, err = xaimed("explain", images[0], *DEMO, *arguments, "--out", tmp_path / "results")
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_class_that_the_files_do_not_name_is_refused_once_the_network_is_loaded(
+    xaimed: Run, images: list[Path], tmp_path: Path
+) -> None:
+    demo = SAMPLES.parent
+    model = tmp_path / "tasks" / "T" / "M"
+    model.mkdir(parents=True)
+    (model / "weights.pt").write_bytes((demo / "weights.pt").read_bytes())
+    code = (demo / "architecture.py").read_text().replace("CLASSES =", "NAMES =")
+    (model / "architecture.py").write_text(code)
+    approve(model)
+    arguments = ["--task", "T", "--methods", "gradcam", "--out", tmp_path / "results"]
+    status, _, err = xaimed("--tasks", tmp_path / "tasks", "explain", images[0], *arguments, "--target", "DAB")
+    assert status == 1
+    assert err.count("\n") == 1
+    assert "DAB" in err
+    assert not (tmp_path / "results").exists()
+
+
+def test_ctrl_c_ends_with_130_and_one_line_and_leaves_nothing(
+    xaimed: Run, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def following(text: str, names: dict[str, str]) -> Iterator[ProgressCallback]:
+        del text, names
+
+        def interrupt(report: Progress) -> None:
+            del report
+            signal.raise_signal(signal.SIGINT)
+
+        yield interrupt
+
+    monkeypatch.setattr("engine.cli.console.following", following)
+    status, out, err = xaimed("explain", *images, *DEMO, *FEW, "--out", tmp_path / "results")
+    assert (status, out, err) == (130, "", "xaimed: interrupted\n")
+    assert not (tmp_path / "results").exists() or not any((tmp_path / "results").iterdir())
+
+
+def test_file_names_that_are_not_utf_8_go_through(images: list[Path], tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9 [red]\x1b[2J.png"
+    with open(name, "wb") as file:  # noqa: PTH123 - a bytes path
+        file.write(images[0].read_bytes())
+    for more in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "xaimed_tui", "predict", name, *DEMO, *more],
+            capture_output=True,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"\x1b" not in done.stdout
+        if more:
+            (answer,) = json.loads(done.stdout)
+            assert os.fsencode(answer["path"]) == name
+        else:
+            assert "caf⟨U+DCE9⟩ [red]␛[2J.png" in done.stdout.decode()

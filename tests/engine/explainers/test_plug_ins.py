@@ -1,0 +1,404 @@
+"""A method that an installed package brings along: counted, shown, written, and never the end of the program."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from app_driver import TO_IMAGES, make_app, press, screen_text, settled
+from checkout import ROOT
+from factories import make_model
+from fakes import FakeEngine
+from PIL import Image
+
+from engine.bundle.model_bundle import read_bundle
+from engine.cli.main import run
+from engine.errors import ExplanationError
+from engine.explainers import registry
+from engine.explainers.base import Request, scaled_map
+from engine.explainers.registry import METHODS, left_out, method_keys, method_name
+from engine.explainers.settings import Settings
+from engine.explanation.explain import explain, explain_method
+from engine.images.image import read_image
+from engine.network.classifier import Classifier
+
+if TYPE_CHECKING:
+    from engine.explainers.registry import Choices
+    from engine.results.saliency import SaliencyMap
+
+Run = Callable[..., tuple[int, str, str]]
+
+EXAMPLE = ROOT / "tests" / "plugins" / "hirescam"
+
+
+@pytest.fixture(autouse=True)
+def _looked_for_anew() -> Iterator[None]:
+    registry.find_plug_ins.cache_clear()
+    yield
+    registry.find_plug_ins.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the example installed in it, without network."""
+    source = tmp_path_factory.mktemp("source") / "hirescam"
+    shutil.copytree(EXAMPLE, source)  # building leaves files behind
+    target = tmp_path_factory.mktemp("installed")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run([*command, "--target", str(target), str(source)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture
+def example(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The example as if it were installed in this environment."""
+    monkeypatch.syspath_prepend(str(installed))
+    registry.find_plug_ins.cache_clear()
+    yield installed
+    sys.modules.pop("xaimed_hirescam", None)
+
+
+@dataclass
+class Offered:
+    """Stands in for an entry point."""
+
+    name: str
+    factory: object
+    value: str = "somewhere:Something"
+    dist: None = None
+
+    def load(self) -> object:
+        if isinstance(self.factory, BaseException):
+            raise self.factory
+        return self.factory
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, *entries: Offered) -> None:
+    # Not in the library itself: others, matplotlib for one, look for entry points of their own there.
+    monkeypatch.setattr(registry, "metadata", SimpleNamespace(entry_points=lambda *, group: list(entries)))
+    registry.find_plug_ins.cache_clear()
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A method that points at the bottom right, whatever the network does; `change` spoils its map."""
+
+    choices: Choices
+    key: str = "ramp"
+    change: Callable[[SaliencyMap], object] | None = None
+
+    def explain(self, request: Request) -> SaliencyMap:
+        height, width = request.size
+        raw = np.add.outer(np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64))
+        made = scaled_map(raw, request, method=self.key, parameters={"layer": self.choices.layer}, started=0.0)
+        return made if self.change is None else self.change(made)  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    from engine.network.loading import read_weights
+
+    folder = make_model(tmp_path_factory.mktemp("tasks") / "Lungs" / "CNN")
+    bundle = read_bundle(folder)
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 2, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x).mean((2, 3))
+
+    network = Net()
+    network.load_state_dict(dict(read_weights(bundle.weights.read_bytes(), bundle.weights)))
+    return Classifier(bundle, network)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "patch.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+FEW = {"rise": 64, "lime": 100}
+
+
+# The example
+
+
+def test_the_example_is_found_without_being_imported(example: Path) -> None:
+    assert method_keys() == (*METHODS, "hirescam")
+    assert method_name("hirescam") == "HiResCAM"
+    assert left_out() == ()
+    assert "xaimed_hirescam" not in sys.modules
+
+
+def test_the_examples_map_is_the_one_worked_out_by_hand(example: Path, classifier: Classifier, image: Path) -> None:
+    picture = read_image(image)
+    made = explain_method(classifier, picture, "hirescam", Settings(), target="ill")
+    # The logit is the mean of the second of two 7x7 maps: its gradient is 1/49 there and 0 elsewhere.
+    with torch.inference_mode():
+        activation = classifier.network.get_submodule("conv")(classifier.tensor(picture))[0, 1]
+    coarse = (activation / 49).clamp_min(0).double()[None, None]
+    raw = torch.nn.functional.interpolate(coarse, (9, 9), mode="bilinear", align_corners=False)[0, 0].numpy()
+    expected = (raw - raw.min()) / (raw.max() - raw.min())
+    np.testing.assert_allclose(made.values, expected, atol=1e-5)
+    assert made.parameters["layer"] == "conv"
+
+
+def test_the_command_line_runs_the_installed_example_and_counts_five_methods(
+    installed: Path, image: Path, tmp_path: Path
+) -> None:
+    environment = os.environ | {"PYTHONPATH": f"{installed}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "xaimed_tui", "--tasks", str(tmp_path / "tasks")]
+    make_model(tmp_path / "tasks" / "Lungs" / "CNN", approved=True)
+    arguments = [
+        "explain",
+        str(image),
+        "--task",
+        "Lungs",
+        "--samples",
+        "rise=200,lime=100",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    done = subprocess.run(
+        [*command, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "HiResCAM" in done.stdout
+    out = tmp_path / "o" / "patch"
+    record = json.loads((out / "explanation.json").read_text())
+    assert list(record["methods"]) == [*METHODS, "hirescam"]
+    assert sum(map(sum, record["agreement"])) == 3 * sum(bool(m["top"]) for m in record["methods"].values())
+    assert record["environment"]["method hirescam"] == "xaimed-hirescam 1.0"
+    assert (out / "hirescam.png").exists()
+    assert (out / "hirescam-cells.png").exists()
+    with np.load(out / "saliency.npz") as maps:
+        assert maps.files == [*METHODS, "hirescam"]
+    with (out / "statistics.csv").open() as file:
+        assert len([row for row in csv.DictReader(file) if row["method"] == "hirescam"]) == 9
+
+
+def test_methods_takes_the_names_of_plug_ins(example: Path, classifier: Classifier, image: Path) -> None:
+    explanation = explain(classifier, read_image(image), Settings(methods=("hirescam", "gradcam")))
+    assert list(explanation.maps) == ["gradcam", "hirescam"]
+    assert set(np.unique(explanation.consensus.counts)) <= {0, 1, 2}
+    with pytest.raises(ExplanationError, match="choose among lime, rise, gradcam, gradcam\\+\\+, hirescam"):
+        explain(classifier, read_image(image), Settings(methods=("hirescan",)))
+
+
+def test_the_network_is_left_as_it_was(example: Path, classifier: Classifier, image: Path) -> None:
+    before = {name: parameter.clone() for name, parameter in classifier.network.named_parameters()}
+    explain_method(classifier, read_image(image), "hirescam", Settings())
+    for name, parameter in classifier.network.named_parameters():
+        assert torch.equal(parameter, before[name])
+        assert parameter.grad is None
+        assert parameter.requires_grad
+    assert not any(module._forward_hooks for module in classifier.network.modules())
+
+
+def test_what_a_plug_in_leaves_behind_is_taken_away(
+    monkeypatch: pytest.MonkeyPatch, classifier: Classifier, image: Path
+) -> None:
+    network = classifier.network
+
+    def litter(made: SaliencyMap) -> SaliencyMap:
+        network.get_submodule("conv").register_forward_hook(lambda module, given, output: output * 0)
+        network.get_submodule("conv").register_full_backward_hook(lambda *_: None)
+        network.train()
+        return replace(made, warnings=("\x1b[2J",))
+
+    offer(monkeypatch, Offered("Ramp", spoiled(litter)))
+    picture = read_image(image)
+    before = classifier.diagnose(picture).probabilities.tolist()
+    made = explain_method(classifier, picture, "ramp", Settings())
+    assert classifier.diagnose(picture).probabilities.tolist() == before
+    assert not network.training
+    assert made.warnings == ("␛[2J",)
+    assert not made.values.flags.writeable
+
+
+# The app
+
+
+async def test_the_app_has_a_card_and_a_key_for_it(example: Path) -> None:
+    app = make_app(FakeEngine())
+    async with app.run_test(size=(160, 48)) as pilot:
+        await press(pilot, *TO_IMAGES, "5")
+        assert app.explain.wall.active == "hirescam"
+        assert app.explain.runs["hirescam"].state == "done"
+        assert app.explain.runs["lime"].state == "idle"
+        await press(pilot, "e")
+        assert "HiResCAM" in screen_text(app)
+        assert "5 of 5" in screen_text(app)
+
+
+async def test_five_methods_break_no_layout(example: Path) -> None:
+    app = make_app(FakeEngine())
+    async with app.run_test(size=(160, 48)) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        for size in ((80, 24), (120, 40), (60, 20)):
+            await pilot.resize_terminal(*size)
+            await settled(pilot)
+            cards = [card for card in app.explain.wall if card.display]
+            assert len(cards) in (1, 7)
+            assert all(app.explain.wall.region.contains_region(card.region) for card in cards)
+            assert len({card.region for card in cards}) == len(cards)
+
+
+async def test_with_another_class_or_layer_it_is_made_again(example: Path) -> None:
+    engine = FakeEngine()
+    app = make_app(engine)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await press(pilot, *TO_IMAGES, "5", "r")
+        made = [call for call in engine.calls if call[0] in ("hirescam", "rise") or "hirescam" in call]
+        await press(pilot, "y", "up", "enter")
+        await settled(pilot)
+        again = [call for call in engine.calls if call[0] in ("hirescam", "rise") or "hirescam" in call]
+        assert len(again) == len(made) + 1
+        assert "hirescam" in again[-1]
+
+
+# What will not do
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("LIME", "a built-in method has that name"),
+        ("gradcam++", "a built-in method has that name"),
+        ("lime-cells", "its name will not do"),
+        ("Agreement", "its name will not do"),
+        ("../up", "its name will not do"),
+        ("a/b", "its name will not do"),
+        ("\x1b[2J", "its name will not do"),
+        ("ends.", "its name will not do"),
+        ("x" * 25, "its name will not do"),
+        ("", "its name will not do"),
+    ],
+)
+def test_a_name_that_would_not_do_for_a_file_leaves_the_plug_in_out(
+    monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    offer(monkeypatch, Offered(name, Ramp), Offered("Ramp", Ramp))
+    assert method_keys() == (*METHODS, "ramp")
+    assert len(left_out()) == 1
+    assert why in left_out()[0]
+
+
+def test_of_two_methods_of_a_name_the_second_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, Offered("Ramp", Ramp, "a:R"), Offered("ramp", Ramp, "b:R"), Offered("ramp", Ramp, "b:R"))
+    assert method_keys() == (*METHODS, "ramp")
+    assert len(left_out()) == 2
+    offer(monkeypatch, Offered("Ramp", Ramp, "a:R"), Offered("Ramp", Ramp, "a:R"))  # one package, found twice
+    assert left_out() == ()
+
+
+def spoiled(change: Callable[[SaliencyMap], object]) -> Callable[[Choices], Ramp]:
+    return lambda choices: Ramp(choices, change=change)
+
+
+def fail(made: SaliencyMap) -> object:
+    raise ZeroDivisionError("a fault\nof \x1b[2J others")
+
+
+def leave(made: SaliencyMap) -> object:
+    sys.exit(3)
+
+
+BAD = [
+    (ImportError("No module named 'x'"), "ImportError: No module named 'x'"),
+    (SystemExit(3), "SystemExit: 3"),
+    (7, "TypeError: 'int' object is not callable"),
+    (lambda choices: None, "AttributeError: 'NoneType' object has no attribute 'key'"),
+    (lambda choices: Ramp(choices, key="lime"), "its key is 'lime' instead of 'ramp'"),
+    (spoiled(fail), "ZeroDivisionError: a fault␊of ␛[2J others"),
+    (spoiled(leave), "SystemExit: 3"),
+    (spoiled(lambda made: made.values), "it gave a ndarray instead of a SaliencyMap"),
+    (
+        spoiled(lambda made: replace(made, values=made.values[1:])),
+        "its map is float32 (8, 9) instead of float32 (9, 9)",
+    ),
+    (spoiled(lambda made: replace(made, values=made.values.astype(np.float64))), "its map is float64 (9, 9)"),
+    (spoiled(lambda made: replace(made, values=made.values * np.float32(np.nan))), "values outside [0, 1]"),
+    (spoiled(lambda made: replace(made, values=made.values * 2)), "values outside [0, 1]"),
+    (spoiled(lambda made: replace(made, raw_max=float("inf"))), "the range of its map is not finite"),
+    (spoiled(lambda made: replace(made, method="rise")), "its map is of 'rise' for "),
+    (spoiled(lambda made: replace(made, parameters={"a": object()})), "its parameters are not all"),
+    (spoiled(lambda made: replace(made, warnings=(1,))), "its warnings are not all text"),
+    (spoiled(lambda made: replace(made, warnings=None)), "TypeError: 'NoneType' object is not iterable"),
+    (spoiled(lambda made: replace(made, raw_min="0")), "TypeError: "),
+]
+
+
+@pytest.mark.parametrize(("factory", "said"), BAD)
+def test_a_plug_in_that_fails_or_breaks_the_interface_is_one_line_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, classifier: Classifier, image: Path, factory: object, said: str
+) -> None:
+    offer(monkeypatch, Offered("Ramp", factory))
+    explanation = explain(classifier, read_image(image), Settings(methods=("gradcam", "ramp")))
+    assert list(explanation.maps) == ["gradcam"]
+    line = explanation.failures["ramp"]
+    assert line.startswith("Ramp of an unknown package: the plug-in cannot be used (")
+    assert said in line
+    assert line.endswith("; tell its makers, or leave it out with --methods")
+    assert "\n" not in line
+
+
+def test_the_command_line_reports_it_in_one_line_and_writes_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], image: Path, tmp_path: Path
+) -> None:
+    offer(monkeypatch, Offered("Ramp", ImportError("nothing there")), Offered("a/b", Ramp))
+    make_model(tmp_path / "tasks" / "Lungs" / "CNN", approved=True)
+    arguments = ["--tasks", tmp_path / "tasks", "explain", image, "--task", "Lungs", "--out", tmp_path / "out"]
+    status = run([*map(str, arguments), "--samples", "rise=64,lime=100"], open_app=lambda _: 99)
+    lines = capsys.readouterr().err.splitlines()
+    assert status == 1
+    assert lines[0] == (
+        "xaimed: the method a/b of an unknown package is left out: its name will not do "
+        "(letters, digits and + . _ - at most 24)"
+    )
+    assert lines[1].startswith(
+        f"xaimed: {image}: ramp: Ramp of an unknown package: the plug-in cannot be used (ImportError"
+    )
+    assert len(lines) == 2
+    record = json.loads((tmp_path / "out" / "patch" / "explanation.json").read_text())
+    assert list(record["methods"]) == list(METHODS)
+    assert list(record["failures"]) == ["ramp"]
+
+
+def test_alone_a_broken_plug_in_is_the_failure_itself(
+    monkeypatch: pytest.MonkeyPatch, classifier: Classifier, image: Path
+) -> None:
+    offer(monkeypatch, Offered("Ramp", ImportError("nothing there")))
+    with pytest.raises(ExplanationError, match="nothing there"):
+        explain(classifier, read_image(image), Settings(methods=("ramp",)))
+
+
+def test_a_good_one_gets_the_layer_and_takes_part_in_the_agreement(
+    monkeypatch: pytest.MonkeyPatch, classifier: Classifier, image: Path
+) -> None:
+    offer(monkeypatch, Offered("Ramp", Ramp))
+    explanation = explain(classifier, read_image(image), Settings(samples=FEW, layer="conv"))
+    assert list(explanation.maps) == [*METHODS, "ramp"]
+    assert explanation.maps["ramp"].parameters["layer"] == "conv"
+    assert explanation.statistics["ramp"].top[0] == (2, 2)
+    without = explain(classifier, read_image(image), Settings(methods=METHODS, samples=FEW, layer="conv"))
+    gained = explanation.consensus.counts - without.consensus.counts
+    assert sorted(map(tuple, np.argwhere(gained == 1))) == [(1, 2), (2, 1), (2, 2)]
+    assert int(gained.sum()) == 3

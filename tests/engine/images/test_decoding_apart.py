@@ -1,0 +1,328 @@
+"""Decoders work in a process apart: whatever happens to it is one file's misfortune, and it outlives nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkout import ROOT
+from PIL import Image
+
+from engine.errors import ImageError
+from engine.images.decoding import client
+from engine.images.decoding.protocol import parse_answer
+from engine.images.header import Limits
+from engine.images.image import read_header, read_image
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+
+BOOT = """
+import sys; sys.path[:] = sys.argv[1:]
+import ctypes, os, signal, time
+import numpy as np
+from engine.images.decoding import worker
+whole = worker.decode
+
+def decode(data, path, limits):
+    match data:
+        case b"abort": os.abort()
+        case b"segv": ctypes.string_at(0)
+        case b"kill": os.kill(os.getpid(), signal.SIGKILL)
+        case b"exit": os._exit(0)
+        case b"busy": pow(3, 10**9)  # in C, without letting a thread or a handler of Python's go first
+        case b"sleep": ctypes.PyDLL(None).sleep(600)  # likewise
+        case b"memory": bytearray(1 << 36)
+        case b"write": os.write(os.open(WRITTEN, os.O_WRONLY | os.O_CREAT), b"no")
+        case b"fault": raise TypeError("no\x1b[2Jno")
+        case b"says": os.write(1, b"no" * 9); os.write(2, b"no")
+    array, header = whole(PNG, path, limits)
+    return (np.zeros((9, 9, 2), np.uint8) if data == b"shape" else array), header
+
+WRITTEN = "THE FILE"
+PNG = bytes.fromhex("THE PNG")
+worker.decode = decode
+worker.main()
+"""
+
+
+def picture(path: Path, *, size: tuple[int, int] = (5, 4)) -> Path:
+    Image.new("RGB", size, "teal").save(path)
+    return path
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder; what decodes does what a file says: `abort`, `busy`, ..."""
+    client.end_all()
+    png = picture(tmp_path / "png.png").read_bytes().hex()
+    monkeypatch.setattr(client, "_BOOT", BOOT.replace("THE PNG", png).replace("THE FILE", str(tmp_path / "written")))
+    yield tmp_path
+    client.end_all()
+
+
+def file(folder: Path, content: bytes) -> Path:
+    path = folder / f"{content.decode()}.png"
+    path.write_bytes(content)
+    return path
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone_soon(pid: int, seconds: float = 5.0) -> bool:
+    end = time.monotonic() + seconds
+    while running(pid) and time.monotonic() < end:
+        time.sleep(0.02)
+    return not running(pid)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"abort", "its decoder crashed (SIGABRT)"),
+        (b"segv", "its decoder crashed (SIGSEGV)"),
+        (b"kill", "its decoder crashed (SIGKILL)"),
+        (b"exit", "its decoder crashed"),
+        (b"shape", "its decoder crashed"),
+        (b"fault", "its decoder failed (TypeError: no␛[2Jno)"),
+        (b"write", "its decoder failed (OSError: [Errno 27] File too large)"),
+        (b"busy", "decoding it takes longer than 0.2 s"),
+    ],
+)
+def test_a_decoder_that_crashes_or_hangs_costs_its_file_and_the_next_is_decoded(
+    hostile: Path, content: bytes, reason: str
+) -> None:
+    begin = time.monotonic()
+    bad = file(hostile, content)
+    for _ in range(2):
+        with pytest.raises(ImageError) as caught:
+            read_image(bad, limits=Limits(seconds=0.2))
+        assert str(caught.value) == f"{bad}: {reason}; save it again, as an ordinary PNG"
+        assert len(client._idle) == reason.startswith("its decoder failed"), "kept if it can go on"
+        assert read_image(file(hostile, b"good")).pixels.shape == (4, 5, 3)
+    assert time.monotonic() - begin < 30.0
+
+
+def test_a_decoder_that_sleeps_for_ever_is_ended_by_the_clock(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_MORE", 0.5)
+    with pytest.raises(ImageError, match=r"decoding it takes longer than 0.1 s"):
+        read_image(file(hostile, b"sleep"), limits=Limits(seconds=0.1))
+    assert read_image(file(hostile, b"good")).pixels.shape == (4, 5, 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+def test_a_decoder_that_asks_for_all_memory_does_not_get_it(hostile: Path) -> None:
+    with pytest.raises(ImageError, match="there is not enough memory to decode it; export a smaller image"):
+        read_image(file(hostile, b"memory"))
+
+
+def test_what_a_decoder_writes_is_neither_answer_nor_seen(hostile: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert read_image(file(hostile, b"says")).pixels.shape == (4, 5, 3)
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_a_process_that_was_killed_while_it_waited_costs_nothing(tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.png")
+    read_image(path)
+    process = client._idle[-1].process
+    process.kill()
+    process.wait()
+    assert read_image(path).pixels.shape == (4, 5, 3)
+    assert client._idle[-1].process.pid != process.pid
+
+
+def test_pictures_are_decoded_at_the_same_time_and_each_gets_its_own(tmp_path: Path) -> None:
+    files = [picture(tmp_path / f"{number}.png", size=(number, 7)) for number in range(1, 9)]
+    found: dict[int, int] = {}
+
+    def read(number: int) -> None:
+        for _ in range(10):
+            found[number] = read_image(files[number]).width
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(len(files))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: number + 1 for number in range(8)}
+    assert len(client._idle) <= 2
+
+
+def test_pictures_larger_than_any_pipe_pass_and_so_do_16_bits(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (900, 1100), dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png", compress_level=0)
+    assert (tmp_path / "a.png").stat().st_size > 1_900_000
+    assert np.array_equal(read_image(tmp_path / "a.png").pixels[..., 0], values.astype(np.float32))
+
+
+def test_the_header_of_a_webp_is_read_by_native_code_and_so_apart_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.webp"
+    Image.new("RGB", (5, 4), "teal").save(path)
+    monkeypatch.setattr("engine.images.decoding.opening.open_picture", lambda *_: pytest.fail("here"))
+    header = read_header(path)
+    assert (header.format, header.width, header.height) == ("WEBP", 5, 4)
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(ImageError, match="the file is damaged or incomplete") as caught:
+        read_header(path)
+    assert caught.value.subject == str(path)
+
+
+def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("numpy", "PIL", "engine", "json"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'it-ran')!r}, 'w')")
+    client.end_all()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", ".", *sys.path])
+    assert read_image(picture(tmp_path / "a.png")).width == 5
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_that_no_process_can_be_started_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.end_all()
+    path = picture(tmp_path / "a.png")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    client.get_ready()  # says nothing: nobody waits for it yet
+    with pytest.raises(ImageError, match=r"that decodes pictures cannot be started .no such file or directory"):
+        read_image(path)
+    monkeypatch.undo()
+    monkeypatch.setattr(client, "_BOOT", "raise SystemExit(3)")
+    with pytest.raises(ImageError, match=r"cannot be started .it ended with status 3.; close other programs"):
+        read_image(path)
+
+
+STARTER = """
+import os, sys, threading, time
+from pathlib import Path
+from engine.images.decoding import client
+from engine.images.decoding.protocol import parse_answer
+from engine.images.image import read_image
+client._BOOT = {boot!r} or client._BOOT
+client.get_ready()
+print(client._idle[0].process.pid, flush=True)
+threading.Thread(target=lambda: read_image(Path({path!r})), daemon=True).start()
+{then}
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="sees processes in /proc")
+@pytest.mark.parametrize(
+    ("end", "content"),
+    [
+        *((signal.SIGKILL, content) for content in (b"good", b"sleep", b"busy")),
+        *((end, b"busy") for end in (signal.SIGTERM, None)),
+        (signal.SIGINT, b"good"),
+    ],
+)
+def test_it_does_not_outlive_the_program_however_that_ends_and_whatever_it_does(
+    end: signal.Signals | None, content: bytes, tmp_path: Path
+) -> None:
+    png = picture(tmp_path / "png.png").read_bytes().hex()
+    boot = BOOT.replace("THE PNG", png).replace("THE FILE", str(tmp_path / "written")) if content != b"good" else ""
+    path = file(tmp_path, content) if content != b"good" else tmp_path / "png.png"
+    then = "time.sleep(60)" if end else "time.sleep(0.7); os._exit(0)"
+    code = STARTER.format(boot=boot, path=str(path), then=then)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
+        assert program.stdout is not None
+        pid = int(program.stdout.readline())
+        assert running(pid)
+        if end:
+            time.sleep(0.7)
+            os.kill(program.pid, end)
+        program.wait(20)
+    assert gone_soon(pid)
+
+
+def test_a_program_without_a_main_guard_may_read_pictures_and_leaves_quietly(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    picture(tmp_path / "a.png")
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nfrom engine import read_image\n"
+        "print(read_image(Path(sys.argv[1])).width)\n"
+    )
+    root = str(ROOT)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script), str(tmp_path / "a.png")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": root},
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("5\n", "")
+
+
+def test_a_copy_of_the_program_leaves_the_process_to_the_original(tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.png")
+    read_image(path)
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if client._idle == [] and read_image(path).width == 5 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert read_image(path).width == 5
+
+
+HEADER = {
+    "format": "PNG",
+    "height": 4,
+    "width": 5,
+    "bit_depth": 8,
+    "grey": False,
+    "alpha": "none",
+    "orientation": 1,
+    "inverted": False,
+    "size": 9,
+}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [],
+        {},
+        {"cause": 3, "remedy": None},
+        {"header": HEADER},
+        {"header": HEADER, "shape": [4, 5, 2]},
+        {"header": HEADER, "shape": [4, -5, 3]},
+        {"header": HEADER, "shape": [4, 5, 3, 1]},
+        {"header": HEADER, "shape": [10**6, 10**6, 3]},
+        {"header": HEADER, "shape": [0, 10**9, 3]},
+        {"header": HEADER, "shape": [0, 0, 1]},
+        *(
+            {"header": HEADER | odd, "shape": [4, 5, 3]}
+            for odd in ({"format": "\x1b[2J"}, {"bit_depth": 4}, {"size": "9"})
+        ),
+        *({"header": HEADER | odd, "shape": [4, 5, 3]} for odd in ({"orientation": 9}, {"height": 10**9}, {"more": 1})),
+    ],
+)
+def test_an_answer_that_cannot_be_true_is_none(answer: object) -> None:
+    with pytest.raises(ValueError, match=r"no answer|no header|no shape"):
+        parse_answer(json.dumps(answer).encode(), Limits())
+    with pytest.raises(ValueError, match="Expecting value"):
+        parse_answer(b"\n", Limits())
+    assert parse_answer(json.dumps({"header": HEADER, "shape": [4, 5, 3]}).encode(), Limits()).bytes == 60
+
+
+def test_pixels_come_when_they_are_asked_for_and_only_then() -> None:
+    empty, whole = (json.dumps({"header": HEADER, "shape": shape}).encode() for shape in ([0, 0, 1], [4, 5, 3]))
+    assert parse_answer(empty, Limits(), pixels=False).bytes == 0
+    with pytest.raises(ValueError, match="no shape"):
+        parse_answer(whole, Limits(), pixels=False)

@@ -1,0 +1,140 @@
+"""What the list before an approval names in a model's code, and what it leaves alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.trust.inspection import MOST_FINDINGS, Finding, lines_of, what_deserves_a_look
+
+ORDINARY = '''"""A network."""
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision import models
+
+INPUT_SIZE = (50, 50)
+MEAN, STD = [0.5] * 3, [1 / 255, 0.1, -0.2]
+NORMS = {"batch": nn.BatchNorm2d, "none": nn.Identity}
+Block = Callable[[int], nn.Module]
+act = lambda x: F.relu(x)
+
+
+@dataclass(frozen=True)
+class Options:
+    width: int = 3
+    names: tuple[str, ...] = ()
+
+
+class Net(nn.Module):
+    expansion = 4
+
+    def __init__(self, options: Options | None = None, rate=0.5):
+        super(Net, self).__init__()
+        self.body = models.resnet18(weights=None, num_classes=2)
+        self.layers = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 2, 3)))
+        nn.init.kaiming_normal_(self.layers[0].weight, a=math.sqrt(5))
+        if getattr(self, "bias", None) is not None:
+            print(self.__class__.__name__)
+
+    @torch.no_grad()
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.eval()
+        return self.body(x) + float(np.pi)
+
+
+def build_model() -> nn.Module:
+    return Net()
+'''
+
+
+def look(code: str) -> list[str]:
+    return [finding.what for finding in what_deserves_a_look(code)]
+
+
+def test_an_ordinary_network_does_not_stand_out_but_for_a_reach_behind_an_object() -> None:
+    assert what_deserves_a_look(ORDINARY) == (Finding(37, ".__class__: reaches behind an object"),)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os", "imports os: files, processes"),
+        ("import os.path as p", "imports os.path"),
+        ("def f():\n    import subprocess", "imports subprocess: starts programs"),
+        ("from socket import socket", "imports socket: the network"),
+        ("import timm", "imports timm"),
+        ("from . import helper", "imports a file beside it"),
+        ("from math import *", "everything from math"),
+        ("import torch.hub", "imports torch.hub: downloads code"),
+        ("from torch.utils import cpp_extension", "imports cpp_extension from torch.utils"),
+        ("from torch.utils.data._utils import os", "imports os from"),
+        ("def f(): exec('x')", "exec: runs text as code"),
+        ("def f(): return eval('x')", "eval"),
+        ("def f(): g = eval", "eval"),
+        ("def f(): compile('x', '', 'exec')", "compile"),
+        ("def f(): __import__('os')", "__import__"),
+        ("def f(): open('x')", "open: opens a file"),
+        ("def f(): __builtins__['eval']", "__builtins__"),
+        ("def f(): globals()['x']()", "globals"),
+        ("def f(x, name): getattr(x, name)()", "getattr with a name that it works out"),
+        ("def f(x): getattr(x, 'sys' + 'tem')()", "getattr with a name that it works out"),
+        ("def f(x): getattr(x, '__globals__')", "getattr of __globals__"),
+        ("def f(x): getattr(x, 'system')('ls')", "getattr of system: starts programs"),
+        ("def f(): g = getattr", "getattr under another name"),
+        ("def f(): return ().__class__.__bases__[0].__subclasses__()", ".__subclasses__: reaches behind"),
+        ("import torch\ndef f(): torch.serialization.os.system('ls')", ".os: files, processes"),
+        ("import torch\ndef f(): torch.hub.load('a', 'b')", ".hub: downloads code"),
+        ("import torch\ndef f(): torch.load('x')", ".load: reads a file"),
+        ("import numpy\ndef f(): numpy.memmap('x')", ".memmap"),
+        ("from torchvision import models\ndef f(): models.resnet18(pretrained=True)", "pretrained=: may download"),
+        ("def f(): models.resnet18(weights='DEFAULT')", "weights=: may download"),
+        ("def f(): return __file__", "__file__"),
+        ("print('x')", "runs on loading"),
+        ("X = f()", "runs on loading"),
+        ("X = [f(i) for i in (1, 2)]", "runs on loading"),
+        ("a.b = 1", "runs on loading"),
+        ("for i in (1, 2): pass", "runs on loading"),
+        ("try:\n    pass\nexcept ValueError:\n    pass", "runs on loading"),
+        ("class A:\n    x = f()", "runs on loading in the class A"),
+        ("class A:\n    class B:\n        f()", "runs on loading in the class B"),
+        ("class A(f()):\n    pass", "runs on loading: what A is made from"),
+        ("class A(metaclass=M):\n    pass", "the metaclass of A"),
+        ("def f(x=g()):\n    pass", "runs on loading: a default or annotation of f"),
+        ("def f(x: g()):\n    pass", "runs on loading: a default or annotation of f"),
+        ("f = lambda x=g(): x", "runs on loading"),
+        ("@g\ndef f():\n    pass", "runs on loading: the decorator of f"),
+        ("if __name__ == '__main__':\n    f()", "for starting the file itself"),
+        ("if __name__ != '__main__':\n    f()", "runs on loading"),
+        ("if __name__ == '__main__':\n    pass\nelse:\n    f()", "runs on loading"),
+        ("x = 1" + " " * 200 + "; y = 2", "the line has 212 characters"),
+        ("x = 1  # \u202e", "characters that cannot be seen"),
+        ("x = 1\x0c", "characters that cannot be seen"),
+    ],
+)
+def test_what_deserves_a_look_is_named(code: str, said: str) -> None:
+    assert any(said in what for what in look(code)), look(code)
+
+
+def test_the_lines_are_those_of_the_code_as_python_counts_them() -> None:
+    code = "x = 1\r\ny = 2\rz = '\x0c\x1c\u2028'\nimport os\n"
+    assert lines_of(code) == ["x = 1", "y = 2", "z = '\x0c\x1c\u2028'", "import os"]
+    assert Finding(4, "imports os: files, processes, the environment") in what_deserves_a_look(code)
+
+
+def test_a_list_without_end_is_cut_with_a_word() -> None:
+    findings = what_deserves_a_look("f()\n" * 1000)
+    assert len(findings) == MOST_FINDINGS
+    assert findings[-1].what == "and 801 more from here on"
+
+
+def test_a_large_file_of_tricks_is_looked_at_in_no_time() -> None:
+    findings = what_deserves_a_look("x = getattr\n" * 20_000)
+    assert len(findings) == MOST_FINDINGS

@@ -1,0 +1,29 @@
+"""The app as a program of its own, on an engine that computes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+WORKS = """
+import os, sys, threading, time
+sys.path.insert(0, {tests!r})
+from fakes import FakeEngine
+import xaimed_tui.startup.start as start
+
+class Engine(FakeEngine):
+    def __init__(self, tasks=None, settings=None):
+        super().__init__()
+        self.hold({held!r})
+
+    def warm_up(self):
+        {native}
+        super().warm_up()
+
+start.RealEngine = Engine
+start.start()
+"""
+
+
+def program(held: str, native: str = "pass") -> str:
+    """Its code: `held` is the call of the engine that never ends, `native` runs as a library's code would."""
+    return WORKS.format(tests=str(Path(__file__).parent), held=held, native=native)

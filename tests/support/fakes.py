@@ -1,0 +1,270 @@
+"""An engine whose every answer is fixed and whose pace the test sets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from factories import TOPS, make_bundle, make_diagnosis, make_explanation, make_image, make_map, make_pixels
+
+from engine.errors import ImageError, Stopped
+from engine.explainers.registry import METHODS
+from engine.explainers.settings import Settings
+from engine.explanation.explain import Explanation
+from engine.images.image import MedicalImage
+from engine.images.watching import FolderChange
+from engine.library.tasks import ModelEntry, Task
+from engine.progress import Progress
+from engine.results.cells import cell_slices
+from engine.results.diagnosis import Diagnosis
+from engine.results.saliency import SaliencyMap
+from engine.results.statistics import GridStatistics, grid_statistics
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.library.trash import Removed
+    from engine.progress import ProgressCallback, StopSignal
+    from xaimed_tui.background.library_changes import Change
+
+CLASSES = ("NO-IDC", "IDC")
+NAMES = tuple(f"patch-{number:02d}.png" for number in range(1, 9))
+REFUSED = {"patch-04.png": "it has 20x20 pixels, the network needs at least 48x48"}
+
+
+@dataclass(frozen=True)
+class FakeLayer:
+    name: str
+    channels: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class FakeModel:
+    bundle: ModelBundle
+    classes: tuple[str, ...] = CLASSES
+    device: str = "cpu"
+    precision: str = "fp32"
+    layers: tuple[FakeLayer, ...] = (FakeLayer("features.0", 16, 48, 48), FakeLayer("features.4", 32, 24, 24))
+    default_layer: str = "features.4"
+
+
+def make_task(name: str, models: Iterable[ModelEntry], description: str = "A question made up for tests.") -> Task:
+    return Task(name=name, path=Path("tasks") / name, description=description, models=tuple(models))
+
+
+def make_entry(
+    task: str, name: str, *, reason: str = "", description: str | None = None, picture: Path | None = None
+) -> ModelEntry:
+    path = Path("tasks") / task / name
+    bundle = None if reason else replace(make_bundle(path, classes=CLASSES), samples=Path("/samples"), picture=picture)
+    text = description or f"{name}: a network of two convolutions.\n\n  class    F1\n  NO-IDC   0.90\n  IDC      0.75\n"
+    return ModelEntry(task, name, path, bundle, reason, text, picture)
+
+
+def demo_tasks() -> tuple[Task, ...]:
+    his, demo = "HIS Breast Cancer", "IHC Stain (demo)"
+    return (
+        make_task(
+            his,
+            [
+                make_entry(his, "Paper CNN", picture=Path("description.png")),
+                make_entry(his, "Wide CNN", reason="weights.pt is missing"),
+            ],
+            "Is there invasive ductal carcinoma in this patch?\n\nResearch use only.",
+        ),
+        make_task(demo, [make_entry(demo, "Small CNN")], "Which stain does a small patch show?"),
+    )
+
+
+@dataclass
+class FakeEngine:
+    """See the module. `gates` hold a method back until the test opens them; `failures` make a call raise."""
+
+    tasks: tuple[Task, ...] = field(default_factory=demo_tasks)
+    names: tuple[str, ...] = NAMES
+    refused: Mapping[str, str] = field(default_factory=lambda: dict(REFUSED))
+    failures: dict[str, Exception] = field(default_factory=dict)
+    gates: dict[str, threading.Event] = field(default_factory=dict)
+    waiting: dict[str, threading.Event] = field(default_factory=dict)
+    calls: list[tuple[str, ...]] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    settled: bool = True
+    warnings: tuple[str, ...] = ()
+    classes: tuple[str, ...] = CLASSES
+    flat: bool = False
+    """Images and maps of few plain colours: their snapshots are small."""
+
+    def hold(self, what: str) -> threading.Event:
+        """Hold a call back from now on; the event returned lets it go."""
+        self.waiting[what] = threading.Event()
+        self.gates[what] = threading.Event()
+        return self.gates[what]
+
+    def _call(self, what: str, *details: str, stop: StopSignal | None = None) -> None:
+        self.calls.append((what, *details))
+        if (gate := self.gates.get(what)) is not None:
+            self.waiting[what].set()
+            while not gate.wait(0.01):
+                if stop is not None and stop.is_set():
+                    return
+        if what in self.failures:
+            raise self.failures[what]
+
+    def warm_up(self) -> None:
+        self._call("warm_up")
+
+    def warm_methods(self) -> None:
+        self._call("warm_methods")
+
+    def list_tasks(self) -> tuple[Task, ...]:
+        self._call("list_tasks")
+        return self.tasks
+
+    def change_library(self, change: Change) -> str:
+        self._call("change_library", str(change))
+        return "done"
+
+    def removed(self) -> tuple[Removed, ...]:
+        return ()
+
+    def load(self, bundle: ModelBundle) -> FakeModel:
+        self._call("load", bundle.name)
+        return FakeModel(bundle, classes=self.classes)
+
+    def check(
+        self, bundle: ModelBundle, begun: Callable[[str], None], stop: StopSignal
+    ) -> tuple[bool, tuple[str, ...]]:
+        begun("gradcam")
+        self._call("check", bundle.name, stop=stop)
+        return True, (
+            f"{bundle.task}/{bundle.name} on cpu",
+            "  0.9000  IDC  <- high",
+            "A map takes about:",
+            "  RISE  1 s",
+        )
+
+    def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
+        self._call("list_images", str(folder))
+        yield self.names
+
+    def watch_folder(self, folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
+        return iter(())
+
+    def why_not_compliant(self, path: Path, bundle: ModelBundle) -> str:
+        return self.refused.get(path.name, "")
+
+    def read(self, path: Path) -> MedicalImage:
+        self._call("read", path.name)
+        if path.name == "broken.png":
+            raise ImageError("the file is truncated", subject=path.name, remedy="copy it again")
+        if path.name == "description.png":
+            return make_image(path, pixels=confusion_matrix())
+        if self.flat:
+            return make_image(path, pixels=flat_pixels())
+        turn = sum(path.name.encode()) % 4
+        return make_image(path, pixels=np.ascontiguousarray(np.rot90(make_pixels(), turn)))
+
+    def read_small(self, path: Path) -> MedicalImage:
+        return self.read(path)
+
+    def view(self, image: MedicalImage, bundle: ModelBundle | None) -> NDArray[np.uint8]:
+        view = image.pixels.astype(np.uint8)
+        view.setflags(write=False)
+        return view
+
+    def diagnose(self, model: FakeModel, image: MedicalImage) -> Diagnosis:
+        self._call("diagnose", image.path.name)
+        if len(self.classes) == 2:
+            return make_diagnosis((0.1, 0.9), self.classes)
+        rest = 0.2 / (len(self.classes) - 1)
+        return make_diagnosis([0.8, *[rest] * (len(self.classes) - 1)], self.classes)
+
+    def settings(self, *, target: str | None, layer: str | None) -> Settings:
+        return Settings(target=target, layer=layer)
+
+    def explain_method(
+        self,
+        model: FakeModel,
+        image: MedicalImage,
+        method: str,
+        settings: Settings,
+        progress: ProgressCallback,
+        stop: StopSignal,
+    ) -> SaliencyMap:
+        total = {"lime": 1000, "rise": 4000}.get(method, 1)
+        target = settings.target or self.classes[-1]
+        values = flat_values(method) if self.flat else None
+        part = make_map(method, target=target, values=values, samples=total // 2, stopped=True, settled=False)
+        if total > 1:
+            progress(Progress(method, total // 2, total, part))
+        self._call(method, image.path.name, str(settings.target), str(settings.layer), stop=stop)
+        if stop.is_set():
+            self.stopped.append(method)
+            if total == 1:
+                raise Stopped(method)
+            return part
+        progress(Progress(method, total, total))
+        made = make_map(method, target=target, values=values, settled=self.settled, warnings=self.warnings)
+        return replace(made, parameters={**made.parameters, "layer": settings.layer or "features.4"})
+
+    def statistics(self, saliency: SaliencyMap) -> GridStatistics:
+        return grid_statistics(saliency)
+
+    def assemble(
+        self,
+        model: FakeModel,
+        image: MedicalImage,
+        diagnosis: Diagnosis,
+        maps: Mapping[str, SaliencyMap],
+        failures: Mapping[str, str],
+        settings: Settings,
+    ) -> Explanation:
+        order = {m: maps[m] for m in sorted(maps, key=lambda m: METHODS.index(m) if m in METHODS else len(METHODS))}
+        return make_explanation(
+            image,
+            maps=order,
+            diagnosis=diagnosis,
+            target=settings.target,
+            failures=failures,
+            settings=settings,
+            bundle=model.bundle,
+        )
+
+    def save(self, explanation: Explanation, folder: Path) -> Path:
+        self._call("save", str(folder))
+        out = folder / explanation.image.path.stem
+        out.mkdir(parents=True)
+        (out / "explanation.json").write_text("{}", encoding="utf-8")
+        return out
+
+
+def flat_pixels() -> NDArray[np.float32]:
+    """A dark square off the middle of a bright field."""
+    picture = np.empty((48, 48, 3), dtype=np.float32)
+    picture[...] = (214, 178, 196)
+    picture[20:40, 12:34] = (116, 62, 120)
+    return picture
+
+
+def flat_values(method: str) -> NDArray[np.float32]:
+    """A map with one value a cell."""
+    values = np.zeros((48, 48), dtype=np.float32)
+    for rank, cell in enumerate(TOPS[method]):
+        values[cell_slices(48, 48)[cell]] = 1.0 - 0.2 * rank
+    return values
+
+
+def confusion_matrix() -> NDArray[np.float32]:
+    """A small picture of a confusion matrix."""
+    picture = np.full((44, 44, 3), 235, dtype=np.float32)
+    for (row, column), share in {(0, 0): 0.9, (0, 1): 0.1, (1, 0): 0.26, (1, 1): 0.74}.items():
+        colour = np.array([235, 240, 245]) * (1 - share) + np.array([20, 70, 120]) * share
+        picture[3 + 20 * row : 21 + 20 * row, 3 + 20 * column : 21 + 20 * column] = colour.round()
+    return picture

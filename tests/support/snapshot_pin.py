@@ -1,0 +1,33 @@
+"""Snapshots are drawn under one version of Textual only: another one draws other pictures of the same screens."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
+def pinned_version(pyproject: Path = PYPROJECT) -> str:
+    """The version of Textual that the project requires."""
+    for line in tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]:
+        requirement = Requirement(line)
+        if requirement.name == "textual":
+            (only,) = requirement.specifier
+            assert only.operator == "==", f"textual must be pinned exactly, not as {line}"
+            return only.version
+    raise AssertionError("the project does not require textual")
+
+
+def why_not_update(installed: str | None = None) -> str:
+    """Why snapshots may not be drawn anew here; empty if they may."""
+    installed, pinned = installed or version("textual"), pinned_version()
+    if installed == pinned:
+        return ""
+    return (
+        f"Snapshots are drawn under textual {pinned} only, and {installed} is installed: it would change every one of "
+        f"them. Install textual=={pinned} first, or pin {installed} in pyproject.toml and look at all screens."
+    )

@@ -1,0 +1,118 @@
+"""What the app offers its screens and widgets: settings, background work, memory, and the way between views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from textual.app import App
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+    from engine.library.tasks import Task
+    from xaimed_tui.background.backend import Engine
+    from xaimed_tui.background.failure import Failure
+    from xaimed_tui.background.jobs import Jobs
+    from xaimed_tui.preferences.look import Look
+    from xaimed_tui.preferences.remembered import Memory, Remembered
+    from xaimed_tui.preferences.settings import AppSettings
+
+WRITE_AFTER = 1.0
+"""Seconds after which a change of place is written down, with those that follow it meanwhile."""
+
+
+def services(node: HasApp) -> AppServices:
+    """The app that a widget or screen belongs to, as what it offers them."""
+    return cast("AppServices", node.app)
+
+
+class HasApp(Protocol):
+    """A widget, a screen, or a mixin of one."""
+
+    @property
+    def app(self) -> App[object]:
+        """The running app."""
+
+
+class AppServices(App[int]):
+    """The part of the app that its screens may rely on; what only the app can do is done in `XAIMedApp`.
+
+    Attributes:
+        settings: what the person has set.
+        memory: what is remembered from one run to the next.
+        look: how pictures are shown.
+        views_made: whether there are other views than Home.
+    """
+
+    settings: AppSettings
+    memory: Memory
+    look: Look
+    views_made: bool
+    _engine: Engine
+    _clock: Callable[[], float]
+    _writing: Timer | None = None
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """The app's background work; made when there is some."""
+        from xaimed_tui.background.jobs import Jobs
+
+        return Jobs(self, self._engine, clock=self._clock)
+
+    @property
+    def library(self) -> tuple[Task, ...]:
+        """The tasks that are listed; none before they are read."""
+        return ()
+
+    def action_go(self, view: str) -> None:
+        """Switch to a view: `home`, `selection` or `explain`."""
+
+    def show_task(self, task: str) -> None:
+        """Go to a task; its models are chosen there."""
+
+    def open_task(self, task: str, model: str) -> None:
+        """Load a model."""
+
+    def open_folder(self, folder: Path, image: Path | None = None) -> None:
+        """Show the images of a folder, the cursor on one of them."""
+
+    def choose_theme(self, name: str) -> None:
+        """Use a theme, from now on and next time."""
+
+    def draw_screen_again(self) -> None:
+        """Another program may have written to the terminal: send all of it, with the pictures."""
+
+    def say(self, text: str) -> None:
+        """Show what goes on, in the line at the top and below the bar."""
+
+    def show_failure(self, failure: Failure) -> None:
+        """Show what went wrong, why, and what to do."""
+
+    # What is remembered
+
+    def remember(self, now: Remembered) -> None:
+        """Remember this from now on."""
+        self.memory.now = now
+        self._write_soon()
+
+    def remember_look(self) -> None:
+        """Remember how pictures are shown."""
+        look, percent = self.look, round(100 * self.look.opacity)
+        self.remember(replace(self.memory.now, display=look.display, colormap=look.colormap, opacity=percent))
+
+    def remember_place(self, folder: Path | None, image: Path | None) -> None:
+        """Remember a folder and the image in it."""
+        absolute = None if folder is None else folder.absolute()
+        self.remember(self.memory.now.at(absolute, None if image is None else image.absolute()))
+
+    def _write_soon(self) -> None:
+        if self.memory.changed and self._writing is None:
+            self._writing = self.set_timer(WRITE_AFTER, self._write, name="memory")
+
+    def _write(self) -> None:
+        self._writing = None
+        self.jobs.write_down(self.memory)

@@ -1,0 +1,316 @@
+"""The only place that starts background work; what calls the engine is started here.
+
+Work runs in lanes: one thread each, jobs in order. Threads never touch widgets; they post the messages of
+`messages.py` to the widget that asked. Every job has a `Ticket`: starting a new job of the same kind withdraws the old
+ticket, which stops its work, silences it, and lets receivers recognise what was already under way as stale.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from engine.errors import Stopped, XAIMedError
+from engine.text import safe_text
+from xaimed_tui.background import messages
+from xaimed_tui.background.backend import Engine, Model
+from xaimed_tui.background.explaining import Explaining, Subject
+from xaimed_tui.background.failure import DOING, failure_of, fault_line
+from xaimed_tui.background.lanes import Lane, Ticket
+from xaimed_tui.background.listing import Listing
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.widget import Widget
+
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.explanation.explain import Explanation
+    from engine.images.image import MedicalImage
+    from engine.results.diagnosis import Diagnosis
+    from engine.results.saliency import SaliencyMap
+    from xaimed_tui.background.library_changes import Change
+    from xaimed_tui.preferences.remembered import Memory
+
+log = logging.getLogger("xaimed.jobs")
+
+COMPLIANCE_EVERY = 1 / 10
+"""Seconds between two messages about the compliance of files."""
+
+_LANES = ("library", "tasks", "model", "check", "picture", "folder", "compliance", "image", "explain", "save", "memory")
+
+_ORDER = {"gradcam": 0, "gradcam++": 1, "lime": 2, "rise": 3}
+"""The quick methods first: a person who waits gets something to look at."""
+
+
+class Jobs:
+    """Starts, stops and numbers all background work of the app."""
+
+    def __init__(self, app: App[int], engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._engine = engine
+        self.clock = clock
+        self._runs = itertools.count(1)
+        self._tickets: dict[str, Ticket] = {}
+        self._lanes = {name: Lane(app, name) for name in _LANES}
+        self._subject: Subject | None = None
+        self._siblings: WeakSet[Jobs] = WeakSet()
+
+    def sibling(self) -> Jobs:
+        """Jobs on the same engine with lanes and tickets of their own: their work withdraws nothing of these ones'."""
+        jobs = Jobs(self._app, self._engine, clock=self.clock)
+        self._siblings.add(jobs)
+        return jobs
+
+    # Tickets
+
+    def _ticket(self, kind: str) -> Ticket:
+        """A new ticket; the old one of this kind is withdrawn."""
+        self.withdraw(kind)
+        ticket = self._tickets[kind] = Ticket(next(self._runs))
+        return ticket
+
+    def withdraw(self, *kinds: str) -> None:
+        """Stop and silence the current jobs of these kinds."""
+        for kind in kinds:
+            if ticket := self._tickets.pop(kind, None):
+                ticket.withdrawn.set()
+            if kind == "explain":
+                self.stop_methods()
+
+    def stop_everything(self) -> None:
+        """Ask all work to end, when the app is left."""
+        self.withdraw(*list(self._tickets))
+        self.stop_methods()
+        for jobs in self._siblings:
+            jobs.stop_everything()
+
+    def _guarded(self, what: str, ticket: Ticket, target: Widget | App[int], work: Callable[[], None]) -> None:
+        """Run a job's work and turn what it raises into a message."""
+        if ticket.withdrawn.is_set():
+            return
+        try:
+            work()
+        except Stopped:  # as it was asked to
+            return
+        except XAIMedError as error:
+            log.warning("%s: %s", DOING.get(what, what), error)
+            failure = failure_of(what, error)
+            ticket.post(target, messages.JobFailed(what, ticket.run, error.message, failure))
+        except Exception as error:
+            log.exception("job %s failed", what)
+            failure = failure_of(what, error)
+            ticket.post(target, messages.JobFailed(what, ticket.run, fault_line(error), failure))
+            self._app.post_message(messages.FaultFound(failure))
+
+    # The library, tasks and models
+
+    def warm_up(self, target: App[int], *, when_warm: Callable[[], None] | None = None) -> None:
+        """Import the network library, so that the first model need not wait for it, then what the methods need."""
+        ticket = self._ticket("library")
+
+        def work() -> None:
+            try:
+                self._engine.warm_up()
+                ticket.post(target, messages.LibraryLoaded())
+                if not ticket.withdrawn.is_set():
+                    self._engine.warm_methods()
+            finally:
+                if when_warm is not None:
+                    when_warm()
+
+        self._lanes["library"].put(lambda: self._guarded("library", ticket, target, work))
+
+    def list_tasks(self, target: Widget) -> None:
+        """Read the task library."""
+        ticket = self._ticket("tasks")
+
+        def work() -> None:
+            ticket.post(target, messages.TasksListed(self._engine.list_tasks()))
+
+        self._lanes["tasks"].put(lambda: self._guarded("tasks", ticket, target, work))
+
+    def change_library(self, target: Widget, change: Change) -> None:
+        """Add, describe, remove or restore a task or a model."""
+        ticket = Ticket(next(self._runs))  # never withdrawn: what was begun is done whole, and heard of
+
+        def work() -> None:
+            said = safe_text(self._engine.change_library(change), limit=600)
+            ticket.post(target, messages.LibraryChanged(change.task, change.model, said))
+
+        self._lanes["tasks"].put(lambda: self._guarded("change", ticket, target, work))
+
+    def list_removed(self, target: Widget) -> None:
+        """Find out what can be restored."""
+        ticket = self._ticket("removed")
+
+        def work() -> None:
+            ticket.post(target, messages.RemovedListed(tuple(self._engine.removed())))
+
+        self._lanes["tasks"].put(lambda: self._guarded("removed", ticket, target, work))
+
+    def review_model(self, target: Widget, path: Path, task: str) -> int:
+        """Read a model's code for a person to look at."""
+        ticket = self._ticket("review")
+
+        def work() -> None:
+            ticket.post(target, messages.ModelReviewed(ticket.run, self._engine.review(path, task)))
+
+        self._lanes["tasks"].put(lambda: self._guarded("review", ticket, target, work))
+        return ticket.run
+
+    def check_model(self, target: Widget, bundle: ModelBundle) -> None:
+        """Try a model as a physician would meet it; `withdraw("check")` stops it."""
+        ticket = self._ticket("check")
+
+        def begun(method: str) -> None:
+            ticket.post(target, messages.CheckAdvanced(method))
+
+        def work() -> None:
+            passed, lines = self._engine.check(bundle, begun, ticket.withdrawn)
+            ticket.post(target, messages.ModelChecked(passed, tuple(lines)))
+
+        self._lanes["check"].put(lambda: self._guarded("check", ticket, target, work), alone=True)
+
+    def approve_model(self, target: Widget, bundle: ModelBundle) -> None:
+        """Keep that a model's code may run."""
+        ticket = Ticket(next(self._runs))  # never withdrawn: what a person has decided is kept
+
+        def work() -> None:
+            self._engine.approve(bundle)
+            ticket.post(target, messages.ModelApproved(bundle))
+
+        self._lanes["tasks"].put(lambda: self._guarded("approval", ticket, target, work))
+
+    def load_model(self, target: Widget, bundle: ModelBundle) -> int:
+        """Load a network; methods at work on the one before it stop, and keep what they have."""
+        self.stop_methods()
+        ticket = self._ticket("model")
+
+        def work() -> None:
+            model = self._engine.load(bundle)
+            ticket.post(target, messages.ModelLoaded(ticket.run, bundle, model))
+
+        self._lanes["model"].put(lambda: self._guarded("model", ticket, target, work), alone=True)
+        return ticket.run
+
+    def open_picture(self, target: Widget, path: Path) -> int:
+        """Read a picture that describes a model."""
+        ticket = self._ticket("picture")
+
+        def work() -> None:
+            image = self._engine.read_small(path)
+            ticket.post(target, messages.PictureRead(ticket.run, self._engine.view(image, None)))
+
+        self._lanes["picture"].put(lambda: self._guarded("picture", ticket, target, work), alone=True)
+        return ticket.run
+
+    # Folders and images
+
+    def list_folder(self, target: Widget, folder: Path) -> int:
+        """List a folder, and go on telling what happens to it until another one is listed."""
+        self.withdraw("image", "explain", "compliance")
+        ticket = self._ticket("folder")
+
+        listing = Listing(self._engine, self._app, target, ticket, folder)
+        self._lanes["folder"].put(lambda: self._guarded("folder", ticket, target, listing.run))
+        return ticket.run
+
+    def judge(self, target: Widget, folder: Path, names: Sequence[str], bundle: ModelBundle) -> int:
+        """Find out which images of a folder can be fed to a network."""
+        ticket = self._ticket("compliance")
+
+        def work() -> None:
+            found: dict[str, str] = {}
+            posted = time.monotonic()
+            for name in names:
+                if ticket.withdrawn.is_set():
+                    return
+                found[name] = self._engine.why_not_compliant(folder / name, bundle)
+                if time.monotonic() - posted > COMPLIANCE_EVERY:
+                    ticket.post(target, messages.ComplianceFound(ticket.run, found))
+                    found, posted = {}, time.monotonic()
+            ticket.post(target, messages.ComplianceFound(ticket.run, found))
+
+        self._lanes["compliance"].put(lambda: self._guarded("folder", ticket, target, work), alone=True)
+        return ticket.run
+
+    def open_image(
+        self, target: Widget, path: Path, bundle: ModelBundle | None, model: Model | None, *, known: str | None = None
+    ) -> int:
+        """Read an image and, if there is a network, let it answer; say nothing if its digest is the one `known`."""
+        ticket = self._ticket("image")
+
+        def work() -> None:
+            image = self._engine.read(path)
+            if image.sha256 == known:
+                return
+            ticket.post(target, messages.ImageRead(ticket.run, image, self._engine.view(image, bundle)))
+            if model is not None and not ticket.withdrawn.is_set():
+                diagnosis = self._engine.diagnose(model, image)
+                ticket.post(target, messages.DiagnosisMade(ticket.run, diagnosis))
+
+        self._lanes["image"].put(lambda: self._guarded("image", ticket, target, work), alone=True)
+        return ticket.run
+
+    # Explanations
+
+    def prepare(
+        self,
+        model: Model,
+        image: MedicalImage,
+        diagnosis: Diagnosis,
+        *,
+        target_class: str | None = None,
+        layer: str | None = None,
+        maps: Mapping[str, SaliencyMap] | None = None,
+    ) -> Subject:
+        """Make an image ready to be explained; what was explained before is stopped. `maps` are kept from before."""
+        self.withdraw("explain")
+        settings = self._engine.settings(target=target_class, layer=layer)
+        self._subject = Subject(self._ticket("explain"), model, image, diagnosis, settings, dict(maps or {}))
+        return self._subject
+
+    def explain(self, target: Widget, subject: Subject, methods: Iterable[str]) -> None:
+        """Start methods; those that run or wait already are left alone."""
+        for method in methods:
+            if method in subject.stops:
+                continue
+            subject.stops[method] = stop = threading.Event()
+            job = Explaining(self._engine, self._app, target, subject, method, stop)
+            self._lanes["explain"].put(
+                lambda job=job: self._guarded("method", job.subject.ticket, job.target, job.run),  # type: ignore[misc]
+                rank=_ORDER.get(method, len(_ORDER)),
+            )
+
+    def stop_methods(self, *methods: str) -> None:
+        """Ask the running or waiting methods (all, if none is named) to stop; they keep the map they have."""
+        if self._subject is None:
+            return
+        for method, stop in list(self._subject.stops.items()):
+            if not methods or method in methods:
+                stop.set()
+
+    def save(self, target: Widget, explanation: Explanation, folder: Path) -> None:
+        """Write an explanation below a folder."""
+        ticket = Ticket(next(self._runs))  # never withdrawn: what a person asked to keep is kept
+
+        def work() -> None:
+            ticket.post(target, messages.ExplanationSaved(self._engine.save(explanation, folder)))
+
+        self._lanes["save"].put(lambda: self._guarded("save", ticket, target, work))
+
+    def finish_saving(self, seconds: float) -> None:
+        """Wait until all that was to be saved is, but not for longer than some seconds."""
+        end = time.monotonic() + seconds
+        while self._lanes["save"].working and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def write_down(self, memory: Memory) -> None:
+        """Write where one is."""
+        self._lanes["memory"].put(memory.write, alone=True)

@@ -1,0 +1,183 @@
+"""What a person may change about the task library in the app; each change is made in a background thread.
+
+Descriptions and paths are given as on the command line, where `xaimed tasks` and `xaimed models` do the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from engine.errors import LibraryError
+
+if TYPE_CHECKING:
+    from engine.library.trash import Removed
+
+
+class Change(Protocol):
+    """A change of the task library.
+
+    Attributes:
+        task, model: where the cursor is to be afterwards; None for where it comes to stand.
+    """
+
+    @property
+    def task(self) -> str: ...  # noqa: D102
+    @property
+    def model(self) -> str | None: ...  # noqa: D102
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """Make the change; returns a sentence that says what was done.
+
+        Raises:
+            XAIMedError: it could not be made; everything is as it was.
+        """
+
+
+@dataclass(frozen=True)
+class AddTask:
+    """Make a task without models."""
+
+    task: str
+    description: str
+    model: str | None = None
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.changes.add_task`."""
+        from engine.library import changes
+
+        place = changes.add_task(folders, self.task, changes.description_from(self.description))
+        return f"Added the task {self.task} in {place}."
+
+
+@dataclass(frozen=True)
+class AddModel:
+    """Add a model to a task; of its files, those that are empty are not given."""
+
+    task: str
+    model: str
+    weights: str
+    architecture: str
+    description: str = ""
+    picture: str = ""
+    settings: str = ""
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.add_model.add_model`."""
+        from engine.library import changes
+        from engine.library.add_model import Parts, add_model
+        from engine.trust import permission
+
+        parts = Parts(
+            weights=_file("the weights", self.weights),
+            architecture=_file("the architecture", self.architecture),
+            description=changes.description_from(self.description) if self.description.strip() else None,
+            picture=_file("the picture", self.picture) if self.picture.strip() else None,
+            settings=_file("model.toml", self.settings) if self.settings.strip() else None,
+        )
+        bundle = add_model(folders, self.task, self.model, parts)
+        said = f"Added {self.task}/{self.model}."
+        if permission.standing_of(bundle).allowed:
+            return said
+        return f"{said} It does not run before its code is approved: Enter shows it."
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Put a text in the place of the description of a task or a model."""
+
+    task: str
+    model: str | None
+    description: str
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.changes.describe`."""
+        from engine.library import changes
+
+        changes.describe(folders, self.task, self.description, self.model)
+        if self.model is None:
+            return f"The task {self.task} has a new description."
+        return (
+            f"{self.task}/{self.model} has a new description. An approval covers that file too: the model has to be "
+            "approved anew."
+        )
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Move a task or a model into the trash, or hide a bundled one."""
+
+    task: str
+    model: str | None = None
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.changes.remove`."""
+        from engine.library import changes
+        from engine.library.tasks import task_names
+
+        gone = changes.remove(folders, self.task, self.model)
+        where = "hidden, as it comes with XAIMed" if gone.path is None else "in the trash"
+        rest = self.model is None and self.task in task_names(folders)
+        more = " What comes with XAIMed of that name is still shown." if rest else ""
+        return f"Removed {gone.name}: it is {where}, and can be restored.{more}"
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Bring back what was removed last of a name."""
+
+    task: str
+    model: str | None = None
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.changes.restore`."""
+        from engine.library import changes
+
+        return f"Restored {changes.restore(folders, self.task, self.model).name}."
+
+
+@dataclass(frozen=True)
+class Purge:
+    """Delete for good what lies in the trash."""
+
+    removed: tuple[Removed, ...]
+    task: str = ""
+    model: str | None = None
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.library.changes.purge`."""
+        from engine.library import changes
+
+        changes.purge(folders, self.removed)
+        return f"Deleted for good: {', '.join(gone.name for gone in self.removed)}."
+
+
+@dataclass(frozen=True)
+class DraftSettings:
+    """Write a first `model.toml` from what the network reveals when it is run."""
+
+    task: str
+    model: str
+
+    def make(self, folders: Sequence[Path]) -> str:
+        """See `engine.authoring.draft.draft_into_place`."""
+        from engine.authoring.draft import draft_into_place
+        from engine.library.tasks import find_model
+
+        written = draft_into_place(find_model(folders, self.task, self.model)).path / "model.toml"
+        return (
+            f"Written: {written}. Only whoever trained the model knows what belongs into the lines with CHECK. Once "
+            "they are right, Enter shows the model again, to be approved as it is then."
+        )
+
+
+def _file(what: str, typed: str) -> Path:
+    text = typed.strip()
+    if not text:
+        raise LibraryError("no file is given", subject=what, remedy="name it")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise LibraryError("there is no such home folder", subject=text, remedy="check the path") from error

@@ -1,0 +1,83 @@
+"""One image folder: listed, watched, and listed again when files come or go, until another one is listed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import XAIMedError
+from engine.text import safe_text
+from xaimed_tui.background import messages
+from xaimed_tui.background.backend import Engine
+from xaimed_tui.background.failure import failure_of
+from xaimed_tui.background.lanes import Ticket
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.message import Message
+    from textual.widget import Widget
+
+    from engine.images.watching import FolderChange
+
+log = logging.getLogger("xaimed.jobs")
+
+RELIST_AFTER = 1 / 2
+"""Seconds at least between two listings of a folder to which files are written."""
+
+
+@dataclass(eq=False)
+class Listing:
+    """See the module."""
+
+    engine: Engine
+    app: App[int]
+    target: Widget
+    ticket: Ticket
+    folder: Path
+
+    def run(self) -> None:
+        """List the folder, and leave the watching to a thread of its own, which the ticket ends."""
+        changes = self.engine.watch_folder(self.folder, self.ticket.withdrawn)
+        next(changes, None)  # what happens from here on is told
+        self._list()
+        if not self.ticket.withdrawn.is_set():
+            # No lane: it never comes to an end by itself.
+            threading.Thread(target=self._watch, args=(changes,), name="watch", daemon=True).start()
+
+    def _list(self, *, growing: bool = True) -> None:
+        found: Sequence[str] = ()
+        for found in self.engine.scan_images(self.folder):
+            if self.ticket.withdrawn.is_set():
+                return
+            if growing:
+                self._tell(messages.FolderListed(self.ticket.run, self.folder, found, whole=False))
+        self._tell(messages.FolderListed(self.ticket.run, self.folder, found, whole=True))
+
+    def _watch(self, changes: Iterator[FolderChange]) -> None:
+        try:
+            for change in changes:
+                if not change.there:
+                    self._tell(messages.FolderGone(self.ticket.run, self.folder))
+                if change.modified:
+                    self._tell(messages.FilesModified(self.ticket.run, change.modified))
+                if change.listing:
+                    self._list_again()
+        except Exception as error:
+            log.exception("watching %s failed", safe_text(self.folder))
+            self.app.post_message(messages.FaultFound(failure_of("watch", error)))
+
+    def _list_again(self) -> None:
+        begun = time.monotonic()
+        try:
+            self._list(growing=False)
+        except XAIMedError as error:  # it went meanwhile, which the watching will say
+            log.warning("%s", error)
+        self.ticket.withdrawn.wait(max(RELIST_AFTER, 4 * (time.monotonic() - begun)))
+
+    def _tell(self, message: Message) -> None:
+        self.ticket.post(self.target, message)

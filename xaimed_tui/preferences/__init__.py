@@ -1,0 +1,1 @@
+"""What a person chose or the app remembers: settings, remembered places, look."""

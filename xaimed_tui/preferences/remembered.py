@@ -1,0 +1,170 @@
+"""What the app remembers from one run to the next: where one was, and where one had been before."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from engine.storage.writing import replace_file
+from engine.text import safe_text
+
+log = logging.getLogger("xaimed.memory")
+
+MOST_RECENT = 12
+"""Folders and images that are remembered."""
+
+_LARGEST = 1_000_000
+"""Bytes; a file of ours is never so large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Where one was.
+
+    Attributes:
+        task, model: names of the task and the model in use; empty if there was none.
+        folder, image: the image folder and the file in it; empty if there was none. As all paths here they are
+            absolute, and names that are not UTF-8 survive.
+        theme: the theme chosen in the app; empty if none was.
+        display, colormap, opacity (in percent): how maps were shown; empty or None if no key has changed it.
+        folders, images: those looked at, the last one first.
+    """
+
+    task: str = ""
+    model: str = ""
+    folder: str = ""
+    image: str = ""
+    theme: str = ""
+    display: str = ""
+    colormap: str = ""
+    opacity: int | None = None
+    folders: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+
+    def at(self, folder: Path | None, image: Path | None) -> Remembered:
+        """The same with another folder and image, which are the last ones from now on."""
+        return replace(
+            self,
+            folder=str(folder or ""),
+            image=str(image or ""),
+            folders=_first(folder, self.folders),
+            images=_first(image, self.images),
+        )
+
+
+class Memory:
+    """Keeps what is remembered in a file, if there is one; changes are written when `write` is called.
+
+    Args:
+        path: the file; None remembers nothing beyond this run.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self.problem = ""
+        """What was wrong with the file, in one safe line; empty if nothing was."""
+        self.now = self._written = self._read() if path is not None else Remembered()
+
+    @property
+    def changed(self) -> bool:
+        """Whether something is to be written."""
+        return self._path is not None and self.now != self._written
+
+    def write(self) -> None:
+        """Write what has changed, whole or not at all; where that fails the log says why. May be called in a thread."""
+        with self._lock:
+            now = self.now
+            if self._path is None or now == self._written:
+                return
+            content = {"version": 1, **{key.name: getattr(now, key.name) for key in fields(now)}}
+            try:
+                replace_file(self._path, (json.dumps(content, indent=1) + "\n").encode("ascii"))
+            except OSError as error:
+                log.warning("%s cannot be written: %s", self._path, error)
+            self._written = now  # or else a full disk would be tried again at every step
+
+    def _read(self) -> Remembered:
+        path = self._path
+        assert path is not None
+        try:
+            with path.open("rb") as file:
+                return _from(json.loads(file.read(_LARGEST)))
+        except FileNotFoundError:
+            return Remembered()
+        except OSError as error:
+            self._set_aside(f"cannot be read: {(error.strerror or str(error)).lower()}")
+        except (ValueError, RecursionError):
+            self._set_aside("not what XAIMed wrote there")
+        return Remembered()
+
+    def _set_aside(self, reason: str) -> None:
+        path = self._path
+        assert path is not None
+        aside = path.with_name(f"{path.stem}-unreadable{path.suffix}")
+        try:
+            path.replace(aside)
+            done = f"it was set aside as {aside.name}"
+        except OSError as error:
+            done = f"it cannot be set aside: {(error.strerror or str(error)).lower()}"
+        self.problem = safe_text(f"{path}: {reason}; {done}", limit=400)
+
+
+def _first(path: Path | None, paths: tuple[str, ...]) -> tuple[str, ...]:
+    if path is None:
+        return paths
+    return (str(path), *(other for other in paths if other != str(path)))[:MOST_RECENT]
+
+
+def _from(content: object) -> Remembered:
+    """What a file says.
+
+    Raises:
+        ValueError: it says something else than this version writes.
+    """
+    if not isinstance(content, Mapping) or content.get("version") != 1:
+        raise ValueError("no version 1")
+    values = {key.name: content.get(key.name, key.default) for key in fields(Remembered)}
+    for name, value in values.items():
+        if name in ("folders", "images"):
+            if not isinstance(value, list | tuple) or not all(isinstance(path, str) for path in value):
+                raise ValueError(name)
+            values[name] = tuple(value[:MOST_RECENT])
+        elif name == "opacity":
+            if value is not None and type(value) is not int:
+                raise ValueError(name)
+        elif not isinstance(value, str):
+            raise ValueError(name)
+    return Remembered(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What to open at once.
+
+    Attributes:
+        task, model: to load; without a model the task's first usable one; without a task none.
+        folder, image: to show; without a folder the samples of the model.
+    """
+
+    task: str | None = None
+    model: str | None = None
+    folder: Path | None = None
+    image: Path | None = None
+
+
+def opening(last: Remembered, *, task: str | None, model: str | None, folder: Path | None) -> Opening:
+    """What to open, given what the command line names.
+
+    A task named anew starts with its samples; a folder named anew goes with the model of last time.
+    """
+    if task is None and last.task:
+        task, model = last.task, last.model or None
+    same = task is not None and (task, model or last.model) == (last.task, last.model)
+    if folder is None and same and last.folder:
+        return Opening(task, model, Path(last.folder), Path(last.image) if last.image else None)
+    return Opening(task, model, None if folder is None else folder.absolute())

@@ -1,0 +1,1 @@
+"""Two classes or two models side by side."""

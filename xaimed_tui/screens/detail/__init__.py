@@ -1,0 +1,1 @@
+"""One method in detail: its map, its grid and its statistics."""

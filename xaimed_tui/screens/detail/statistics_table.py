@@ -1,0 +1,65 @@
+"""Tables of the nine cells, and the numbers of a map's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.widgets import DataTable
+
+from engine.results.cells import CELL_NAMES, CELLS, Cell
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.results.statistics import GridStatistics
+
+
+class CellTable(DataTable[Text]):
+    """One row a cell."""
+
+    DEFAULT_CSS = "CellTable { height: 10; width: auto; max-width: 100%; background: transparent; }"
+
+    HELP = "The table of the cells: the pictures point out the one of its row"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "cursor_down", "Next cell", show=False),
+        Binding("up,k", "cursor_up", "Cell before", show=False),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=1)
+
+    def go_to(self, cell: Cell) -> None:
+        """Put the cursor on the row of a cell."""
+        self.move_cursor(row=CELLS.index(cell))
+
+
+class StatisticsTable(CellTable):
+    """Mean, median, minimum, maximum and standard deviation per cell; the three marked cells carry their rank."""
+
+    def show(self, statistics: GridStatistics, errors: NDArray[np.float64] | None) -> None:
+        """Fill the table; `errors` are the standard errors of the means, for sampled methods."""
+        row = self.cursor_row
+        self.clear(columns=True)
+        names = ["", "cell", "mean", "median", "min", "max", "std"]
+        if errors is not None:
+            names.insert(3, "± error")
+        for name in names:
+            self.add_column(Text(name, justify="left" if name in ("", "cell") else "right"))
+        for cell in CELLS:
+            top = cell in statistics.top
+            mark = (str(statistics.top.index(cell) + 1) if top else "") + ("?" if cell in statistics.ties else "")
+            numbers = [statistics.mean, statistics.median, statistics.min, statistics.max, statistics.std]
+            values = [f"{table[cell]:.3f}" for table in numbers]
+            if errors is not None:
+                values.insert(1, f"{errors[cell]:.3f}")
+            style = "bold" if top else ""
+            self.add_row(
+                Text(f"{mark:<2}", style="bold"),
+                Text(CELL_NAMES[cell], style=style),
+                *(Text(value, style=style, justify="right") for value in values),
+            )
+        self.move_cursor(row=max(row, 0))

@@ -1,0 +1,79 @@
+"""Statistics as text for people and as CSV for programs, to be copied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.results.cells import CELL_NAMES, CELLS
+from engine.text import safe_text
+from xaimed_tui.wording import cell_list, count_text, method_name, settled_by
+
+if TYPE_CHECKING:
+    from engine.explanation.explain import Explanation
+
+Table = list[list[str]]
+
+
+def statistics_csv(explanation: Explanation, key: str) -> str:
+    """A method's nine rows as in `statistics.csv`; the counts of the `agreement` as `row,column,count,methods`."""
+    if key != "agreement":
+        from engine.export.folder import statistics_bytes
+
+        return statistics_bytes({key: explanation.statistics[key]}).decode("ascii")
+    lines = ["row,column,count,methods"]
+    for cell in CELLS:
+        count = int(explanation.consensus.counts[cell])
+        lines.append(f"{cell[0]},{cell[1]},{count},{' '.join(_who(explanation, cell))}")
+    return "\n".join(lines) + "\n"
+
+
+def statistics_text(explanation: Explanation, key: str) -> str:
+    """What it is, a table aligned for a fixed-width font, and what is to be known about it."""
+    image = safe_text(explanation.image.path.name)
+    network = safe_text(f"{explanation.bundle.task} / {explanation.bundle.name}")
+    name = "Agreement" if key == "agreement" else method_name(key)
+    head = f"{name} of {image}, what speaks for {safe_text(explanation.target)}\n{network}\n"
+    table, notes = _agreement(explanation) if key == "agreement" else _method(explanation, key)
+    return f"{head}\n{_aligned(table)}\n{notes}"
+
+
+def _method(explanation: Explanation, key: str) -> tuple[Table, str]:
+    made, cells = explanation.maps[key], explanation.statistics[key]
+    errors = made.cell_errors
+    table = [["", "cell", "mean", *(["error"] if errors is not None else []), "median", "min", "max", "std"]]
+    for cell in CELLS:
+        mark = (str(cells.top.index(cell) + 1) if cell in cells.top else "") + ("?" if cell in cells.ties else "")
+        numbers = [cells.mean[cell], *([errors[cell]] if errors is not None else [])]
+        numbers += [each[cell] for each in (cells.median, cells.min, cells.max, cells.std)]
+        table.append([mark, CELL_NAMES[cell], *(f"{float(number):.3f}" for number in numbers)])
+    settled, notes = settled_by(made, cells), ""
+    if not cells.top:
+        notes = "The map is constant: it marks no cell.\n"
+    elif cells.ties:
+        notes = f"Not certain which of these belong to the three: {cell_list(cells.ties)}.\n"
+    elif settled == "no samples":
+        notes = "Not sampled: the choice of the three is not down to chance.\n"
+    elif settled:
+        notes = "Certain: no other cell could stand among the three.\n"
+    if made.stopped:
+        notes += "Stopped before all samples were used.\n"
+    return table, notes + "".join(f"! {safe_text(warning)}\n" for warning in made.warnings)
+
+
+def _agreement(explanation: Explanation) -> tuple[Table, str]:
+    table = [["count", "cell", "methods"]]
+    for cell in CELLS:
+        who = ", ".join(method_name(method) for method in _who(explanation, cell))
+        table.append([count_text(explanation.consensus, cell), CELL_NAMES[cell], who])
+    return table, f"Methods counted: {', '.join(method_name(m) for m in explanation.consensus.methods)}.\n"
+
+
+def _who(explanation: Explanation, cell: tuple[int, int]) -> list[str]:
+    return [method for method in explanation.consensus.methods if cell in explanation.statistics[method].top]
+
+
+def _aligned(table: Table) -> str:
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return "".join(
+        "  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() + "\n" for row in table
+    )

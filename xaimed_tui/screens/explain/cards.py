@@ -1,0 +1,84 @@
+"""What stands on the cards of Visualize & Explain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from engine.text import safe_text
+from xaimed_tui.screens.explain.card import Card
+from xaimed_tui.session.method_run import MethodRun
+from xaimed_tui.widgets.captions import agreement_caption, cell_caption, method_caption, method_state
+from xaimed_tui.widgets.pictures import agreement_picture, method_picture
+from xaimed_tui.wording import key_of
+
+if TYPE_CHECKING:
+    from xaimed_tui.session.scene import Scene
+
+
+def show_original(card: Card, scene: Scene) -> None:
+    """The image, its name and size."""
+    from xaimed_tui.render.spec import PictureSpec
+
+    image = scene.image
+    if image is None or scene.pixels is None:
+        card.show(None, words=scene.words)
+        return
+    colour = "grey" if image.colour == "grey" else "RGB"
+    facts = f"{safe_text(image.path.name)}\n{image.width}x{image.height} {colour}, {image.bit_depth} bit"
+    card.show(PictureSpec(scene.pixels, highlight=scene.cell), caption=Content(facts))
+
+
+def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
+    """A method's map, its state, its three cells."""
+    card.show(
+        method_picture(scene.pixels, run.map, run.statistics, scene.look, highlight=scene.cell),
+        words=_words(run, answered=scene.diagnosis is not None),
+        state=_state(run, scene),
+        caption=_caption(card, run, scene, now),
+    )
+
+
+def show_progress(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
+    """The words of a method's card only: the picture has not changed."""
+    card.caption(_caption(card, run, scene, now), _state(run, scene))
+    if run.map is None:
+        card.view.placeholder = _words(run, answered=scene.diagnosis is not None)
+
+
+def show_agreement(card: Card, scene: Scene, methods: int) -> None:
+    """The counts of the maps made so far, of `methods` that there are."""
+    if scene.explanation is None or scene.pixels is None:
+        card.show(None, words="counts where the methods agree" if scene.diagnosis is not None else "")
+        return
+    state = f"{len(scene.explanation.consensus.methods)} of {methods}"
+    picture = agreement_picture(scene.explanation, scene.look, highlight=scene.cell)
+    card.show(picture, state=state, caption=agreement_caption(scene.explanation, scene.cell))
+
+
+def _state(run: MethodRun, scene: Scene) -> str:
+    """The state of a method; nothing while it cannot be started."""
+    return "" if run.state == "idle" and scene.diagnosis is None else method_state(run)
+
+
+def _caption(card: Card, run: MethodRun, scene: Scene, now: float) -> Content:
+    if scene.cell is not None and run.map is not None and run.statistics is not None:
+        return cell_caption(run.map, run.statistics, scene.cell)
+    return method_caption(run, card.room, now)
+
+
+def _words(run: MethodRun, *, answered: bool) -> str:
+    match run.state:
+        case "failed":
+            return "no map"
+        case "waiting":
+            return "waits for its turn"
+        case "running":
+            return "at work…"
+        case "stopped":
+            return "stopped before a first map"
+    if not answered:
+        return ""
+    key = key_of(run.method)
+    return f"{key} makes this map\ne makes all" if key else "e makes all maps"

@@ -1,0 +1,214 @@
+"""Choosing an image folder: a path to type roughly, the folders that it may mean, those of late, and a tree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.suggester import Suggester
+from textual.widgets import DirectoryTree, Input, Static
+from textual.widgets._directory_tree import DirEntry
+from textual.widgets._tree import TreeNode
+
+from engine.text import safe_text
+from xaimed_tui.screens.explain.folder_search import completed, existing, is_folder, matching_folders
+from xaimed_tui.widgets.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.row_list import Row, RowList
+from xaimed_tui.widgets.type_ahead import TypeAheadDialog
+from xaimed_tui.widgets.words import Words
+from xaimed_tui.wording import path_text
+
+
+class FolderSuggester(Suggester):
+    """Completes a typed path to the first folder whose name begins so."""
+
+    def __init__(self) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The completed path; folders may be large and disks slow, so it is looked for in a thread."""
+        return await asyncio.to_thread(completed, value)
+
+
+class FolderTree(DirectoryTree):
+    """Only folders, their names made safe."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "cursor_down", "Down", show=False),
+        Binding("k", "cursor_up", "Up", show=False),
+    ]
+
+    def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
+        """Folders that are not hidden."""
+        return [path for path in paths if not path.name.startswith(".") and is_folder(path)]
+
+    def render_label(self, node: TreeNode[DirEntry], base_style: Style, style: Style) -> Text:
+        """The name as text in which nothing acts on the terminal."""
+        mark = "▾ " if node.is_expanded else "▸ "
+        return Text(f"{mark}{safe_text(node.label)}", style=base_style + style)
+
+
+class FolderDialog(TypeAheadDialog[Path | None]):
+    """Choose a folder; None if none was."""
+
+    DEFAULT_CSS = (
+        FRAME.format(name="FolderDialog")
+        + """
+    FolderDialog Input { margin: 0; }
+    FolderDialog #folder-matches { height: 7; margin: 1 0 0 0; }
+    FolderDialog #folder-tree { height: 11; margin: 1 0 0 0; background: transparent; }
+    FolderDialog #folder-problem { height: auto; color: $text-error; }
+    FolderDialog.-slim #folder-matches { height: 5; margin: 0; }
+    FolderDialog.-slim #folder-tree { height: 6; }
+    """
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Cancel"),
+        Binding("slash", "type", "Type a path", show=False),
+        Binding("enter", "choose", "Open", show=False),
+    ]
+
+    def __init__(self, start: Path, recent: Sequence[Path] = ()) -> None:
+        super().__init__()
+        self._start = start.absolute()
+        self._recent = tuple(recent)
+        self._matched = ""  # the text for which the matches are
+
+    def compose(self) -> ComposeResult:
+        """The path, the tree, the keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = "Image folder"
+            typed = safe_text(self._start)
+            yield Input(
+                value=f"{typed}/" if typed == str(self._start) else "",
+                placeholder="a folder; → completes",
+                suggester=FolderSuggester(),
+                id="folder-path",
+                compact=True,
+            )
+            yield Words(id="folder-problem")
+            yield RowList(empty="no folder matches", ask_filter=self.action_type, id="folder-matches")
+            yield FolderTree(self._start.parent, id="folder-tree")
+            yield Static(
+                keys_line(("→", "complete"), ("↓", "matches"), ("Tab", "tree"), ("Enter", "open"), ("Esc", "cancel")),
+                classes="keys",
+            )
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        path = self.query_one(Input)
+        path.focus()
+        path.cursor_position = len(path.value)
+        self._match("")
+        self.run_worker(self._root_tree, group="tree")  # type: ignore[arg-type]
+
+    async def _root_tree(self) -> None:
+        root = await asyncio.to_thread(_existing, self._start)
+        tree = self.query_one(FolderTree)
+        if tree.path != root:
+            tree.path = root
+
+    @property
+    def matches(self) -> RowList:
+        """The folders that what is typed may mean; at first those of late."""
+        return self.query_one("#folder-matches", RowList)
+
+    @on(Input.Changed)
+    def _changed(self, message: Input.Changed) -> None:
+        message.stop()
+        self._problem("")
+        untouched = message.value == f"{safe_text(self._start)}/"
+        self._match("" if untouched else message.value)
+
+    def _match(self, typed: str) -> None:
+        find = partial(self._find, typed)  # no coroutine yet: one that the next letter overtakes is never begun
+        self.run_worker(find, group="matches", exclusive=True)  # type: ignore[arg-type]
+
+    async def _find(self, typed: str) -> None:
+        if typed:
+            found = await asyncio.to_thread(matching_folders, typed, self._recent, Path.cwd())
+        else:
+            found = await asyncio.to_thread(existing, self._recent)
+        words = "no folder matches" if typed else "no folders of late"
+        self._matched = typed
+        self.matches.set_rows([Row(folder, path_text(folder, 66)) for folder in found], empty=words)
+        if found:
+            self.matches.go_to(found[0])
+
+    def on_key(self, event: events.Key) -> None:
+        """The down arrow leaves the path for the matches."""
+        if event.key == "down" and self.query_one(Input).has_focus:
+            event.stop()
+            self.matches.focus()
+
+    @on(RowList.Chosen)
+    def action_choose(self) -> None:
+        """Open the match under the cursor."""
+        if self.matches.has_focus:
+            self._open(None, self._match_here)
+
+    @property
+    def _match_here(self) -> Path | None:
+        row = self.matches.current
+        return row.key if row is not None and isinstance(row.key, Path) else None
+
+    def action_type(self) -> None:
+        """Go to the path: it is the filter here."""
+        self.set_focus(self.query_one(Input))
+
+    @on(Input.Submitted)
+    def _submitted(self, message: Input.Submitted) -> None:
+        """Open the folder typed or, if that is none, the best match of what is typed."""
+        self._open(message.value.strip(), self._match_here if message.value == self._matched else None)
+
+    @on(DirectoryTree.DirectorySelected)
+    def _selected(self, message: DirectoryTree.DirectorySelected) -> None:
+        self._open(None, message.path)
+
+    def _open(self, typed: str | None, match: Path | None) -> None:
+        look = partial(self._look, typed, match)
+        self.run_worker(look, group="open", exclusive=True)  # type: ignore[arg-type]
+
+    async def _look(self, typed: str | None, match: Path | None) -> None:
+        """Disks may be slow, so they are looked at in a thread."""
+        folder = await asyncio.to_thread(_first_folder, typed, match)
+        if not self.is_current:
+            return
+        if folder is not None:
+            self.dismiss(folder)
+        elif wanted := typed or (None if match is None else str(match)):
+            self._problem(f"{path_text(Path(wanted), 34)} is not a folder that can be opened")
+
+    def _problem(self, words: str) -> None:
+        self.query_one("#folder-problem", Words).say(words)
+
+    def action_leave(self) -> None:
+        """Change nothing."""
+        self.dismiss(None)
+
+
+def _first_folder(typed: str | None, match: Path | None) -> Path | None:
+    """The folder whose path is typed, or the match."""
+    if typed:
+        try:
+            folder = Path(typed).expanduser()
+        except RuntimeError:  # there is no such home folder
+            folder = None
+        if folder is not None and is_folder(folder):
+            return folder.absolute()
+    return match.absolute() if match is not None and is_folder(match) else None
+
+
+def _existing(path: Path) -> Path:
+    """The folder in which the tree starts: the parent, so that its neighbours are seen."""
+    return next((candidate for candidate in (path.parent, *path.parents) if is_folder(candidate)), Path("/"))

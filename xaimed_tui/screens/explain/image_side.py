@@ -1,0 +1,296 @@
+"""The left side of Visualize & Explain: the folder, its images, the answer, what is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.timer import Timer
+
+from engine.text import safe_name
+from xaimed_tui.app_services import services
+from xaimed_tui.background import messages
+from xaimed_tui.screens.explain.diagnosis_panel import DiagnosisPanel
+from xaimed_tui.screens.explain.file_rows import FileRows
+from xaimed_tui.widgets.colour_bar import ColourBar
+from xaimed_tui.widgets.filtered_list import FilteredList
+from xaimed_tui.widgets.row_list import RowList
+from xaimed_tui.widgets.words import FixedWords, Part, Words
+from xaimed_tui.wording import path_text
+
+if TYPE_CHECKING:
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.results.diagnosis import Diagnosis
+    from xaimed_tui.background.backend import Model
+    from xaimed_tui.preferences.look import Look
+
+LOOK_AFTER = 0.05
+"""Seconds after which the files that have come into view are judged."""
+
+CHOOSE_A_FOLDER = "f chooses a folder"
+
+
+class ImageSide(Vertical):
+    """Lists a folder, greys what cannot be fed to the network, and says which image is pointed at."""
+
+    SCOPED_CSS = False
+    DEFAULT_CSS = """
+    ImageSide { width: 34; height: 100%; border-right: vkey $primary 30%; }
+    ImageSide #folder { height: 2; padding: 0 1; color: $text-muted; }
+    ImageSide #images { height: 1fr; min-height: 4; }
+    ImageSide #answer { height: auto; max-height: 55%; border-top: solid $border-blurred; padding: 0 1; }
+    ImageSide #choices { height: auto; padding: 0 1; color: $text-muted; border-top: solid $border-blurred; }
+    ImageSide ColourBar { width: 1fr; margin: 0 1; display: none; }
+    ImageSide.-network ColourBar { display: block; }
+    .-slim ImageSide { width: 25; }
+    .-slim ImageSide #folder { height: 1; }
+    .-slim ImageSide #choices { border-top: none; }
+    .-medium ImageSide { width: 28; }
+    .-vast ImageSide { width: 38; }
+    """
+
+    @dataclass
+    class Pointed(Message):
+        """Another image is under the cursor, or none."""
+
+        path: Path | None
+
+    @dataclass
+    class Rewritten(Message):
+        """The image under the cursor, which could be read, was written anew, or at least touched."""
+
+        path: Path
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._folder: Path | None = None
+        self._run = 0
+        self._judged = 0
+        self._bundle: ModelBundle | None = None
+        self._reasons: dict[str, str] = {}
+        self._rows = FileRows(Path(), (), self._reasons)
+        self._gone = False
+        self._judging: Timer | None = None
+        self._pointed: Path | None = None
+        self._at: Path | None = None
+        self._fresh = False  # nothing was pointed at in this folder yet
+        self._began: Path | None = None  # what the cursor was put on at first, as long as it stays there
+        self.problem = ""
+        """Why the folder cannot be read; empty if it can."""
+
+    def compose(self) -> ComposeResult:
+        """Folder, images, answer, choices."""
+        yield FixedWords(id="folder")
+        yield FilteredList(empty=CHOOSE_A_FOLDER, list_id="images-list", id="images")
+        with VerticalScroll(id="answer", can_focus=False):
+            yield DiagnosisPanel(id="diagnosis")
+        yield Words(id="choices")
+        yield ColourBar()
+
+    def on_mount(self) -> None:
+        """Say that there is no folder yet."""
+        self._show_folder()
+
+    @property
+    def images(self) -> RowList:
+        """The list of images."""
+        return self.query_one("#images-list", RowList)
+
+    def reveal(self, path: Path) -> bool:
+        """Put the cursor on an image; a filter that hides it goes. False, and a word about it, if it is not there."""
+        there = self.query_one("#images", FilteredList).reveal(path)
+        if not there:
+            self.notify(f"{safe_name(path.name, 60)} is not in this folder any more.", severity="warning", markup=False)
+        return there
+
+    def on_resize(self) -> None:
+        """The folder's path has other columns now."""
+        self.call_after_refresh(self._show_folder)
+
+    # The folder
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder shown."""
+        return self._folder
+
+    def list_folder(self, folder: Path | None, bundle: ModelBundle | None, *, at: Path | None = None) -> None:
+        """Show a folder's images, judged by what the network takes, the cursor first `at` one; None shows none."""
+        self._folder, self._bundle, self._at = folder, bundle, at
+        self._reasons, self._pointed, self._gone, self.problem = {}, None, False, ""
+        self._fresh, self._began = at is None, None
+        self._judged = 0  # what is still on its way is about files of the same names in another folder
+        self._rows = FileRows(folder or Path(), (), self._reasons)
+        if folder is None:
+            self._run = 0
+            self.images.set_rows((), empty=CHOOSE_A_FOLDER)
+        else:
+            self.images.set_rows((), empty="reading the folder…")
+            self._run = services(self).jobs.list_folder(self, folder)
+        self._show_folder()
+
+    def judge_by(self, bundle: ModelBundle) -> None:
+        """Judge the images shown by what another network takes."""
+        self._bundle = bundle
+        self._reasons.clear()
+        self._judged = 0
+        self._show_files()
+        self._judge()
+        self._show_folder()
+
+    def on_folder_listed(self, message: messages.FolderListed) -> None:
+        """Show the names; files that have gone leave, files that came are judged."""
+        if message.run != self._run:
+            return
+        came_back, self._gone = self._gone, False
+        if message.names is not self._rows.names or not message.names:  # else it is only said that they are all
+            self._rows = FileRows(message.folder, message.names, self._reasons)
+            if message.whole:
+                for name in self._reasons.keys() - message.names:
+                    del self._reasons[name]
+            self._show_files(empty="no images in this folder" if message.whole else "reading the folder…")
+        if self._at is not None and (self.images.go_to(self._at) or message.whole):
+            self.reveal(self._at)
+            self._at = None
+        if message.whole or not self._rows.all_judged:
+            self._judge()
+        self._show_folder()
+        if came_back:
+            self.notify("The folder is there again.", markup=False)
+
+    def on_files_modified(self, message: messages.FilesModified) -> None:
+        """What was found out about these files holds no more."""
+        if message.run != self._run:
+            return
+        refused = [name for name in message.names if self._reasons.pop(name, "")]
+        self._judge()
+        if refused:
+            self._show_files()
+            self._show_folder()
+        if (path := self._pointed) is not None and path.name in message.names:
+            # One that was refused is most likely complete only now.
+            self.post_message(self.Pointed(path) if path.name in refused else self.Rewritten(path))
+
+    def on_folder_gone(self, message: messages.FolderGone) -> None:
+        """Say so; what was read of it stays."""
+        if message.run == self._run:
+            self._gone = True
+            self._show_folder()
+            words = f"{path_text(message.folder, 200)} is not there any more. What is shown was read before."
+            self.notify(words, title="The folder is gone", severity="warning", timeout=15, markup=False)
+
+    @on(RowList.Scrolled, "#images-list")
+    def _scrolled(self, message: RowList.Scrolled) -> None:
+        message.stop()
+        if not self._rows.all_judged and self._judging is None:
+            self._judging = self.set_timer(LOOK_AFTER, self._judge, name="judge")
+
+    def _judge(self) -> None:
+        """Find out about the images of which it is not known whether they can be used, as far as they matter now."""
+        if self._judging is not None:
+            self._judging.stop()
+            self._judging = None
+        if self._bundle is None or self._folder is None:
+            return
+        if self._rows.all_judged:
+            names: Sequence[str] = self._rows.names
+        else:
+            names = [row.key.name for row in self.images.in_view if isinstance(row.key, Path)]
+        if unknown := [name for name in names if name not in self._reasons]:
+            self._judged = services(self).jobs.judge(self, self._folder, unknown, self._bundle)
+
+    def on_compliance_found(self, message: messages.ComplianceFound) -> None:
+        """Grey what cannot be fed to the network."""
+        if message.run != self._judged:
+            message.stop()
+            return
+        for name, reason in message.reasons.items():
+            if reason or not self._reasons.get(name):  # a header looks right though reading the image has failed
+                self._reasons[name] = reason
+        if any(message.reasons.values()):
+            self._show_files()
+            self._show_folder()
+            if self._began is not None and self.reason_of(self._began) and self._rows.all_judged:
+                self.images.action_end(-1)  # nobody has chosen that one: begin with the first that can be used
+
+    def on_job_failed(self, message: messages.JobFailed) -> None:
+        """Say why the folder cannot be read: here, and not in passing too."""
+        if message.what == "folder" and message.run == self._run:
+            message.stop()
+            self.images.set_rows((), empty="the folder cannot be read")
+            self.problem = message.reason
+            self.show_answer(None, words=message.reason)
+
+    def reason_of(self, path: Path | None) -> str:
+        """Why an image cannot be fed to the network, as far as known; empty if it can."""
+        return self._reasons.get(path.name, "") if path is not None else ""
+
+    def refuse(self, path: Path, reason: str) -> None:
+        """Grey an image of which it turned out only now that it cannot be used."""
+        self._reasons[path.name] = reason
+        self._show_files()
+        self._show_folder()
+
+    def _show_files(self, empty: str | None = None) -> None:
+        self.images.set_rows(self._rows, empty=empty, at=self._at)
+
+    def _show_folder(self) -> None:
+        width = 22 if self.screen.has_class("-slim") else 25 if self.screen.has_class("-medium") else 31
+        if self._folder is None:
+            words = "No image folder yet"
+        elif self._gone:
+            words = f"the folder is gone\n{path_text(self._folder, width)}"
+        else:
+            total, bad = len(self._rows), sum(1 for reason in self._reasons.values() if reason)
+            counts = f"{total:,} images" if total != 1 else "1 image"
+            if bad:
+                counts += f", {bad:,} not usable"
+            words = path_text(self._folder, width) + (f"\n{counts}" if total else "")
+        self.query_one("#folder", FixedWords).say(words)
+
+    @on(RowList.Highlighted, "#images-list")
+    def _highlighted(self, message: RowList.Highlighted) -> None:
+        message.stop()
+        path = message.row.key if message.row is not None else None
+        if self._fresh and isinstance(path, Path):
+            self._fresh, self._began = False, path
+        elif path != self._began:
+            self._began = None
+        if path != self._pointed:
+            self._pointed = path if isinstance(path, Path) else None
+            self.post_message(self.Pointed(self._pointed))
+
+    # The answer
+
+    def reserve(self, classes: int) -> None:
+        """Keep room for the answer, so that the list does not jump from image to image."""
+        self.query_one("#diagnosis", DiagnosisPanel).reserve(classes)
+
+    def show_answer(self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None) -> None:
+        """Show the network's answer, or words in its place."""
+        self.query_one("#diagnosis", DiagnosisPanel).show(diagnosis, words=words, target=target)
+
+    def show_choices(self, model: Model | None, target: str | None, layer: str | None, look: Look) -> None:
+        """Show what is explained, where the CAMs look, and how their maps are drawn."""
+        choices = self.query_one("#choices", Words)
+        self.set_class(model is not None, "-network")
+        self.query_one(ColourBar).colormap = look.colormap
+        if model is None:
+            choices.say("")
+            return
+        key = "bold $primary"
+        class_name = safe_name(target, 40) if target else "as predicted"
+        layer_name = safe_name(layer or model.default_layer, 40)
+        parts: list[Part]
+        parts = [("t", key), f" class {class_name}\n", ("y", key), f" layer {layer_name}\n"]
+        parts += [("o", key), f" {look.display}"]
+        if look.display == "overlay":
+            parts += [" ", ("[ ]", key), f" {look.opacity:.0%}"]
+        choices.say(Content.assemble(*parts))

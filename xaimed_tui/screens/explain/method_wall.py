@@ -1,0 +1,192 @@
+"""The wall with the methods at work on it: starts them, hears from them, shows what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine.text import safe_text
+from xaimed_tui.app_services import services
+from xaimed_tui.screens.explain.card import Card
+from xaimed_tui.screens.explain.cards import show_agreement, show_method, show_original, show_progress
+from xaimed_tui.screens.explain.wall import Wall
+from xaimed_tui.session.method_events import HearsMethods
+from xaimed_tui.session.method_run import MethodRun
+from xaimed_tui.widgets.cell_keys import neighbour
+from xaimed_tui.widgets.image_view import ImageView
+
+if TYPE_CHECKING:
+    from engine.explanation.explain import Explanation
+    from engine.results.cells import Cell
+    from xaimed_tui.background.jobs import Jobs
+    from xaimed_tui.session.scene import Scene
+
+
+class MethodWall(HearsMethods, Wall):
+    """The cards of one scene, and the state of every method on it."""
+
+    def __init__(self, scene: Scene, *, methods: Sequence[str] | None = None, id: str | None = None) -> None:
+        super().__init__(methods, id=id)
+        self._scene = scene
+        self.runs = {method: MethodRun(method) for method in self._methods}
+
+    def on_mount(self) -> None:
+        """Elapsed times are shown while methods run."""
+        self.set_interval(0.5, self._tick, name="elapsed")
+
+    @property
+    def jobs(self) -> Jobs:
+        """The app's background work."""
+        return services(self).jobs
+
+    def unfinished(self) -> list[str]:
+        """The methods without a whole map."""
+        return [
+            method
+            for method, run in self.runs.items()
+            if not run.busy and (run.state != "done" or (run.map is not None and run.map.stopped))
+        ]
+
+    # Starting
+
+    def forget(self) -> None:
+        """Stop all methods and drop their maps."""
+        self.jobs.withdraw("explain")
+        self.subject = self._scene.explanation = None
+        self.runs = {method: MethodRun(method) for method in self.runs}
+        self._changed()
+
+    def restore(self, explanation: Explanation) -> None:
+        """Show maps that were made before."""
+        self._scene.explanation = explanation
+        for method, made in explanation.maps.items():
+            statistics = explanation.statistics[method]
+            self.runs[method] = MethodRun(method, "done", map=made, statistics=statistics)
+        self._changed()
+
+    def start(self, methods: Iterable[str]) -> None:
+        """Start methods on the scene; those that work or wait already are left alone."""
+        scene = self._scene
+        if scene.model is None or scene.image is None or scene.diagnosis is None:
+            return
+        if self.subject is None:
+            kept = {m: run.map for m, run in self.runs.items() if run.map is not None and run.state == "done"}
+            self.subject = self.jobs.prepare(
+                scene.model, scene.image, scene.diagnosis, target_class=scene.target, layer=scene.layer, maps=kept
+            )
+        wanted = [method for method in methods if not self.runs[method].busy]
+        for method in wanted:
+            self.runs[method] = MethodRun(method, "waiting")
+            self.show_card(method)
+        self.jobs.explain(self, self.subject, wanted)
+        self._changed()
+
+    def again(self, affected: Iterable[str]) -> None:
+        """Start anew, with other settings, what was made or under way; maps that are not affected stay."""
+        scene, affected = self._scene, tuple(affected)
+        again = [m for m, run in self.runs.items() if run.busy or (m in affected and run.state != "idle")]
+        self.jobs.withdraw("explain")
+        self.subject = None
+        if again or scene.explanation is None:
+            scene.explanation = None  # until the first of them has ended
+        else:
+            settings = replace(scene.explanation.settings, target=scene.target, layer=scene.layer)
+            scene.explanation = replace(scene.explanation, settings=settings)
+        for method in {*again, *affected}:
+            self.runs[method] = MethodRun(method)
+        self.show_all()
+        self.start(again)
+
+    def on_card_state_clicked(self, message: Card.StateClicked) -> None:
+        """Start a method that has no whole map, stop one at work."""
+        message.stop()
+        key = message.card.key
+        self.go(key)
+        self.post_message(self.Moved(key))
+        if key in self.runs and self.runs[key].busy:
+            self.jobs.stop_methods(key)
+        elif key in self.unfinished():
+            self.start((key,))
+
+    # Hearing
+
+    def run_changed(self, run: MethodRun) -> None:
+        """Show the method's card."""
+        self.show_card(run.method)
+
+    def run_advanced(self, run: MethodRun) -> None:
+        """Show the words of the method's card."""
+        show_progress(self.card(run.method), run, self._scene, self.jobs.clock())
+
+    def explained(self, explanation: Explanation | None) -> None:
+        """Count anew where the methods agree."""
+        self._scene.explanation = explanation
+        self.show_card("agreement")
+
+    def run_ended(self) -> None:
+        """Other things can be done now."""
+        self._changed()
+
+    def _changed(self) -> None:
+        """What can be done has changed, and what the line at the top says."""
+        self.refresh_bindings()
+        if self._scene.model is None:
+            return
+        asked = [run for run in self.runs.values() if run.state != "idle"]
+        ended = sum(1 for run in asked if not run.busy)
+        if ended < len(asked):
+            services(self).say(f"explaining, {ended} of {len(asked)} done")
+        else:
+            services(self).say(f"ready on {safe_text(self._scene.model.device, limit=20)}")
+
+    # One cell in all pictures
+
+    def point_at(self, cell: Cell | None) -> None:
+        """Point a cell out in every picture and show its numbers below them; None shows the captions again."""
+        if cell != self._scene.cell:
+            self._scene.cell = cell
+            self.show_all()
+
+    def move_point(self, rows: int, columns: int) -> bool:
+        """Point at the neighbouring cell; False if no cell is pointed out."""
+        if self._scene.cell is None:
+            return False
+        self.point_at(neighbour(self._scene.cell, rows, columns))
+        return True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the rows of cells while one is pointed out."""
+        return (action == "vertical" and self._scene.cell is not None) or super().check_action(action, parameters)
+
+    def action_vertical(self, step: int) -> None:
+        """Move between the rows: of cells while one is pointed out, else of pictures."""
+        if not self.move_point(step, 0):
+            super().action_vertical(step)
+
+    def on_image_view_cell_hovered(self, message: ImageView.CellHovered) -> None:
+        """While a cell is pointed out, the mouse can do it too; else it may pass over without a repaint."""
+        if self._scene.cell is not None and message.cell is not None:
+            self.point_at(message.cell)
+
+    # Showing
+
+    def show_all(self) -> None:
+        """Show all cards."""
+        for card in self:
+            self.show_card(card.key)
+
+    def show_card(self, key: str) -> None:
+        """Show one card: of a method, of the `original` or of the `agreement`."""
+        card = self.card(key)
+        if key == "original":
+            show_original(card, self._scene)
+        elif key == "agreement":
+            show_agreement(card, self._scene, len(self.runs))
+        else:
+            show_method(card, self.runs[key], self._scene, self.jobs.clock())
+
+    def _tick(self) -> None:
+        for run in self.runs.values():
+            if run.state == "running":
+                self.run_advanced(run)

@@ -1,0 +1,130 @@
+"""Saving: where to, and which files."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from engine.explainers.registry import method_keys
+from engine.export.folder import explanation_file_names, next_folder, safe_folder_name
+from engine.text import safe_text
+from xaimed_tui.screens.explain.folder_dialog import FolderSuggester
+from xaimed_tui.widgets.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.type_ahead import TypeAheadDialog
+from xaimed_tui.widgets.words import Part
+from xaimed_tui.wording import method_name, path_text
+
+if TYPE_CHECKING:
+    from engine.explanation.explain import Explanation
+
+DEFAULT_FOLDER = "xaimed-results"
+
+
+class SaveDialog(TypeAheadDialog[Path | None]):
+    """Choose where to write; None if nothing is to be written."""
+
+    DEFAULT_CSS = (
+        FRAME.format(name="SaveDialog")
+        + """
+    SaveDialog #save-problem { height: auto; color: $text-error; }
+    SaveDialog #save-files { color: $text-muted; margin: 1 0 0 0; height: auto; }
+    """
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
+
+    def __init__(self, explanation: Explanation, folder: str = DEFAULT_FOLDER) -> None:
+        super().__init__()
+        self._explanation = explanation
+        self._folder = folder
+        self._typed = 0
+
+    def compose(self) -> ComposeResult:
+        """The folder, the names, the keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = "Save"
+            yield Static("A folder of its own for this image is made in:", classes="about", markup=False)
+            yield Input(value=self._folder, suggester=FolderSuggester(), id="save-folder", compact=True)
+            yield Static(id="save-problem", markup=False)
+            yield Static(self._files(), id="save-files", markup=False)
+            yield Static(keys_line(("Enter", "save"), ("Esc", "cancel")), classes="keys")
+
+    def _files(self, folder: Path | None = None) -> Content:
+        made = list(self._explanation.maps)
+        parts: list[Part] = []
+        if folder is not None:
+            stem = safe_folder_name(self._explanation.image.path.stem)
+            parts += ["A new folder: ", (path_text(folder.absolute(), 52), "bold $foreground"), "\n"]
+            if folder.name != stem:
+                parts.append((f"{stem} is there already and stays as it is.\n", "$text-warning"))
+        names = ", ".join(safe_text(name) for name in explanation_file_names(made))
+        pictures, rest = names.split(", saliency.npz")
+        parts += [f"\nPNG pictures: {pictures}\nMaps as float32 arrays (NumPy): saliency.npz\n"]
+        parts += [f"Statistics (CSV): {rest.split(', ')[1]}\n"]
+        parts += [f"Answer, agreement and all that reproducing takes (JSON): {rest.split(', ')[2]}\n"]
+        missing = [method_name(method) for method in method_keys() if method not in made]
+        if missing:
+            parts.append((f"Not made yet, and not saved: {', '.join(missing)}.\n", "$text-warning"))
+        return Content.assemble(*parts)
+
+    @on(Input.Changed)
+    def _path_typed(self, message: Input.Changed) -> None:
+        """Look in a thread which folder it would be: disks may be slow."""
+        self._typed += 1
+        number = self._typed
+
+        def look() -> None:
+            folder = _folder_of(message.value)
+            if folder is not None:
+                folder = next_folder(folder, self._explanation.image.path.stem)
+            self.app.call_from_thread(show, folder)
+
+        def show(folder: Path | None) -> None:
+            if number == self._typed and self.is_mounted:
+                self.query_one("#save-files", Static).update(self._files(folder))
+
+        self.run_worker(look, thread=True, exclusive=True, group="next folder", name="next folder", exit_on_error=False)
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        folder = self.query_one(Input)
+        folder.focus()
+        folder.cursor_position = len(folder.value)
+
+    @on(Input.Submitted)
+    def _submitted(self, message: Input.Submitted) -> None:
+        take = partial(self._take, message.value)
+        self.run_worker(take, group="take", exclusive=True)  # type: ignore[arg-type]
+
+    async def _take(self, typed: str) -> None:
+        folder = await asyncio.to_thread(_folder_of, typed)
+        if not self.is_current:
+            return
+        if folder is None:
+            words = f"{safe_text(typed.strip(), limit=60) or 'nothing'} is not a folder"
+            self.query_one("#save-problem", Static).update(words)
+        else:
+            self.dismiss(folder)
+
+    def action_leave(self) -> None:
+        """Write nothing."""
+        self.dismiss(None)
+
+
+def _folder_of(typed: str) -> Path | None:
+    """The folder typed, which need not exist; None if it cannot be one."""
+    typed = typed.strip()
+    try:
+        folder = Path(typed).expanduser() if typed and "\0" not in typed else None
+        return None if folder is None or (folder.exists() and not folder.is_dir()) else folder
+    except (RuntimeError, OSError):  # no such home folder; a path that is too long, or may not be looked at
+        return None

@@ -1,0 +1,279 @@
+"""Visualize & Explain: what a person can do with the image looked at, key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from engine.results.cells import CELLS
+from xaimed_tui.app_services import services
+from xaimed_tui.preferences.look import Look
+from xaimed_tui.screens.explain.viewing import Viewing
+from xaimed_tui.screens.explain.wall import Wall
+from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
+from xaimed_tui.widgets.row_list import RowList
+from xaimed_tui.wording import method_bindings, method_name
+
+if TYPE_CHECKING:
+    from xaimed_tui.background.failure import Failure
+
+NOT_AT_A_LAYER = frozenset({"lime", "rise"})
+"""Methods to which the layer is nothing; of a plug-in that is not known before it runs."""
+
+
+class ExplainView(LookKeys, Viewing):
+    """Images, what the network says about one, and where the methods say it looked."""
+
+    DEFAULT_CSS = "ExplainView #wall { width: 1fr; height: 100%; }"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "explain_all", "Explain"),
+        Binding("s", "stop", "Stop all"),
+        Binding("left", "card(-1)", "Picture before", show=False, priority=False),
+        Binding("right", "card(1)", "Next picture", show=False),
+        Binding("enter", "open", "Detail"),
+        Binding("f", "folder", "Folder"),
+        Binding("w", "save", "Save"),
+        Binding("z", "zoom", "Zoom"),
+        *LOOK_BINDINGS,
+        Binding("t", "target", "Class"),
+        Binding("n", "numbers", "Numbers"),
+        Binding("b", "beside", "Beside"),
+        Binding("y", "layer", "Layer"),
+        Binding("x", "stop_one", "Stop this"),
+        Binding("escape", "back", "Back", show=False),
+    ]
+
+    @property
+    def offered(self) -> Iterable[Offer]:
+        """What the command palette has of this view, if it can be done now."""
+        yield from (
+            ("Choose an image folder", "f", "folder"),
+            ("Explain with all methods", "e", "explain_all"),
+            *((f"Explain with {method_name(method)}", "one map", f"explain({method!r})") for method in self.runs),
+            ("Stop all methods", "s", "stop"),
+            ("Stop the method chosen", "x", "stop_one"),
+            ("Look closely at the picture chosen", "Enter", "open"),
+            ("Choose the class to explain", "t", "target"),
+            ("Side by side with another class or network", "b", "beside"),
+            ("Choose the layer of the CAMs", "y", "layer"),
+            *LOOK_OFFERS,
+            ("One cell in all pictures, with its numbers", "n", "numbers"),
+            ("Zoom", "z", "zoom"),
+            ("Save", "w", "save"),
+        )
+
+    def __init__(
+        self, *, folder: Path | None = None, image: Path | None = None, look: Look | None = None, id: str | None = None
+    ) -> None:
+        super().__init__(folder=folder, image=image, look=look, id=id)
+        for key, method in method_bindings().items():
+            self._bindings.bind(key, f"explain('{method}')", method_name(method), show=False)
+        self._results: Path | None = None  # the folder written to last: the next image goes there too
+        self._pointed_from: Widget | None = None  # what had the focus before a cell was pointed out
+
+    def focus_first(self) -> None:
+        """The images, shown as they were last looked at elsewhere."""
+        self.images.focus()
+        self.look_changed()
+
+    @on(Wall.Moved)
+    def _card_moved(self) -> None:
+        self.wall.show_card(self.wall.active)
+        self.refresh_bindings()
+
+    @on(Wall.Opened)
+    def _card_opened(self) -> None:
+        self.action_open()
+
+    # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what can be done now."""
+        if not self.is_mounted:
+            return False
+        answered, explanation = self.scene.diagnosis is not None, self.scene.explanation
+        match action:
+            case "explain_all":
+                return answered and bool(self.wall.unfinished())
+            case "explain" | "target" | "beside":
+                return answered
+            case "stop":
+                return self.wall.busy
+            case "stop_one":
+                run = self.runs.get(self.wall.active)
+                return run is not None and run.busy
+            case "open":
+                if self._failure is not None:
+                    return True
+                return explanation is not None and (self.wall.active == "original" or self._can_open())
+            case "numbers" | "display" | "colormap":
+                return self._has_maps
+            case "opacity":
+                return self._has_maps and self.steps_opacity(parameters)
+            case "zoom":
+                return self.wall.card(self.wall.active).view.picture is not None
+            case "layer":
+                return self.scene.model is not None
+            case "save":
+                return explanation is not None
+        return True
+
+    @property
+    def _failure(self) -> Failure | None:
+        """What went wrong with the image, or with the method of the active card."""
+        run = self.runs.get(self.wall.active)
+        return self.image_failure or (run.failure if run is not None and run.state == "failed" else None)
+
+    @property
+    def _has_maps(self) -> bool:
+        return any(run.map is not None for run in self.runs.values())
+
+    def _can_open(self) -> bool:
+        return self.scene.explanation is not None and (
+            self.wall.active in self.scene.explanation.maps or self.wall.active == "agreement"
+        )
+
+    @on(RowList.Chosen, "#images-list")
+    def _image_chosen(self) -> None:
+        self.action_open()
+
+    def action_open(self) -> None:
+        """Look at one method closely, or at what went wrong."""
+        if self._failure is not None:
+            services(self).show_failure(self._failure)
+            return
+        if self.scene.explanation is None:
+            return
+        if self.wall.active == "original":
+            self.wall.go(next(iter(self.scene.explanation.maps)))
+            self.refresh_bindings()
+        if self._can_open():
+            from xaimed_tui.screens.detail.screen import DetailScreen
+
+            self.app.push_screen(DetailScreen(self.scene.explanation, self.wall.active, self.look), self.wall_after)
+
+    def wall_after(self, key: str | None) -> None:
+        """The card last looked at in detail is the active one; all look as it did."""
+        if key is not None:
+            self.wall.go(key)
+            self.refresh_bindings()
+        self.look_changed()
+
+    def action_explain_all(self) -> None:
+        """Start every method that has no whole map, and show the first one where nothing of them would be seen."""
+        methods = self.wall.unfinished()
+        if self.wall.one and self.wall.active == "original" and methods:
+            self.wall.go(methods[0])
+        self.wall.start(methods)
+
+    def action_explain(self, method: str) -> None:
+        """Start one method and show it."""
+        self.wall.go(method)
+        self.wall.start((method,))
+
+    def action_stop(self) -> None:
+        """Stop all methods; what they have is kept."""
+        self.jobs.stop_methods()
+
+    def action_stop_one(self) -> None:
+        """Stop the method of the active card."""
+        self.jobs.stop_methods(self.wall.active)
+
+    def action_card(self, step: int) -> None:
+        """Make another card the active one, or point at the cell beside."""
+        if not self.wall.move_point(0, step):
+            self.wall.step(step)
+
+    def action_numbers(self) -> None:
+        """Point one cell out in all pictures, with its numbers; arrows and the mouse choose the cell."""
+        if self.scene.cell is None:
+            self._pointed_from = self.screen.focused
+            self.wall.point_at(CELLS[0])
+            self.wall.focus()
+        else:
+            self._leave_numbers()
+
+    def _leave_numbers(self) -> None:
+        """Give back the focus that the cell took."""
+        self.wall.point_at(None)
+        if self.wall.has_focus and self._pointed_from is not None:
+            self._pointed_from.focus()
+
+    @property
+    def look(self) -> Look:
+        """How pictures are shown."""
+        return self.scene.look
+
+    def look_changed(self) -> None:
+        """Show every card in the new way."""
+        self.show_everything()
+
+    def action_zoom(self) -> None:
+        """Let the active picture fill the screen."""
+        from xaimed_tui.screens.explain.zoom import ZoomScreen
+
+        self.app.push_screen(ZoomScreen(self.wall, self.scene), self.wall_after)
+
+    def action_folder(self) -> None:
+        """Choose an image folder."""
+        from xaimed_tui.screens.explain.folder_dialog import FolderDialog
+
+        def chosen(folder: Path | None) -> None:
+            if folder is not None:
+                self.use_folder(folder)
+
+        recent = [Path(path) for path in services(self).memory.now.folders]
+        self.app.push_screen(FolderDialog(self.folder or Path.cwd(), recent), chosen)
+
+    def action_target(self) -> None:
+        """Choose the class that is explained."""
+        from xaimed_tui.screens.choices import choose_class
+
+        choose_class(self.app, self.scene, lambda: self._explain_again(self.runs))
+
+    def action_layer(self) -> None:
+        """Choose the layer at which the CAMs look."""
+        from xaimed_tui.screens.choices import choose_layer
+
+        choose_layer(self.app, self.scene, lambda: self._explain_again(set(self.runs) - NOT_AT_A_LAYER))
+
+    def _explain_again(self, methods: Iterable[str]) -> None:
+        self.show_answer()
+        self.wall.again(methods)
+
+    def action_beside(self) -> None:
+        """Compare with another class or another network on this image."""
+        from xaimed_tui.screens.compare.choosing import open_beside
+
+        open_beside(services(self), self.scene, self.runs, self.wall.active)
+
+    def action_save(self) -> None:
+        """Write what was made."""
+        from xaimed_tui.screens.explain.save import DEFAULT_FOLDER, SaveDialog
+
+        if self.scene.explanation is None:
+            return
+        explanation = self.scene.explanation
+
+        def chosen(folder: Path | None) -> None:
+            if folder is not None:
+                self._results = folder
+                self.jobs.save(self, explanation, folder)
+
+        start = DEFAULT_FOLDER if self._results is None else str(self._results)
+        self.app.push_screen(SaveDialog(explanation, start), chosen)
+
+    def action_back(self) -> None:
+        """From the pictures to the images, from the images to the models."""
+        if self.scene.cell is not None:
+            self._leave_numbers()
+        elif self.images.has_focus:
+            services(self).action_go("selection")
+        else:
+            self.images.focus()

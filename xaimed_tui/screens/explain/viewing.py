@@ -1,0 +1,280 @@
+"""What is looked at: a network, a folder, an image. It is read, the network is asked, and what is known is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.timer import Timer
+
+from engine.text import safe_text
+from xaimed_tui.app_services import services
+from xaimed_tui.background import messages
+from xaimed_tui.preferences.look import Look
+from xaimed_tui.screens.explain.image_side import CHOOSE_A_FOLDER, ImageSide
+from xaimed_tui.screens.explain.method_wall import MethodWall
+from xaimed_tui.session.image_cache import Kept, Known
+from xaimed_tui.session.method_run import MethodRun
+from xaimed_tui.session.scene import Scene
+from xaimed_tui.widgets.row_list import RowList
+
+if TYPE_CHECKING:
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.explanation.explain import Explanation
+    from xaimed_tui.background.backend import Model
+    from xaimed_tui.background.failure import Failure
+    from xaimed_tui.background.jobs import Jobs
+
+SETTLE = 0.08
+"""Seconds that a highlighted image must stay so before it is read while one moves on quickly."""
+
+NO_NETWORK = "No network yet.\n2 chooses a task and a model,\nd opens the demo."
+
+
+class Viewing(Horizontal):
+    """The list of images and the answer on the left, the pictures on the right.
+
+    Args:
+        folder, image: to open at first; without a folder the samples of the network.
+        look: how pictures are shown at first.
+
+    Attributes:
+        scene: what is shown at the moment.
+        folder: the images are of this folder; None before there is any.
+        image_failure: what went wrong with the image under the cursor.
+    """
+
+    def __init__(
+        self, *, folder: Path | None = None, image: Path | None = None, look: Look | None = None, id: str | None = None
+    ) -> None:
+        super().__init__(id=id)
+        self.scene = Scene(look=look or Look())
+        self.folder = folder
+        self._image_wanted = image  # the cursor goes there when the folder is listed
+        self._folder_chosen = folder is not None
+        self._path: Path | None = None
+        self._kept = Kept(0)
+        self.image_failure: Failure | None = None
+        self._image_run = 0
+        self._settling: Timer | None = None
+        self._moved_at = float("-inf")
+
+    def compose(self) -> ComposeResult:
+        """The two halves."""
+        yield ImageSide(id="side")
+        yield MethodWall(self.scene, id="wall")
+
+    def on_mount(self) -> None:
+        """Say what to do first; open the folder of the command line."""
+        self._kept = Kept(1_000_000 * services(self).settings.memory)
+        if self.folder is not None:
+            self.side.list_folder(self.folder, None, at=self._image_wanted)
+        self.show_everything()
+
+    # Shortcuts
+
+    @property
+    def jobs(self) -> Jobs:
+        """The app's background work."""
+        return services(self).jobs
+
+    @property
+    def side(self) -> ImageSide:
+        """The images and the answer."""
+        return self.query_one(ImageSide)
+
+    @property
+    def images(self) -> RowList:
+        """The list of images."""
+        return self.side.images
+
+    @property
+    def wall(self) -> MethodWall:
+        """The pictures."""
+        return self.query_one(MethodWall)
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """All maps made so far of the image shown."""
+        return self.scene.explanation
+
+    @property
+    def runs(self) -> dict[str, MethodRun]:
+        """The state of every method on the image shown."""
+        return self.wall.runs
+
+    # Model and folder
+
+    def use_model(self, bundle: ModelBundle, model: Model) -> None:
+        """Answer with this network from now on."""
+        self._forget_image()  # while what was made is still the other network's
+        scene = self.scene
+        if scene.bundle is None or (scene.bundle.path, scene.bundle.digest) != (bundle.path, bundle.digest):
+            scene.target = scene.layer = None
+        scene.bundle, scene.model = bundle, model
+        if not self._folder_chosen or self.folder == bundle.samples:
+            self.folder, self._folder_chosen = bundle.samples, False
+        self.side.reserve(len(model.classes))
+        self._open_folder()
+
+    def use_folder(self, folder: Path, image: Path | None = None) -> None:
+        """Show the images of this folder from now on, the cursor first on one of them."""
+        self.folder, self._folder_chosen, self._image_wanted = folder, True, image
+        self._open_folder()
+        self.images.focus()
+
+    def use_samples(self) -> None:
+        """Show the samples of the next network."""
+        self._folder_chosen = False
+
+    def _open_folder(self) -> None:
+        self._forget_image()
+        if self.folder is not None and self.folder == self.side.folder and self.scene.bundle and not self.side.problem:
+            self.side.judge_by(self.scene.bundle)  # another network looks at the same images
+            self.show_everything()
+            wanted = self._image_wanted
+            if wanted in (None, self._path) or not self.side.reveal(wanted):
+                self._open_image()
+            return
+        self._path = None
+        self.side.list_folder(self.folder, self.scene.bundle, at=self._image_wanted)
+        self.show_everything()
+
+    # One image
+
+    def on_image_side_pointed(self, message: ImageSide.Pointed) -> None:
+        """Open the image under the cursor: at once, but not every one of a row that is run through."""
+        message.stop()
+        self._forget_image()
+        self._path = message.path
+        if self._settling is not None:
+            self._settling.stop()
+            self._settling = None
+        self.show_everything()
+        if self._path is None:
+            return
+        now = self.jobs.clock()
+        if now - self._moved_at >= SETTLE:
+            self._open_image()
+        else:
+            self._settling = self.set_timer(SETTLE, self._open_image)
+        self._moved_at = now
+
+    def _forget_image(self) -> None:
+        """Nothing of the image before may be drawn from here on; what is known of it is kept."""
+        scene = self.scene
+        if scene.image is not None and scene.pixels is not None and scene.diagnosis is not None:
+            known = Known(scene.image, scene.pixels, scene.diagnosis, scene.explanation)
+            self._kept.keep(self._key(scene.image.path), known)
+        self.image_failure = None
+        self.jobs.withdraw("image")
+        self.scene.forget_image()
+        self.wall.forget()
+
+    def _open_image(self) -> None:
+        self._settling = None
+        if self._path is None:
+            return
+        self._image_wanted = self._path
+        services(self).remember_place(self.folder, self._path)
+        usable = self.scene.model is not None and not self.side.reason_of(self._path)
+        if usable and (known := self._kept.get(self._key(self._path))) is not None:
+            self._show_known(known)
+        self._read_image()
+
+    def _read_image(self) -> None:
+        """Read the file, and ask the network unless its answer is shown already: the file may be another one by now."""
+        assert self._path is not None
+        scene = self.scene
+        model = None if self.side.reason_of(self._path) else scene.model
+        answered = scene.image.sha256 if scene.image is not None and scene.diagnosis is not None else None
+        self._image_run = self.jobs.open_image(self, self._path, scene.bundle, model, known=answered)
+
+    def on_image_side_rewritten(self, message: ImageSide.Rewritten) -> None:
+        """See whether the file holds another image than the one shown."""
+        message.stop()
+        if message.path == self._path and self._settling is None:
+            self._read_image()
+
+    def _key(self, path: Path) -> tuple[object, ...]:
+        """What an explanation depends on, besides the pixels."""
+        scene = self.scene
+        bundle = None if scene.bundle is None else (scene.bundle.path, scene.bundle.digest)
+        return path, bundle, scene.target, scene.layer
+
+    def _show_known(self, known: Known) -> None:
+        scene = self.scene
+        scene.image, scene.pixels, scene.diagnosis = known.image, known.pixels, known.diagnosis
+        if known.explanation is not None:
+            self.wall.restore(known.explanation)
+        self.show_everything()
+        self.refresh_bindings()
+
+    def on_image_read(self, message: messages.ImageRead) -> None:
+        """Show the image while the network thinks."""
+        if message.run != self._image_run or message.image.path != self._path:
+            return
+        if self.scene.image is not None:  # what was known is of another content
+            self._kept.drop(self._key(self._path))
+            self.scene.forget_image()
+            self.wall.forget()
+            self.wall.show_all()
+        self.scene.image, self.scene.pixels = message.image, message.view
+        self.show_answer()
+        self.wall.show_card("original")
+
+    def on_diagnosis_made(self, message: messages.DiagnosisMade) -> None:
+        """Show the answer."""
+        if message.run != self._image_run or self.scene.image is None:
+            return
+        self.scene.diagnosis = message.diagnosis
+        if self.scene.target not in (None, *message.diagnosis.classes):
+            self.scene.target = None
+        self.show_everything()
+        self.refresh_bindings()
+
+    def on_job_failed(self, message: messages.JobFailed) -> None:
+        """Say in its place what went wrong with an image."""
+        if message.what == "image" and message.run == self._image_run and self._path is not None:
+            if self.scene.diagnosis is not None:  # of what the file held before
+                self._forget_image()
+                self.wall.show_all()
+            self.image_failure = message.failure
+            self.side.refuse(self._path, message.reason)
+            self.refresh_bindings()
+            self.show_answer()
+            self.wall.show_card("original")
+
+    def on_compliance_found(self) -> None:
+        """The image shown may be among those found not to be compliant."""
+        if self.side.reason_of(self._path):
+            self.show_answer()
+
+    def show_everything(self) -> None:
+        """Show the scene as it is now."""
+        self.show_answer()
+        self.wall.show_all()
+
+    def show_answer(self) -> None:
+        """Show the answer, or words in its place, and what is chosen."""
+        scene, words = self.scene, self._words()
+        scene.words = "" if scene.model is not None and self._path is None and self.folder is not None else words
+        diagnosis = None if self.side.reason_of(self._path) else scene.diagnosis
+        self.side.show_answer(diagnosis, words=words, target=scene.explained_class)
+        self.side.show_choices(scene.model, scene.target, scene.layer, scene.look)
+
+    def _words(self) -> str:
+        """What to say while there is no answer."""
+        if reason := self.side.reason_of(self._path) or self.side.problem:
+            return safe_text(reason, limit=400)
+        if self.scene.model is None:
+            return NO_NETWORK
+        if self._path is None:
+            return "Choose an image." if self.images.total else CHOOSE_A_FOLDER
+        return "the network looks…" if self.scene.image is not None else "reading the image…"
+
+    def on_resize(self) -> None:
+        """Words are broken to the width of their cards."""
+        self.call_after_refresh(self.show_everything)

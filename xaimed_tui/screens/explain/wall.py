@@ -1,0 +1,214 @@
+"""The wall of pictures: all at once where there is room, one at a time where there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.geometry import Size
+from textual.message import Message
+
+from engine.explainers.registry import method_keys
+from xaimed_tui.screens.explain.card import Card
+from xaimed_tui.widgets.words import FixedWords, Part
+from xaimed_tui.wording import method_name
+
+SMALLEST_CARD = (22, 12)
+"""Columns and rows below which a card has no room for its picture and its words."""
+
+_WORDS = 5
+"""Rows of a card that are not picture: headline and caption."""
+
+_SHORT = {"original": "Image", "agreement": "Agree", "gradcam": "CAM", "gradcam++": "CAM++"}
+
+
+def in_order(methods: Sequence[str], columns: int) -> list[str]:
+    """The cards from left to right and top to bottom.
+
+    Four methods in three columns stand as in the paper's figure 6: the original and the agreement on the left, the
+    methods beside them. Else the original and the agreement come first.
+    """
+    if columns == 3 and len(methods) == 4:
+        return ["original", *methods[:2], "agreement", *methods[2:]]
+    return ["original", "agreement", *methods]
+
+
+def columns_for(cards: int, width: int, height: int) -> int:
+    """In how many columns all cards are largest in a box of characters; 0 if not all have room at once."""
+    best, largest = 0, 0
+    for columns in range(1, cards + 1):
+        wide, high = (width - columns + 1) // columns, height // -(-cards // columns)
+        if wide < SMALLEST_CARD[0] or high < SMALLEST_CARD[1]:
+            continue
+        side = min(wide, 2 * (high - _WORDS))
+        if side > largest:
+            best, largest = columns, side
+    return best
+
+
+class Tabs(FixedWords):
+    """The names of the pictures while only one is shown."""
+
+    @dataclass
+    class Picked(Message):
+        """A name was clicked."""
+
+        index: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: list[tuple[int, int, int]] = []  # first column, one past the last, index
+
+    def show(self, keys: Sequence[str], active: int) -> None:
+        """Mark the one shown. Names that have no room to the right push out those on the left."""
+        names = [_SHORT.get(key) or method_name(key)[:9] for key in keys]
+        first = 0
+        while first < active and sum(len(name) + 2 for name in names[first : active + 1]) > max(self.size.width, 30):
+            first += 1
+        self._places = []
+        parts: list[Part] = []
+        x = 0
+        for index, name in enumerate(names[first:], start=first):
+            parts.append((f"▸{name} ", "bold $foreground on $primary 30%") if index == active else f" {name} ")
+            self._places.append((x, x + len(name) + 2, index))
+            x += len(name) + 2
+        self.say(Content.assemble(*parts))
+
+    def on_click(self, event: events.Click) -> None:
+        """Show the one whose name was clicked."""
+        for start, end, index in self._places:
+            if start <= event.x < end:
+                self.post_message(self.Picked(index))
+
+
+class Wall(Container, can_focus=True):
+    """The original, one card a method, and the agreement; one of the cards is active."""
+
+    DEFAULT_CSS = """
+    Wall { layout: grid; grid-size: 3; grid-gutter: 0 1; padding: 0 0 0 1; }
+    Wall > Tabs { display: none; }
+    Wall.-tall > Card > .caption { height: 6; }
+    Wall.-one { layout: vertical; }
+    Wall.-one > Tabs { display: block; height: 1; width: 100%; color: $text-muted; }
+    Wall.-one > Card { display: none; }
+    Wall.-one > Card.-active { display: block; }
+    """
+
+    HELP = "The pictures"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "vertical(-1)", "Up", show=False),
+        Binding("down", "vertical(1)", "Down", show=False),
+    ]
+
+    @dataclass
+    class Opened(Message):
+        """A card was opened."""
+
+        key: str
+
+    @dataclass
+    class Moved(Message):
+        """Another card is the active one."""
+
+        key: str
+
+    def __init__(self, methods: Sequence[str] | None = None, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._methods = tuple(method_keys() if methods is None else methods)
+        self._columns = 3
+        self._order = in_order(self._methods, self._columns)
+        self._active = "original"
+        names = {"original": "Original", "agreement": "Agreement"}
+        self._cards = {key: Card(key, names.get(key) or method_name(key)) for key in self._order}
+
+    def compose(self) -> ComposeResult:
+        """The tabs, which are shown only where one picture is, and the cards."""
+        yield Tabs()
+        yield from self._cards.values()
+
+    def on_mount(self) -> None:
+        """The original is active."""
+        self._mark()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """All at once, in the columns that make them largest, or one at a time."""
+        columns = columns_for(len(self._cards), event.size.width - 1, event.size.height)
+        self.set_class(not columns, "-one")
+        self.set_class(bool(columns) and self._spare_rows(columns, event.size) >= 2, "-tall")
+        columns = columns or 3
+        if columns != self._columns:
+            self._columns = columns
+            self._order = in_order(self._methods, columns)
+            self.styles.grid_size_columns = columns
+            self.sort_children(key=lambda child: self._order.index(child.key) if isinstance(child, Card) else -1)
+        self._mark()
+
+    @property
+    def one(self) -> bool:
+        """Whether only the active card is shown."""
+        return self.has_class("-one")
+
+    @property
+    def active(self) -> str:
+        """Key of the active card."""
+        return self._active
+
+    def card(self, key: str) -> Card:
+        """The card of a method, `original` or `agreement`."""
+        return self._cards[key]
+
+    def __iter__(self) -> Iterator[Card]:
+        return (self._cards[key] for key in self._order)
+
+    def go(self, key: str) -> None:
+        """Make a card active."""
+        self._active = key
+        self._mark()
+
+    def step(self, step: int) -> None:
+        """Make the next or the previous card active."""
+        self.go(self._order[(self._order.index(self._active) + step) % len(self._order)])
+        self.post_message(self.Moved(self._active))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what changes something: where one picture is shown there are no rows."""
+        return not self.one if action == "vertical" else True
+
+    def action_vertical(self, step: int) -> None:
+        """Move between the rows."""
+        place = self._order.index(self._active) + self._columns * step
+        if self.one:
+            return
+        if not 0 <= place < len(self._order):  # from the last row to the first one, and back
+            place %= self._columns * -(-len(self._order) // self._columns)
+            place = min(place, len(self._order) - 1)
+        self.step(place - self._order.index(self._active))
+
+    def on_card_clicked(self, message: Card.Clicked) -> None:
+        """Take the click for a choice."""
+        message.stop()
+        self.go(message.card.key)
+        self.post_message(self.Opened(self._active) if message.again else self.Moved(self._active))
+
+    def on_tabs_picked(self, message: Tabs.Picked) -> None:
+        """Show the picture whose name was clicked."""
+        message.stop()
+        self.go(self._order[message.index])
+        self.post_message(self.Moved(self._active))
+
+    def _spare_rows(self, columns: int, size: Size) -> int:
+        """Rows of each card that a square picture leaves empty: words can have them."""
+        wide, high = (size.width - columns) // columns, size.height // -(-len(self._cards) // columns)
+        return high - _WORDS - -(-wide // 2)
+
+    def _mark(self) -> None:
+        for key, card in self._cards.items():
+            card.set_active(key == self._active)
+        self.query_one(Tabs).show(self._order, self._order.index(self._active))

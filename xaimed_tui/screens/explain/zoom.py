@@ -1,0 +1,177 @@
+"""One picture fills the screen, can be magnified and moved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+
+from engine.text import safe_name
+from xaimed_tui.preferences.look import Look
+from xaimed_tui.screens.explain.method_wall import MethodWall
+from xaimed_tui.screens.explain.pannable_view import ZOOMS, PannableView
+from xaimed_tui.widgets.colour_bar import ColourBar
+from xaimed_tui.widgets.key_line import KeyLine
+from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
+from xaimed_tui.widgets.words import FixedWords, Part
+
+if TYPE_CHECKING:
+    from xaimed_tui.session.scene import Scene
+
+FOLLOW_EVERY = 1 / 4
+"""Seconds after which a map that becomes sharper is looked at again."""
+
+
+class ZoomScreen(LookKeys, Screen[str]):
+    """The pictures of a wall, one at a time; returns the key of the one looked at last.
+
+    Args:
+        wall: holds the pictures; what happens to them there is shown here too.
+        scene: what they are of.
+    """
+
+    DEFAULT_CSS = """
+    ZoomScreen { background: $background; }
+    ZoomScreen #title { dock: top; height: 1; background: $panel; padding: 0 1; }
+    ZoomScreen PannableView { height: 1fr; width: 100%; }
+    ZoomScreen ColourBar { width: 100%; max-width: 100; margin: 0 1; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,z", "leave", "Back", key_display="Esc"),
+        Binding("plus,equals_sign", "magnify(1)", "Larger", key_display="+"),
+        Binding("minus", "magnify(-1)", "Smaller", key_display="-"),
+        Binding("0", "fit", "Whole", show=False),
+        Binding("left,h", "pan(-1, 0)", "Left", show=False),
+        Binding("right,l", "pan(1, 0)", "Right", show=False),
+        Binding("up,k", "pan(0, -1)", "Up", show=False),
+        Binding("down,j", "pan(0, 1)", "Down", show=False),
+        Binding("tab", "step(1)", "Next picture"),
+        Binding("shift+tab", "step(-1)", "Picture before", show=False),
+        *LOOK_BINDINGS,
+        Binding("question_mark", "app.help", "Help", key_display="?"),
+    ]
+
+    offered: tuple[Offer, ...] = (
+        ("Larger", "+", "magnify(1)"),
+        ("Smaller", "-", "magnify(-1)"),
+        ("All of the picture", "0", "fit"),
+        ("Next picture", "Tab", "step(1)"),
+        *LOOK_OFFERS,
+    )
+
+    def __init__(self, wall: MethodWall, scene: Scene) -> None:
+        super().__init__()
+        self._wall = wall
+        self._scene = scene
+        self._key = wall.active
+
+    def compose(self) -> ComposeResult:
+        """Words, picture, key to the colours."""
+        yield FixedWords(id="title")
+        yield PannableView(placeholder="no picture")
+        yield ColourBar(self.look.colormap)
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Show the picture, and follow it while its method works."""
+        self._show()
+        self.set_interval(FOLLOW_EVERY, self._show, name="follow")
+
+    @property
+    def look(self) -> Look:
+        """How pictures are shown."""
+        return self._scene.look
+
+    def look_changed(self) -> None:
+        """Show the picture in the new way."""
+        self._wall.show_all()
+        self._show()
+        self.refresh_bindings()
+
+    @property
+    def view(self) -> PannableView:
+        """The picture."""
+        return self.query_one(PannableView)
+
+    @property
+    def _style(self) -> str:
+        """What the picture shows; empty while there is none."""
+        picture = self._wall.card(self._key).view.picture
+        return "" if picture is None else picture.style
+
+    @property
+    def _pictures(self) -> list[str]:
+        """The cards that have a picture."""
+        return [card.key for card in self._wall if card.view.picture is not None]
+
+    def _show(self) -> None:
+        card = self._wall.card(self._key)
+        picture = card.view.picture
+        self.view.show(picture)
+        bar = self.query_one(ColourBar)
+        bar.display = picture is not None and picture.style in ("overlay", "map")
+        bar.colormap = self.look.colormap
+        parts: list[Part] = [(card.card_name, "bold $primary")]
+        if self._scene.image is not None:
+            parts.append(f"  of {safe_name(self._scene.image.path.name, 60)}")
+        if picture is not None and picture.style != "image":
+            parts.append(f"  {picture.style}")
+            if picture.style in ("overlay", "agreement"):
+                parts.append(f" {picture.opacity:.0%}")
+        if self.view.zoom > 1:
+            parts.append((f"  {self.view.zoom}x", "bold"))
+        self.query_one("#title", FixedWords).say(Content.assemble(*parts))
+
+    # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what changes something."""
+        if not self.is_mounted:
+            return True
+        match action:
+            case "magnify":
+                return self.view.zoom != (ZOOMS[0] if parameters[0] == -1 else ZOOMS[-1])
+            case "pan" | "fit":
+                return self.view.zoom > 1
+            case "step":
+                return len(self._pictures) > 1
+            case "display":
+                return self._key not in ("original", "agreement")
+            case "colormap":
+                return self._style in ("overlay", "map", "agreement")
+            case "opacity":
+                return self._style in ("overlay", "agreement") and self.steps_opacity(parameters)
+        return True
+
+    def on_pannable_view_magnified(self) -> None:
+        """Say how large it is."""
+        self._show()
+        self.refresh_bindings()
+
+    def action_magnify(self, step: int) -> None:
+        """Larger or smaller."""
+        self.view.magnify(step)
+
+    def action_fit(self) -> None:
+        """All of it."""
+        self.view.fit()
+
+    def action_pan(self, right: int, down: int) -> None:
+        """Move over the picture."""
+        self.view.pan(right, down)
+
+    def action_step(self, step: int) -> None:
+        """The next card that has a picture; magnification and place stay."""
+        keys = self._pictures
+        if self._key in keys:
+            self._key = keys[(keys.index(self._key) + step) % len(keys)]
+            self._show()
+            self.refresh_bindings()
+
+    def action_leave(self) -> None:
+        """Back to all pictures."""
+        self.dismiss(self._key)

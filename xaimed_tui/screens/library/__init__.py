@@ -1,0 +1,1 @@
+"""Tasks and models: choose, add, describe, check, trust and remove them."""

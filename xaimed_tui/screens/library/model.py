@@ -1,0 +1,76 @@
+"""A model as a screen: all that is known of it, and how it fares when it is tried as a physician would meet it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from engine.authoring.check_report import model_lines
+from engine.bundle.model_bundle import subject_of
+from engine.text import safe_name
+from xaimed_tui.app_services import services
+from xaimed_tui.background import messages
+from xaimed_tui.screens.lines import LinesScreen
+from xaimed_tui.wording import method_name
+
+if TYPE_CHECKING:
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.library.tasks import ModelEntry
+    from xaimed_tui.background.jobs import Jobs
+
+
+class ModelScreen(LinesScreen):
+    """All that is known of a model; nothing of it is run."""
+
+    def __init__(self, entry: ModelEntry) -> None:
+        super().__init__(f"All about {safe_name(entry.name, 80)}", model_lines(entry))
+
+
+class CheckScreen(LinesScreen):
+    """What is being tried, then what came of it. Closing the screen stops the check."""
+
+    LEAVING = "stop or close"
+
+    def __init__(self, bundle: ModelBundle) -> None:
+        super().__init__(f"Check of {safe_name(subject_of(bundle), 90)}", ())
+        self._bundle = bundle
+
+    def on_mount(self) -> None:
+        """Begin."""
+        super().on_mount()
+        self.say("Loading the network…")
+        self._jobs.check_model(self, self._bundle)
+
+    @property
+    def _jobs(self) -> Jobs:
+        return services(self).jobs
+
+    def on_check_advanced(self, message: messages.CheckAdvanced) -> None:
+        """Say which method is tried."""
+        message.stop()
+        self.say(f"Trying {method_name(message.method)} with few samples…")
+
+    def on_model_checked(self, message: messages.ModelChecked) -> None:
+        """Show what came of it."""
+        message.stop()
+        if message.passed:
+            self.say(Content.styled("Everything works.", "$text-success"))
+        else:
+            self.say(Content.styled("Not everything works: the lines below say what does not.", "$text-error"))
+        self.show(message.lines)
+
+    def on_job_failed(self, message: messages.JobFailed) -> None:
+        """Say why there is nothing to show."""
+        message.stop()
+        self.say(Content.styled("It could not be checked.", "$text-error"))
+        self.show((message.reason,))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is nothing to copy before there is something to read."""
+        return bool(self.lines) if action == "copy" else True
+
+    def action_leave(self) -> None:
+        """Stop what is under way, and close."""
+        self._jobs.withdraw("check")
+        self.dismiss(None)

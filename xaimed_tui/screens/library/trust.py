@@ -1,0 +1,107 @@
+"""Looking at a model's code, and approving it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+from engine.text import safe_text
+from xaimed_tui.widgets.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.lines_view import Line, LinesView
+from xaimed_tui.wording import path_text
+
+if TYPE_CHECKING:
+    from engine.trust.permission import Review
+
+
+class TrustScreen(ModalScreen[bool]):
+    """A model's code, what in it deserves a look, and the question; returns whether it is approved.
+
+    Enter approves only on the button, which one has to go to; what has the focus at first is the code.
+    """
+
+    DEFAULT_CSS = (
+        FRAME.format(name="TrustScreen")
+        + """
+    TrustScreen > .dialog { width: 120; height: 94%; padding: 0 2; border: round $warning; border-title-color: $text-warning; }
+    TrustScreen .about { margin: 0; }
+    TrustScreen LinesView { border-top: solid $border-blurred; border-title-color: $text-muted; }
+    TrustScreen LinesView:focus { border-top: solid $border; border-title-color: $primary; }
+    TrustScreen #code { height: 3fr; min-height: 4; }
+    TrustScreen #findings { height: 2fr; min-height: 4; }
+    TrustScreen .buttons { height: 1; align-horizontal: right; }
+    TrustScreen Button { margin: 0 0 0 2; }
+    TrustScreen .keys { margin: 0; }
+    .-slim TrustScreen > .dialog { padding: 0 1; max-width: 100%; }
+    """  # noqa: E501 - one declaration a line would say no more
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("A", "approve", "Approve"),
+        Binding("escape", "leave", "Cancel"),
+        Binding("question_mark", "app.help", "Help", show=False),
+    ]
+
+    def __init__(self, review: Review) -> None:
+        super().__init__()
+        self._review = review
+
+    def compose(self) -> ComposeResult:
+        """Which model, its code, what there is to say about it, the buttons."""
+        from engine.bundle.model_bundle import subject_of
+        from engine.trust.permission import words_about
+
+        bundle = self._review.bundle
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = "Code that wants to run"
+            yield Static(safe_text(subject_of(bundle)), id="subject", markup=False)
+            yield Static(path_text(bundle.path, 100), classes="about", markup=False)
+            code = LinesView(_numbered(self._review), id="code")
+            code.border_title = "architecture.py"
+            yield code
+            findings = LinesView(_said(words_about(self._review)), prose=True, id="findings")
+            findings.border_title = "What there is to know"
+            yield findings
+            with Horizontal(classes="buttons"):
+                yield Button("Cancel", id="cancel", compact=True)
+                yield Button("Approve", id="approve", variant="warning", compact=True)
+            yield Static(
+                keys_line(("↑ ↓", "scroll"), ("Tab", "go on"), ("A", "approve (capital)"), ("Esc", "cancel")),
+                classes="keys",
+            )
+
+    def on_mount(self) -> None:
+        """The code first."""
+        self.query_one("#code").focus()
+
+    @on(Button.Pressed, "#approve")
+    def action_approve(self) -> None:
+        """It may run from now on."""
+        self.dismiss(True)
+
+    @on(Button.Pressed, "#cancel")
+    def action_leave(self) -> None:
+        """Nothing was approved."""
+        self.dismiss(False)
+
+
+def _numbered(review: Review) -> list[Line]:
+    """The code with its line numbers; those that deserve a look are marked, by a sign too."""
+    from engine.trust.inspection import lines_of
+
+    odd = {finding.line for finding in review.findings}
+    code = lines_of(review.code)
+    return [
+        Line(text, f"{'!' if number in odd else ''}{number:>6}", "marked" if number in odd else "plain")
+        for number, text in enumerate(code, start=1)
+    ]
+
+
+def _said(words: tuple[str, ...]) -> list[Line]:
+    return [Line(text, look="strong" if text.endswith(":") else "plain") for text in words]

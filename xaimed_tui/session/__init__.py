@@ -1,0 +1,1 @@
+"""What is looked at now: scene, method runs and their events, image cache."""

@@ -1,0 +1,102 @@
+"""What a widget with methods at work hears from them, and how it keeps their states."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.text import safe_text
+from xaimed_tui.background import messages
+from xaimed_tui.session.method_run import MethodRun, State
+
+if TYPE_CHECKING:
+    from engine.explanation.explain import Explanation
+    from xaimed_tui.background.explaining import Subject
+    from xaimed_tui.background.failure import Failure
+    from xaimed_tui.background.jobs import Jobs
+
+
+class HearsMethods:
+    """Mixed into the widget that the jobs report to. Messages of an older subject are dropped."""
+
+    subject: Subject | None = None
+    runs: dict[str, MethodRun]
+
+    if TYPE_CHECKING:
+
+        @property
+        def jobs(self) -> Jobs:
+            """Where the methods are at work."""
+
+    def run_changed(self, run: MethodRun) -> None:
+        """A method's state or map has changed."""
+        raise NotImplementedError
+
+    def run_advanced(self, run: MethodRun) -> None:
+        """A method has come further; its map has not changed."""
+        raise NotImplementedError
+
+    def explained(self, explanation: Explanation | None) -> None:
+        """There are other maps than before; None if there are none."""
+        raise NotImplementedError
+
+    def run_ended(self) -> None:
+        """A method is not at work any more."""
+        raise NotImplementedError
+
+    @property
+    def busy(self) -> bool:
+        """Whether a method works or waits."""
+        return any(run.busy for run in self.runs.values())
+
+    def _run_of(self, message: messages.OfMethod) -> MethodRun | None:
+        """The state that a message is about; None if the message is stale."""
+        if self.subject is None or message.run != self.subject.ticket.run:
+            return None
+        return self.runs[message.method]
+
+    def on_method_started(self, message: messages.MethodStarted) -> None:
+        """A method is at work."""
+        if (run := self._run_of(message)) is not None:
+            run.state, run.since = "running", self.jobs.clock()
+            self.run_changed(run)
+
+    def on_method_advanced(self, message: messages.MethodAdvanced) -> None:
+        """A method has come further."""
+        if (run := self._run_of(message)) is not None and run.busy:
+            if not run.total or message.done == run.paced_from:
+                run.paced_since, run.paced_from = self.jobs.clock(), message.done
+            run.done, run.total = message.done, message.total
+            self.run_advanced(run)
+
+    def on_map_sharpened(self, message: messages.MapSharpened) -> None:
+        """A running method has a better map."""
+        if (run := self._run_of(message)) is not None and run.busy:
+            run.map, run.statistics = message.map, message.statistics
+            self.run_changed(run)
+
+    def on_map_finished(self, message: messages.MapFinished) -> None:
+        """A method has ended with a map."""
+        self._ended(message, "done")
+
+    def on_method_stopped(self, message: messages.MethodStopped) -> None:
+        """A method was stopped before it had anything."""
+        self._ended(message, "stopped")
+
+    def on_method_failed(self, message: messages.MethodFailed) -> None:
+        """A method could not make its map."""
+        self._ended(message, "failed", reason=safe_text(message.reason), failure=message.failure)
+
+    def _ended(
+        self, message: messages.MethodEnded, state: State, *, reason: str = "", failure: Failure | None = None
+    ) -> None:
+        """Show of the method what the explanation holds of it: what is counted and saved is what is shown."""
+        if (run := self._run_of(message)) is None:
+            return
+        explanation = message.explanation
+        run.state, run.reason, run.failure, run.map, run.statistics = state, reason, failure, None, None
+        if explanation is not None and run.method in explanation.maps:
+            run.state = "done"
+            run.map, run.statistics = explanation.maps[run.method], explanation.statistics[run.method]
+        self.explained(explanation)
+        self.run_changed(run)
+        self.run_ended()

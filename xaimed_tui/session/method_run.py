@@ -1,0 +1,46 @@
+"""What the screens know of one method on the image at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from engine.results.saliency import SaliencyMap
+    from engine.results.statistics import GridStatistics
+    from xaimed_tui.background.failure import Failure
+
+State = Literal["idle", "waiting", "running", "done", "stopped", "failed"]
+
+
+@dataclass
+class MethodRun:
+    """One method's state: where it is, and the best map so far.
+
+    Attributes:
+        method: its key.
+        state: `idle` until it is asked for; `stopped` only if it was stopped before there was a map.
+        done, total: samples.
+        since: when it began, by the jobs' clock.
+        paced_since, paced_from: when it last had only its first samples done, and how many these are. What comes
+            before more of them, such as measuring the batch size, tells nothing about its pace.
+        map, statistics: the map (while it runs: an intermediate one) and its cells.
+        reason, failure: why it failed.
+    """
+
+    method: str
+    state: State = "idle"
+    done: int = 0
+    total: int = 0
+    since: float = 0.0
+    paced_since: float = 0.0
+    paced_from: int = 0
+    map: SaliencyMap | None = None
+    statistics: GridStatistics | None = None
+    reason: str = ""
+    failure: Failure | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether it works or waits for its turn."""
+        return self.state in ("waiting", "running")

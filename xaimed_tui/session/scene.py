@@ -1,0 +1,57 @@
+"""What Visualize & Explain shows at the moment: the network, the image, the answer, the maps so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from xaimed_tui.preferences.look import Look
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.explanation.explain import Explanation
+    from engine.images.image import MedicalImage
+    from engine.results.cells import Cell
+    from engine.results.diagnosis import Diagnosis
+    from xaimed_tui.background.backend import Model
+
+
+@dataclass
+class Scene:
+    """See the module.
+
+    Attributes:
+        bundle, model: the network in use.
+        target: class to explain, None for the predicted one.
+        layer: where the CAMs look, None for the model's default.
+        image, pixels: the image and the part of it that the network sees, once read.
+        diagnosis: the network's answer, once made.
+        explanation: the maps made so far.
+        words: what to say in the image's place while there is none.
+        cell: the cell pointed out in every picture, whose numbers stand below them; None points at none.
+        look: how pictures are shown; it outlives the image.
+    """
+
+    bundle: ModelBundle | None = None
+    model: Model | None = None
+    target: str | None = None
+    layer: str | None = None
+    image: MedicalImage | None = None
+    pixels: NDArray[np.uint8] | None = None
+    diagnosis: Diagnosis | None = None
+    explanation: Explanation | None = None
+    words: str = ""
+    cell: Cell | None = None
+    look: Look = field(default_factory=Look)
+
+    @property
+    def explained_class(self) -> str | None:
+        """The class that maps are made for."""
+        return self.target or (self.diagnosis.predicted if self.diagnosis is not None else None)
+
+    def forget_image(self) -> None:
+        """Nothing of the image may be drawn any more."""
+        self.image = self.pixels = self.diagnosis = self.explanation = None

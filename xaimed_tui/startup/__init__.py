@@ -1,0 +1,1 @@
+"""Start the app and leave it: start-up, leaving, log, doctor."""

@@ -1,0 +1,100 @@
+"""Leaving the app at once: the terminal is given back, what must be written is, and no thread is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from typing import NoReturn
+
+RESTORING = 2.0
+"""Seconds that giving the terminal back may take: one that nobody reads takes no more bytes."""
+
+
+STATUS = 128 + 1
+"""The exit status of a program that a hang-up ended, as shells count it."""
+
+
+def leave(status: int, give_back: Callable[[], None], last_words: Callable[[], None]) -> NoReturn:
+    """End the process.
+
+    Threads cannot be waited for: an import of torch takes seconds and cannot be interrupted, nor can a pass of a
+    large network.
+
+    Args:
+        status: the exit status.
+        give_back: makes the terminal what it was.
+        last_words: what is to be done after that.
+    """
+    impatient = _after(RESTORING, status, last_words)
+    try:
+        give_back()
+        impatient.cancel()
+        last_words()
+    finally:
+        os._exit(status)
+
+
+def leave_on_signals(
+    loop: asyncio.AbstractEventLoop, leave_with: Callable[[int], None], last_words: Callable[[], None]
+) -> None:
+    """When somebody ends the process by SIGTERM or SIGINT while the loop runs, leave with the status of shells.
+
+    (Ctrl+C in the app's own terminal is a key like any other.)
+    """
+
+    def ended(number: int, _: object) -> None:
+        # The loop itself may be stuck, in writing to a terminal that nobody reads.
+        _after(2 * RESTORING, 128 + number, last_words)
+        loop.call_soon_threadsafe(leave_with, 128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ended)
+
+
+def _after(seconds: float, status: int, last_words: Callable[[], None]) -> threading.Timer:
+    def give_up() -> None:
+        try:
+            last_words()
+        finally:
+            os._exit(status)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def leave_on_hangup(last_words: Callable[[], None]) -> None:
+    """From now on, end the process when the terminal on standard input is gone.
+
+    The signal alone is not enough: it does not come where the terminal was not the process's own, and it is ignored
+    where the program was started so. Without a terminal the app would wait for keys for ever.
+
+    Args:
+        last_words: what is still to be done; called once, in any thread. It must not take long.
+    """
+    once = threading.Lock()
+
+    def leave() -> None:
+        if not once.acquire(blocking=False):
+            return
+        try:
+            last_words()
+        finally:
+            os._exit(STATUS)
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(0, 0)  # a hang-up is reported unasked
+        while not any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll()):
+            pass
+        leave()
+
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: leave())
+    if hasattr(select, "poll"):
+        threading.Thread(target=watch, name="hangup", daemon=True).start()

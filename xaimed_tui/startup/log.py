@@ -1,0 +1,114 @@
+"""The log after native libraries have written to it: text in which nothing acts on the terminal of who reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from engine.storage import places
+from engine.text import safe_text
+
+_PIECE = 1 << 20
+_ODD = re.compile(rb"[^\n\t -~]")
+_ACTS = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def size_of(log: Path) -> int:
+    """Bytes of the log; 0 where there is none."""
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0
+
+
+def make_plain(log: Path, since: int) -> None:
+    """Put `?` in the place of each byte after the first `since` that acts on a terminal, hides, or is no text.
+
+    Records are written so that there is none; what libraries write to descriptors is not. The file keeps its length,
+    so that another program may write to it meanwhile.
+    """
+    with contextlib.suppress(OSError), log.open("r+b", buffering=0) as file:
+        file.seek(since)
+        while piece := file.read(_PIECE):
+            if _ODD.search(piece) and (plain := _plain(piece)) != piece:
+                file.seek(-len(piece), os.SEEK_CUR)
+                file.write(plain)
+
+
+def _plain(piece: bytes) -> bytes:
+    """The same number of bytes."""
+    characters = piece.decode("utf-8", "surrogateescape")
+    kept = (c if c in "\n\t" or unicodedata.category(c) not in _ACTS else "?" * _length(c) for c in characters)
+    return "".join(kept).encode("utf-8")
+
+
+def _length(character: str) -> int:
+    return len(character.encode("utf-8", "surrogateescape"))
+
+
+class SafeFormatter(logging.Formatter):
+    """Log records in which nothing can act on the terminal of whoever reads the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text, its line breaks kept."""
+        return safe_text(super().format(record), multiline=True)
+
+
+def open_log() -> str:
+    """Send the program's log to its file in the state directory; a safe line says why there is none, if so."""
+    try:
+        places.log_file().parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(places.log_file(), encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        logging.getLogger().addHandler(logging.NullHandler())
+        reason = (error.strerror or str(error)).lower()
+        return safe_text(
+            f"{places.log_file()} cannot be written ({reason}): what goes wrong is kept nowhere.", limit=400
+        )
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    return ""
+
+
+@contextmanager
+def native_output_in_log() -> Iterator[None]:
+    """While the app runs, what native libraries write to descriptors 1 and 2 goes to the log, not onto the screen.
+
+    Textual draws on `sys.__stderr__` and asks `sys.__stdout__` for the terminal's size: both get a copy of the
+    terminal's own descriptor.
+    """
+    try:
+        sink = os.open(places.log_file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError:
+        sink = os.open(os.devnull, os.O_WRONLY)
+    streams: tuple[tuple[str, int], ...] = (("__stdout__", 1), ("__stderr__", 2))
+    kept: list[tuple[str, int, int, TextIO | None, TextIO]] = []
+    try:
+        for name, number in streams:
+            old = getattr(sys, name)
+            if old is not None:
+                old.flush()
+            copy = os.dup(number)
+            new = os.fdopen(os.dup(copy), "w", encoding="utf-8", errors="backslashreplace")
+            kept.append((name, number, copy, old, new))
+            setattr(sys, name, new)
+            os.dup2(sink, number)
+        yield
+    finally:
+        for name, number, copy, before, stream in kept:
+            stream.flush()
+            os.dup2(copy, number)
+            os.close(copy)
+            setattr(sys, name, before)
+        os.close(sink)

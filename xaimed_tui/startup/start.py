@@ -1,0 +1,92 @@
+"""Starting the app on a terminal, and leaving it quickly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from engine.storage import places
+from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.garbage import Garbage
+from xaimed_tui.preferences.remembered import Memory
+from xaimed_tui.preferences.settings import load_settings
+from xaimed_tui.startup.leaving import leave, leave_on_hangup, leave_on_signals
+from xaimed_tui.startup.log import make_plain, native_output_in_log, open_log, size_of
+from xaimed_tui.terminal.query import pixels_for
+
+SAVING = 5.0
+"""Seconds that are waited, when the app is left, for results that are being saved."""
+
+THREADS = 32
+"""Jobs at the same time: one of each kind, and disks that do not answer. On two cores Python would give them six."""
+
+SWITCHING = 0.001
+"""Seconds after which a thread that computes in Python lets the one in that draws; 5 ms, a few times a key, add up."""
+
+LAST_WORDS = 0.5
+"""Seconds that writing down where one was may take when the app is left: the disk may be one that is gone."""
+
+
+def start(
+    *,
+    tasks: Path | None = None,
+    task: str | None = None,
+    model: str | None = None,
+    folder: Path | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> int:
+    """Run the app until the person leaves it, which ends the process; returns a status only if it cannot be begun.
+
+    Threads that are still computing or importing are not waited for: the terminal is restored, the logs are flushed,
+    and the process ends.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        print("xaimed: the app needs a terminal; for scripts there are commands, see xaimed --help", file=sys.stderr)
+        return 1
+    garbage = Garbage()
+    no_log = open_log()
+    logged = size_of(places.log_file())
+    settings, problems = load_settings(flags or {})
+    memory = Memory(places.app_state())
+    from xaimed_tui.app import XAIMedApp
+
+    pixels, doubts = pixels_for(settings.images)  # now: once the app runs, its keys would get the answers
+    app = XAIMedApp(
+        RealEngine(tasks, settings),
+        task=task,
+        model=model,
+        folder=folder,
+        settings=settings,
+        memory=memory,
+        pixels=pixels,
+        problems=(*problems, *doubts, *filter(None, [memory.problem, no_log])),
+        garbage=garbage,
+        leave=lambda status: leave(status, app.give_back_terminal, last_words),
+    )
+
+    def last_words() -> None:
+        app.finish_saving(SAVING)
+        if memory.changed:
+            last = threading.Thread(target=memory.write, daemon=True)
+            last.start()
+            last.join(LAST_WORDS)
+        logging.shutdown()
+        make_plain(places.log_file(), logged)
+
+    leave_on_hangup(last_words)
+    sys.setswitchinterval(SWITCHING)
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    leave_on_signals(loop, app.leave, last_words)
+    with native_output_in_log():
+        # With a loop of our own `run` does not wait for the threads of the loop's executor, as asyncio.run() would.
+        app.run(loop=loop)
+    # Here only after a fault of the program, which Textual has shown.
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return leave(app.return_code or 0, lambda: None, last_words)

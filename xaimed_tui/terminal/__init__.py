@@ -1,0 +1,1 @@
+"""What the terminal is and what it sends: query, colour depth, keys in order."""

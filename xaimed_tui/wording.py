@@ -1,0 +1,114 @@
+"""Words for what the engine counts: cells, methods, confidence; and numbers as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.cells import cell_len
+
+from engine.explainers import registry
+from engine.results.cells import CELL_NAMES, Cell
+from engine.text import safe_name, safe_text
+
+if TYPE_CHECKING:
+    from engine.results.consensus import Consensus
+    from engine.results.saliency import SaliencyMap
+    from engine.results.statistics import GridStatistics
+
+LONG_LINE = 72
+"""Characters from which a line of a description counts as broken for its length."""
+
+_KEYS = {"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++"}
+_MORE_KEYS = "567890"
+"""Keys of plug-ins: the fifth method has the 5."""
+
+
+def method_bindings() -> dict[str, str]:
+    """The methods by the key that starts them; a plug-in for which no key is left has none."""
+    return {**_KEYS, **dict(zip(_MORE_KEYS, registry.method_keys()[len(_KEYS) :], strict=False))}
+
+
+def method_name(method: str) -> str:
+    """What people call a method; what is no method goes by its key."""
+    return safe_name(registry.method_name(method), 30)
+
+
+def key_of(method: str) -> str:
+    """The key that starts a method; empty for one that has none."""
+    return next((key for key, name in method_bindings().items() if name == method), "")
+
+
+def cell_list(cells: Iterable[Cell]) -> str:
+    """Cells in words, separated by commas."""
+    return ", ".join(CELL_NAMES[cell] for cell in cells)
+
+
+def count_text(consensus: Consensus, cell: Cell) -> str:
+    """How many methods mark a cell: `2`, or `2?` where that depends on choices that are not settled."""
+    return f"{int(consensus.counts[cell])}{'?' if cell in consensus.unsettled else ''}"
+
+
+def settled_by(made: SaliencyMap, cells: GridStatistics) -> Literal["samples", "no samples", ""]:
+    """What settles which three cells a map marks: its samples, or that it draws none.
+
+    Empty if nothing does, and for a map with a warning: it claims nothing.
+    """
+    if not cells.certain or made.warnings:
+        return ""
+    return "no samples" if made.cells is None else "samples"
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration: `3 ms`, `0.42 s`, `12.3 s`, `3 min 20 s`."""
+    if 0 < seconds < 0.1:
+        return f"{max(1, round(1000 * seconds))} ms"
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def time_left(elapsed: float, done: int, total: int) -> str:
+    """What remains at the present pace, roughly; empty until there is a pace to speak of."""
+    if elapsed < 0.5 or not 0 < done < total:
+        return ""
+    seconds = max(1, round(elapsed * (total - done) / done))
+    return f"~{seconds} s left" if seconds < 120 else f"~{round(seconds / 60)} min left"
+
+
+def reflow(text: str) -> str:
+    """Plain text that was broken into long lines by hand, so that it can be broken anew to the width of a pane.
+
+    A line is joined to the one before it if both are prose, equally indented, and the one before was long. Tables
+    (two spaces inside a line), lists and short lines stay as they are.
+    """
+    lines: list[str] = []
+    indent_of_long: int | None = None
+    for line in text.split("\n"):
+        words = line.strip()
+        indent = len(line) - len(line.lstrip())
+        prose = bool(words) and "  " not in words and words[0] not in "-*#|"
+        if prose and indent == indent_of_long:
+            lines[-1] = f"{lines[-1].rstrip()} {words}"
+        else:
+            lines.append(line)
+        indent_of_long = indent if prose and len(line) >= LONG_LINE else None
+    return "\n".join(lines)
+
+
+def path_text(path: Path, width: int) -> str:
+    """A path in at most `width` columns: the home folder as `~`, cut at its beginning."""
+    text = safe_text(path)
+    home = safe_text(Path.home())
+    if text == home or text.startswith(home + "/"):
+        text = "~" + text[len(home) :]
+    if cell_len(text) <= width:
+        return text
+    start, room = len(text), width - 1
+    while start and (columns := cell_len(text[start - 1])) <= room:
+        start, room = start - 1, room - columns
+    return f"…{text[start:]}"
