@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOME = {
+    "Choices": "engine.explainers.registry",
     "Classifier": "engine.network.classifier",
     "Confidence": "engine.results.diagnosis",
     "Consensus": "engine.results.consensus",
@@ -22,8 +23,9 @@ _HOME = {
     "MedicalImage": "engine.images.image",
     "METHODS": "engine.explainers.registry",
     "ModelBundle": "engine.bundle.model_bundle",
+    "Request": "engine.explainers.base",
     "SaliencyMap": "engine.results.saliency",
-    "Settings": "engine.explanation.explain",
+    "Settings": "engine.explainers.settings",
     "Task": "engine.library.tasks",
     "XAIMedError": "engine.errors",
     "explain": "engine.explanation.explain",
@@ -34,6 +36,8 @@ _HOME = {
     "read_bundle": "engine.bundle.model_bundle",
     "read_image": "engine.images.image",
     "save_explanation": "engine.export.folder",
+    "scaled_map": "engine.explainers.base",
+    "task_folders": "engine.storage.places",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
@@ -42,7 +46,8 @@ if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle, read_bundle
     from engine.errors import XAIMedError
     from engine.evidence.fidelity import FidelityCurve, fidelity_curve
-    from engine.explainers.registry import METHODS, method_keys
+    from engine.explainers.base import Request, scaled_map
+    from engine.explainers.registry import METHODS, Choices, method_keys
     from engine.explainers.settings import Settings
     from engine.explanation.explain import Explanation, explain
     from engine.export.folder import save_explanation
@@ -53,6 +58,7 @@ if TYPE_CHECKING:
     from engine.results.diagnosis import Confidence, Diagnosis
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
+    from engine.storage.places import task_folders
 
 
 def __getattr__(name: str) -> object:

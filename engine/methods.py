@@ -5,14 +5,27 @@ from __future__ import annotations
 import warnings
 
 from engine.explainers.plugins import make_plug_in, run_plug_in
-from engine.explainers.registry import GROUP, METHOD_NAMES, METHODS, Choices, PlugIn, method_keys, method_name, plug_in
+from engine.explainers.registry import (
+    GROUP,
+    METHOD_NAMES,
+    METHODS,
+    Choices,
+    Factory,
+    PlugIn,
+    left_out,
+    method_keys,
+    method_name,
+    plug_in,
+)
 
 __all__ = [
     "GROUP",
     "METHODS",
     "METHOD_NAMES",
     "Choices",
+    "Factory",
     "PlugIn",
+    "left_out",
     "make_plug_in",
     "method_keys",
     "method_name",

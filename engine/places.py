@@ -4,8 +4,32 @@ from __future__ import annotations
 
 import warnings
 
-from engine.storage.places import bundled_tasks, task_folders, user_tasks
+from engine.storage.places import (
+    app_state,
+    approvals,
+    bundled_tasks,
+    cache,
+    hidden,
+    log_file,
+    real_path,
+    settings,
+    state,
+    task_folders,
+    user_tasks,
+)
 
-__all__ = ["bundled_tasks", "task_folders", "user_tasks"]
+__all__ = [
+    "app_state",
+    "approvals",
+    "bundled_tasks",
+    "cache",
+    "hidden",
+    "log_file",
+    "real_path",
+    "settings",
+    "state",
+    "task_folders",
+    "user_tasks",
+]
 
 warnings.warn("engine.places moved: import from engine instead", DeprecationWarning, stacklevel=2)

@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine import Choices, Request, SaliencyMap, scaled_map
 from engine.errors import ExplanationError, Stopped
-from engine.explainers.base import Reporter, Request, scaled_map
+from engine.explainers.base import Reporter
 
 if TYPE_CHECKING:
-    from engine.explainers.registry import Choices
-    from engine.network.classifier import Classifier
-    from engine.results.saliency import SaliencyMap
+    from engine import Classifier
 
 
 @dataclass(frozen=True)
