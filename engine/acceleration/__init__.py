@@ -1,1 +1,1 @@
-"""A faster copy of a network that gives the same answers: tracing, fusion, precision, tuning, transfer."""
+"""A faster copy of a network that gives the same answers: tracing, fusion, precision, transfer, tuning."""

@@ -1,1 +1,1 @@
-"""For people who make models: check, self-test, draft, convert, report."""
+"""For people who make models: try one, report on it, draft its model.toml, convert its weights."""

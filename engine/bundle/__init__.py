@@ -1,1 +1,1 @@
-"""One model folder: its files, its digest, and what model.toml and architecture.py declare."""
+"""One model folder: its files, their digest, and what model.toml and architecture.py declare."""

@@ -1,1 +1,1 @@
-"""The command line: for scripts, batches and people who cannot use a screen (design, section 5)."""
+"""The command line, for scripts, batches and people who cannot use a screen: one file a command."""

@@ -1,1 +1,1 @@
-"""The explanation methods, one file each, over one masked-forward loop."""
+"""The explanation methods: which there are, how each is set, and how each makes its map."""

@@ -1,1 +1,1 @@
-"""An explanation to files."""
+"""Write an explanation to a folder: pictures, tables and the record to make it again."""

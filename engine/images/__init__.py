@@ -1,1 +1,1 @@
-"""Files to pixels: reading, listing, compliance with a model, and the view that a network is fed."""
+"""From a picture file to pixels: read it, watch its folder, check it against a model, prepare it."""

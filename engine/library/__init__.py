@@ -1,1 +1,1 @@
-"""The tasks and models on disk: names, listing, changes, adding a model, trash, hidden."""
+"""The tasks and models on disk: list, name, add, describe, hide, remove and restore them."""

@@ -1,1 +1,1 @@
-"""A bundle becomes a classifier: loading, structure, outputs, device."""
+"""From a model folder to a classifier: load the network, learn its structure, choose the device."""

@@ -1,1 +1,1 @@
-"""What a run gives: diagnosis, saliency map, cells, statistics, certainty and consensus, in numpy only."""
+"""What an explanation consists of: diagnosis, maps, cells, statistics, certainty, consensus (numpy only)."""

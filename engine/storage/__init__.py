@@ -1,1 +1,1 @@
-"""Where things lie on this machine; files read whole, written whole, and what a crash left half-written."""
+"""Where things lie on this machine; files read whole, written whole and cleaned up after a crash."""

@@ -1,1 +1,1 @@
-"""Whether a model's code may run: inspection, approvals, permission, and running it on its own."""
+"""Whether a model's code may run: inspect it, approve it, and run only the approved text."""

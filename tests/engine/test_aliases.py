@@ -14,7 +14,8 @@ from engine.storage import places
 
 OLD_NAMES = {
     "engine.places": {
-        places: "app_state approvals bundled_tasks cache hidden log_file real_path settings state task_folders user_tasks"
+        places: "app_state approvals bundled_tasks cache hidden log_file real_path settings state "
+        "task_folders user_tasks"
     },
     "engine.methods": {
         registry: "Choices Factory GROUP METHODS METHOD_NAMES PlugIn left_out method_keys method_name plug_in",

@@ -1,1 +1,1 @@
-"""Everything that runs off the UI thread: the engine as the app calls it, jobs, lanes, messages."""
+"""Everything that runs off the UI thread: calls of the engine, jobs, lanes, and the messages they send."""

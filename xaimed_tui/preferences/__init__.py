@@ -1,1 +1,1 @@
-"""What a person chose or the app remembers: settings, remembered places, look."""
+"""What a person chose and what the app remembers: settings, last places, how pictures look."""

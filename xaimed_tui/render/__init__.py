@@ -1,1 +1,1 @@
-"""From arrays to lines of a terminal: no widgets here, and nothing that must run in the app's own thread."""
+"""From arrays to lines of a terminal: half blocks, glyphs or pixels. No widgets here; it runs in any thread."""

@@ -1,1 +1,1 @@
-"""The views and screens of the app, and its dialogs."""
+"""The views and dialogs of the app: a folder for each large feature, a file for each small one."""

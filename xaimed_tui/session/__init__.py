@@ -1,1 +1,1 @@
-"""What is looked at now: scene, method runs and their events, image cache."""
+"""What a person is looking at now: the scene, its method runs and their events, the image cache."""

@@ -1,1 +1,1 @@
-"""Start the app and leave it: start-up, leaving, log, doctor."""
+"""Start the app and leave it: terminal, log, a quick exit, and the doctor."""

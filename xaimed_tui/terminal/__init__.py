@@ -1,1 +1,1 @@
-"""What the terminal is and what it sends: query, colour depth, keys in order."""
+"""What the terminal can do and what it sends: the query, its colours, keys in order."""

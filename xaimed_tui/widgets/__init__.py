@@ -1,1 +1,1 @@
-"""The app's own widgets, one a file."""
+"""Widgets that several screens use, one a file."""

@@ -1,1 +1,1 @@
-"""LIME's first layers computed once and looked up: where to cut, what each unit sees, the table."""
+"""LIME's first layers, computed once and looked up: where to cut, what each unit sees, the table."""

@@ -1,1 +1,1 @@
-"""Pictures decoded in a separate process: client, worker, protocol, opening, pixels, budget."""
+"""Pictures are decoded in a separate process, so that a bad one costs no more than itself."""
