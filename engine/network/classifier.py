@@ -1,4 +1,4 @@
-"""A loaded network: images in, diagnoses out, and the passes that the explanation methods need."""
+"""A loaded network: it diagnoses images and makes the passes that the explanation methods need."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from engine.images.image import MedicalImage
 from engine.images.preprocessing import network_input
 from engine.network.device import choose_device, lacks_memory
 from engine.network.loading import build_network
-from engine.network.outputs import SAME, check_steady, noise_for, settle_activation, settle_classes
-from engine.network.structure import Anatomy, LayerInfo, before_head, examine, flat_output
+from engine.network.outputs import SAME_TOLERANCE, check_deterministic, noise_for, settle_activation, settle_classes
+from engine.network.structure import Anatomy, LayerInfo, examine, flat_output, head_input
 from engine.results.diagnosis import Diagnosis
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -30,32 +30,32 @@ _Result = TypeVar("_Result")
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _NEARLY_ONE = 1.0 - 2.0**-24
-"""float32's last value below 1: a probability that the network itself has rounded to 1 has lost its logit."""
+"""The largest float32 below 1. A network that rounds its own probability to 1 has lost the logit behind it."""
 
 
 class Classifier:
-    """A network on a device, with all that its bundle says about feeding and reading it.
+    """A network on a device, with everything its bundle says about its input and output.
 
-    One classifier runs one job at a time: `diagnose` and the explanation methods take `lock`. The network stays in
-    evaluation mode and its parameters' gradients stay as they are.
+    A classifier runs one job at a time: `diagnose` and the explanation methods take `lock`. The network stays in
+    evaluation mode, and the gradients of its parameters are left unchanged.
 
     Attributes:
         bundle: the model folder it came from.
         network: the torch module, float32, channels_last.
         device: `cpu` or `cuda:<n>`.
-        precision: as asked for; `auto` is settled by the methods that sample.
+        precision: as requested; the sampling methods resolve `auto`.
         classes: K class names; for a one-logit network (negative, positive).
-        layers: convolutions that the CAMs may look at, in order of execution.
-        default_layer: name of the layer they look at unless one is named.
-        assumed: the bundle's assumptions and those that only the loaded network could settle.
-        lock: held by whoever uses the network.
-        moved: a sentence if the network had to be moved to the CPU because the device's memory did not suffice.
+        layers: convolutions that the CAMs can explain, in order of execution.
+        default_layer: name of the CAMs' target layer unless another is chosen.
+        assumed: the bundle's assumptions, and those that had to wait for the loaded network.
+        lock: hold it while using the network.
+        moved: a sentence if the network was moved to the CPU because the device ran out of memory.
     """
 
     def __init__(
         self, bundle: ModelBundle, network: nn.Module, *, device: str = "cpu", precision: Precision = "auto"
     ) -> None:
-        """Take a network that is already built; `Classifier.load` is the usual way.
+        """Wrap a network that is already built; usually call `Classifier.load` instead.
 
         Raises:
             BundleError: the network does not fit the bundle's declarations.
@@ -73,9 +73,9 @@ class Classifier:
         height, width = bundle.input.size
         network = network.eval()
         self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
-        self._answers_alike = check_steady(network, bundle, self._subject)
+        self._same_answers = check_deterministic(network, bundle, self._subject)
         self.activation, self._doubts = settle_activation(
-            bundle, network, self.anatomy, self._subject, alike=self._answers_alike
+            bundle, network, self.anatomy, self._subject, same_answers=self._same_answers
         )
         self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
@@ -90,29 +90,30 @@ class Classifier:
         """Build the bundle's network and put it on a device.
 
         Args:
-            bundle: a model folder that was read.
+            bundle: the model folder.
             device: `auto` (CUDA if there is one), `cpu`, `cuda` or `cuda:<n>`.
-            precision: of the many passes of LIME and RISE; diagnoses and CAMs are always computed in float32.
+            precision: for the many passes of LIME and RISE; diagnoses and CAMs always use float32.
 
         Raises:
             BundleError: the bundle's code, weights or declarations do not fit together.
             DeviceError: no such device or precision, or there is not enough memory.
         """
-        chosen = choose_device(device)  # before the slow part
-        with torch.random.fork_rng():  # building a network draws its first weights; the global state is not ours
+        chosen = choose_device(device)  # fail on a wrong device before the slow part
+        # Building a network draws its initial weights, which would change the global random state.
+        with torch.random.fork_rng():
             return cls(bundle, build_network(bundle), device=chosen, precision=precision)
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
-        """Convolutions with a map larger than one pixel, in order of execution."""
+        """The convolutions whose output is a map larger than one pixel, in order of execution."""
         return self.anatomy.layers
 
     @property
     def default_layer(self) -> str:
-        """The bundle's target layer, else the last convolution.
+        """The bundle's target layer, else the last of `layers`.
 
         Raises:
-            ExplanationError: the network has no convolution with a map, or not the layer that the bundle names.
+            ExplanationError: the network has no convolution with a map, or lacks the layer that the bundle names.
         """
         named = self.bundle.explain.target_layer
         if named is not None:
@@ -126,20 +127,23 @@ class Classifier:
 
     @property
     def one_logit(self) -> bool:
-        """Whether one output unit stands for two classes."""
+        """Whether the network has a single output unit, which stands for two classes."""
         return self.anatomy.outputs == 1
 
     def kept_for(self, image_sha256: str) -> dict[Hashable, object]:
-        """What the sampling methods keep of the image last explained, so that another class needs no new passes."""
+        """Return the results cached for an image, so that explaining another class needs no new passes.
+
+        Only the last image's results are kept: asking for another image drops them.
+        """
         if self._kept[0] != image_sha256:
             self._kept = (image_sha256, {})
         return self._kept[1]
 
     def class_index(self, name: str) -> int:
-        """Index of a class.
+        """Return the index of a class.
 
         Raises:
-            ExplanationError: the model has no such class; the message names those it has.
+            ExplanationError: the model has no such class; the message lists its classes.
         """
         try:
             return self.classes.index(name)
@@ -149,7 +153,7 @@ class Classifier:
             ) from None
 
     def tensor(self, image: MedicalImage) -> torch.Tensor:
-        """The image as the network takes it: (1, C, H, W) float32 on the device.
+        """Return the image as the network's input: (1, C, H, W) float32 on the device.
 
         Raises:
             NotCompliantError: the image cannot be fed to this model.
@@ -161,12 +165,12 @@ class Classifier:
         )
 
     def diagnose(self, image: MedicalImage) -> Diagnosis:
-        """What the network says about an image, computed in float32.
+        """Diagnose an image, in float32.
 
         Raises:
             NotCompliantError: the image cannot be fed to this model.
-            ExplanationError: the network gave NaN or infinity.
-            DeviceError: neither the device's memory nor the machine's suffices.
+            ExplanationError: the network gave NaN or infinity, or the same answer for any input.
+            DeviceError: there is not enough memory on the device, nor on the CPU.
         """
         with self.lock:
             return self.with_memory(lambda: self._diagnose(image))
@@ -185,7 +189,7 @@ class Classifier:
                 subject=image.path,
                 remedy="check the model with another image",
             )
-        if self._answers_alike and self._deaf_to(tensor):
+        if self._same_answers and self._ignores(tensor):
             raise ExplanationError(
                 "no valid result: the network gives the same answer whatever the image shows",
                 subject=image.path,
@@ -197,7 +201,7 @@ class Classifier:
         values = scores.numpy()
         for array in (values, probabilities):
             array.setflags(write=False)
-        warnings = (*self.moved, *self._doubts)  # if the activation is misread, so is every probability
+        warnings = (*self.moved, *self._doubts)  # a wrong guess of the activation makes every probability wrong
         if self._own_activation() and float(probabilities.max()) >= _NEARLY_ONE:
             warnings += ("The network rounds its own probability to 1: how sure it is beyond that cannot be told.",)
         return Diagnosis(
@@ -210,19 +214,20 @@ class Classifier:
         )
 
     def logits(self, tensor: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
-        """(B, outputs): the network's scores before its final sigmoid or softmax, with gradients where enabled.
+        """Return the scores before the final sigmoid or softmax, (B, outputs), with gradients where enabled.
 
-        A final `nn.Sigmoid` or `nn.Softmax` module is left out by taking its input. An activation inside the network's
-        own code cannot be left out: its inverse is taken, which loses what the activation has already rounded away.
+        If the network ends in an `nn.Sigmoid` or `nn.Softmax` module, the scores are that module's input. An
+        activation inside the network's own code cannot be skipped, so its output is inverted; digits that the
+        activation has rounded away are lost.
 
         Args:
             tensor: (B, C, H, W) normalised input.
-            fast: use the copy for many passes.
+            fast: use the fast copy.
         """
         return self.scores(self.fast_copy().network if fast else self.network, tensor)
 
     def fast_copy(self) -> FastCopy:
-        """The network that the many passes go through; it is made when it is first asked for."""
+        """Return the copy of the network for many passes; the first call makes it."""
         if self._fast is None:
             example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
             with self.exact(), torch.inference_mode(mode=False), torch.no_grad():
@@ -231,18 +236,19 @@ class Classifier:
         return self._fast
 
     def scores(self, network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
-        """As `logits`, of a copy of the network or of its last part.
+        """Return the scores as `logits` does, from a copy of the network or from its last part.
 
         Args:
-            network: what is called.
-            inputs: (B, ...) what it takes.
+            network: the module to call.
+            inputs: its inputs, (B, ...) each.
         """
         batch = inputs[0].shape[0]
-        with before_head(network, self.anatomy.head) as taken:
+        with head_input(network, self.anatomy.head) as taken:
             output = network(*inputs)
         if self.anatomy.head is not None:
             return flat_output(taken[-1], batch, self._subject)
         output = flat_output(output, batch, self._subject)
+        # The clamps keep the inverses finite: a float32 activation rounds to exactly 0 or 1.
         if self.activation == "sigmoid":
             return torch.logit(output.double(), eps=2.0**-25)
         if self.activation == "softmax":
@@ -250,9 +256,9 @@ class Classifier:
         return output
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """(B, K) float64 class probabilities of (B, outputs) logits.
+        """Return the (B, K) float64 class probabilities of (B, outputs) logits.
 
-        float64, because of a probability close to 1 the differences are the explanation and float32 has few there.
+        Maps are made of small differences between probabilities. Close to 1, float32 has too few digits for them.
         """
         scores = logits.double()
         if self.one_logit:
@@ -260,7 +266,9 @@ class Classifier:
         return torch.sigmoid(scores) if self.bundle.output.multilabel else torch.softmax(scores, dim=1)
 
     def target_logit(self, logits: torch.Tensor, target: int) -> torch.Tensor:
-        """The score whose gradient explains class `target`; the negated logit for the negative of a one-logit network.
+        """Return the score whose gradient explains class `target`.
+
+        The negative class of a one-logit network has the negated logit.
 
         Args:
             logits: (outputs,) or (B, outputs).
@@ -272,7 +280,7 @@ class Classifier:
 
     @contextmanager
     def many_passes(self, precision: str) -> Iterator[None]:
-        """Inference mode and the given precision, for a loop over `logits`, or for one pass of a part of the copy."""
+        """Enter inference mode and a precision, for a loop over `logits` or one pass of a part of the fast copy."""
         with self.exact(), torch.inference_mode(), self._reduced(precision) if precision != "fp32" else nullcontext():
             yield
 
@@ -282,7 +290,10 @@ class Classifier:
 
     @contextmanager
     def exact(self) -> Iterator[None]:
-        """True float32 and deterministic convolutions; on a GPU, cuDNN else rounds to TF32 and sums in any order."""
+        """Use true float32 and deterministic convolutions.
+
+        Otherwise cuDNN rounds to TF32 on a GPU and sums in any order.
+        """
         if torch.device(self.device).type != "cuda":
             yield
             return
@@ -290,15 +301,15 @@ class Classifier:
             yield
 
     def with_memory(self, work: Callable[[], _Result]) -> _Result:
-        """Do work on the device or, where its memory does not suffice, once more from the start on the CPU.
+        """Do the work on the device; if its memory runs out, start again on the CPU.
 
-        The network then stays on the CPU: what filled the device's memory would fill it again. See `moved`.
+        The network then stays on the CPU, because the same work would fill the device's memory again. See `moved`.
 
         Args:
-            work: what is to be done; it takes the device from the classifier and holds nothing on it when it fails.
+            work: reads the device from the classifier, and holds nothing on the device once it has failed.
 
         Raises:
-            DeviceError: the machine's own memory does not suffice either.
+            DeviceError: the CPU's memory runs out, too.
         """
         try:
             return work()
@@ -311,7 +322,7 @@ class Classifier:
                     subject=self._subject,
                     remedy="end other programs, or use a machine with more memory",
                 ) from error
-        # Behind the `except`: until its end the error holds on to the tensors of the work that failed.
+        # Outside the `except` block: inside it, the error still holds the tensors of the work that failed.
         self.moved = (f"The memory of {self.device} did not suffice: this was computed on the CPU.",)
         self.device = "cpu"
         self._kept = ("", {})
@@ -323,14 +334,14 @@ class Classifier:
     def _settle_on_device(self) -> None:
         self.network.to(self.device).to(memory_format=torch.channels_last)
 
-    def _deaf_to(self, tensor: torch.Tensor) -> bool:
-        """Whether the logits are the same for an image, its mirror image, its negative, a blank and noise."""
+    def _ignores(self, tensor: torch.Tensor) -> bool:
+        """Whether the logits are the same for an image, its mirror image, its negative, two blanks and noise."""
         noise = noise_for(self.bundle, 1).to(tensor)
         others = [tensor.flip(-1), -tensor, torch.zeros_like(tensor), torch.ones_like(tensor), noise, 30.0 * noise]
         with self.exact(), torch.inference_mode():
             logits = self.logits(torch.cat([tensor, *others])).double()
         spread = float((logits.amax(0) - logits.amin(0)).max())
-        return not spread > SAME * max(float(logits.abs().max()), 1.0)
+        return not spread > SAME_TOLERANCE * max(float(logits.abs().max()), 1.0)
 
     def _own_activation(self) -> bool:
         return self.anatomy.head is None and self.activation != "none"

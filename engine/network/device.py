@@ -1,4 +1,4 @@
-"""The device a network runs on, and whether its memory sufficed."""
+"""The device that a network runs on, and errors that mean it ran out of memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from engine.errors import DeviceError
 
 
 def choose_device(name: str) -> str:
-    """`cpu` or `cuda:<n>` for `auto`, `cpu`, `cuda` or `cuda:<n>`.
+    """Return `cpu` or `cuda:<n>` for `auto`, `cpu`, `cuda` or `cuda:<n>`.
 
     Raises:
-        DeviceError: there is no such device here.
+        DeviceError: this machine has no such device.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
@@ -32,8 +32,8 @@ def choose_device(name: str) -> str:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice, on whatever device."""
-    # On the CPU torch raises a plain RuntimeError.
+    """Whether an error means that memory ran out, on any device."""
+    # On the CPU torch raises a plain RuntimeError, so the text has to tell.
     return (
         isinstance(error, torch.OutOfMemoryError | MemoryError)
         or "allocate memory" in str(error)

@@ -1,4 +1,4 @@
-"""From a bundle's files to a torch network: the one place that runs a bundle's code and loads weights."""
+"""Build a torch network from a bundle's files: the only place that runs a bundle's code and loads its weights."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from engine.trust.permission import approved_content
 
 
 def build_network(bundle: ModelBundle) -> nn.Module:
-    """The bundle's network with its weights, on the CPU, in float32 and evaluation mode.
+    """Return the bundle's network with its weights, on the CPU, in float32 and evaluation mode.
 
-    The folder is read once, here: what is hashed and found to be approved is what is compiled and loaded.
+    The folder is read only once. The bytes that are hashed and checked for approval are the bytes that run, so nobody
+    can change a file in between.
 
     Raises:
         BundleError: the model is not approved or was changed, the code does not run or defines no network, or the
             weights do not fit it or hold NaN.
-        OutOfMemoryError: the machine's memory does not suffice.
+        OutOfMemoryError: the machine ran out of memory.
     """
     content = approved_content(bundle)
     network = _architecture(bundle, content.kept[ARCHITECTURE])
@@ -43,7 +44,7 @@ def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
             network = _builder(module, path)()
     except (BundleError, KeyboardInterrupt):
         raise
-    # A bundle's code may raise anything, SystemExit included; whatever it is, this model cannot be used.
+    # A bundle's code may raise anything, SystemExit included; in every case the model cannot be used.
     except BaseException as error:
         if lacks_memory(error):
             raise _too_little_memory(path) from error
@@ -79,15 +80,15 @@ def _builder(module: ModuleType, path: Path) -> Callable[[], object]:
 
 
 def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
-    """A state_dict on the CPU, read as data: nothing in it is run.
+    """Read a state_dict onto the CPU without running any code in the file.
 
     Args:
         data: the file's content.
-        path: its name; the suffix tells the format, and errors name it.
+        path: the file's name; its suffix tells the format, and errors quote it.
 
     Raises:
-        BundleError: it is a pickle that holds more, damaged, or no state_dict.
-        OutOfMemoryError: the machine's memory does not suffice.
+        BundleError: the file is damaged, is a pickle that holds more than weights, or holds no state_dict.
+        OutOfMemoryError: the machine ran out of memory.
     """
     try:
         if path.suffix == ".safetensors":

@@ -1,4 +1,4 @@
-"""What a network shows of itself when it is given noise, held against what its bundle declares of its output."""
+"""Compare a network's output for noise with what its bundle declares: activation, classes, determinism."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from engine.bundle.model_bundle import ModelBundle
 from engine.errors import BundleError
 from engine.network.structure import Anatomy, flat_output
 
-SAME = 1e-6
-"""Logits that differ by less than this, relative to their size, differ by rounding."""
+SAME_TOLERANCE = 1e-6
+"""Logits that differ by less than this, relative to their size, differ only by rounding."""
 
 
 def settle_activation(
-    bundle: ModelBundle, network: nn.Module, anatomy: Anatomy, subject: str, *, alike: bool
+    bundle: ModelBundle, network: nn.Module, anatomy: Anatomy, subject: str, *, same_answers: bool
 ) -> tuple[str, tuple[str, ...]]:
-    """What the network applies at its end (`none`, `sigmoid` or `softmax`), and what had to be assumed for it.
+    """Return the network's final activation (`none`, `sigmoid` or `softmax`), and the assumptions made about it.
 
     Args:
-        bundle: what is declared.
+        bundle: its declarations are checked.
         network: the network, on the CPU, in evaluation mode.
-        anatomy: what is known of its modules.
+        anatomy: the network's structure.
         subject: its name, for errors.
-        alike: whether it answered two different questions alike (`check_steady`).
+        same_answers: whether it gave the same answer for two different inputs (see `check_deterministic`).
 
     Raises:
-        BundleError: what is declared is not what the network does.
+        BundleError: the network does not do what the bundle declares.
     """
     declared = bundle.output.activation
     if anatomy.head is not None:
@@ -62,7 +62,8 @@ def settle_activation(
         return declared, ()
     if seen == "none":
         return seen, ()
-    if alike and seen == "sigmoid" and anatomy.outputs > 1 and not bundle.output.multilabel:
+    # Constant outputs may lie in [0, 1] by chance; `_check_head` would blame a sigmoid for them.
+    if same_answers and seen == "sigmoid" and anatomy.outputs > 1 and not bundle.output.multilabel:
         raise BundleError(
             "the network gives the same answer whatever it is shown", subject=subject, remedy="check the weights"
         )
@@ -70,11 +71,14 @@ def settle_activation(
     return seen, (f"The network's outputs look like those of a {seen}; they are taken as probabilities.",)
 
 
-def check_steady(network: nn.Module, bundle: ModelBundle, subject: str) -> bool:
-    """See that the network answers the same question alike; whether it also answered two questions alike.
+def check_deterministic(network: nn.Module, bundle: ModelBundle, subject: str) -> bool:
+    """Check that the network always gives the same answer for the same input.
+
+    Returns:
+        Whether it also gave the same answer for two different inputs.
 
     Raises:
-        BundleError: it does not.
+        BundleError: its answer for the same input changes.
     """
     noise = noise_for(bundle, 2) * torch.tensor([1.0, 10.0]).reshape(-1, 1, 1, 1)
     with torch.inference_mode():
@@ -85,11 +89,11 @@ def check_steady(network: nn.Module, bundle: ModelBundle, subject: str) -> bool:
             subject=subject,
             remedy="remove what is random in evaluation mode, such as F.dropout without training=self.training",
         )
-    return torch.allclose(first[0], first[1], rtol=SAME, atol=SAME)
+    return torch.allclose(first[0], first[1], rtol=SAME_TOLERANCE, atol=SAME_TOLERANCE)
 
 
 def noise_for(bundle: ModelBundle, count: int) -> torch.Tensor:
-    """(count, C, H, W) float32 of standard normal noise on the CPU, always the same for one size of input."""
+    """Return (count, C, H, W) float32 standard normal noise on the CPU, always the same for one input size."""
     generator = torch.Generator().manual_seed(0)
     return torch.randn(count, bundle.input.channels, *bundle.input.size, generator=generator)
 
@@ -107,7 +111,7 @@ def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None
 
 
 def _looks_like(network: nn.Module, bundle: ModelBundle) -> str:
-    """`softmax`, `sigmoid` or `none`, from the outputs for noise of very different strengths."""
+    """Guess `softmax`, `sigmoid` or `none` from the outputs for noise of very different strengths."""
     noise = noise_for(bundle, 6)
     strengths = torch.tensor([0.0, 0.3, 1.0, 3.0, 30.0, 300.0]).reshape(-1, 1, 1, 1)
     with torch.inference_mode():
@@ -120,10 +124,10 @@ def _looks_like(network: nn.Module, bundle: ModelBundle) -> str:
 
 
 def settle_classes(bundle: ModelBundle, outputs: int, subject: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The classes' names, and what had to be assumed for them.
+    """Return the names of the classes, and the assumptions made about them.
 
     Raises:
-        BundleError: other than there are outputs for.
+        BundleError: the number of declared classes does not match the outputs.
     """
     expected = 2 if outputs == 1 else outputs
     classes = bundle.output.classes

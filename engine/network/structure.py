@@ -1,4 +1,4 @@
-"""What one probing pass reveals of a network: its layers with their sizes, its outputs, its final activation."""
+"""What one pass reveals about a network: its layers and their sizes, its outputs, its final activation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SOFTMAXES = (nn.Softmax,)
 
 @dataclass(frozen=True, slots=True)
 class LayerInfo:
-    """A convolution that the CAMs may look at: its name in `named_modules()` and the size of its output."""
+    """A convolution that the CAMs can explain: its name in `named_modules()` and the size of its output."""
 
     name: str
     channels: int
@@ -28,16 +28,16 @@ class LayerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """What is known of a network after one pass.
+    """A network's structure, as one pass reveals it.
 
     Attributes:
         outputs: number of output units.
         head: name of the `nn.Sigmoid` or `nn.Softmax` module whose output is the network's output, or None.
-        head_kind: `sigmoid`, `softmax` or `none`, by that module.
-        layers: the convolutions in order of execution whose output is a map larger than one pixel.
-        shapes: output shape (C, H, W) of every module that ran once and gave a map.
+        head_kind: the kind of that module, `sigmoid` or `softmax`; `none` if there is none.
+        layers: the convolutions whose output is a map larger than one pixel, in order of execution.
+        shapes: output shape (C, H, W) of every module that ran once and gave a map larger than one pixel.
         repeated: names of modules that ran more than once in the pass.
-        readout: innermost modules that ran once, behind the last of `layers`, in order of execution.
+        readout: innermost modules that ran once, after the last of `layers`, in order of execution.
     """
 
     outputs: int
@@ -49,10 +49,10 @@ class Anatomy:
     readout: tuple[str, ...]
 
     def check_layer(self, name: str) -> None:
-        """See that a layer can serve as the CAMs' target layer.
+        """Check that a layer can be the CAMs' target layer.
 
         Raises:
-            ExplanationError: there is no such layer, or its output is no map, or it ran more than once.
+            ExplanationError: there is no such layer, its output is not a map, or it ran more than once.
         """
         if name in self.repeated:
             raise ExplanationError(
@@ -70,10 +70,10 @@ class Anatomy:
 
 
 def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> Anatomy:
-    """Run one grey picture of `shape` (C, H, W) through the network and note what every module does.
+    """Pass zeros of `shape` (C, H, W) through the network and record what every module does.
 
     Raises:
-        BundleError: the network does not take such an input, or gives no (1, K) output of finite numbers.
+        BundleError: the network does not take such an input, or does not give a (1, K) output.
     """
     seen: dict[str, list[torch.Size]] = {}
     order: list[str] = []
@@ -99,7 +99,7 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
             output = network(torch.zeros(1, *shape))
     except KeyboardInterrupt:
         raise
-    # A network may fail on a wrong input size in any way, or even call sys.exit(); the reason is the error's own text.
+    # A network may fail in any way on a wrong input size, or even call sys.exit(); the error's own text is the reason.
     except BaseException as error:
         channels, height, width = shape
         raise BundleError(
@@ -120,7 +120,7 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         if len(sizes) == 1 and len(sizes[0]) == 4 and sizes[0][2] * sizes[0][3] > 1
     }
     convolutions = [name for name in order if isinstance(modules[name], _CONVOLUTIONS) and name in shapes]
-    behind = order[order.index(convolutions[-1]) + 1 :] if convolutions else []
+    after = order[order.index(convolutions[-1]) + 1 :] if convolutions else []
     return Anatomy(
         outputs=outputs,
         head=head,
@@ -128,13 +128,13 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         layers=tuple(LayerInfo(name, *shapes[name]) for name in convolutions),
         shapes=shapes,
         repeated=frozenset(name for name, sizes in seen.items() if len(sizes) > 1),
-        readout=tuple(name for name in behind if len(seen[name]) == 1 and not any(modules[name].children())),
+        readout=tuple(name for name in after if len(seen[name]) == 1 and not any(modules[name].children())),
     )
 
 
 @contextmanager
-def before_head(network: nn.Module, head: str | None) -> Iterator[list[torch.Tensor]]:
-    """While it is open, every pass appends the input of the final activation module to the list."""
+def head_input(network: nn.Module, head: str | None) -> Iterator[list[torch.Tensor]]:
+    """Append the input of the final activation module to the list at every pass, while the context is open."""
     taken: list[torch.Tensor] = []
     if head is None:
         yield taken
@@ -159,7 +159,11 @@ def _same(value: torch.Tensor, output: object) -> bool:
 
 
 def flat_output(output: object, batch: int, subject: str) -> torch.Tensor:
-    """The output as (B, K); (B,) and (B, K, 1, 1) are taken too."""
+    """Return the output as (B, K); (B,) and (B, K, 1, 1) are accepted, too.
+
+    Raises:
+        BundleError: the output has another shape, or is not a tensor.
+    """
     if isinstance(output, torch.Tensor) and output.shape[:1] == (batch,) and output.numel() > 0:
         flat = output.reshape(batch, -1)
         if output.ndim <= 2 or flat.shape[1] == output.shape[1]:
