@@ -1,4 +1,4 @@
-"""The copy of a network that the many passes of the sampling methods go through: the same answers in less time."""
+"""A copy of a network for the many passes of the sampling methods: the same answers in less time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import nn
 from engine.acceleration.fusion import fold_batch_norm, fuse_convolutions
 
 Scores = Callable[[nn.Module, torch.Tensor], torch.Tensor]
-"""A network's logits of a batch, in float32."""
+"""Returns a network's logits for a batch, in float32."""
 
 ROUNDING = 1e-4
-"""Largest difference of logits or activations, relative to their size, that may come from float32's rounding."""
+"""Differences of logits or activations up to this, relative to their size, count as float32 rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class FastCopy:
     """A network for many passes.
 
     Attributes:
-        network: the copy, or the network itself where nothing could be done.
-        folded: whether its batch normalisation is folded into its convolutions.
-        fused: whether its convolutions take what follows them along, see `engine.acceleration.fusion`.
+        network: the copy, or the network itself if it cannot be made faster.
+        folded: whether batch normalisation is folded into the convolutions.
+        fused: whether convolutions are fused with the operations after them, see `engine.acceleration.fusion`.
     """
 
     network: nn.Module
@@ -34,13 +34,13 @@ class FastCopy:
 
 
 def make_fast_copy(network: nn.Module, example: torch.Tensor, scores: Scores, *, fuse: bool) -> FastCopy:
-    """The fastest copy whose logits for the example differ from the network's by no more than float32's rounding.
+    """Return the fastest copy whose logits for the example differ from the network's only by float32 rounding.
 
     Args:
-        network: in evaluation mode, float32; it stays as it is.
+        network: in evaluation mode, float32; it is not changed.
         example: (B, C, H, W) input on the network's device.
-        scores: gives the logits.
-        fuse: whether to fuse convolutions, which takes a network on the CPU.
+        scores: returns the logits.
+        fuse: whether to fuse convolutions; only for a network on the CPU.
     """
 
     @cache
@@ -48,16 +48,16 @@ def make_fast_copy(network: nn.Module, example: torch.Tensor, scores: Scores, *,
         return scores(network, example)
 
     def agrees(copy: nn.Module) -> bool:
-        moved = float((expected() - scores(copy, example)).abs().max())
-        return moved <= ROUNDING * max(float(expected().abs().max()), 1e-3)
+        difference = float((expected() - scores(copy, example)).abs().max())
+        return difference <= ROUNDING * max(float(expected().abs().max()), 1e-3)
 
-    found = FastCopy(network)
+    best = FastCopy(network)
     folded = fold_batch_norm(network)
     if folded is not None:
         folded.to(memory_format=torch.channels_last)
         if agrees(folded):
-            found = FastCopy(folded, folded=True)
-    fused = fuse_convolutions(found.network, example) if fuse else None
+            best = FastCopy(folded, folded=True)
+    fused = fuse_convolutions(best.network, example) if fuse else None
     if fused is not None and agrees(fused):
-        found = replace(found, network=fused, fused=True)
-    return found
+        best = replace(best, network=fused, fused=True)
+    return best

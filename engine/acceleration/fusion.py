@@ -1,8 +1,8 @@
-"""On the CPU: convolutions that add and clip their result in one go, with weights laid out for oneDNN beforehand.
+"""Fuse convolutions with the addition and ReLU after them, on the CPU, with weights packed for oneDNN beforehand.
 
-PyTorch's own compiler puts the same operators into what it compiles; it needs a C++ compiler on the machine and half a
-minute for a network, rewriting the graph needs neither. The operators are no public interface: where they are missing
-or refuse a network, it stays as it is.
+PyTorch's compiler uses the same operators, but it needs a C++ compiler on the machine and half a minute for a network.
+Rewriting the graph needs neither. The operators are not a public interface: if they are missing or reject a network,
+the network stays as it is.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _DTYPES = (torch.float32, torch.bfloat16)
 
 
 def fuse_convolutions(network: nn.Module, example: torch.Tensor) -> fx.GraphModule | None:
-    """A copy of a network with fused convolutions, or None where that cannot be done.
+    """Return a copy of a network with fused convolutions, or None if nothing can be fused.
 
-    Its passes may be autocast to bfloat16. Whether it gives the same outputs is for the caller to check.
+    The copy's passes may be autocast to bfloat16. The caller has to check that its outputs are the same.
 
     Args:
         network: in evaluation mode, float32, on the CPU; the copy shares its modules.
-        example: (B, C, H, W) float32 input; its size decides how weights are laid out.
+        example: (B, C, H, W) float32 input; its size decides how the weights are packed.
     """
     try:
         with torch.no_grad():
@@ -39,14 +39,14 @@ def fuse_convolutions(network: nn.Module, example: torch.Tensor) -> fx.GraphModu
             fused.graph.lint()
             fused.recompile()
             fused(example[:1])
-    # Tracing runs the bundle's own code, which may raise anything, and the operators are not in every build of torch.
+    # Tracing runs the bundle's own code, which may raise anything, and some builds of torch lack the operators.
     except Exception:
         return None
     return fused if found else None
 
 
 class FusedConvolution(nn.Module):
-    """relu(convolution + other), where there is something to add and where a ReLU follows.
+    """relu(convolution + other) in one operator; both the addition and the ReLU are optional.
 
     Args:
         convolution: two-dimensional, zero-padded, float32.
@@ -68,7 +68,7 @@ class FusedConvolution(nn.Module):
         self._packed: dict[torch.dtype, tuple[torch.Tensor, torch.Tensor | None]] = {}
 
     def forward(self, inputs: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, C, H, W) in, (B, K, H', W') out, to which `other` of the same shape is added before the ReLU."""
+        """Map (B, C, H, W) to (B, K, H', W'); `other`, of the result's shape, is added before the ReLU."""
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
         weight, bias = self._weights(dtype)
         inputs = inputs.to(dtype)
@@ -83,7 +83,7 @@ class FusedConvolution(nn.Module):
         return cast("torch.Tensor", result)
 
     def extra_repr(self) -> str:
-        """For `print`."""
+        """Return what `print` shows of the module."""
         return f"then {self._unary}"
 
     def _weights(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -107,7 +107,7 @@ def _fits(network: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _replace(network: fx.GraphModule, node: fx.Node, name: str) -> None:
-    """Put a fused convolution where the chain of a convolution, an addition and a ReLU ends."""
+    """Replace a convolution, and the addition and ReLU after it if any, by one fused convolution."""
     chain, other = [node], None
     if (addition := _only_user(node)) is not None and (other := _added(addition, node)) is not None:
         chain.append(addition)
@@ -117,6 +117,7 @@ def _replace(network: fx.GraphModule, node: fx.Node, name: str) -> None:
     source = cast("fx.Node", node.args[0])
     module = FusedConvolution(cast("nn.Conv2d", module_of(network, node)), list(shape_of(source)), relu=relu)
     network.add_module(name, module)
+    # At the chain's end, because the addition's other summand may be computed after the convolution.
     with network.graph.inserting_before(chain[-1]):
         new = network.graph.call_module(name, (source,) if other is None else (source, other))
     new.meta = chain[-1].meta
@@ -130,7 +131,7 @@ def _only_user(node: fx.Node) -> fx.Node | None:
 
 
 def _added(addition: fx.Node, node: fx.Node) -> fx.Node | None:
-    """What is added to `node`, if that is another map of the same shape."""
+    """Return the node that is added to `node`, if it is another map of the same shape."""
     if addition.op != "call_function" or addition.target not in _ADDITIONS or addition.kwargs:
         return None
     others = [argument for argument in addition.args if argument is not node]
@@ -148,10 +149,10 @@ def _is_relu(network: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module | None:
-    """A copy of a network in evaluation mode with its batch normalisation folded, or None where that cannot be done.
+    """Return a copy of a network, in evaluation mode, with batch normalisation folded; None if that is impossible.
 
-    torch.fx traces the network; what it cannot trace (branches on values, say) and what has nothing to fold is left
-    alone. Whether the copy gives the same outputs is for the caller to check.
+    torch.fx traces the network, which fails if the network branches on values, for example. A network with nothing to
+    fold gives None, too. The caller has to check that the copy's outputs are the same.
     """
     norms = _norms(network)
     if norms == 0:
@@ -160,7 +161,7 @@ def fold_batch_norm(network: nn.Module) -> nn.Module | None:
 
     try:
         folded = fuse(trace(network), no_trace=True)
-    # Tracing runs the bundle's own code with stand-ins for tensors: it may raise anything, and then stays as it is.
+    # Tracing runs the bundle's own code with proxies for tensors, so it may raise anything.
     except Exception:
         return None
     return folded if isinstance(folded, nn.Module) and _norms(folded) < norms else None

@@ -1,7 +1,7 @@
-"""Reduced precision where the work is, float32 where it would show: convolutions, and what reads their result.
+"""Reduced precision for the convolutions, which are most of the work, and float32 for the layers after them.
 
-The layers behind the last convolution cost next to nothing, but there the few bits of bf16 are those of the logits
-themselves. In float32 they leave a fifth to a half of the rounding that autocast by itself gives.
+The layers after the last convolution cost next to nothing, but in bf16 they round the logits themselves to a few bits.
+Running them in float32 leaves a fifth to a half of the rounding error of plain autocast.
 """
 
 from __future__ import annotations
@@ -14,29 +14,32 @@ from torch import nn
 
 
 @contextmanager
-def reduced_convolutions(network: nn.Module, readout: Sequence[str], kind: str, reduced: torch.dtype) -> Iterator[None]:
-    """While it is open, passes of a network are autocast, but from the first module of `readout` on in float32.
+def reduced_convolutions(
+    network: nn.Module, readout: Sequence[str], device_type: str, reduced: torch.dtype
+) -> Iterator[None]:
+    """Autocast a network's passes while the context is open, but use float32 from the first module of `readout` on.
 
     Args:
-        network: its passes, each on its own, begin with reduced precision.
-        readout: names of modules behind the last convolution; those that the network lacks (as a folded one lacks its
-            normalisation) or does not call (as a traced one does not call a bundle's own) are passed over.
-        kind: type of the device, `cpu` or `cuda`.
+        network: each of its passes begins with reduced precision.
+        readout: names of the modules after the last convolution. Names that the network lacks (a folded copy lacks its
+            normalisation) or does not call (a traced copy does not call a bundle's own modules) are skipped.
+        device_type: `cpu` or `cuda`.
         reduced: bfloat16 or float16.
     """
     modules = dict(network.named_modules())
 
     def begin(_: nn.Module, __: object) -> None:
-        torch.set_autocast_dtype(kind, reduced)
+        torch.set_autocast_dtype(device_type, reduced)
 
     def exact(_: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...]:
-        torch.set_autocast_dtype(kind, torch.float32)  # still on: what was computed before meets float32's weights
+        # Autocast stays on: it also casts reduced tensors from earlier layers to the float32 of the weights.
+        torch.set_autocast_dtype(device_type, torch.float32)
         return tuple(
             value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
             for value in inputs
         )
 
-    with torch.autocast(kind, dtype=reduced):  # which at its end puts back what autocast was
+    with torch.autocast(device_type, dtype=reduced):  # restores the dtypes set by the hooks when it ends
         handles = [network.register_forward_pre_hook(begin)]
         handles += [modules[name].register_forward_pre_hook(exact) for name in readout if name in modules]
         try:

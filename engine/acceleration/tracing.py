@@ -1,4 +1,4 @@
-"""Networks as graphs, by torch.fx, without what it does to other threads and leaves behind in the network."""
+"""Trace networks with torch.fx without its side effects on other threads and on the network itself."""
 
 from __future__ import annotations
 
@@ -9,50 +9,52 @@ from typing import Any, cast
 import torch
 from torch import fx, nn
 
-_one_at_a_time = threading.Lock()
+_tracing = threading.Lock()
 
 
 def trace(network: nn.Module) -> fx.GraphModule:
-    """A network's graph, which shares its modules; the network has the attributes that it had before.
+    """Return a network's graph, which shares the network's modules; their attributes are restored afterwards.
 
     Args:
-        network: nobody else may use it meanwhile; other networks may be used in other threads.
+        network: no other thread may use it during the call; other networks may be used.
 
     Raises:
-        Exception: whatever the network's own code raises when it is given stand-ins for tensors.
+        Exception: anything that the network's own code raises when it is called with proxies for tensors.
     """
     before = [(module, dict(vars(module))) for module in network.modules()]
     try:
-        with _one_at_a_time:  # each puts back what it found in the place of `nn.Module`'s methods
+        # torch.fx patches methods of `nn.Module` while it traces. Two traces at once would restore each other's patch.
+        with _tracing:
             return fx.GraphModule(network, _Tracer().trace(network))
     finally:
-        for module, attributes in before:  # else what its `forward` keeps in them would be stand-ins
+        # A `forward` that stores tensors in attributes has stored proxies.
+        for module, attributes in before:
             vars(module).clear()
             vars(module).update(attributes)
 
 
 def module_of(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
-    """The module that a node calls, if it calls one."""
+    """Return the module that a node calls, or None if it calls none."""
     return network.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def note_shapes(network: fx.GraphModule, example: torch.Tensor) -> None:
-    """Note the shape of what every node gives for an example; see `shape_of`.
+    """Record the shape of every node's result for an example; `shape_of` returns it.
 
-    torch's own `ShapeProp` prints a traceback when the network fails, and raises another error than the network's.
+    torch's own `ShapeProp` prints a traceback when the network fails, and does not raise the network's own error.
 
     Args:
-        network: is passed once.
-        example: (B, C, H, W); it stays as it is, whatever the network does to its input.
+        network: one pass is made through it.
+        example: (B, C, H, W); it is not changed, even if the network changes its input in place.
 
     Raises:
-        Exception: whatever the network raises.
+        Exception: anything that the network raises.
     """
     _Shapes(network).run(example.clone())
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:
-    """The noted shape of what a node gives; empty where that is no tensor."""
+    """Return the recorded shape of a node's result; empty if the result is not a tensor."""
     return cast("tuple[int, ...]", node.meta.get("shape", ()))
 
 
@@ -64,7 +66,7 @@ class _Shapes(fx.Interpreter):
 
 
 class _Tracer(fx.Tracer):
-    """Lets other threads pass: while it traces, the calls of all modules everywhere come by here."""
+    """Leaves other threads alone: during a trace, torch.fx sends the calls of all modules in all threads here."""
 
     def __init__(self) -> None:
         super().__init__()

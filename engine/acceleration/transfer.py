@@ -1,4 +1,4 @@
-"""Keeping a GPU busy: copies that wait for nothing, and a loop that does not run far ahead of it."""
+"""Keep a GPU busy: copies that do not wait, and a loop that does not run too far ahead."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _AHEAD = 2
-"""Batches that may wait on the GPU behind the one it works on."""
+"""Batches that may queue on the GPU after the one it is working on."""
 
 
 def on_device(array: NDArray[Any], device: torch.device | str) -> torch.Tensor:
-    """An array as a tensor on a device; to a GPU through pinned memory, without waiting for the copy.
+    """Return an array as a tensor on a device; a GPU gets it from pinned memory, without waiting for the copy.
 
-    An ordinary copy would wait until the GPU has done all work given to it so far, once a batch.
+    An ordinary copy would wait for all the work queued on the GPU, once a batch.
     """
     tensor = torch.from_numpy(array)
     if torch.device(device).type == "cuda":
@@ -26,19 +26,19 @@ def on_device(array: NDArray[Any], device: torch.device | str) -> torch.Tensor:
 
 
 class Pace:
-    """Lets a loop run at most a few batches ahead of its GPU, so that progress is true and a stop takes effect soon.
+    """Lets a loop run at most a few batches ahead of its GPU, so that progress is accurate and a stop works soon.
 
-    It waits for a batch that lies behind the one being worked on, so the GPU never runs dry. On a CPU, which works on
-    a batch while it is called, there is nothing to wait for.
+    The loop waits for an earlier batch than the one it has just queued, so the GPU never runs dry. On a CPU, a call
+    returns when its batch is done, so there is nothing to wait for.
     """
 
     def __init__(self, device: str) -> None:
-        """Start with nothing given to the device."""
+        """Start with an empty queue."""
         self._device = torch.device(device)
         self._given: deque[torch.cuda.Event] = deque()
 
     def given(self) -> None:
-        """A batch has been given to the device."""
+        """Note that a batch has been queued; wait if too many are ahead."""
         if self._device.type != "cuda":
             return
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch declares no types for it

@@ -1,7 +1,7 @@
-"""Batch size and precision of the many passes, measured once per model and device and then kept.
+"""Batch size and precision of the many passes, measured once per model and device and then stored.
 
-Maps are to be the same bit for bit from run to run, so what is chosen by measuring is stored in the user's cache and
-used again; where it cannot be stored nothing is measured and fixed values are used.
+Maps must be the same bit for bit every time, so the measured choice is stored in the user's cache and used again. If it
+cannot be stored, nothing is measured and fixed values are used.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ Probe = Callable[[torch.Tensor, str], None]
 
 _BATCHES = (4, 8, 16, 32, 64, 128, 256)
 _LONGEST_PASS = 0.4
-"""Seconds: a stop waits for one pass, so a batch may not take longer than this (unless it is the smallest)."""
+"""Seconds: a stop waits for one pass, so no batch but the smallest may take longer."""
 _LONGEST_ROUND = 1.0
-"""Seconds: where timing all sizes takes longer than this, the first timing of each has to do."""
+"""Seconds: if timing all sizes once takes longer, their first timings have to do."""
 _ROUNDS = 5
 _AS_GOOD = 1.03
-"""Sizes within 3 % of the fastest count as equal; of those the smallest stops soonest and needs the least memory."""
+"""Sizes within 3 % of the fastest count as equal; the smallest of them stops soonest and needs the least memory."""
 _REDUCED_WORTH_IT = 1.2
-"""Reduced precision must be this much faster to be taken."""
+"""Reduced precision is used if it is at least this much faster."""
 _VERSION = 7
+"""Part of the file's key; raise it when the choice is made in another way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How the many passes are run.
+    """Batch size and precision of the many passes.
 
     Attributes:
         batch: images a pass.
         precision: `fp32`, `bf16` or `fp16`.
-        exact_batch: images a pass where `auto` falls back to float32.
+        exact_batch: images a pass if `auto` falls back to float32; 0 for the same as `batch`.
     """
 
     batch: int
@@ -50,16 +51,16 @@ class Tuning:
     exact_batch: int = 0
 
     def batch_for(self, precision: str) -> int:
-        """Images a pass in the tuned precision or in float32."""
+        """Return the images a pass in the tuned precision or in float32."""
         return self.batch if precision == self.precision or not self.exact_batch else self.exact_batch
 
 
 def tune(probe: Probe, image: torch.Tensor, *, model: str, device: str, asked: str) -> Tuning:
-    """The stored tuning of this model on this device, or a newly measured and stored one.
+    """Return the stored tuning of this model on this device; measure and store it if there is none.
 
     Args:
-        probe: runs a batch.
-        image: (1, C, H, W): what the batches are made of.
+        probe: passes a batch.
+        image: (1, C, H, W); the batches are copies of it.
         model: digest of the bundle.
         device: `cpu` or `cuda:<n>`.
         asked: `auto` or the precision to use.
@@ -72,11 +73,11 @@ def tune(probe: Probe, image: torch.Tensor, *, model: str, device: str, asked: s
         return _fixed(image, asked)
     measured = _measure(probe, image, device, asked)
     _write(path, measured)
-    return _read(path) or measured  # another process may have been first: then its choice counts
+    return _read(path) or measured  # another process may have stored its choice first: use that one
 
 
 def native_precision(device: str) -> str | None:
-    """The reduced precision that the hardware has natively: `bf16`, `fp16` or None."""
+    """Return the reduced precision that the hardware supports natively: `bf16`, `fp16` or None."""
     if device.startswith("cuda"):
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16"
@@ -103,16 +104,16 @@ def _measure(probe: Probe, image: torch.Tensor, device: str, asked: str) -> Tuni
 
 
 def _best_batch(probe: Probe, image: torch.Tensor, precision: str) -> tuple[int, float]:
-    """The smallest batch size that is as good as the fastest and whose pass is not too long, and its images a second.
+    """Return the smallest batch size that is as good as the fastest and not too slow to stop, and its images a second.
 
-    Other work on the machine disturbs every measurement: all sizes are timed in turn, a few times over, and the
-    shortest time of each counts.
+    Other work on the machine disturbs the measurements, so all sizes are timed in turn, several times, and the shortest
+    time of each counts.
     """
     times: dict[int, float] = {}
     for batch in _BATCHES:
         images = image.repeat(batch, 1, 1, 1).contiguous(memory_format=torch.channels_last)
         try:
-            probe(images, precision)  # the first pass of a shape sets things up
+            probe(images, precision)  # the first pass of a shape is slow: torch sets things up
             times[batch] = _seconds(probe, images, precision)
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
@@ -126,7 +127,7 @@ def _best_batch(probe: Probe, image: torch.Tensor, precision: str) -> tuple[int,
             images = image.repeat(batch, 1, 1, 1).contiguous(memory_format=torch.channels_last)
             times[batch] = min(seconds, _seconds(probe, images, precision))
     if not times:
-        return 1, 0.0  # not even the smallest batch fits: one image after the other
+        return 1, 0.0  # not even the smallest batch fits: pass one image at a time
     speeds = {batch: batch / seconds for batch, seconds in times.items()}
     fastest = max(speeds.values())
     best = min(batch for batch, speed in speeds.items() if speed * _AS_GOOD >= fastest)
@@ -152,7 +153,7 @@ def _read(path: Path) -> Tuning | None:
         content = json.loads(path.read_text(encoding="ascii"))
         tuning = Tuning(int(content["batch"]), str(content["precision"]), int(content["exact_batch"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # not there yet, or damaged: it is measured again and replaced
+        return None  # missing or damaged: the caller measures again and replaces it
     batches = 1 <= tuning.batch <= _BATCHES[-1] and 0 <= tuning.exact_batch <= _BATCHES[-1]
     return tuning if batches and tuning.precision in ("fp32", "bf16", "fp16") else None
 
@@ -166,10 +167,10 @@ def _writable(path: Path) -> bool:
 
 
 def _write(path: Path, tuning: Tuning) -> None:
-    """Put the file there whole, unless another process has done so; a full disk only means measuring again."""
+    """Write the file atomically unless another process has done so; if the disk is full, measure again next time."""
     try:
         if _read(path) is None:
             path.unlink(missing_ok=True)  # damaged
         make_file(path, json.dumps(asdict(tuning)).encode("ascii"))
-    except OSError:  # another process was first: then its choice counts
+    except OSError:  # another process was first, or the disk is full
         return
