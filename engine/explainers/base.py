@@ -1,4 +1,4 @@
-"""What every method is given, and what turns raw numbers into a saliency map."""
+"""What the methods share: the request they get, and the way from raw numbers to a saliency map."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
     from engine.network.classifier import Classifier
 
 PREVIEW_EVERY = 0.25
-"""Seconds between two previews of a running method, at least."""
+"""Shortest time between two previews of a running method, in seconds."""
 
 FEWEST_SAMPLES = 16
-"""A method stopped before this many samples has no map worth showing."""
+"""A method that is stopped before this many samples has no map worth showing."""
 
 _FIRST_LOOK = 250
-"""Samples at the first look; each further look costs certainty, see `engine.results.certainty`."""
+"""Samples at the first interim look; every further look costs certainty, see `engine.results.certainty`."""
 
 _SMALL_EFFECT = 0.01
-"""A change of probability below this is nothing that a person would act upon."""
+"""Nobody would act upon a change of probability below this."""
 
 _ROUNDING = 1e-5
-"""Differences of logits below this are float32's rounding."""
+"""Differences of logits up to this are float32 rounding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One map that is asked for.
+    """A request for one map.
 
     Attributes:
-        classifier: the network; its lock is held by the caller.
+        classifier: the network; the caller holds its lock.
         tensor: (1, C, H, W) normalised input on the classifier's device.
         target: index of the class to explain.
         seed: of the method's random numbers, below 2**32.
         progress: told how far the method is.
         stop: asked before every pass.
-        kept: what earlier requests for this image have kept, by parameters; added to.
+        kept: cache for results that later requests for this image can use again, by parameters.
     """
 
     classifier: Classifier
@@ -60,7 +60,7 @@ class Request:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) of the network's input, and so of the map."""
+        """(H, W) of the network's input, and therefore of the map."""
         return int(self.tensor.shape[-2]), int(self.tensor.shape[-1])
 
 
@@ -72,9 +72,9 @@ class Explainer(Protocol):
         """The method's key, e.g. `rise`."""
 
     def explain(self, request: Request) -> SaliencyMap:
-        """The map for one image and one class.
+        """Return the map for one image and one class.
 
-        When stopped, the best map so far with `stopped=True`.
+        If stopped, return the best map so far with `stopped=True`.
 
         Raises:
             Stopped: stopped before there was a map worth showing.
@@ -97,12 +97,12 @@ def scaled_map(
     stopped: bool = False,
     warnings: tuple[str, ...] = (),
 ) -> SaliencyMap:
-    """A raw (H, W) map brought to [0, 1] by its own minimum and maximum.
+    """Scale a raw (H, W) map to [0, 1] by its own minimum and maximum.
 
     Args:
         raw: in the method's own units.
-        raw_range: the range to record where `raw` was scaled already.
-        constant: the differences in `raw` are known to be rounding; the map is then all zeros.
+        raw_range: the range to record if `raw` is already scaled.
+        constant: whether the differences in `raw` are only rounding; the map is then all zeros.
         started: `time.perf_counter()` when the method began.
         (others): as in `SaliencyMap`.
     """
@@ -134,21 +134,22 @@ def scaled_map(
 
 
 def unmoved(outputs: NDArray[np.float64]) -> bool:
-    """Whether (N,) probabilities differ by no more than float32's rounding of the logits behind them."""
+    """Whether (N,) probabilities differ by no more than float32 rounding of their logits."""
+    # The derivative of a probability by its logit is p (1 - p).
     slope = float((outputs * (1.0 - outputs)).max())
     return float(np.ptp(outputs)) <= _ROUNDING * slope
 
 
 def weak_effect(outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bool = True) -> tuple[str, ...]:
-    """What must be said of a map whose brightest places mean little.
+    """Return the warnings for a map whose brightest places mean little.
 
-    A map is stretched to [0, 1] whatever its range, and its three cells are the first of nine even if none of them
-    speaks for the class.
+    Every map is stretched to [0, 1] whatever its range, and it has three top cells even if no cell speaks for the
+    class.
 
     Args:
         outputs: (N,) probabilities of the target class under the masks.
         cells: the estimated cell means.
-        signed: whether a mean below 0 speaks against the class (not so for RISE's estimator of the paper).
+        signed: whether a mean below 0 speaks against the class (it does not with the estimator of the RISE paper).
     """
     said = []
     effect = float(np.ptp(outputs))
@@ -167,7 +168,7 @@ def weak_effect(outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bo
 
 
 class Reporter:
-    """Sends a running method's progress, with a preview now and then."""
+    """Reports a running method's progress, sometimes with a preview."""
 
     def __init__(self, method: str, total: int, progress: ProgressCallback) -> None:
         self._method, self._total, self._progress = method, total, progress
@@ -178,15 +179,16 @@ class Reporter:
         return self._progress is not no_progress and time.perf_counter() >= self._next_preview
 
     def report(self, done: int, preview: SaliencyMap | None = None) -> None:
-        """Send one report; previews come at growing intervals, since a map changes less and less."""
+        """Send one report, with a preview if there is one."""
         self._progress(Progress(self._method, done, self._total, preview))
         if preview is not None:
+            # `seconds` is the time since the start: previews become rarer as the map changes less and less.
             pause = max(PREVIEW_EVERY, 0.1 * preview.seconds)
             self._next_preview = time.perf_counter() + pause
 
 
 def looks_until(total: int) -> tuple[int, ...]:
-    """The sample counts at which `until="certain"` looks at its result: doubling from 250, and the last one."""
+    """Return the sample counts at which `until="certain"` looks at its result: doubling from 250, and the total."""
     looks, look = [], _FIRST_LOOK
     while look < total:
         looks.append(look)

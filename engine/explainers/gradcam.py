@@ -1,6 +1,6 @@
 """Grad-CAM (Selvaraju et al. 2016) and Grad-CAM++ (Chattopadhyay et al. 2018), by the `pytorch_grad_cam` package.
 
-Of the published denominators of Grad-CAM++ the package takes sum(A) * g^3. Gradients are those of the logit.
+Several denominators of Grad-CAM++ have been published; the package uses sum(A) * g^3. Gradients are those of the logit.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class GradCam:
 
     Attributes:
         key: which of the two.
-        layer: name of the target layer in `named_modules()`; None for the classifier's default.
+        layer: name of the target layer in `named_modules()`; None for the classifier's default layer.
     """
 
     key: Literal["gradcam", "gradcam++"] = "gradcam"
     layer: str | None = None
 
     def explain(self, request: Request) -> SaliencyMap:
-        """See `Explainer.explain`; the map is the package's, enlarged bilinearly to the input's size."""
+        """See `Explainer.explain`; the package's map is enlarged bilinearly to the input's size."""
         if request.stop.is_set():
             raise Stopped(self.key)
         classifier = request.classifier
@@ -63,6 +63,7 @@ class GradCam:
                 with _graph_from(module):
                     cam(tensor, targets)
                 request.kept["cam"] = _Pass((layer, request.target), tuple(record.activations), tuple(record.gradients))
+            # The steps of `cam(...)` after its forward and backward pass: with a shared pass only they are needed.
             values = cam.aggregate_multi_layers(cam.compute_cam_per_layer(tensor, targets, False))[0]
             weights, raw = cam.weights, np.maximum(cam.weighted_sum, 0.0)
         if not np.isfinite(values).all() or not np.isfinite(raw).all():
@@ -85,7 +86,7 @@ class GradCam:
         )
 
     def _score(self, score: torch.Tensor, layer: str) -> torch.Tensor:
-        if not score.requires_grad:  # the graph begins at the layer
+        if not score.requires_grad:  # the graph begins at the layer, so nothing led from there to the score
             raise ExplanationError(
                 "the class's score does not depend on this layer",
                 subject=f"{self.key} at {layer}",
@@ -107,7 +108,7 @@ class GradCam:
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """Activations and gradients of one forward and backward pass, which Grad-CAM and Grad-CAM++ share."""
+    """Activations and gradients of one forward and backward pass, shared by Grad-CAM and Grad-CAM++."""
 
     of: tuple[str, int]
     activations: tuple[torch.Tensor, ...]
@@ -116,11 +117,11 @@ class _Pass:
 
 @contextmanager
 def _graph_from(module: nn.Module) -> Iterator[None]:
-    """Let the graph begin at a layer's output, as no gradient is needed before it.
+    """Begin the autograd graph at a layer's output, since no gradient is needed before it.
 
-    Around the package's hook, which keeps the activation and waits for its gradient, stand two of ours. The one before
-    it makes the activation a leaf. The one behind it hands on a copy: an in-place ReLU behind the layer would change
-    the activation under the package's hands.
+    The package's own hook stores the activation and waits for its gradient. One of our hooks runs before it and makes
+    the activation a leaf. The other runs after it and passes on a copy, because an in-place ReLU after the layer would
+    change the stored activation.
     """
     handles = (
         module.register_forward_hook(lambda _, __, output: output.detach().requires_grad_(True), prepend=True),
@@ -134,7 +135,7 @@ def _graph_from(module: nn.Module) -> Iterator[None]:
 
 
 def _recording(key: str) -> Any:
-    """The package's class, made to keep its channel weights and the weighted sum before scaling."""
+    """Return a subclass of the package's class that records the channel weights and the unscaled weighted sum."""
     from pytorch_grad_cam import GradCAM, GradCAMPlusPlus  # late: seconds of import
 
     kind: Any = GradCAM if key == "gradcam" else GradCAMPlusPlus
@@ -158,7 +159,7 @@ def _doubts(key: str, weights: NDArray[np.float32], positive: bool) -> Iterator[
     if not positive:
         yield "No part of this layer speaks for this class: the whole weighted sum is zero or below."
     if key == "gradcam++" and bool((weights < 0).any()):
-        # The weights are sums of max(g, 0) * alpha and cannot be negative unless a denominator is: sum(A) < 0.
+        # The weights are sums of max(g, 0) * alpha, so one is negative only if a denominator is: sum(A) < 0.
         yield (
             "Grad-CAM++'s formula does not hold at this layer, whose activations sum to less than zero in some "
             "channels; a layer behind a ReLU suits it better."
@@ -166,7 +167,7 @@ def _doubts(key: str, weights: NDArray[np.float32], positive: bool) -> Iterator[
 
 
 class _Logits(nn.Module):
-    """The classifier's network up to its logits, as the package wants it."""
+    """The classifier's network up to its logits, as a module for the package."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
@@ -179,7 +180,7 @@ class _Logits(nn.Module):
 
 @contextmanager
 def as_it_was(network: nn.Module) -> Iterator[None]:
-    """Leave modes, gradients and `requires_grad` of a network as they were; within, no parameter takes a gradient."""
+    """Restore a network's modes, gradients and `requires_grad` at the end; until then no parameter gets a gradient."""
     modes = [(module, module.training) for module in network.modules()]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in network.parameters()]
     for parameter, _, _ in parameters:

@@ -1,7 +1,7 @@
 """LIME: a linear model of the output over superpixels that are shown or hidden (Ribeiro, Singh, Guestrin 2016).
 
-The surrogate is fitted by the `lime` package itself (`LimeBase`); only its slow way of hiding superpixels is replaced
-by a gather on the device. Samples, distances, weights and coefficients are those of `lime.lime_image`.
+The `lime` package itself fits the surrogate (`LimeBase`). Only its slow way of hiding superpixels is replaced, by a
+gather on the device. Samples, distances, weights and coefficients are those of `lime.lime_image`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Surrogate:
     """The fitted linear model.
 
     Attributes:
-        coefficients: (S,) one per superpixel, in units of probability.
+        coefficients: (S,), one a superpixel, in units of probability.
         covariance: (S, S) of the coefficients: the sandwich estimator for weighted least squares (HC1).
         score: weighted R squared of the fit, at most 1.
     """
@@ -66,8 +66,8 @@ class Lime:
         """See `Explainer.explain`. A hidden superpixel shows its mean colour; the map keeps the coefficients' signs."""
         tuning = prepared_tuning(request)
         started = time.perf_counter()
-        run = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Run)
-        segments, shown, loop = run.segments, run.shown, run.loop
+        kept = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Kept)
+        segments, shown, loop = kept.segments, kept.shown, kept.loop
         loop.settle_precision(request.target, request.stop)
         enough = min(self.samples, _FEWEST_A_SUPERPIXEL * segments.count)
         looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
@@ -96,6 +96,7 @@ class Lime:
             )
 
         for done in loop.run(self.samples, request.stop, looks):
+            # The same count may come twice, while the first layers are prepared.
             if self.until == "certain" and done in looks and done >= enough and done != looked:
                 looked = done
                 saliency = result()
@@ -108,12 +109,12 @@ class Lime:
             raise Stopped("LIME")
         return result(stopped=done < self.samples and not settled)
 
-    def _start(self, request: Request, tuning: Tuning) -> _Run:
+    def _start(self, request: Request, tuning: Tuning) -> _Kept:
         segments = self._segments(request)
         shown = neighbourhood(self.samples, segments.count, request.seed)
         masks = SuperpixelMasks(segments, shown, request.tensor.device)
         hidden = mean_colours(request.tensor, masks.labels, segments.count)
-        return _Run(segments, shown, MaskedForward(request, hidden, masks, tuning))
+        return _Kept(segments, shown, MaskedForward(request, hidden, masks, tuning))
 
     def _segments(self, request: Request) -> Superpixels:
         spec = request.classifier.bundle.input
@@ -143,8 +144,8 @@ class Lime:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """What is kept for another class of the same image."""
+class _Kept:
+    """What a later request for another class of the same image uses again."""
 
     segments: Superpixels
     shown: NDArray[np.int_]
@@ -152,16 +153,16 @@ class _Run:
 
 
 def neighbourhood(samples: int, count: int, seed: int) -> NDArray[np.int_]:
-    """(samples, count) of 0 and 1, which superpixels are shown; drawn as `lime.lime_image` does, row 0 all shown."""
+    """Draw which superpixels are shown, as `lime.lime_image` does: (samples, count) of 0 and 1, row 0 all 1."""
     shown = np.random.RandomState(seed).randint(0, 2, samples * count).reshape(samples, count)
     shown[0, :] = 1
     return shown
 
 
 def mean_colours(tensor: torch.Tensor, labels: torch.Tensor, count: int) -> torch.Tensor:
-    """(1, C, H, W): the image with every superpixel in its mean colour.
+    """Return the image with every superpixel in its mean colour, (1, C, H, W).
 
-    Summed up on the host: a GPU adds in any order, and the same image would not give the same map bit for bit.
+    The CPU adds up the pixels: a GPU adds in any order, so the same image would not give the same map bit for bit.
 
     Args:
         tensor: (1, C, H, W).
@@ -175,7 +176,7 @@ def mean_colours(tensor: torch.Tensor, labels: torch.Tensor, count: int) -> torc
 
 
 def fit_surrogate(shown: NDArray[np.int_], outputs: NDArray[np.float64], kernel_width: float) -> Surrogate:
-    """Fit lime's surrogate to what was seen, and estimate how sure its coefficients are.
+    """Fit lime's surrogate to the outputs, and estimate the errors of its coefficients.
 
     Args:
         shown: (N, S) of 0 and 1, row 0 all ones.
@@ -199,7 +200,7 @@ def fit_surrogate(shown: NDArray[np.int_], outputs: NDArray[np.float64], kernel_
 
 
 def cell_shares(segments: Superpixels) -> NDArray[np.float64]:
-    """(9, S): which share of each cell each superpixel covers, so that `shares @ coefficients` are the cell means."""
+    """Return the share of each cell that each superpixel covers, (9, S); `shares @ coefficients` are the cell means."""
     shares = np.zeros((GRID * GRID, segments.count))
     slices = cell_slices(*segments.labels.shape)
     for row, cell in enumerate(CELLS):
@@ -215,12 +216,14 @@ def _kernel(distances: NDArray[np.float64], kernel_width: float) -> NDArray[np.f
 def _sandwich(
     shown: NDArray[np.float64], weights: NDArray[np.float64], residuals: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Return the sandwich estimate of the ridge coefficients' covariance: bread, meat, bread, times HC1's factor."""
     samples, count = shown.shape
+    # Ridge fits the intercept without a penalty, which is the same as centring by the weighted means.
     centred = shown - np.average(shown, axis=0, weights=weights)
     bread = np.linalg.inv(centred.T @ (weights[:, None] * centred) + _RIDGE * np.eye(count))
-    pull = (weights * residuals)[:, None] * centred
+    scores = (weights * residuals)[:, None] * centred
     freedom = max(samples - count - 1, 1)
-    return np.asarray(bread @ (pull.T @ pull) @ bread * (samples / freedom))
+    return np.asarray(bread @ (scores.T @ scores) @ bread * (samples / freedom))
 
 
 def _doubts(segments: Superpixels, fit: Surrogate) -> tuple[str, ...]:

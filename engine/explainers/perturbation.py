@@ -1,7 +1,7 @@
-"""The one masked-forward loop: many masked copies of one image through the network, batch by batch.
+"""The masked-forward loop: it passes many masked copies of one image through the network, batch by batch.
 
-LIME and RISE share it. Masks are drawn in batches and applied; what is kept of them are the network's outputs alone, so
-nothing of the size (samples, H, W) is ever held, and a map of another class needs no new passes.
+LIME and RISE share it. It draws and applies the masks of one batch at a time and keeps only the network's outputs, so
+nothing of the size (samples, H, W) is ever in memory, and a map of another class needs no new passes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.acceleration.tuning import Tuning, tune
 from engine.bundle.model_bundle import subject_of
 from engine.errors import NotFiniteError
 from engine.explainers.activation_table.cuts import CHECKED_SAMPLES
-from engine.explainers.activation_table.table import Activations, FirstLayers, Images, Run, find_first_layers
+from engine.explainers.activation_table.table import Activations, FirstLayers, Images, RunPart, find_first_layers
 from engine.explainers.base import Request
 from engine.explainers.superpixels import SuperpixelMasks
 from engine.progress import StopSignal
@@ -28,18 +28,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DrawMasks = Callable[[int, int], torch.Tensor]
-"""Gives samples start..stop-1 as (n, 1, H, W) masks on the device, float32 in [0, 1] or bool; 1 shows the image."""
+"""Returns the masks of samples start..stop-1, (n, 1, H, W) on the device, float32 in [0, 1] or bool; 1 shows."""
 
 REDUCED_TOLERANCE = 0.01
-"""By how much reduced precision may move a probability before it is given up."""
+"""Reduced precision may change no probability by more than this."""
 
 REDUCED_SHARE = 0.02
-"""By how much, root mean square, as a share of what the masks move it. Rounding is no noise that more samples average
-out: at a share of 0.1 LIME's coefficients on the bundled demo moved by up to nine of their standard errors."""
+"""Nor may it change the target's probability by more than this share (root mean square) of what the masks change.
+
+Rounding is not noise, so more samples do not average it out: at a share of 0.1, LIME's coefficients on the bundled demo
+moved by up to nine of their standard errors."""
 
 _CHECKED = 32
+"""Samples passed in both precisions to compare them."""
 _CLASSES_KEPT = 16
-"""Of networks with more classes only the target's outputs are kept."""
+"""If a network has more classes, only the target's outputs are kept."""
 
 _Kept = TypeVar("_Kept")
 
@@ -48,22 +51,22 @@ class MaskedForward:
     """The loop for one image.
 
     Attributes:
-        precision: the one used; see `settle_precision`.
+        precision: the precision in use; see `settle_precision`.
         batch: images a pass; halved when the device runs out of memory.
-        warnings: sentences about what had to be changed on the way.
-        reused: samples of the last run that an earlier one had passed already.
-        looked_up: convolutions whose results the last run that passed anything looked up, see
+        warnings: a sentence for every change that had to be made on the way.
+        reused: samples of the last run that did not have to be passed again.
+        looked_up: convolutions whose results were looked up in the last run that passed anything, see
             `engine.explainers.activation_table.table`.
     """
 
     def __init__(self, request: Request, hidden: torch.Tensor, draw: DrawMasks, tuning: Tuning) -> None:
-        """Prepare a loop at the tuned batch size and precision; nothing is passed yet.
+        """Prepare a loop without passing anything yet.
 
         Args:
-            request: the image and the network, whose lock must be held.
+            request: the image and the network; hold its lock.
             hidden: (1, C, H, W) or broadcastable: what shows where a mask is 0.
-            draw: gives the masks.
-            tuning: batch size and precision.
+            draw: returns the masks.
+            tuning: batch size and precision to begin with.
         """
         self.classifier, self._draw = request.classifier, draw
         self._image = request.tensor.contiguous(memory_format=torch.channels_last)
@@ -79,15 +82,15 @@ class MaskedForward:
         self._just_checked = 0
 
     def settle_precision(self, target: int, stop: StopSignal) -> None:
-        """With `auto`, keep reduced precision only where this image and class allow it.
+        """If the precision is `auto`, use reduced precision only if this image and class allow it.
 
-        The first masked images are passed in both precisions, once; they count among the samples. If any probability
-        moves by more than 0.01, or the target class's by more than a fiftieth of what the masks themselves move it,
-        float32 is taken.
+        The first masked images are passed once in both precisions; they count as samples. Float32 is used if any
+        probability changes by more than 0.01, or the target class's by more than a fiftieth of what the masks
+        themselves change it.
 
         Args:
             target: index of the class to explain.
-            stop: asked before every pass; once it is set nothing is settled, nor will `run` pass anything.
+            stop: asked before every pass; once it is set, nothing is settled, and `run` passes nothing either.
         """
         self._target = target
         fastest = self._tuning.precision
@@ -96,24 +99,24 @@ class MaskedForward:
         checked = self._checked or self._check(fastest, stop)
         if checked is None:
             return
-        moved, exact = checked
-        rounding, effect = float(moved[:, target].square().mean().sqrt()), float(exact[:, target].std())
-        coarse = float(moved.abs().max()) > REDUCED_TOLERANCE or rounding > REDUCED_SHARE * effect
+        change, exact = checked
+        rounding, effect = float(change[:, target].square().mean().sqrt()), float(exact[:, target].std())
+        coarse = float(change.abs().max()) > REDUCED_TOLERANCE or rounding > REDUCED_SHARE * effect
         self.precision = "fp32" if coarse else fastest
-        if not self.warnings:  # else the device's memory has set it
+        if not self.warnings:  # a warning means that the device ran out of memory and the batch was halved
             self.batch = self._tuning.batch_for(self.precision)
 
     def run(self, total: int, stop: StopSignal, looks: Sequence[int] = ()) -> Iterator[int]:
         """Yield how many samples are done, batch by batch, until `total` or until stopped.
 
-        Samples that this loop has passed before are not passed again. A batch never reaches across a look. While the
-        first layers are prepared the count stays the same.
+        Samples that this loop has already passed are not passed again. A batch ends at every look. While the first
+        layers are prepared, the same count is yielded.
 
         Args:
             total: number of samples.
             stop: asked before every pass.
-            looks: sample counts at which the caller wants to look at the result, so that what it finds there does not
-                depend on the batch size.
+            looks: sample counts at which the caller looks at the result; ending a batch there makes what it finds
+                independent of the batch size.
 
         Raises:
             ExplanationError: the network gave NaN or infinity.
@@ -131,10 +134,10 @@ class MaskedForward:
                 yield kept
             yield from self._pass(kept, borders, stop)
         finally:
-            self._first = None  # it is large, and the loop is kept for other classes
+            self._first = None  # the table is large, and the loop itself is kept for other classes
 
     def outputs(self, count: int) -> NDArray[np.float64]:
-        """(count,) probabilities of the target class for the first samples.
+        """Return the target class's probabilities for the first samples, (count,).
 
         Raises:
             ExplanationError: the network gave NaN or infinity.
@@ -150,7 +153,7 @@ class MaskedForward:
         return np.asarray(values)
 
     def parameters(self) -> dict[str, Parameter]:
-        """How the passes were made, for the record."""
+        """Return how the passes were made, for the record."""
         copy = self.classifier.fast_copy()
         return {
             "device": self.classifier.device,
@@ -174,7 +177,7 @@ class MaskedForward:
                 yield done
 
     def _prepare(self, samples: int, stop: StopSignal) -> Iterator[None]:
-        """Fill the table of the first layers where that is worth it for so many samples; yield after each pass."""
+        """Fill the table of the first layers if that pays off for so many samples; yield after each pass."""
         self.looked_up = 0
         masks = self._draw
         if not isinstance(masks, SuperpixelMasks) or stop.is_set():
@@ -187,7 +190,7 @@ class MaskedForward:
             with self.classifier.many_passes(self.precision):
                 return tuple(layers(*activations))
 
-        pace, full = Pace(self.classifier.device), False
+        pace, out_of_memory = Pace(self.classifier.device), False
         try:
             with self.classifier.many_passes("fp32"):
                 network, readout = self.classifier.fast_copy().network, self.classifier.anatomy.readout
@@ -197,29 +200,35 @@ class MaskedForward:
                 yield
                 if stop.is_set():
                     return
-            if found is not None and self._alike(found, images, run, samples):
+            if found is not None and self._agrees(found, images, run, samples):
                 self._first, self.looked_up = found, found.convolutions
         except torch.cuda.OutOfMemoryError:
-            full = True
-        if full:  # behind the `except`: until its end the error holds on to the table; the network itself may have room
+            out_of_memory = True
+        # Outside the `except` block: inside it, the error still holds the table. Without it the network may have room.
+        if out_of_memory:
             found = None
             torch.cuda.empty_cache()
 
-    def _alike(self, found: FirstLayers, images: Images, run: Run, samples: int) -> bool:
-        """Whether table and network agree on some samples; not on the first, whose superpixels are all shown."""
+    def _agrees(self, found: FirstLayers, images: Images, run: RunPart, samples: int) -> bool:
+        """Whether table and network agree on some samples; the first is left out, as it shows every superpixel."""
         last = min(samples, 1 + CHECKED_SAMPLES)
         for start in range(1, last, self.batch):
             stop = min(start + self.batch, last)
             if not found.agrees(images, run, start, stop):
                 return False
             whole = self._passed(start, stop, self.precision)
-            moved = self._passed(start, stop, self.precision, found) - whole
-            if not float(moved.abs().max()) <= REDUCED_TOLERANCE / 10:
+            change = self._passed(start, stop, self.precision, found) - whole
+            if not float(change.abs().max()) <= REDUCED_TOLERANCE / 10:  # written so that NaN disagrees
                 return False
         return True
 
     def _check(self, fastest: str, stop: StopSignal) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """By how much reduced precision moves the first masked images' probabilities, and these; None if stopped."""
+        """Pass the first masked images in both precisions.
+
+        Returns:
+            By how much reduced precision changes their probabilities, and the float32 probabilities, (n, K) each;
+            None if stopped.
+        """
         both, count = [], len(self._draw(0, _CHECKED))
         for precision in (fastest, "fp32"):
             passed: list[torch.Tensor] = []
@@ -239,7 +248,7 @@ class MaskedForward:
         self._outputs.setdefault(precision, []).append(columns)
 
     def _probabilities(self, start: int, stop: int, precision: str) -> torch.Tensor:
-        """(n, K) probabilities of the samples start..stop-1, in as many passes as memory wants."""
+        """Return the (n, K) probabilities of samples start..stop-1, in more passes if memory runs out."""
         parts: list[torch.Tensor] = []
         at = start
         while at < stop:
@@ -248,12 +257,12 @@ class MaskedForward:
                 parts.append(self._passed(at, end, precision, self._first))
             except torch.cuda.OutOfMemoryError:
                 if self._first is not None:
-                    self._first = None  # the table goes first
+                    self._first = None  # the table is the first thing to give up
                 elif end - at > 1:
                     self.batch = (end - at) // 2
                     self.warnings.append(f"The device ran out of memory; the batch was halved to {self.batch}.")
                 else:
-                    raise  # then the method is run on the CPU, see `Classifier.with_memory`
+                    raise  # `Classifier.with_memory` then starts the method again on the CPU
                 torch.cuda.empty_cache()
                 continue
             at = end
@@ -269,20 +278,22 @@ class MaskedForward:
             return classifier.probabilities(classifier.logits(self._masked(self._draw(start, stop)), fast=True))
 
     def _masked(self, masks: torch.Tensor) -> torch.Tensor:
-        # One weight for each value, laid out as they are: where one has to serve three channels, mixing takes three
-        # times as long. Weights of 0 and 1 give what is hidden and what is shown to the last bit.
+        # One weight a value, in the same memory layout: broadcasting one weight over three channels takes three times
+        # as long. With weights of 0 and 1, `lerp` returns the hidden and the shown values exactly.
         weights = masks.to(self._image.dtype).expand(-1, self._image.shape[1], -1, -1)
         return torch.lerp(self._hidden, self._image, weights.contiguous(memory_format=torch.channels_last))
 
 
 def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kind: type[_Kept]) -> _Kept:
-    """What an earlier request for the same image and parameters has kept, so that another class needs no new passes.
+    """Return what an earlier request for the same image and parameters has kept, or make and keep it.
+
+    Another class of the image then needs no new passes.
 
     Args:
-        request: its `kept` is looked at and added to.
+        request: its `kept` is the cache.
         key: the method's parameters and seed.
-        make: makes what is kept, a `MaskedForward` in it.
-        kind: the class of what is kept.
+        make: makes the object, which contains a `MaskedForward`.
+        kind: the object's class.
     """
     found = request.kept.get(key)
     if isinstance(found, kind):
@@ -294,12 +305,12 @@ def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kin
 
 
 def prepared_tuning(request: Request) -> Tuning:
-    """Batch size and precision for this classifier; measured once, see `engine.acceleration.tuning`."""
+    """Return the batch size and precision for this classifier; measured once, see `engine.acceleration.tuning`."""
     classifier = request.classifier
 
     def probe(images: torch.Tensor, precision: str) -> None:
         with classifier.many_passes(precision):
-            classifier.probabilities(classifier.logits(images, fast=True)).cpu()
+            classifier.probabilities(classifier.logits(images, fast=True)).cpu()  # `cpu` waits for the GPU
 
     return tune(
         probe,

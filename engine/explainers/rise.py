@@ -1,10 +1,10 @@
-"""RISE: what the output does when random parts of the image are hidden (Petsiuk, Das, Saenko 2018).
+"""RISE: how the output changes when random parts of the image are hidden (Petsiuk, Das, Saenko 2018).
 
-The paper's estimator, sum(f_i M_i) / (N p), carries the random density of the masks as noise. The `centred` one is the
+The paper's estimator, sum(f_i M_i) / (N p), contains the random density of the masks as noise. The `centred` one is the
 covariance of output and mask, cov(f, M) / p: the same map less a constant, without that noise. A linear regression of f
-on the mask's means over a 6x6 grid serves as a control variate: its part of the covariance is known exactly from how
-masks are drawn, so only what it leaves unexplained has to be estimated. Masks come in antithetic pairs, a grid and its
-complement (Hammersley and Morton 1956): what the output makes of an even number of places together cancels in a pair.
+on the mask's means over a 6x6 grid serves as a control variate. Its part of the covariance follows exactly from how
+masks are drawn, so only the part that it does not explain has to be estimated. Masks come in antithetic pairs, a grid
+and its complement (Hammersley and Morton 1956): interactions of an even number of places cancel within a pair.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _REGRESSORS = 6
-"""Cells a side of the grid whose mask means are the control variate; two a side of each cell of the 3x3 grid."""
+"""Blocks a side of the grid whose mask means are the control variate: two a side of each cell of the 3x3 grid."""
 
-_ENOUGH = 4
-"""Samples a regression coefficient must have; with fewer, the control variate would add noise and is left out."""
+_SAMPLES_A_COEFFICIENT = 4
+"""With fewer samples for each regression coefficient, the control variate would add noise and is not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class Rise:
         """See `Explainer.explain`. Hidden pixels are 0 after normalisation, the data set's mean colour."""
         tuning = prepared_tuning(request)
         started = time.perf_counter()
-        run = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Run)
-        masks, loop = run.masks, run.loop
+        kept = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Kept)
+        masks, loop = kept.masks, kept.loop
         loop.settle_precision(request.target, request.stop)
         looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
         reporter = Reporter(self.key, self.samples, request.progress)
@@ -96,12 +96,12 @@ class Rise:
             raise Stopped("RISE")
         return result(stopped=done < self.samples and not settled)
 
-    def _start(self, request: Request, tuning: Tuning) -> _Run:
-        # The paper draws its masks one by one; beside it, pairs would make its estimator better than it is.
+    def _start(self, request: Request, tuning: Tuning) -> _Kept:
+        # The paper draws its masks one by one: pairs would make its estimator look better than it is.
         pairs = self.estimator == "centred"
         device = request.classifier.device
         masks = RiseMasks(request.size, self.grid, self.probability, request.seed, device, antithetic=pairs)
-        return _Run(masks, MaskedForward(request, torch.zeros(1, device=request.tensor.device), masks, tuning))
+        return _Kept(masks, MaskedForward(request, torch.zeros(1, device=request.tensor.device), masks, tuning))
 
     def _parameters(self, loop: MaskedForward, estimate: RiseEstimate) -> dict[str, Parameter]:
         return {
@@ -118,27 +118,27 @@ class Rise:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """What is kept for another class of the same image."""
+class _Kept:
+    """What a later request for another class of the same image uses again."""
 
     masks: RiseMasks
     loop: MaskedForward
 
 
 class RiseEstimate:
-    """The map of one class and the errors of its cells, from the first masks and the outputs for them.
+    """The map of one class and the errors of its cells, from the first masks and their outputs.
 
-    The masks' coarse grids are all it needs of them: means over cells and blocks and weighted sums follow from those.
+    It works on the masks' coarse grids, from which the means over cells and blocks and the weighted sums follow.
     """
 
     def __init__(self, masks: RiseMasks, outputs: NDArray[np.float64], estimator: str, looks: int) -> None:
-        """Take what was seen.
+        """Store the masks and outputs.
 
         Args:
             masks: the stream of masks.
             outputs: (N,) probabilities of the class for the first N masks.
             estimator: `centred` or `paper`.
-            looks: how often the choice of cells may be looked at.
+            looks: how many interim looks at the choice of cells are planned.
         """
         self._masks, self._outputs, self._estimator, self._looks = masks, outputs, estimator, looks
         side = min(_REGRESSORS, *masks.size)
@@ -147,7 +147,7 @@ class RiseEstimate:
 
     @property
     def constant(self) -> bool:
-        """Whether the output moved by no more than float32's rounding."""
+        """Whether the outputs differ by no more than float32 rounding."""
         return unmoved(self._outputs)
 
     @property
@@ -157,12 +157,12 @@ class RiseEstimate:
 
     @property
     def regressed(self) -> bool:
-        """Whether the control variate is used: not for the paper's estimator, nor with few samples."""
+        """Whether the control variate is used: not with the paper's estimator, nor with few samples."""
         coefficients = self._blocks[0].shape[0] ** 2
-        return self._estimator == "centred" and len(self._outputs) >= _ENOUGH * coefficients
+        return self._estimator == "centred" and len(self._outputs) >= _SAMPLES_A_COEFFICIENT * coefficients
 
     def raw(self) -> NDArray[np.float64]:
-        """(H, W): the map in units of probability, before scaling."""
+        """Return the unscaled map in units of probability, (H, W)."""
         p, count = self._masks.probability, len(self._outputs)
         if self._estimator == "paper":
             return self._masks.weighted_sum(self._outputs) / (count * p)
@@ -170,7 +170,7 @@ class RiseEstimate:
         return (self._known(slopes) + self._masks.weighted_sum(residuals) / count) / p
 
     def cells(self) -> CellEstimate:
-        """The cell means of `raw` and their covariance."""
+        """Return the cell means of `raw` and their covariance."""
         p, count = self._masks.probability, len(self._outputs)
         means = self._masks.part_means(self._thirds, count)
         if self._estimator == "paper":
@@ -181,7 +181,7 @@ class RiseEstimate:
             known = self._known(slopes, self._thirds).ravel() / p
             fitted = 1 + len(slopes)
         mean = terms.mean(axis=0)
-        if self._masks.antithetic and count > 1:  # only pairs are independent; a last single one adds next to nothing
+        if self._masks.antithetic and count > 1:  # only pairs are independent; a last single mask adds next to nothing
             terms = (terms[: count - 1 : 2] + terms[1::2]) / 2.0
         # The fit makes the residuals too small and the slopes uncertain: a factor of n / (n - fitted) each.
         freedom = max(len(terms) - fitted, 1)
@@ -196,7 +196,7 @@ class RiseEstimate:
             return np.zeros(0), centred
         blocks = self._masks.part_means(self._blocks, len(centred))
         regressors = blocks - blocks.mean(axis=0)
-        # Smooth masks make some block means nearly the same: directions that carry next to nothing are left out.
+        # Smooth masks make some block means nearly equal, so directions with next to no variance are left out.
         inverse = np.linalg.pinv(regressors.T @ regressors, rcond=1e-8, hermitian=True)
         slopes = inverse @ (regressors.T @ centred)
         return slopes, centred - regressors @ slopes
@@ -204,7 +204,12 @@ class RiseEstimate:
     def _known(
         self, slopes: NDArray[np.float64], onto: tuple[NDArray[np.float64], ...] | None = None
     ) -> NDArray[np.float64]:
-        """The exact covariance of the regression's prediction with every pixel, or with averages of pixels."""
+        """Return the exact covariance of the regression's prediction with every pixel, or with averages of pixels.
+
+        Args:
+            slopes: of the regression; none gives 0.
+            onto: averaging weights of rows and columns; None for every pixel.
+        """
         if not len(slopes):
             return np.zeros(1)
         p = self._masks.probability

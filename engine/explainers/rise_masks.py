@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 def upsampling(grid: int, side: int) -> NDArray[np.float64]:
-    """(cell, side, grid): for every shift below one cell, the matrix that enlarges a grid axis to `side` pixels.
+    """Return the matrices that enlarge a grid axis to `side` pixels, one for every shift below a cell.
 
-    A grid of `grid` cells is enlarged bilinearly to (grid + 1) * cell pixels with cell = ceil(side / grid), reflected
-    at its ends about the centre of the outer cells as in the reference, and cropped to `side` at the shift. Each row
-    sums to 1.
+    A grid of `grid` cells is enlarged bilinearly to (grid + 1) * cell pixels with cell = ceil(side / grid). As in the
+    reference, it is reflected at its ends about the centre of the outer cells. It is cropped to `side` pixels at the
+    shift.
+
+    Returns:
+        (cell, side, grid); each row sums to 1.
     """
     cell = math.ceil(side / grid)
     length = (grid + 1) * cell
@@ -33,7 +36,7 @@ def upsampling(grid: int, side: int) -> NDArray[np.float64]:
 
 
 def _reflect(index: NDArray[np.int_], length: int) -> NDArray[np.int_]:
-    """Indices outside 0..length-1 mirrored about the first and last element."""
+    """Mirror indices outside 0..length-1 about the first and the last element."""
     if length == 1:
         return np.zeros_like(index)
     period = 2 * (length - 1)
@@ -62,8 +65,8 @@ class RiseMasks:
             probability: that a grid cell shows the image, p in the paper.
             seed: of the random numbers.
             device: where the masks are made.
-            antithetic: every second mask is the one before it, drawn from 1 - u where that was drawn from u: where the
-                one shows the image the other hides it, as far as `probability` allows (at 0.5 everywhere).
+            antithetic: whether masks come in pairs, the first drawn from u and the second from 1 - u: where one shows
+                the image the other hides it, as far as `probability` allows (at 0.5 everywhere).
         """
         self.size, self.grid, self.probability, self.device = size, grid, probability, device
         self.antithetic = antithetic
@@ -77,11 +80,11 @@ class RiseMasks:
         self._drawn: list[tuple[NDArray[np.bool_], NDArray[np.int_]]] = []
 
     def __call__(self, start: int, stop: int) -> torch.Tensor:
-        """(stop - start, 1, H, W) float32 masks of the samples start..stop-1, in [0, 1]."""
+        """Return the masks of samples start..stop-1, (stop - start, 1, H, W) float32 in [0, 1]."""
         return self.enlarge(*self.coarse(start, stop))
 
     def coarse(self, start: int, stop: int) -> tuple[NDArray[np.bool_], NDArray[np.int_]]:
-        """The drawn grids (n, s, s) and shifts (n, 2) of some samples; drawn in order, kept for a second look."""
+        """Return the grids (n, s, s) and shifts (n, 2) of some samples; draw them in order, and keep them."""
         block = _BLOCK
         first, last = start // block, (stop - 1) // block + 1
         while len(self._drawn) < last:
@@ -91,24 +94,26 @@ class RiseMasks:
         return bits[start - first * block : stop - first * block], shifts[start - first * block : stop - first * block]
 
     def _draw(self, count: int) -> tuple[NDArray[np.bool_], NDArray[np.int_]]:
-        """The next grids and shifts; an even count."""
+        """Draw the next grids and shifts; the count must be even."""
         draws = count // 2 if self.antithetic else count
         uniform = self._bits.random((draws, self.grid, self.grid))
         shifts = self._shifts.integers(0, (len(self._rows), len(self._columns)), size=(draws, 2))
         bits = uniform < self.probability
         if self.antithetic:
+            # `<=` for the second: at a probability of 0.5, a cell with u = 0.5 is hidden in the first mask, so it must
+            # be shown in the other.
             bits = np.stack([bits, 1.0 - uniform <= self.probability], axis=1).reshape(count, self.grid, self.grid)
             shifts = shifts.repeat(2, axis=0)
         return bits, shifts
 
     def enlarge(self, bits: NDArray[np.bool_], shifts: NDArray[np.int_]) -> torch.Tensor:
-        """(n, 1, H, W) float32: grids enlarged and cropped at their shifts."""
+        """Return the grids enlarged and cropped at their shifts, (n, 1, H, W) float32."""
         grids, places = on_device(bits.astype(np.float32), self.device), on_device(shifts, self.device)
         rows, columns = self._rows[places[:, 0]], self._columns[places[:, 1]]
         return torch.bmm(torch.bmm(rows, grids), columns.transpose(1, 2)).clamp_(0.0, 1.0)[:, None]
 
     def part_means(self, parts: tuple[NDArray[np.float64], ...], count: int) -> NDArray[np.float64]:
-        """(count, R * C) means of the first masks over parts of the image, worked out on the coarse grids.
+        """Return the first masks' means over parts of the image, (count, R * C), computed on the coarse grids.
 
         Args:
             parts: averaging weights of rows (R, H) and columns (C, W), see `engine.results.cells.part_weights`.
@@ -120,9 +125,9 @@ class RiseMasks:
         return np.asarray(means.reshape(count, -1))
 
     def weighted_sum(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(H, W): sum over the first n masks of weight times mask, for (n,) weights.
+        """Return the sum over the first n masks of weight times mask, (H, W), for (n,) weights.
 
-        The coarse grids of equal shift are summed first, so only as many of them are enlarged as there are shifts.
+        The coarse grids with the same shift are summed first, so only one grid a shift has to be enlarged.
         """
         bits, shifts = self.coarse(0, len(weights))
         rows, columns = self._exact
@@ -131,7 +136,7 @@ class RiseMasks:
         return np.asarray(np.einsum("ahs,absc,bwc->hw", rows, sums, columns, optimize=True))
 
     def covariance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Kernels (H, H) and (W, W) of the masks' exact covariance.
+        """Return the kernels `rows` (H, H) and `columns` (W, W) of the masks' exact covariance.
 
         Cov(M(y, x), M(y', x')) = p (1 - p) * rows[y, y'] * columns[x, x'], over both the grids and the shifts.
         """
@@ -144,4 +149,4 @@ class RiseMasks:
 
 
 _BLOCK = 256
-"""Samples drawn at once, whatever the batch size, so that a seed always means the same masks."""
+"""Samples drawn at once, whatever the batch size, so that a seed always gives the same masks."""

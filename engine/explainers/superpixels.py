@@ -1,4 +1,4 @@
-"""Superpixels that suit the image's size: 40 to 60 of them, counted (not asked for and hoped for)."""
+"""Split an image into about 50 superpixels, and make masks that show or hide them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SLACK = 0.2
-"""How far the count may be from the number wanted, as a share of it: 50 becomes 40 to 60."""
+"""By how much the count may differ from the number wanted, as a share of it: 40 to 60 are good enough for 50."""
 
 _ASK_FOR = (1.0, 1.2, 1.4, 1.7)
+"""How many superpixels to request of SLIC, as multiples of the number wanted; tried in this order."""
 _COLOUR_COMPACTNESS = (10.0, 20.0)
 _GREY_COMPACTNESS = (0.1, 0.3)
 
@@ -26,7 +27,7 @@ class Superpixels:
     """A segmentation.
 
     Attributes:
-        labels: (H, W) int64, 0..count-1, every one of them used.
+        labels: (H, W) int64, 0..count-1; every label is used.
         count: number of superpixels, S.
         how: the algorithm and its parameters, for the record.
     """
@@ -45,7 +46,7 @@ class SuperpixelMasks:
     """
 
     def __init__(self, segments: Superpixels, shown: NDArray[np.int_], device: torch.device) -> None:
-        """Keep what is shown.
+        """Store which superpixels the samples show.
 
         Args:
             segments: the superpixels.
@@ -56,25 +57,25 @@ class SuperpixelMasks:
         self._shown = shown
 
     def __call__(self, start: int, stop: int) -> torch.Tensor:
-        """(stop - start, 1, H, W) float32 masks of the samples start..stop-1."""
+        """Return the masks of samples start..stop-1, (stop - start, 1, H, W) float32."""
         return self.spread(self.rows(start, stop))
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
-        """(stop - start, S) float32 of 0 and 1: the superpixels that these samples show."""
+        """Return which superpixels samples start..stop-1 show, (stop - start, S) float32 of 0 and 1."""
         return on_device(self._shown[start:stop].astype(np.float32), self.labels.device)
 
     def spread(self, rows: torch.Tensor) -> torch.Tensor:
-        """(n, 1, H, W) masks of (n, S) rows."""
+        """Turn (n, S) rows into (n, 1, H, W) masks."""
         return rows.gather(1, self.labels.flatten().expand(len(rows), -1)).view(-1, 1, *self.labels.shape)
 
 
 def superpixels(picture: NDArray[np.float32], wanted: int = 50) -> Superpixels:
-    """SLIC superpixels, about `wanted` of them.
+    """Return about `wanted` SLIC superpixels.
 
-    SLIC gives fewer than it is asked for on pictures of few colours (24 to 29 for 50 on 50x50 patches of tissue), so
-    it is asked for more, and more compact ones, until the count is within 20 %. Where nothing is, SLIC without a
-    parameter (SLICO), whose superpixels are more regular, stands in. A picture of fewer pixels than `wanted` gives a
-    superpixel a pixel.
+    On pictures with few colours SLIC returns fewer than requested (24 to 29 for 50 on 50x50 patches of tissue), so
+    more are requested, and more compact ones, until the count is within 20 %. If it never is, SLIC without a
+    compactness (SLICO), whose superpixels are more regular, is tried, too, and the closest count wins. A picture with
+    fewer pixels than `wanted` gets one superpixel a pixel.
 
     Args:
         picture: (H, W, C) in [0, 1], C 1 or 3.
@@ -100,6 +101,6 @@ def superpixels(picture: NDArray[np.float32], wanted: int = 50) -> Superpixels:
 
 
 def _counted(labels: NDArray[np.int_], how: str) -> Superpixels:
-    """Number the superpixels 0..S-1 without gaps: one whose number has a gap before it would never be hidden."""
+    """Number the superpixels 0..S-1 without gaps, so that each has its column in the samples."""
     used, dense = np.unique(labels, return_inverse=True)
     return Superpixels(dense.reshape(labels.shape).astype(np.int64), len(used), how)

@@ -1,4 +1,4 @@
-"""Which superpixels lie in the receptive field of an activation, for the layers of a traced network that are local."""
+"""Find the superpixels in the receptive field of each activation, for the local layers of a traced network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MODULES = (
     *(nn.BatchNorm2d, nn.Identity, nn.Dropout, nn.Dropout2d, nn.PReLU, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU),
     *(nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardtanh, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh),
 )
-"""Modules whose result at a place depends, in evaluation mode, on their input there alone."""
+"""Modules whose result at a place depends, in evaluation mode, only on their input at that place."""
 _FUNCTIONS = (
     *(operator.add, operator.iadd, operator.mul, operator.imul, operator.sub, torch.add, torch.mul, torch.sub),
     *(functional.relu, functional.relu6, functional.leaky_relu, functional.elu, functional.gelu, functional.silu),
@@ -29,13 +29,13 @@ _METHODS = ("add", "add_", "mul", "mul_", "relu", "relu_", "sigmoid", "tanh", "c
 def receptive_field(
     network: fx.GraphModule, node: fx.Node, fields: Mapping[fx.Node, torch.Tensor], masks: SuperpixelMasks
 ) -> torch.Tensor | None:
-    """(S, H', W') bool: which superpixels each place of a node sees; None where that is not known.
+    """Return which superpixels each place of a node's result sees, (S, H', W') bool; None if that is unknown.
 
     Args:
-        network: traced, in evaluation mode, its nodes' shapes known.
-        node: one of its graph.
-        fields: those of the nodes before it.
-        masks: has the superpixels of the image.
+        network: traced, in evaluation mode, with recorded shapes.
+        node: one of its graph's nodes.
+        fields: the receptive fields of the nodes before it.
+        masks: knows the image's superpixels.
     """
     seen: torch.Tensor | None = None
     if node.op == "placeholder":
@@ -46,12 +46,13 @@ def receptive_field(
 
 
 def _seen_through(network: fx.GraphModule, node: fx.Node, sources: list[torch.Tensor]) -> torch.Tensor | None:
-    """What a node sees whose inputs see `sources`; None where that is not known."""
+    """Return what a node sees if its inputs see `sources`; None if that is unknown."""
     module = module_of(network, node)
     convolution = convolution_of(network, node)
     if convolution is not None:
         if isinstance(convolution.padding, str) or convolution.padding_mode != "zeros":
             return None
+        # Padded by hand, since max pooling refuses a padding of more than half its kernel.
         down, across = convolution.padding
         padded = functional.pad(sources[0], (across, across, down, down))
         seen = functional.max_pool2d(padded, convolution.kernel_size, convolution.stride, 0, convolution.dilation)
@@ -65,20 +66,20 @@ def _seen_through(network: fx.GraphModule, node: fx.Node, sources: list[torch.Te
             sources[0], module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode
         )
     if isinstance(module, nn.BatchNorm2d) and module.running_mean is None:
-        return None  # it takes the mean of the whole batch
+        return None  # it normalises by the whole batch, even in evaluation mode
     known = {"call_module": type(module) in _MODULES, "call_function": node.target in _FUNCTIONS}
     return _together(sources) if known.get(node.op, node.target in _METHODS) else None
 
 
 def _together(sources: list[torch.Tensor]) -> torch.Tensor | None:
-    """What is seen by something that is made of maps of one size."""
+    """Return what is seen by a result that combines `sources` place by place; None if their sizes differ."""
     if any(source.shape != sources[0].shape for source in sources):
         return None
     return torch.stack(sources).amax(0)
 
 
 def convolution_of(network: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
-    """The convolution that a node stands for, fused with what follows it or not."""
+    """Return the convolution that a node calls, fused or not; None for any other node."""
     module = module_of(network, node)
     module = module.convolution if isinstance(module, FusedConvolution) else module
     return module if isinstance(module, nn.Conv2d) else None
