@@ -1,1 +1,1 @@
-"""Whether a map can be believed: deletion and insertion curves."""
+"""Test whether a map can be believed: deletion and insertion curves."""

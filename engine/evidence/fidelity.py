@@ -1,8 +1,8 @@
 """Deletion and insertion curves: does the output follow the map? (Petsiuk et al. 2018, section 4.1.)
 
-Pixels are taken by falling saliency. Deletion hides them one after the other, insertion uncovers them on a blurred
-image. A map that points at what the network uses gives a small area under the deletion and a large one under the
-insertion curve. The areas depend on what hides and on the step, so both are kept with them.
+Pixels are taken in order of falling saliency. Deletion hides them step by step; insertion uncovers them step by step on
+a blurred image. If the map points at what the network uses, the area under the deletion curve is small and the area
+under the insertion curve is large. The areas depend on what hides the pixels and on the step, so both are recorded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Kind = Literal["deletion", "insertion"]
 
 _KERNEL, _SIGMA = 11, 5.0
-"""Of the Gaussian that blurs, in pixels, as in the reference code `eclique/RISE`."""
+"""Size and sigma of the blurring Gaussian in pixels, as in the reference code `eclique/RISE`."""
 
 _HIDDEN = {
     "deletion": "0 after normalisation (the mean colour)",
@@ -39,15 +39,15 @@ _HIDDEN = {
 
 @dataclass(frozen=True, slots=True)
 class FidelityCurve:
-    """How the probability of the map's class goes as pixels are deleted or inserted.
+    """How the probability of the map's class changes as pixels are deleted or inserted.
 
     Attributes:
         kind: `deletion` or `insertion`.
         shares: (S + 1,) share of pixels deleted or inserted, from 0 to 1.
-        probabilities: (S + 1,) of the map's class.
-        step: pixels at a time; the last step may be smaller.
-        hidden: what stands where pixels are hidden.
-        warnings: what had to be changed on the way, such as the device.
+        probabilities: (S + 1,) probabilities of the map's class.
+        step: pixels a step; the last step may be smaller.
+        hidden: what replaces hidden pixels.
+        warnings: a sentence for every change that had to be made on the way, such as another device.
     """
 
     kind: Kind
@@ -74,23 +74,23 @@ def fidelity_curve(
     progress: ProgressCallback = no_progress,
     stop: StopSignal | None = None,
 ) -> FidelityCurve:
-    """The deletion or insertion curve of a map, in float32.
+    """Return the deletion or insertion curve of a map, computed in float32.
 
     Args:
         classifier: the network; its lock is taken.
         image: the image that the map explains.
-        saliency: a map of this image and network; equal values are taken in reading order.
+        saliency: a map of this image and network; pixels of equal value are taken in reading order.
         kind: which curve.
-        step: pixels at a time; None for as many as the input is wide (224 at 224x224, as in the paper).
-        progress: told how far it is.
+        step: pixels a step; None for the width of the input (224 at 224x224, as in the paper).
+        progress: told how far the curve is.
         stop: asked before every pass.
 
     Raises:
-        ExplanationError: the map is constant and so gives no order, is of another size or class, the step is below 1,
+        ExplanationError: the map is constant and so gives no order, it has another size or class, the step is below 1,
             or the network gave NaN.
         Stopped: stopped before the end.
         NotCompliantError: the image cannot be fed to this model.
-        DeviceError: neither the device's memory nor the machine's suffices.
+        DeviceError: there is not enough memory on the device, nor on the CPU.
     """
     signal = stop or NeverStop()
 
@@ -144,7 +144,7 @@ def _check(saliency: SaliencyMap, size: tuple[int, int], step: int) -> None:
 
 
 def _ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(H, W): each pixel's place by falling value, equal values in reading order."""
+    """Return each pixel's rank by falling value, (H, W); equal values rank in reading order."""
     order = np.argsort(-values, axis=None, kind="stable")
     ranks = np.empty(values.size, dtype=np.int64)
     ranks[order] = np.arange(values.size)
@@ -152,12 +152,12 @@ def _ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _hidden(kind: Kind, tensor: torch.Tensor) -> torch.Tensor:
-    """(1, C, H, W) or broadcastable: what stands in the place of hidden pixels."""
+    """Return what replaces hidden pixels, (1, C, H, W) or broadcastable."""
     if kind == "deletion":
         return torch.zeros(1, device=tensor.device)
     from torchvision.transforms.v2.functional import gaussian_blur  # late: a second of import
 
-    # The blur reflects at the border, and a small image has little to reflect.
+    # The blur reflects the image at its border, so half the kernel must be smaller than the image.
     kernel = [min(_KERNEL, 2 * side - 1) for side in (tensor.shape[-1], tensor.shape[-2])]
     blurred: torch.Tensor = gaussian_blur(tensor, kernel, [_SIGMA, _SIGMA])
     return blurred

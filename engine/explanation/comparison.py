@@ -1,6 +1,6 @@
-"""Two maps of one image beside each other: the cells that both mark, and where they differ.
+"""Compare two maps of one image: the cells that both mark, and the cells where they differ.
 
-A cell whose place among a map's three is not settled is never counted for or against anything: it may differ.
+If it is not settled whether a cell is among a map's three, the cell counts neither as shared nor as different.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from engine.results.statistics import GridStatistics
 
 SHARED_BY_CHANCE = TOP * TOP / len(CELLS)
-"""How many cells two choices of three of nine share on average if neither knows of the other: 1."""
+"""Number of cells that two independent choices of three from nine share on average: 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class CellComparison:
-    """What two maps say of the nine cells.
+    """How the three cells of two maps compare.
 
     Attributes:
-        shared: cells that are among the three of both maps, for certain.
-        only_first, only_second: cells that are for certain among the three of one map, and not of the other.
-        unsettled: cells whose place is not settled in at least one of the maps: nothing is said of them.
+        shared: cells that are certainly among the three of both maps.
+        only_first, only_second: cells that are certainly among the three of one map and certainly not of the other.
+        unsettled: cells whose place is not settled in at least one of the maps; they are in none of the above.
         as_they_stand: cells among the three of both maps, settled or not.
-        constant: whether one of the maps is constant and marks nothing, so that there is nothing to compare.
+        constant: whether one of the maps is constant and marks no cells, so that there is nothing to compare.
     """
 
     shared: tuple[Cell, ...] = ()
@@ -55,17 +55,17 @@ def compare_cells(first: GridStatistics, second: GridStatistics) -> CellComparis
 
 
 def rank_correlation(first: SaliencyMap, second: SaliencyMap) -> float:
-    """Spearman's rank correlation of two maps of the same part of an image, in [-1, 1]; NaN if one is constant.
+    """Return Spearman's rank correlation of two maps of the same part of an image, in [-1, 1]; NaN if one is constant.
 
-    Of maps of different sizes the means over equal parts are compared, as many as the smaller one has pixels each way.
-    Noise of sampled maps draws the value towards 0.
+    If the maps' sizes differ, their means over equal parts are compared, with as many parts each way as the smaller map
+    has pixels. The noise of sampled maps pulls the value towards 0.
     """
     shape = tuple(min(pair) for pair in zip(first.values.shape, second.values.shape, strict=True))
     return spearman(*(_in_parts(saliency, *shape) for saliency in (first, second)))
 
 
 def _in_parts(saliency: SaliencyMap, rows: int, columns: int) -> SaliencyMap:
-    """The map as means over so many equal parts; itself if it has no more pixels."""
+    """Return the map as means over so many equal parts; the map itself if that is its size."""
     height, width = saliency.values.shape
     if (height, width) == (rows, columns):
         return saliency
@@ -74,7 +74,7 @@ def _in_parts(saliency: SaliencyMap, rows: int, columns: int) -> SaliencyMap:
 
 
 def why_not_comparable(first: Explanation, second: Explanation) -> str:
-    """Why the cells of two explanations do not lie on the same part of one image; empty if they do."""
+    """Return why the cells of two explanations are not the same parts of one image; empty if they are."""
     if first.image.sha256 != second.image.sha256:
         return "These are two images."
     if first.view.shape[:2] != second.view.shape[:2]:

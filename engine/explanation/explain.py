@@ -1,4 +1,4 @@
-"""The whole answer for one image: diagnosis, maps, statistics and agreement, computed and held together."""
+"""Explain one image: compute its diagnosis, maps, statistics and agreement, and hold them together."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NEVER_STOP = NeverStop()
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything about one image that screens, files and batches show.
+    """The whole answer for one image, as screens, files and batches show it.
 
     Attributes:
         image: the image as read.
@@ -45,15 +45,15 @@ class Explanation:
             cells lie on it: a map's edges are the view's edges.
         diagnosis: the network's answer.
         target: name of the class that is explained.
-        maps: the saliency maps by method key, in the order in which they are shown; a method that failed or was
-            stopped before a first map is not in it.
+        maps: the saliency maps by method key, in the order in which they are shown, without methods that failed or
+            were stopped before a first map.
         statistics: grid statistics by method key.
-        consensus: the agreement of the maps that are there.
-        failures: for every method that gave no map, one line why.
-        settings: what was asked for.
+        consensus: the agreement of these maps.
+        failures: for every method that gave no map, one line that says why.
+        settings: what was requested.
         bundle: the model.
-        environment: names and versions that reproducing needs (`xaimed`, `torch`, `device`, `python`, ...).
-        assumed: what no file of the bundle says and had to be assumed, a sentence each.
+        environment: names and versions needed to reproduce the answer (`xaimed`, `torch`, `device`, `python`, ...).
+        assumed: a sentence for everything that no file of the bundle says and that had to be assumed.
     """
 
     image: MedicalImage
@@ -71,7 +71,7 @@ class Explanation:
 
 
 def derive_seed(image_sha256: str, bundle_digest: str, method: str) -> int:
-    """The seed of a method's random numbers, below 2**32: the same input gives the same map."""
+    """Return the seed of a method's random numbers, below 2**32: the same input gives the same map."""
     material = f"{image_sha256}:{bundle_digest}:{method}".encode()
     return int.from_bytes(hashlib.sha256(material).digest()[:4], "big")
 
@@ -86,13 +86,13 @@ def explain_method(
     progress: ProgressCallback = no_progress,
     stop: StopSignal = NEVER_STOP,
 ) -> SaliencyMap:
-    """One method's map for one image.
+    """Return one method's map for one image.
 
     Args:
         classifier: the network; its lock is taken.
         image: an image compliant with the model.
         method: a key, one of `engine.explainers.registry.method_keys`.
-        settings: parameters; `settings.methods` is not looked at.
+        settings: parameters; `settings.methods` is ignored.
         target: class to explain; None for `settings.target`, else the predicted class.
         progress: called from this thread.
         stop: asked before every pass.
@@ -101,7 +101,7 @@ def explain_method(
         Stopped: stopped before there was a map worth showing.
         ExplanationError: unknown method, class or layer, a parameter out of range, or the network gave NaN.
         NotCompliantError: the image cannot be fed to this model.
-        DeviceError: neither the device's memory nor the machine's suffices.
+        DeviceError: there is not enough memory on the device, nor on the CPU.
     """
     explainer = make_explainer(method, classifier.bundle, settings)
 
@@ -133,21 +133,21 @@ def explain(
     stop: StopSignal = NEVER_STOP,
     on_map: Callable[[SaliencyMap], None] | None = None,
 ) -> Explanation:
-    """The whole answer for one image.
+    """Return the whole answer for one image.
 
-    The CAMs are run first, since they are ready at once; a method that cannot work on this network is recorded in
-    `failures` and does not keep the others from their work. When stopped, the maps so far are kept.
+    The CAMs come first, because they take almost no time. If a method cannot work on this network, the reason goes into
+    `failures` and the other methods still run. If stopped, the maps so far are kept.
 
     Args:
         classifier: the network.
         image: an image compliant with the model.
-        settings: what to compute; None for all methods, for the predicted class.
+        settings: what to compute; None for all methods and the predicted class.
         progress: told how far each method is.
         stop: asked before every pass.
-        on_map: called with each map as it is finished.
+        on_map: called with each finished map.
 
     Raises:
-        ExplanationError: unknown method or class, a parameter out of range, or not one method gave a map.
+        ExplanationError: unknown method or class, a parameter out of range, or no method gave a map.
         NotCompliantError: the image cannot be fed to this model.
         Stopped: stopped before there was any map.
     """
