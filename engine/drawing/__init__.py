@@ -1,1 +1,1 @@
-"""Colours, colormaps, scaling and lettering, shared by exported files and the screen."""
+"""Colours, colormaps, scaling and lettering, for exported files and the screen."""

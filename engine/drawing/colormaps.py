@@ -1,8 +1,8 @@
-"""The names of the colormaps, without numpy, so that who only names one need not wait for it."""
+"""The names of the colormaps. This module does not import numpy, so that reading the names takes no time."""
 
 from __future__ import annotations
 
 COLORMAPS: tuple[str, ...] = ("viridis", "cividis", "magma", "grey")
-"""The colormaps to choose from; in each, luminance rises from 0 to 1 (but for the rounding to 8 bits)."""
+"""The available colormaps; in each, luminance rises from 0 to 1 (except for rounding to 8 bits)."""
 
 DEFAULT_COLORMAP = "viridis"

@@ -1,4 +1,4 @@
-"""Colours in which luminance says it all: a heat map must still read in grey, and to eyes that see no red and green."""
+"""Colours that are told apart by luminance alone: a heat map must be readable in grey and with colour blindness."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RGB = tuple[int, int, int]
-"""A colour, each part in 0..255 (sRGB)."""
+"""Red, green and blue in 0..255 (sRGB)."""
 
 BLACK: RGB = (0, 0, 0)
 WHITE: RGB = (255, 255, 255)
 
 _COUNT_RANGE = (40, 250)
-"""Part of the table that the counts use: its ends are too dark and too pale to carry a digit and a tissue below it."""
+"""The counts use this part of the table: at its ends, neither a digit nor the tissue below would be visible."""
 
 _BACKDROP = (50.0, 225.0)
-"""The darkest and the brightest tone of an image below a heat map."""
+"""Tones between which `backdrop` spreads an image's 1st to 99th percentile."""
 
 
 @lru_cache(maxsize=len(COLORMAPS))
 def colormap(name: str) -> NDArray[np.uint8]:
-    """(256, 3) uint8, read-only: the colours of 0 to 1, as matplotlib defines them; `grey` is black to white.
+    """Return the colours of 0 to 1, (256, 3) uint8, read-only, from matplotlib; `grey` goes from black to white.
 
     Raises:
         ValueError: not one of `COLORMAPS`.
@@ -46,42 +46,42 @@ def colormap(name: str) -> NDArray[np.uint8]:
 
 
 def colour_values(values: NDArray[np.floating], name: str = DEFAULT_COLORMAP) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: the colours of (H, W) values in [0, 1]; what lies outside is clipped."""
+    """Return the colours of (H, W) values, (H, W, 3) uint8; values outside [0, 1] are clipped."""
     return np.asarray(colormap(name)[to_steps(values)])
 
 
 def to_steps(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Values in [0, 1] to the 256 steps of a colormap; what lies outside is clipped."""
+    """Round values in [0, 1] to the 256 steps of a colormap; values outside are clipped."""
     return np.asarray(np.clip(np.rint(np.asarray(values) * 255.0), 0, 255), dtype=np.uint8)
 
 
 def count_colours(methods: int = 4, name: str = DEFAULT_COLORMAP) -> tuple[RGB, ...]:
-    """Colours of the counts 0 to `methods`, dark to bright; luminance rises with every step."""
+    """Return the colours of the counts 0 to `methods`, dark to bright; luminance rises with every step."""
     table = colormap(name)
     places = np.rint(np.linspace(*_COUNT_RANGE, methods + 1)).astype(int)
     return tuple((int(r), int(g), int(b)) for r, g, b in table[places])
 
 
 def luminance(colour: RGB) -> float:
-    """Relative luminance in [0, 1] (WCAG 2, sRGB)."""
+    """Return the relative luminance in [0, 1] (WCAG 2, sRGB)."""
     parts = [part / 255.0 for part in colour]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def contrast(first: RGB, second: RGB) -> float:
-    """Contrast ratio of two colours, 1 to 21 (WCAG 2)."""
+    """Return the contrast ratio of two colours, 1 to 21 (WCAG 2)."""
     low, high = sorted((luminance(first), luminance(second)))
     return (high + 0.05) / (low + 0.05)
 
 
 def text_on(background: RGB) -> RGB:
-    """Black or white: whichever can be read better on a background (at least 4.5 to 1 on every colour)."""
+    """Return black or white, whichever has more contrast on a background (at least 4.5 to 1 on every colour)."""
     return BLACK if contrast(BLACK, background) >= contrast(WHITE, background) else WHITE
 
 
 def to_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8 without hue: Rec. 601 luma of (h, w, 1) or (h, w, 3) pixels."""
+    """Return (h, w, 1) or (h, w, 3) pixels without hue: Rec. 601 luma, (h, w, 3) uint8."""
     if pixels.shape[2] == 1:
         return np.repeat(pixels, 3, axis=2)
     luma = np.rint(pixels[:, :, :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32))
@@ -89,11 +89,12 @@ def to_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def backdrop(pixels: NDArray[np.uint8], *, part_of: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8 grey below a heat map: hue taken away, contrast spread over the middle tones.
+    """Return the grey backdrop of a heat map, (h, w, 3) uint8: no hue, contrast spread over the middle tones.
 
-    A dark scan would swallow the colours laid on it and a pale one wash them out, so the 1st and 99th percentile are
-    moved to fixed tones; the contrast grows at most threefold. It shows where things are, not how bright they are.
-    The percentiles are those of `part_of`, if given: a part of a picture has the tones that it has in the whole.
+    A dark scan would swallow the colours on it and a pale one would wash them out. So the 1st and 99th percentile are
+    moved to fixed tones; the contrast grows at most threefold. The backdrop shows where things are, not how bright they
+    are. If `part_of` is given, the percentiles are taken from it, so that a part of a picture has the same tones as in
+    the whole.
     """
     grey = to_grey(pixels)
     low, high = np.percentile((grey if part_of is None else to_grey(part_of))[:, :, 0], (1, 99))
@@ -103,7 +104,7 @@ def backdrop(pixels: NDArray[np.uint8], *, part_of: NDArray[np.uint8] | None = N
 
 
 def blend(below: NDArray[np.uint8], above: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
-    """One picture laid on another of the same shape; an opacity of 1 shows only the one above."""
+    """Lay one picture over another of the same shape; an opacity of 1 shows only the one above."""
     from PIL import Image  # late: not before the first picture
 
     return np.asarray(Image.blend(Image.fromarray(below), Image.fromarray(above), opacity))

@@ -1,4 +1,4 @@
-"""Words on pictures: one font that comes with the installation, text that fits, and letters it lacks made visible."""
+"""Text on pictures: an installed font, text shortened or wrapped to fit, and a substitute for missing characters."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
 _NO_CHARACTER = "\U0010ffff"
+"""No font has this character, so it is drawn as the font's sign for a missing one."""
 
 
 @lru_cache(maxsize=32)
 def font(size: int, *, bold: bool = False) -> FreeTypeFont:
-    """DejaVu Sans, which matplotlib carries: Latin, Greek, Cyrillic, Arabic, Hebrew, no East Asian scripts."""
+    """Return DejaVu Sans, which matplotlib includes: Latin, Greek, Cyrillic, Arabic, Hebrew, no East Asian scripts."""
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -26,7 +27,7 @@ def font(size: int, *, bold: bool = False) -> FreeTypeFont:
 
 
 def drawable(text: str, face: FreeTypeFont) -> str:
-    """Safe text in which every character that the font lacks is given by its number: `⟨U+4E2D⟩`."""
+    """Return safe text in which every character that the font lacks is replaced by its number: `⟨U+4E2D⟩`."""
     return "".join(
         character if character == " " or _has(face, character) else f"⟨U+{ord(character):04X}⟩"
         for character in safe_text(text)
@@ -34,8 +35,8 @@ def drawable(text: str, face: FreeTypeFont) -> str:
 
 
 def fit(text: str, face: FreeTypeFont, width: int) -> str:
-    """The text as the font can draw it, shortened to end in `…` where it is wider than `width` pixels."""
-    text = drawable(text[:1000], face)
+    """Return the text as the font can draw it; if it is wider than `width` pixels, shortened to end in `…`."""
+    text = drawable(text[:1000], face)  # the loop below would measure a very long text too often
     if face.getlength(text) <= width:
         return text
     kept = len(text)
@@ -45,7 +46,7 @@ def fit(text: str, face: FreeTypeFont, width: int) -> str:
 
 
 def wrap(text: str, face: FreeTypeFont, width: int) -> list[str]:
-    """The text in lines of at most `width` pixels, broken between words; a word that is too wide is shortened."""
+    """Break the text between words into lines of at most `width` pixels; a word that is too wide is shortened."""
     lines: list[str] = []
     line = ""
     for word in drawable(text, face).split(" "):

@@ -1,4 +1,4 @@
-"""Images and maps to the size at which they are drawn, without inventing anything between their pixels."""
+"""Scale images and maps to the size at which they are drawn, without interpolating between their pixels."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Part = tuple[int, int, int, int]
-"""(top, left, bottom, right) in pixels of a scaled picture, the last two exclusive: only this part of it is made."""
+"""(top, left, bottom, right) in pixels of a scaled picture, the last two exclusive: make only this part of it."""
 
 _OVERSAMPLING = 4
-"""From this enlargement on, pixels whose sizes differ by one can be told by nobody."""
+"""From this enlargement on, nobody can see that some enlarged pixels are one pixel wider than others."""
 
 
 def scale_pixels(pixels: NDArray[np.uint8], height: int, width: int, part: Part | None = None) -> NDArray[np.uint8]:
-    """(height, width, 3) uint8 of a (h, w, 1) or (h, w, 3) image; of a part of it if one is named."""
+    """Scale an (h, w, 1) or (h, w, 3) image to (height, width, 3) uint8; return only `part` of it if given."""
     if pixels.shape[2] == 1:
         plane = np.asarray(_scale(Image.fromarray(np.ascontiguousarray(pixels[:, :, 0])), height, width, part))
         return np.repeat(plane[:, :, None], 3, axis=2)
@@ -27,23 +27,23 @@ def scale_pixels(pixels: NDArray[np.uint8], height: int, width: int, part: Part 
 
 
 def scale_steps(steps: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """(height, width) uint8 of (h, w) steps of a colormap."""
+    """Scale (h, w) steps of a colormap to (height, width) uint8."""
     return np.asarray(_scale(Image.fromarray(np.ascontiguousarray(steps)), height, width))
 
 
 def scale_values(values: NDArray[np.float32], height: int, width: int, part: Part | None = None) -> NDArray[np.float32]:
-    """(height, width) float32 of a (h, w) map; of a part of it if one is named."""
+    """Scale an (h, w) map to (height, width) float32; return only `part` of it if given."""
     plane = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
     return np.asarray(_scale(plane, height, width, part))
 
 
 def _scale(image: Image.Image, height: int, width: int, part: Part | None = None) -> Image.Image:
-    """Area averaging: a drawn pixel is the mean of what lies under it, so enlarged pixels stay sharp squares."""
+    """Scale by area averaging: a drawn pixel is the mean of what it covers, so enlarged pixels stay sharp squares."""
     old_width, old_height = image.size
     top, left, bottom, right = part or (0, 0, height, width)
     size = (right - left, bottom - top)
     scale_x, scale_y = old_width / width, old_height / height
-    # Products of floats may lie a hair outside, which Pillow refuses.
+    # Products of floats may lie just outside the image, which Pillow refuses.
     box = (left * scale_x, top * scale_y, min(right * scale_x, old_width), min(bottom * scale_y, old_height))
     if width <= old_width and height <= old_height:
         smaller = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
@@ -51,8 +51,8 @@ def _scale(image: Image.Image, height: int, width: int, part: Part | None = None
     whole = width % old_width == 0 and height % old_height == 0
     if whole or min(width / old_width, height / old_height) >= _OVERSAMPLING:
         return image.resize(size, Image.Resampling.NEAREST, box=box)
-    # Between the whole numbers: enlarge by one that is plainly too large, then average. Pillow's BOX alone would
-    # make some pixels wider than their neighbours.
+    # Not a whole number: enlarge by a whole number that is too large, then average. Pillow's BOX alone would make some
+    # pixels wider than their neighbours.
     across = -(-_OVERSAMPLING * width // old_width)
     down = -(-_OVERSAMPLING * height // old_height)
     x, y = int(box[0]), int(box[1])

@@ -1,4 +1,4 @@
-"""An explanation to a folder: all of its files, or none under their final names (design, section 5)."""
+"""Save an explanation to a folder: all of its files, or no folder under the final name (design, section 5)."""
 
 from __future__ import annotations
 
@@ -33,31 +33,32 @@ if TYPE_CHECKING:
     from engine.results.statistics import GridStatistics
 
 COLUMNS = ("method", "row", "column", "mean", "median", "min", "max", "std", "top", "certain")
-"""Header of `statistics.csv`; `certain` is 0 where a cell's place among the three is not settled."""
+"""Header of `statistics.csv`; `certain` is 0 if it is not settled whether the cell is among the three."""
 
 LONGEST_NAME = 100
-"""Characters of a folder's name, without its number."""
+"""Most characters of a folder's name, without its number."""
 
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+"""Errors of a rename that mean that something else has the name."""
 
 
 def save_explanation(explanation: Explanation, out: Path, *, name: str | None = None) -> Path:
-    """Write an explanation's files into a new folder below `out`.
+    """Write an explanation's files into a new folder in `out`.
 
-    The files are written and flushed into a hidden folder beside the final one, which is then renamed: after a crash
-    there are either all files or, under the final name, none. What earlier crashes left hidden is removed.
+    The files are written to a hidden folder in `out` and flushed; then the folder is renamed. After a crash, a folder
+    with the final name has all its files. Hidden folders left by earlier crashes are removed.
 
     Args:
         explanation: what to write.
-        out: where the folder is made; made itself if it is not there.
-        name: what the folder is called, made safe; the stem of the image's file unless given. If it is taken,
-            `-2`, `-3`, ... is appended.
+        out: where to make the folder; created if it does not exist.
+        name: the folder's name, which is made safe; None for the stem of the image's file. If the name is taken, `-2`,
+            `-3`, ... is appended.
 
     Returns:
         The new folder.
 
     Raises:
-        ExportError: it could not be written; nothing was left behind.
+        ExportError: the files could not be written; nothing is left behind.
     """
     out = Path(out)
     stem = safe_folder_name(explanation.image.path.stem if name is None else name)
@@ -80,7 +81,7 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
 
 
 def explanation_files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every file of an explanation, one after the other."""
+    """Yield the name and content of every file of an explanation."""
     yield "original.png", _png(original_picture(explanation.image))
     for method in explanation.maps:
         yield f"{method}.png", _png(overlay_picture(explanation, method).image)
@@ -92,21 +93,21 @@ def explanation_files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
 
 
 def explanation_file_names(methods: Iterable[str]) -> list[str]:
-    """The names of the files of an explanation that has these maps, in the order in which they are written."""
+    """Return the file names of an explanation with these maps, in the order in which they are written."""
     maps = [name for method in methods for name in (f"{method}.png", f"{method}-cells.png")]
     return ["original.png", *maps, "agreement.png", "saliency.npz", "statistics.csv", "explanation.json"]
 
 
 def next_folder(out: Path, stem: str) -> Path:
-    """The folder that `save_explanation` would make below `out` at this moment for an image file of this stem."""
+    """Return the folder that `save_explanation` would make now in `out` for an image file with this stem."""
     return next(folder for folder in _candidates(out, safe_folder_name(stem)) if not os.path.lexists(folder))
 
 
 def maps_bytes(maps: Mapping[str, SaliencyMap]) -> bytes:
-    """`saliency.npz`: one float32 (H, W) array a method, as `numpy.savez` would write it.
+    """Return the content of `saliency.npz`: one float32 (H, W) array a method, in the format of `numpy.savez`.
 
-    The same maps give the same bytes, as the entries bear no date; and a method may have any name, which an argument of
-    `savez` may not.
+    Unlike with `savez`, the same maps always give the same bytes, because the entries have no date, and a method may
+    have any name, even one that `savez` could not take as an argument.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -118,9 +119,9 @@ def maps_bytes(maps: Mapping[str, SaliencyMap]) -> bytes:
 
 
 def statistics_bytes(statistics: Mapping[str, GridStatistics]) -> bytes:
-    """`statistics.csv`: nine rows a method; every number in full, so that reading it gives the same float64.
+    """Return the content of `statistics.csv`, nine rows a method; numbers read back as the same float64.
 
-    `certain` is 0 for the cells that tie for a place among the three, and for all cells of a constant map.
+    `certain` is 0 for cells that tie for a place among the three, and for all cells of a constant map.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -134,9 +135,10 @@ def statistics_bytes(statistics: Mapping[str, GridStatistics]) -> bytes:
 
 
 def safe_folder_name(stem: str) -> str:
-    """A stem in letters, digits, `.`, `_` and `-` alone: accents are dropped, a run of anything else becomes `_`.
+    """Return a stem made only of ASCII letters, digits, `.`, `_` and `-`.
 
-    It does not begin with a dot or a dash, is not empty, and has at most `LONGEST_NAME` characters.
+    Accents are dropped, and each sequence of other characters becomes `_`. The result does not begin with a dot or a
+    dash, is not empty, and has at most `LONGEST_NAME` characters.
     """
     plain = unicodedata.normalize("NFKD", stem)
     plain = "".join(character for character in plain if not unicodedata.combining(character))
@@ -164,10 +166,10 @@ def _candidates(out: Path, stem: str) -> Iterator[Path]:
 
 
 def _rename(partial: Path, out: Path, stem: str) -> Path:
-    """Give the finished folder the first name that is free.
+    """Give the finished folder the first free name.
 
-    There is no moment at which a folder under the final name is empty: two runs that race for a name cannot both have
-    it, as a folder can't be renamed onto one that holds files.
+    A folder cannot be renamed to the name of a folder that holds files, and a finished folder always holds files. So
+    two processes that want the same name cannot both get it.
     """
     for final in _candidates(out, stem):
         if os.path.lexists(final):

@@ -1,4 +1,4 @@
-"""The pictures written to files: overlay, marked cells, agreement, and the image itself (design, section 5)."""
+"""Draw the pictures that are written to files: overlay, cells, agreement, and the image itself (design, section 5)."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ if TYPE_CHECKING:
     from engine.images.image import MedicalImage
 
 SHORTEST_SIDE = 512
-"""Smaller images are enlarged by a whole number until their shorter side has at least so many pixels."""
+"""Images are enlarged by a whole number until their shorter side has at least this many pixels."""
 
 LONGEST_SIDE = 16_384
 """No side is enlarged beyond this: a strip of 1 x 20,000 pixels stays a strip."""
 
 OPACITY = 0.55
+"""Of the colours over the grey image."""
 INTENDED_USE = "Research use only; not a medical device."
 
 _NARROWEST = 3 * GRID
-"""Every side is at least so many pixels, so that nine cells can be drawn."""
+"""Every side has at least this many pixels, so that nine cells can be drawn."""
 
 
 def original_picture(image: MedicalImage) -> Image.Image:
-    """The whole image at its own size, grey or RGB, 8 bits a channel; 16-bit values are divided by 257."""
+    """Return the whole image at its own size, grey or RGB, 8 bits a channel; 16-bit values are divided by 257."""
     values = image.pixels if image.bit_depth == 8 else image.pixels / np.float32(257.0)
     pixels = np.rint(values).clip(0, 255).astype(np.uint8)
     return Image.fromarray(pixels[:, :, 0] if image.colour == "grey" else pixels)
 
 
 def overlay_picture(explanation: Explanation, method: str) -> Sheet:
-    """A method's saliency map over the grey view, with a colour bar.
+    """Draw a method's saliency map over the grey view, with a colour bar.
 
     Raises:
         KeyError: the explanation has no map of the method.
@@ -65,7 +66,7 @@ def overlay_picture(explanation: Explanation, method: str) -> Sheet:
 
 
 def cells_picture(explanation: Explanation, method: str) -> Sheet:
-    """The view in its own colours under the 3x3 grid, with a method's three cells marked (paper, figure 8).
+    """Draw the view in its own colours with the 3x3 grid and a method's three cells (paper, figure 8).
 
     Raises:
         KeyError: the explanation has no map of the method.
@@ -96,7 +97,7 @@ def cells_picture(explanation: Explanation, method: str) -> Sheet:
 
 
 def agreement_picture(explanation: Explanation) -> Sheet:
-    """The view in grey; on each cell the number of methods that have it among their three."""
+    """Draw the view in grey, and on each cell the number of methods that have it among their three."""
     consensus = explanation.consensus
     methods = len(consensus.methods)
     colours = count_colours(max(methods, 1))
@@ -133,7 +134,7 @@ def agreement_picture(explanation: Explanation) -> Sheet:
 
 
 def enlarged_size(view: NDArray[np.uint8]) -> tuple[int, int]:
-    """(height, width) in pixels at which a view is drawn: itself if large enough, else a whole multiple."""
+    """Return the (height, width) in pixels at which to draw a view: its own if large enough, else a whole multiple."""
     height, width = view.shape[:2]
     factor = -(-SHORTEST_SIDE // min(height, width))
     factor = max(min(factor, LONGEST_SIDE // max(height, width)), 1)
@@ -141,14 +142,14 @@ def enlarged_size(view: NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def cell_boxes(shape: tuple[int, ...], size: tuple[int, int]) -> dict[Cell, tuple[int, int, int, int]]:
-    """Where the cells of a map lie on a picture.
+    """Return where the cells of a map lie on a picture.
 
     Args:
-        shape: (H, W) of the map; its pixels are what the statistics count.
+        shape: (H, W) of the map, whose pixels the statistics count.
         size: (width, height) of the picture, whose edges are the map's edges.
 
     Returns:
-        For every cell (left, top, right, bottom), the last two exclusive.
+        (left, top, right, bottom) of every cell, the last two exclusive.
     """
     ys = [round(edge * size[1] / shape[0]) for edge in cell_edges(shape[0])]
     xs = [round(edge * size[0] / shape[1]) for edge in cell_edges(shape[1])]
@@ -180,7 +181,7 @@ def _add_warnings(page: Page, explanation: Explanation, method: str) -> None:
 
 
 def _uncertainties(explanation: Explanation, method: str) -> Iterable[str]:
-    """Sentences about what is not sure in a map."""
+    """Yield sentences about what is uncertain in a map."""
     saliency, statistics = explanation.maps[method], explanation.statistics[method]
     if saliency.constant:
         yield "Constant map: no cell is marked."
@@ -197,14 +198,14 @@ def _stroke(picture: Image.Image) -> int:
 
 
 def _unit(picture: Image.Image) -> int:
-    """Letters in a cell: a seventh of it, as far as that can be read."""
+    """Return the height of the letters in a cell: a seventh of the cell, but not too small to read."""
     return min(max(min(picture.size) // 21, 15), 90)
 
 
 def _draw_grid(
     pen: ImageDraw.ImageDraw, boxes: dict[Cell, tuple[int, int, int, int]], size: tuple[int, int], stroke: int
 ) -> None:
-    """Lines between the cells: black in the middle of white, to be seen on any picture."""
+    """Draw lines between the cells: black with a white edge on either side, visible on any picture."""
     for i in range(1, GRID):
         x, y = boxes[0, i][0], boxes[i, 0][1]
         for colour, half in (((255, 255, 255), stroke), ((0, 0, 0), (stroke - 1) // 2)):

@@ -1,4 +1,4 @@
-"""`explanation.json`: the answer, and all that it takes to reproduce it."""
+"""Make `explanation.json`: the answer, and everything needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from engine.results.statistics import GridStatistics
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
-"""What JSON can say."""
+"""A value that JSON can represent."""
 
 
 def explanation_record(explanation: Explanation, *, created: datetime | None = None) -> dict[str, Json]:
-    """The JSON object of `explanation.json`; numbers that are not finite become null.
+    """Return the JSON object of `explanation.json`; numbers that are not finite become null.
 
     Args:
-        explanation: what to write down.
-        created: the time to put on it; now unless given.
+        explanation: what to record.
+        created: the time to record; None for now.
     """
     diagnosis, bundle = explanation.diagnosis, explanation.bundle
     record: dict[str, Json] = {
@@ -71,12 +71,12 @@ def explanation_record(explanation: Explanation, *, created: datetime | None = N
 
 
 def record_bytes(record: Mapping[str, Json]) -> bytes:
-    """A record as ASCII, indented by two, ended by a line feed."""
+    """Encode a record as ASCII, indented by two spaces, with a final line feed."""
     return (json.dumps(record, ensure_ascii=True, allow_nan=False, indent=2) + "\n").encode("ascii")
 
 
 def path_record(path: Path) -> dict[str, Json]:
-    """`path` as it is displayed; where the name is not UTF-8 also `path_bytes`, the true one in hexadecimal."""
+    """Return `path` as it is displayed; if it is not UTF-8, also `path_bytes`, its bytes in hexadecimal."""
     raw = os.fsencode(path)
     try:
         return {"path": raw.decode("utf-8")}

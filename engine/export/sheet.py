@@ -1,4 +1,4 @@
-"""The page around a picture: a title above it, keys and words below it."""
+"""Lay out the page around a picture: a title above it, legends and notes below it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _INK: RGB = (20, 20, 20)
 _MUTED: RGB = (90, 90, 90)
 _NARROWEST = 560
-"""A page is at least so many pixels wide, so that its words can be read however narrow the picture is."""
+"""Smallest width of a page without its margins, in pixels, so that the text can be read beside a narrow picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A cell's outline as the legend shows it.
+    """A cell's outline, on the picture and in the legend.
 
     Attributes:
         label: the text in its corner.
@@ -48,7 +48,7 @@ class Sheet:
 
 @dataclass(slots=True)
 class Page:
-    """Collects what belongs on a page, then lays it out.
+    """Collects the parts of a page, then lays them out.
 
     Attributes:
         picture: RGB image, drawn at its own size.
@@ -62,30 +62,30 @@ class Page:
     _blocks: list[_Block] = field(default_factory=list)
 
     def add_colour_bar(self, name: str, label: str) -> None:
-        """A colormap from 0 to 1 with numbers, and what they mean."""
+        """Add a colormap from 0 to 1 with numbers, and what they mean."""
         self._blocks.append(_ColourBar(name, label))
 
     def add_key(self, colours: Sequence[RGB], label: str) -> None:
-        """A numbered field for every colour, from 0 on, and what the numbers mean."""
+        """Add a numbered field for every colour, from 0 on, and what the numbers mean."""
         self._blocks.append(_Key(tuple(colours), label))
 
     def add_outline(self, outline: Outline, text: str) -> None:
-        """A small outline, and what it means."""
+        """Add a small outline, and what it means."""
         self._blocks.append(_OutlineText(outline, text))
 
     def add_note(self, text: str, *, strong: bool = False) -> None:
-        """A paragraph; strong for what must not be overlooked."""
+        """Add a paragraph, in bold if `strong`, for what must not be overlooked."""
         self._blocks.append(_Note(text, strong))
 
     def draw(self) -> Sheet:
-        """Lay everything out on white; letters grow with the picture."""
+        """Lay the page out on white; letters grow with the picture."""
         unit = min(max(self.picture.width // 36, 15), 48)
         margin = unit
         width = max(self.picture.width, _NARROWEST) + 2 * margin
         inner = width - 2 * margin
         above = margin + round(unit * 3.4)
         left = (width - self.picture.width) // 2
-        scratch = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+        scratch = ImageDraw.Draw(Image.new("RGB", (1, 1)))  # drawn on once, only to measure the blocks' heights
         heights = [block.draw(scratch, 0, 0, inner, unit) for block in self._blocks]
         height = above + self.picture.height + unit + sum(heights) + margin
         page = Image.new("RGB", (width, height), WHITE)
@@ -105,7 +105,7 @@ class _Block(Protocol):
     """Something below the picture."""
 
     def draw(self, pen: ImageDraw.ImageDraw, x: int, y: int, width: int, unit: int) -> int:
-        """Draw at (x, y) with letters of about `unit` pixels; returns the height taken."""
+        """Draw at (x, y) with letters of about `unit` pixels; return the height used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +183,16 @@ class _Note:
 def draw_outline(
     pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], outline: Outline, stroke: int, unit: int
 ) -> None:
-    """A cell's outline inside `box` (left, top, right, bottom, exclusive) with its label in the upper left corner.
+    """Draw a cell's outline in `box` (left, top, right, bottom, the last two exclusive), its label in the upper left.
 
-    White on black, so that it can be seen on any picture: solid where the cell is settled, dashed where it is not.
+    It is white on black, so that it is visible on any picture; solid if the cell is settled, else dashed.
     """
     left, top, right, bottom = box
     right, bottom = max(right - 1, left), max(bottom - 1, top)
     stroke = max(min(stroke, (min(right - left, bottom - top) - 1) // 3), 1)
     pen.rectangle((left, top, right, bottom), outline=BLACK, width=3 * stroke)
     if min(right - left, bottom - top) < 2 * stroke:
-        return  # a strip of a cell: there is no room for more than its edge
+        return  # the cell is a thin strip, with room only for its edge
     line = (left + stroke, top + stroke, right - stroke, bottom - stroke)
     if outline.settled:
         pen.rectangle(line, outline=WHITE, width=stroke)
