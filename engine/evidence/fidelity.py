@@ -131,7 +131,7 @@ def _measured(request: Request, saliency: SaliencyMap, kind: Kind, step: int | N
 
 def _check(saliency: SaliencyMap, size: tuple[int, int], step: int) -> None:
     if saliency.constant:
-        raise ExplanationError("a constant map puts no pixel before another", subject=saliency.method)
+        raise ExplanationError("a constant map does not rank the pixels", subject=saliency.method)
     if saliency.values.shape != size:
         raise ExplanationError(
             f"the map has {saliency.values.shape[0]}x{saliency.values.shape[1]} values, the network's input "

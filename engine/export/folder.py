@@ -186,14 +186,14 @@ def _rename(partial: Path, out: Path, stem: str) -> Path:
 
 _REASONS = {
     errno.ENOSPC: ("there is no space left on the disk", "free some space, or choose another folder"),
-    errno.EDQUOT: ("your share of the disk is used up", "free some space, or choose another folder"),
+    errno.EDQUOT: ("your disk quota is used up", "free some space, or choose another folder"),
     errno.EACCES: ("you may not write there", "choose another folder, or ask for permission"),
     errno.EPERM: ("you may not write there", "choose another folder, or ask for permission"),
     errno.EROFS: ("the disk is read-only", "choose a folder on another disk"),
     errno.ENOTDIR: ("a part of this path is a file, not a folder", "choose another folder"),
     errno.EEXIST: ("this is a file, not a folder", "choose another folder"),
     errno.ENAMETOOLONG: ("the path is too long", "choose a folder with a shorter path"),
-    errno.ENOENT: ("the folder vanished while it was written to", "choose another folder"),
+    errno.ENOENT: ("the folder vanished while it was being written", "choose another folder"),
 }
 
 

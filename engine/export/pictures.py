@@ -189,8 +189,8 @@ def _uncertainties(explanation: Explanation, method: str) -> Iterable[str]:
         yield f"Stopped after {saliency.samples:,} samples."
     if statistics.ties:
         cells = ", ".join(CELL_NAMES[cell] for cell in statistics.ties)
-        why = "at 99 %" if saliency.cells is not None else "as cells are equal"
-        yield f"Not settled {why} which of these cells belong to the three: {cells}."
+        start = "At 99 % it is" if saliency.cells is not None else "Some cells are equal, so it is"
+        yield f"{start} not settled which of these cells belong to the three: {cells}."
 
 
 def _stroke(picture: Image.Image) -> int:

@@ -203,7 +203,7 @@ class Classifier:
             array.setflags(write=False)
         warnings = (*self.moved, *self._doubts)  # a wrong guess of the activation makes every probability wrong
         if self._own_activation() and float(probabilities.max()) >= _NEARLY_ONE:
-            warnings += ("The network rounds its own probability to 1: how sure it is beyond that cannot be told.",)
+            warnings += ("The network itself rounds its highest probability to 1, so the exact value is lost.",)
         return Diagnosis(
             self.classes,
             probabilities,
@@ -323,7 +323,7 @@ class Classifier:
                     remedy="end other programs, or use a machine with more memory",
                 ) from error
         # Outside the `except` block: inside it, the error still holds the tensors of the work that failed.
-        self.moved = (f"The memory of {self.device} did not suffice: this was computed on the CPU.",)
+        self.moved = (f"{self.device} ran out of memory, so this was computed on the CPU.",)
         self.device = "cpu"
         self._kept = ("", {})
         self._fast = None

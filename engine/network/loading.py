@@ -55,7 +55,7 @@ def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
         ) from error
     if not isinstance(network, nn.Module):
         raise BundleError(
-            f"build_model() gave a {type(network).__name__}", subject=path, remedy="let it return a torch.nn.Module"
+            f"build_model() gave a {type(network).__name__}", subject=path, remedy="make it return a torch.nn.Module"
         )
     return network
 
@@ -99,7 +99,7 @@ def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BundleError(
-            "holds more than weights, namely a pickle, which can run code, or is damaged; it was not loaded",
+            "is damaged, or is a pickle that holds more than weights and can run code; it was not loaded",
             subject=path,
             remedy=f"if you trust whoever made it, run xaimed models convert {shlex.quote(str(path))}",
         ) from error
@@ -114,7 +114,7 @@ def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
         raise BundleError(
             "holds something other than a state_dict of tensors",
             subject=path,
-            remedy="save it anew with torch.save(network.state_dict(), ...)",
+            remedy="save it again with torch.save(network.state_dict(), ...)",
         )
     return content
 
@@ -130,7 +130,7 @@ def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], path:
     for key, value in weights.items():
         if value.shape != expected[key].shape:
             raise BundleError(
-                f"{key} has the shape {tuple(value.shape)}, the architecture wants {tuple(expected[key].shape)}",
+                f"{key} has the shape {tuple(value.shape)}, the architecture expects {tuple(expected[key].shape)}",
                 subject=path,
                 remedy="use the weights made with this architecture.py",
             )

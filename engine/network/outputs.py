@@ -85,7 +85,7 @@ def check_deterministic(network: nn.Module, bundle: ModelBundle, subject: str) -
         first, second = (flat_output(network(noise), 2, subject) for _ in range(2))
     if not torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)):
         raise BundleError(
-            "the network gives another answer each time it is asked",
+            "the network gives a different answer each time",
             subject=subject,
             remedy="remove what is random in evaluation mode, such as F.dropout without training=self.training",
         )
@@ -133,7 +133,7 @@ def settle_classes(bundle: ModelBundle, outputs: int, subject: str) -> tuple[tup
     classes = bundle.output.classes
     if classes is None:
         made_up = ("negative", "positive") if outputs == 1 else tuple(f"class {i}" for i in range(outputs))
-        return made_up, ("The classes have no names: " + ", ".join(made_up[:4]) + " stand for them.",)
+        return made_up, ("The classes have no names; they are called " + ", ".join(made_up[:4]) + ".",)
     if len(classes) != expected:
         what = "one output unit, which stands for two classes" if outputs == 1 else f"{outputs} outputs"
         raise BundleError(

@@ -63,7 +63,7 @@ class Anatomy:
         if name not in self.shapes:
             names = ", ".join(layer.name for layer in self.layers[-4:])
             raise ExplanationError(
-                "no layer of this network that gives a map",
+                "is not a layer of this network that gives a map",
                 subject=f"layer {name}",
                 remedy=f"choose one such as {names}",
             )
@@ -172,5 +172,5 @@ def flat_output(output: object, batch: int, subject: str) -> torch.Tensor:
     raise BundleError(
         f"the network gives {given} for {batch} image(s), not one number a class",
         subject=subject,
-        remedy="let architecture.py return a (batch, classes) tensor",
+        remedy="make architecture.py return a (batch, classes) tensor",
     )

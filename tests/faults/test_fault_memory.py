@@ -70,7 +70,7 @@ def test_whenever_memory_runs_out_the_map_is_made_and_says_what_was_done(
                 assert int(saliency.parameters["batch"]) < 32
                 assert any("the batch was halved" in sentence for sentence in saliency.warnings)
             else:
-                assert f"The memory of {DEVICE} did not suffice: this was computed on the CPU." in saliency.warnings
+                assert f"{DEVICE} ran out of memory, so this was computed on the CPU." in saliency.warnings
         assert model.device == "cpu"
 
 
@@ -110,7 +110,7 @@ def test_an_answer_from_the_cpu_says_so_and_so_does_every_later_one(monkeypatch:
     expected = model.diagnose(image)
     SmallDevice(monkeypatch, model).room = 0
     explanation = explain(model, image, SETTINGS)
-    said = f"The memory of {DEVICE} did not suffice: this was computed on the CPU."
+    said = f"{DEVICE} ran out of memory, so this was computed on the CPU."
     np.testing.assert_allclose(explanation.diagnosis.probabilities, expected.probabilities, atol=1e-6)
     assert said in explanation.diagnosis.warnings
     assert {said in saliency.warnings for saliency in explanation.maps.values()} == {True}

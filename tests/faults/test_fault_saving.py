@@ -142,7 +142,7 @@ class Disk:
 
 REASONS = {
     errno.ENOSPC: "there is no space left on the disk; free some space",
-    errno.EDQUOT: "your share of the disk is used up; free some space",
+    errno.EDQUOT: "your disk quota is used up; free some space",
     errno.EROFS: "the disk is read-only; choose a folder on another disk",
     errno.EACCES: "you may not write there; choose another folder",
     errno.EIO: "the results could not be written: Input/output error; choose another folder",

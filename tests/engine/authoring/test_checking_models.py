@@ -91,7 +91,7 @@ def test_a_method_that_cannot_work_makes_the_check_fail_and_is_named(xaimed: Run
     approve(model)
     status, out, _ = xaimed("models", "check", "Lungs", "--image", image)
     assert status == 1
-    assert "Grad-CAM: layer nowhere: no layer of this network that gives a map" in out
+    assert "Grad-CAM: layer nowhere: is not a layer of this network that gives a map" in out
     found = json.loads(xaimed("models", "check", "Lungs", "--image", image, "--json")[1])
     assert [name for name, method in found["methods"].items() if not method["works"]] == ["gradcam", "gradcam++"]
     assert (found["passed"], found["layer"]) == (False, None)

@@ -114,7 +114,7 @@ def test_another_layer_can_be_named_and_is_recorded() -> None:
 
 
 def test_a_layer_that_gives_no_map_is_refused() -> None:
-    with pytest.raises(ExplanationError, match="no layer of this network that gives a map"):
+    with pytest.raises(ExplanationError, match="is not a layer of this network that gives a map"):
         GradCam("gradcam", layer="8").explain(request(classifier(small_cnn(3)), target=2))
 
 

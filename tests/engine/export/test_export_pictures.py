@@ -159,7 +159,7 @@ def test_what_is_not_sure_is_said_in_words(words: list[str]) -> None:
     for draw in (overlay_picture, cells_picture):
         draw(explanation, "rise")
         assert "Stopped after 1,250 samples." in words
-        assert "Not settled at 99 % which of these cells belong to the three: centre, top right." in words
+        assert "At 99 % it is not settled which of these cells belong to the three: centre, top right." in words
         assert "Only one superpixel." in words
         words.clear()
     agreement_picture(explanation)
@@ -299,7 +299,7 @@ def test_letters_the_font_lacks_and_control_codes_are_made_visible() -> None:
 
 def test_paragraphs_are_broken_between_words_and_no_line_is_too_wide() -> None:
     face = font(16)
-    text = "Not settled at 99 % which of these cells belong to the three: top left, centre."
+    text = "At 99 % it is not settled which of these cells belong to the three: top left, centre."
     lines = wrap(text, face, 200)
     assert " ".join(lines) == text
     assert len(lines) > 2

@@ -121,7 +121,7 @@ def test_a_model_that_cannot_be_one_is_refused_and_nothing_is_left(
         ("--picture", "bad.png", "bad.png: "),
         ("--weights", "empty.pt", "empty.pt: the weights are empty"),
         ("--weights", "noise.pt", "noise.pt: "),
-        ("--weights", "whole.pt", "whole.pt: holds more than weights, namely a pickle"),
+        ("--weights", "whole.pt", "whole.pt: is damaged, or is a pickle that holds more than weights"),
         ("--weights", "checkpoint.pt", "checkpoint.pt: holds something other than a state_dict"),
         ("--weights", "pipe.pt", "pipe.pt: this is a pipe"),
         ("--description", "missing.txt", "missing.txt: there is no such file"),

@@ -211,5 +211,5 @@ def test_a_sigmoid_declared_as_none_is_doubted_with_every_answer() -> None:
 
 
 def test_a_network_that_answers_at_random_is_refused() -> None:
-    with pytest.raises(BundleError, match="another answer each time"):
+    with pytest.raises(BundleError, match="a different answer each time"):
         classifier(_Own(lambda x: nn.functional.dropout(x, 0.5), 3))

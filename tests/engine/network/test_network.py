@@ -84,7 +84,7 @@ def test_code_that_gives_no_network_is_refused(tmp_path: Path, code: str, cause:
     [
         ({"conv.bias": None}, "lacks conv.bias"),
         ({"conv.scale": torch.ones(1)}, "has conv.scale that the architecture does not have"),
-        ({"conv.bias": torch.zeros(3)}, r"conv.bias has the shape \(3,\), the architecture wants \(2,\)"),
+        ({"conv.bias": torch.zeros(3)}, r"conv.bias has the shape \(3,\), the architecture expects \(2,\)"),
         ({"conv.bias": torch.tensor([0.0, float("nan")])}, "conv.bias holds NaN"),
         ({"conv.bias": torch.tensor([0.0, float("inf")])}, "conv.bias holds NaN or infinite"),
     ],
