@@ -61,7 +61,7 @@ class FirstLayers:
             shown = (torch.arange(cut.passes, device=cut.colours.device)[:, None] >> cut.colours & 1).float()
             for start in range(0, cut.passes, batch):
                 rows = shown[start : start + batch]
-                table.write(rows, run(layers, (images(rows),) if previous is None else previous.look_up(rows)))
+                table.note(rows, run(layers, (images(rows),) if previous is None else previous.look_up(rows)))
                 yield
             previous = table
         self._table = previous
@@ -97,7 +97,7 @@ class _Table:
         self._places = [_Places(field) for field in cut.crossing.values()]
         self._values: list[torch.Tensor] = []
 
-    def write(self, rows: torch.Tensor, results: Activations) -> None:
+    def note(self, rows: torch.Tensor, results: Activations) -> None:
         """Write down the results for (n, S) rows of shown superpixels."""
         if not self._values:
             self._values = [
