@@ -1,8 +1,8 @@
-"""Whether an image can be fed to a model without inventing content; the reason if not is a sentence.
+"""Checks whether an image can be fed to a model without inventing content; if not, one sentence says why.
 
-Colours and depths are no obstacle: a grey image is fed to an RGB model by repeating its channel, an RGB image to a
-grey model as its luma (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B), 8 and 16 bit are scaled to [0, 1]. A model that
-declares one channel thereby accepts colour images and looks at their brightness alone.
+Colour and bit depth never rule an image out: a grey image is fed to an RGB model by repeating its channel, an RGB
+image to a grey model as its luma (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B), and 8 and 16 bit are scaled to [0, 1].
+So a model that declares one channel also accepts colour images, of which it sees only the brightness.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 def why_not_compliant(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) -> str:
-    """Why an image file cannot be fed to a model, from its header alone; empty if it can.
+    """Say why an image file cannot be fed to a model, judging by its header alone; empty if it can.
 
-    What only the pixels tell is found when the image is read: whether an alpha channel is opaque everywhere (then the
-    image is fine) or not, and whether the file ends early. An image with an alpha channel is compliant here.
+    Two things show only when the image is read: whether an alpha channel is opaque everywhere (then the image is
+    fine), and whether the file ends early. An image with an alpha channel counts as compliant here.
 
     Returns:
-        One sentence that names what is wrong and what is wanted, or "".
+        One sentence that says what is wrong and what is wanted, or "".
     """
     try:
         check_file(path, spec, limits=limits)
@@ -45,11 +45,12 @@ def check_file(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) 
 
     Raises:
         ImageError: the file cannot be read as an image.
-        NotCompliantError: it can, but not be fed to this model.
+        NotCompliantError: it can be read, but not fed to this model.
     """
     try:
         header = read_header(path, limits=limits)
     except ImageError as error:
+        # For a .dcm file without DICOM's mark, "not a PNG, JPEG, ..." would be true but no help.
         if path.suffix.lower() in DICOM_SUFFIXES and error.cause != DICOM_REASON and _present(path):
             raise ImageError(DICOM_REASON, subject=path, remedy=EXPORT) from error
         raise
@@ -57,10 +58,10 @@ def check_file(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) 
 
 
 def check_compliance(image: MedicalImage, spec: InputSpec) -> None:
-    """Check that an image that was read can be fed to a model.
+    """Check that a decoded image can be fed to a model.
 
     Raises:
-        NotCompliantError: its size is not what the model asks for.
+        NotCompliantError: its size is not what the model needs.
     """
     _check_size(image.height, image.width, image.path, spec, DEFAULT_LIMITS)
 
@@ -79,6 +80,7 @@ def _check_size(height: int, width: int, path: Path, spec: InputSpec, limits: Li
             subject=path,
             remedy="use an image of higher resolution",
         )
+    # `fit` pads to the shape of the model's input: 10 x 60,000 pixels become 3.6 thousand million for a square input.
     rows, columns = view_size(height, width, spec)
     if rows * columns > limits.pixels:
         raise NotCompliantError(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
-"""The formats that are read, by Pillow's names. A file is what its content says, not its suffix."""
+"""The formats that are read, by Pillow's names. A file's content decides which it is, not its suffix."""
 
 DICOM_REASON = "DICOM files cannot be read yet"
 EXPORT = "export the image as PNG or TIFF"
@@ -22,12 +22,12 @@ SMALLER = "export a smaller part of the image"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is refused before it is decoded.
+    """Limits checked before and while a picture is decoded.
 
     Attributes:
         bytes: the most bytes a file may have.
         pixels: the most pixels (height times width) a picture may have. Pillow itself refuses more than 178 million.
-        seconds: the most processor time that decoding may take; the largest pictures that are read take a tenth of it.
+        seconds: the most processor time that decoding may take; the largest pictures allowed need a tenth of it.
     """
 
     bytes: int = 256 * 10**6
@@ -40,17 +40,17 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A picture that could be decoded, as far as its header tells.
+    """What the header of a picture says, if by its header the picture can be decoded.
 
     Attributes:
         format: one of `FORMATS`.
         height, width: in pixels, after the orientation is applied.
-        bit_depth: 8 or 16; fewer than 8 bits are spread to 8 when decoded.
+        bit_depth: 8 or 16; fewer than 8 bits are scaled to 8 when decoded.
         grey: one channel, alpha aside; False for RGB and for palettes.
         alpha: `none`, or `perhaps`: there is an alpha channel or a transparent colour, and only the pixels tell
             whether anything is transparent.
-        orientation: the EXIF orientation, 1 (upright) to 8; that of a PNG which says it after its pixels is 1 here.
-        inverted: 16-bit grey TIFF in which 0 is white.
+        orientation: the EXIF orientation, 1 (upright) to 8; 1 for a PNG that has its EXIF data after its pixels.
+        inverted: whether this is a 16-bit grey TIFF in which 0 is white.
         size: of the file, in bytes.
     """
 
@@ -66,10 +66,10 @@ class Header:
 
 
 def check_bytes(size: int, path: Path, limits: Limits) -> None:
-    """Refuse files that are empty or too long.
+    """Check that a file is neither empty nor too long.
 
     Raises:
-        ImageError: as said.
+        ImageError: it is empty, or longer than `limits.bytes`.
     """
     if size == 0:
         raise ImageError("the file is empty", subject=path, remedy="export the image again")

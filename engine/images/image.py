@@ -1,4 +1,4 @@
-"""Picture files to images: the one place that reads them. Their bytes are decoded in a process apart."""
+"""Reads picture files into images, the only place that does. Their bytes are decoded in a separate process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MedicalImage:
         colour: `grey` (C = 1) or `rgb` (C = 3).
         path: the file it came from.
         sha256: hex digest of shape, depth and decoded pixels.
-        metadata: allow-listed facts of the file (`format`, `orientation`, ...), safe to show.
+        metadata: allow-listed facts about the file (`format`, `orientation`, ...), safe to show.
     """
 
     pixels: NDArray[np.float32]
@@ -57,28 +57,29 @@ class MedicalImage:
 def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MedicalImage:
     """Decode a PNG, JPEG, TIFF, BMP or WebP image of 8 or 16 bit, grey or RGB; the file's bytes are read once.
 
-    The content decides on the format, the suffix does not. The EXIF orientation is applied. Fewer than 8 bits are
-    spread to 0..255; a palette becomes RGB, or grey if all the colours in use are grey; an alpha channel that is opaque
+    The content decides the format, not the suffix. The EXIF orientation is applied. Fewer than 8 bits are scaled to
+    0..255; a palette becomes RGB, or grey if all the colours in use are grey; an alpha channel that is opaque
     everywhere is dropped. Nothing else is done to the values: no gamma, no colour profile, no stretch.
 
     Raises:
-        ImageError: not there, not readable, not a regular file, not one of these formats, beyond the limits, damaged,
-            or of a kind that cannot be fed to a network without inventing content: any transparency (what lies behind
-            it is not known), CMYK, Lab, floating point, signed or 32 bit, several pages or frames.
+        ImageError: the file is missing, unreadable, not a regular file, not in one of these formats, beyond the limits
+            or damaged; or it is of a kind that cannot be fed to a network without inventing content: any transparency
+            (what is behind it is unknown), CMYK, Lab, floating point, signed or 32 bit, several pages or frames.
     """
     import numpy as np
 
-    from engine.images.decoding.client import decode_apart
+    from engine.images.decoding.client import decode_separately
 
     try:
         data = read_limited(path, limits.bytes)
     except UnusableFileError as error:
         raise ImageError(error.cause, subject=path, remedy=error.remedy or SMALLER) from error
     check_bytes(len(data), path, limits)
-    array, header = decode_apart(data, path, limits)
+    array, header = decode_separately(data, path, limits)
     channels = array.shape[2]
     pixels = array.astype(np.float32)
     pixels.setflags(write=False)
+    # Of the integers as decoded, in one byte order: equal on every machine.
     digest = hashlib.sha256(f"{array.shape[0]}x{array.shape[1]}x{channels}:{header.bit_depth}:".encode())
     digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
     return MedicalImage(
@@ -107,10 +108,10 @@ def _metadata(header: Header, channels: int) -> dict[str, str]:
 
 
 def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
-    """Read a picture's header; no pixel is decoded.
+    """Read a picture's header without decoding any pixel.
 
     Raises:
-        ImageError: not a readable picture of an allowed format and kind, or beyond the limits.
+        ImageError: the file is not a readable picture of an allowed format and kind, or is beyond the limits.
     """
     try:
         descriptor = open_regular(path)
@@ -121,10 +122,10 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
         check_bytes(size, path, limits)
         start = file.read(12)
         file.seek(0)
-        if start[:4] == b"RIFF" and start[8:] == b"WEBP":  # its header, too, is read by native code
-            from engine.images.decoding.client import header_apart
+        if start[:4] == b"RIFF" and start[8:] == b"WEBP":  # even its header is read by native code
+            from engine.images.decoding.client import header_separately
 
-            return header_apart(file.read(size), path, limits)
+            return header_separately(file.read(size), path, limits)
         picture, header = open_picture(file, size, path, limits)
         picture.close()
     return header

@@ -1,4 +1,4 @@
-"""Which images a folder holds, by name only."""
+"""Lists the images in a folder by their names."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 DICOM_SUFFIXES = (".dcm", ".dicom")
 
 FIRST_AFTER = 0.05
-"""Seconds after which the first names are handed out."""
+"""Seconds after which `scan_images` yields the first names."""
 
 _NEXT_AFTER = 0.5
 _PAUSE_AFTER = 256
 _PAUSE = 0.001
-"""Seconds for which other threads go first, after so many names: the interpreter alone would let them wait longer."""
+"""Seconds to sleep after so many names, so that other threads can run: the interpreter would keep them waiting."""
 _PIECE = 2000
+"""Names to sort or merge before the next pause."""
 _KEY_ENDS = "\0\0"
-"""Between a name's key and the name in one string, which sorts as both do and in a third of the time."""
+"""Joins a name's key and the name into one string, which sorts as the pair does in a third of the time."""
 _PROBES = 10_000
+"""The most files without a suffix that are opened to look for DICOM's mark."""
 _LISTED = SUFFIXES + DICOM_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A file that is listed as an image; whether it is one, and compliant, is another question.
+    """A file listed as an image. Whether it really is one, and is compliant, is not checked yet.
 
     Attributes:
         path: the file; names that are not UTF-8 survive in it (`os.fsencode` gives the bytes).
@@ -49,34 +51,35 @@ class ImageFile:
 
 
 def list_images(folder: Path) -> tuple[ImageFile, ...]:
-    """The images in a folder, in natural order; see `scan_images`.
+    """Return the images in a folder, in natural order; see `scan_images`.
 
     Raises:
-        ImageError: the folder is not there, is not a folder, or cannot be read.
+        ImageError: the folder does not exist, is not a folder, or cannot be read.
     """
     names: list[str] = []
-    for names in scan_images(folder):  # noqa: B007 - the last is whole
+    for names in scan_images(folder):  # noqa: B007 - the last list is complete
         pass
     return tuple(ImageFile(folder / name, shown_name(name)) for name in names)
 
 
 def scan_images(folder: Path) -> Iterator[list[str]]:
-    """The names of the images in a folder: regular files with an image's suffix, and DICOM files.
+    """Yield the names of the images in a folder: regular files with an image's suffix, and DICOM files.
 
-    DICOM files cannot be read yet; they are listed so that `why_not_compliant` can say so. Files without a suffix are
-    listed if they carry DICOM's mark at byte 128; after 10,000 such looks the others are listed unseen. Hidden files,
-    sub-folders, pipes, devices and links that lead nowhere are left out.
+    DICOM files cannot be read yet; they are listed so that `why_not_compliant` can say so. A file without a suffix is
+    listed if it has DICOM's mark at byte 128; after 10,000 such files the rest are listed unopened. Hidden files,
+    subfolders, pipes, devices and broken links are left out.
 
     Yields:
-        The names found so far in natural order: after `FIRST_AFTER` seconds, then now and then; the last is whole.
+        All names found so far, in natural order: after `FIRST_AFTER` seconds, then now and then; the last list is
+        complete.
 
     Raises:
-        ImageError: the folder is not there, is not a folder, or cannot be read.
+        ImageError: the folder does not exist, is not a folder, or cannot be read.
     """
     found: list[str] = []
     fresh: list[str] = []
     due = time.monotonic() + FIRST_AFTER
-    with _readable(folder), os.scandir(folder) as entries:
+    with _folder_errors(folder), os.scandir(folder) as entries:
         for name in _names(entries):
             fresh.append(_KEY_ENDS.join(natural_key(name)))
             if len(fresh) % _PAUSE_AFTER:
@@ -88,7 +91,7 @@ def scan_images(folder: Path) -> Iterator[list[str]]:
                 fresh = []
                 yield names
                 now = time.monotonic()
-                due = now + max(_NEXT_AFTER, 4 * (now - begin))  # so that sorting takes a fifth of the time at most
+                due = now + max(_NEXT_AFTER, 4 * (now - begin))  # so sorting takes at most a fifth of the time
     yield _merged(found, fresh)[1]
 
 
@@ -104,7 +107,7 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
         try:
             if not entry.is_file():
                 continue
-        except OSError:  # a link that cannot be followed
+        except OSError:  # a link that cannot be followed, for one
             continue
         if not suffix:
             probes += 1
@@ -114,34 +117,35 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
 
 
 def _merged(found: list[str], fresh: list[str]) -> tuple[list[str], list[str]]:
-    """Both in order, and the names alone; `found` is in order already.
+    """Merge the keys, of which `found` are in order already; return them in order, and the names alone.
 
-    A program merges them, which lets other threads in at any time.
+    `heapq.merge` is written in Python, so other threads can run at any time.
     """
     merged: list[str] = []
     names: list[str] = []
     ordered = heapq.merge(found, _ordered(fresh))
-    while some := list(itertools.islice(ordered, _PIECE)):
-        merged += some
-        names += [key.rpartition(_KEY_ENDS)[2] for key in some]
+    while piece := list(itertools.islice(ordered, _PIECE)):
+        merged += piece
+        names += [key.rpartition(_KEY_ENDS)[2] for key in piece]
         time.sleep(_PAUSE)
     return merged, names
 
 
 def _ordered(keys: list[str]) -> list[str]:
-    """In order. Sorting keeps all other threads out: it is done in pieces, two of which in order are quickly one."""
+    """Sort keys. No other thread can run while `sort` does, so it is called for one piece at a time."""
     if len(keys) <= _PIECE:
         ordered = sorted(keys)
     else:
         middle = len(keys) // 2
         ordered = _ordered(keys[:middle]) + _ordered(keys[middle:])
-        ordered.sort()
+        ordered.sort()  # quick: two halves in order are only merged
     time.sleep(_PAUSE)
     return ordered
 
 
 @contextlib.contextmanager
-def _readable(folder: Path) -> Iterator[None]:
+def _folder_errors(folder: Path) -> Iterator[None]:
+    """Raise an ImageError in place of what goes wrong while a folder is read."""
     try:
         yield
     except FileNotFoundError as error:
@@ -158,19 +162,20 @@ def _readable(folder: Path) -> Iterator[None]:
 
 
 def is_listed(name: str) -> bool:
-    """Whether a file of this name may be an image."""
+    """Whether a file with this name may be an image."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - as above
     return not name.startswith(".") and (not suffix or suffix in _LISTED)
 
 
 def shown_name(name: str) -> str:
-    """A file's name, safe to show."""
-    # Most names need nothing; this keeps 100,000 of them quick.
+    """Return a file's name, safe to show."""
+    # Most names need no change; the shortcut keeps 100,000 of them quick.
     return name if name.isascii() and name.isprintable() else safe_text(name)
 
 
 def _is_dicom(path: str) -> bool:
     try:
+        # O_NONBLOCK: a pipe that took the file's place must not block.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError:
         return False

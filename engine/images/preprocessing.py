@@ -1,4 +1,4 @@
-"""What a network sees of an image, and what a person is shown of it: the same region, in two sets of values."""
+"""What a network sees of an image, and what people are shown of it: the same region in two sets of values."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def unit_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
-    """The part of the image that the network sees, before it is resized.
+    """Return the part of the image that the network sees, before it is resized.
 
     Returns:
-        (h, w, C) float32 in [0, 1] (8 bit / 255, 16 bit / 65535) at the image's resolution, in the channels of the
-        spec: grey is repeated, RGB becomes luma. For `fit` the padding has the spec's mean colour.
+        (h, w, C) float32 in [0, 1] (8 bit / 255, 16 bit / 65535) at the image's resolution, with the spec's channels:
+        grey is repeated, RGB becomes luma. For `fit` the padding has the spec's mean colour.
     """
     values = _in_channels(image.pixels / np.float32(2**image.bit_depth - 1), spec.channels)
     return _region(values, spec, np.asarray(spec.mean, dtype=np.float32))
 
 
 def network_input(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
-    """The image as the network is fed it.
+    """Return the image as it is fed to the network.
 
     The view is resized by Pillow, channel by channel in 32-bit floats: bilinear, with antialiasing where it shrinks. A
-    view that has the input's size already is passed on bit for bit. Then (value - mean) / std per channel.
+    view that already has the input's size is passed on bit for bit. Then (value - mean) / std per channel.
 
     Returns:
         (C, H, W) float32, contiguous.
@@ -47,7 +47,7 @@ def network_input(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
 
 
 def picture_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
-    """The part of the image that the network sees, for people.
+    """Return the part of the image that the network sees, for people to look at.
 
     Returns:
         (h, w, C) uint8 in the image's own colours, C 1 or 3, read-only. 16-bit values are divided by 257 and rounded,
@@ -62,7 +62,7 @@ def picture_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
 
 
 def _in_channels(values: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
-    """(..., C) values with another number of channels."""
+    """Convert (..., C) values to another number of channels."""
     if values.shape[-1] == channels:
         return values
     if channels == 3:
@@ -73,7 +73,7 @@ def _in_channels(values: NDArray[np.float32], channels: int) -> NDArray[np.float
 
 
 def _region(values: NDArray[Value], spec: InputSpec, padding: NDArray[Value]) -> NDArray[Value]:
-    """The view's (h, w, C) part of (H, W, C) values, padded where the view is larger."""
+    """Return the view's (h, w, C) part of (H, W, C) values, padded where the view is larger."""
     height, width, channels = values.shape
     rows, columns = view_size(height, width, spec)
     if rows <= height and columns <= width:
@@ -85,7 +85,7 @@ def _region(values: NDArray[Value], spec: InputSpec, padding: NDArray[Value]) ->
 
 
 def _resized(values: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
-    """(h, w, C) values resized to (H, W, C)."""
+    """Resize (h, w, C) values to (H, W, C)."""
     height, width = size
     if values.shape[:2] == (height, width):
         return values
@@ -101,21 +101,22 @@ def _resized(values: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.flo
 
 
 def view_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
-    """(rows, columns) of the view of an image, at the image's own resolution.
+    """Return (rows, columns) of the view of an image, at the image's own resolution.
 
-    `stretch` shows the whole image; `crop` the largest centred part with the shape of the network's input; `fit` the
-    whole image, padded to that shape. Where rows and columns do not divide evenly, they are rounded to whole pixels.
+    `stretch` shows the whole image; `crop` the largest centred part with the aspect ratio of the network's input;
+    `fit` the whole image, padded to that ratio. Rows and columns are rounded to whole pixels.
     """
     if spec.resize == "stretch":
         return height, width
     rows, columns = spec.size
     wider = width * rows > height * columns  # than the network's input
+    # (2 a + b) // (2 b) is a / b rounded to the nearest whole number, without floats.
     if (spec.resize == "crop") == wider:
         return height, max(1, (2 * height * columns + rows) // (2 * rows))
     return max(1, (2 * width * rows + columns) // (2 * columns)), width
 
 
 def centred(outer: int, inner: int) -> slice:
-    """The `inner` pixels in the middle of `outer`; of an odd rest, the larger half comes after them."""
+    """Return the slice of the `inner` pixels in the middle of `outer`; an odd rest leaves one more pixel after them."""
     start = (outer - inner) // 2
     return slice(start, start + inner)

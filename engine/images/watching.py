@@ -1,4 +1,4 @@
-"""Watching an image folder: which files came, went or changed, and whether the folder is there at all."""
+"""Watches an image folder: which files come, go or change, and whether the folder exists at all."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 
 from engine.images.listing import is_listed
 
-_LOOK_EVERY = 500
-"""Milliseconds between two looks at the folder itself. Its own time of change tells what no event does: what happened
-before the watching began, and what other machines do on a network file system."""
+_STAMP_EVERY = 500
+"""Milliseconds after which the folder's stamp is taken again. Its modification time shows what no event reports: what
+happened before watching began, and what other machines do on a network file system."""
 
 _SETTLE = 300
-"""Milliseconds for which events are gathered."""
+"""Milliseconds for which events are collected into one change."""
 
 _POLL_EVERY = 2000
-"""Milliseconds between two looks at all files where the system reports no events."""
+"""Milliseconds after which all files are examined again where the system reports no events."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderChange:
-    """Something happened to a folder.
+    """A change to a folder.
 
     Attributes:
-        there: whether the folder is there.
-        listing: whether files came or went; list it again.
-        modified: names of images that were written: in place, or put there, perhaps in the place of others.
+        there: whether the folder exists.
+        listing: whether files came or went, so that it must be listed again.
+        modified: names of images that were written: changed in place, added, or put in place of others.
     """
 
     there: bool = True
@@ -36,10 +36,10 @@ class FolderChange:
 
 
 def watch_folder(folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
-    """What happens to a folder (not below it) until `stop` is set; takes half a second to notice that.
+    """Yield the changes to a folder (not to its subfolders) until `stop` is set, which takes half a second to notice.
 
-    The first change says nothing and comes at once: what happens after it is told, so list the folder then. Where the
-    system has no events left to give, all files are looked at every two seconds.
+    The first change comes at once and is empty. Everything that happens after it is reported, so list the folder
+    then. Where the system cannot report any more events, all files are examined every two seconds.
     """
     polling = False
     there = True
@@ -50,7 +50,7 @@ def watch_folder(folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
             if there:
                 there = False
                 yield FolderChange(there=False)
-            stop.wait(_LOOK_EVERY / 1000)
+            stop.wait(_STAMP_EVERY / 1000)
             stamp = _stamp(folder)
             continue
         if not there:
@@ -61,20 +61,20 @@ def watch_folder(folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
                 stamp = now
                 if change is not None:
                     yield change
-        except (OSError, RuntimeError):  # no watches left, or the folder went just now
+        except (OSError, RuntimeError):  # no watches left, or the folder has just gone
             if _stamp(folder) is None:
                 stamp = None
             elif polling:
                 raise
             else:
-                polling = True  # from the stamp there was, so that nothing is missed
+                polling = True  # the next pass compares with the old stamp, so nothing is missed
 
 
 _Stamp = tuple[int, int, int]
 
 
 def _stamp(folder: Path) -> _Stamp | None:
-    """Which folder it is and when a file last came or went; None if there is no folder."""
+    """Return which folder this is and when a file last came or went; None if there is no folder."""
     try:
         status = folder.stat()
         return (status.st_dev, status.st_ino, status.st_mtime_ns) if folder.is_dir() else None
@@ -85,7 +85,7 @@ def _stamp(folder: Path) -> _Stamp | None:
 def _events(
     folder: Path, stop: threading.Event, stamp: _Stamp, *, polling: bool
 ) -> Iterator[tuple[FolderChange | None, _Stamp | None]]:
-    """Changes, each with the folder's stamp after it; ends when another folder, or none, stands in its place."""
+    """Yield changes, each with the folder's stamp after it, until the folder is gone or another has taken its place."""
     from watchfiles import Change, watch
 
     for events in watch(
@@ -94,7 +94,7 @@ def _events(
         recursive=False,
         debounce=_SETTLE,
         stop_event=stop,
-        rust_timeout=_LOOK_EVERY,
+        rust_timeout=_STAMP_EVERY,
         yield_on_timeout=True,
         raise_interrupt=False,
         force_polling=polling or None,

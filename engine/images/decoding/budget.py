@@ -1,8 +1,8 @@
-"""A file that decoders read through, and that breaks off those which never come to an end.
+"""A file that stops a decoder which would otherwise read it without end.
 
-Bytes and pixels are limited before anything is decoded, but a small file can keep a decoder busy all the same:
-thousands of scans of a progressive JPEG, millions of empty chunks, runs of one pixel. All of them come back for more
-bytes, and that is where they are stopped. What a decoder does between two reads is bounded by the other limits.
+Bytes and pixels are limited before anything is decoded, but a small file can still keep a decoder busy: with thousands
+of scans of a progressive JPEG, millions of empty chunks, or runs of one pixel. Each of them makes the decoder ask for
+more bytes, and there it is stopped. What a decoder does between two reads is bounded by the other limits.
 """
 
 from __future__ import annotations
@@ -12,35 +12,36 @@ import time
 from typing import BinaryIO
 
 PIECE = 4096
-"""Bytes that a decoder should take at a time, so that it is stopped in time: a JPEG's scan may have less than 100."""
+"""Bytes that a decoder should read at a time, few enough to stop it early: a scan of a JPEG may have less than 100."""
 
 _MOST_READ = 16
-"""How often a file's bytes may be read over, on average; decoders read them up to three times."""
+"""How many times a file's bytes may be read, on average; decoders need up to three."""
 
 
 class TooMuchWorkError(Exception):
-    """A decoder took too long or read too much. It comes again at every further read, should a decoder swallow it."""
+    """A decoder took too long or read too much. Each further read raises it again, in case a decoder swallows it."""
 
 
 class WatchedFile(io.BufferedIOBase):
     """A binary file open for reading, with a limit on the work done with it.
 
-    Time is that of this thread on the processor, so that a busy machine refuses nothing that an idle one takes.
+    Time is this thread's processor time, so that a busy machine accepts whatever an idle one does.
 
     Args:
         file: where the bytes come from.
         size: how many there are.
-        seconds: the processor's time from now on.
+        seconds: the processor time allowed from now on.
     """
 
     def __init__(self, file: BinaryIO, size: int, seconds: float) -> None:
         super().__init__()
         self._file, self._seconds = file, seconds
         self._end = time.thread_time() + seconds
+        # 64 KiB more for every file, because the header of a tiny one may be read more often than that.
         self._left = _MOST_READ * (size + (1 << 16))
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As any file's.
+        """Read as any file does.
 
         Raises:
             TooMuchWorkError: the limit is reached.
@@ -54,17 +55,17 @@ class WatchedFile(io.BufferedIOBase):
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """As any file's."""
+        """Move as any file does."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As any file's."""
+        """Return the position as any file does."""
         return self._file.tell()
 
     def readable(self) -> bool:
-        """Yes."""
+        """Always True."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Always True."""
         return True

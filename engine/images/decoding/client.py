@@ -1,8 +1,8 @@
-"""Decoding pictures in a process apart, so that a crash, a hang or a flood in a decoder costs one file and no more.
+"""Decodes pictures in a separate process, so that a decoder that crashes, hangs or eats memory costs one file only.
 
-The process is started at the first picture and kept; see `engine.images.decoding.worker` for what it does. It is ended
-when a picture takes too long, another takes its place, and it ends by itself when this program has ended, however that
-was.
+The process starts with the first picture and is kept; see `engine.images.decoding.worker` for what it does. If a
+picture takes too long, the process is killed and the next picture starts another. The process ends by itself when this
+program ends, however that happens.
 """
 
 from __future__ import annotations
@@ -32,62 +32,66 @@ if TYPE_CHECKING:
     Integers = NDArray[np.unsignedinteger]
 
 _START = 60.0
-"""Seconds that the process may take to get ready, on however busy a machine; a fifth of a second is usual."""
+"""Seconds that the process may take to start, even on a busy machine; a fifth of a second is usual."""
 
-_TIMES, _MORE = 2.0, 10.0
-"""By the clock it may take twice the limit on processor's time and ten seconds more: for what sleeps, not works."""
+_CLOCK_FACTOR, _CLOCK_MORE = 2.0, 10.0
+"""On the clock, an answer may take twice the limit on processor time and ten seconds more. Only a decoder that sleeps
+instead of working takes longer."""
 
 _LINE = 1 << 16
+"""The most bytes of an answer's first line."""
+
 _KEPT = 2
-"""Idle processes that are kept; more are there only while more pictures are decoded at once."""
+"""Idle processes to keep; there are more only while more pictures are decoded at once."""
 
 _PIPE = 1 << 20
-"""Bytes in a pipe, the most that may be asked for: large pictures pass in half the time."""
+"""Bytes that a pipe holds, the most that Linux grants by default: large pictures pass in half the time."""
 
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from engine.images.decoding.worker import main; main()"
 
 
-def decode_apart(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header]:
-    """Decode a picture, see `engine.images.decoding.pixels.decode`.
+def decode_separately(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header]:
+    """Decode a picture in the separate process; see `engine.images.decoding.pixels.decode`.
 
     Raises:
-        ImageError: it is refused, took too long, or made its decoder crash; or the process could not be started.
+        ImageError: the picture is refused, takes too long or crashes its decoder; or the process cannot be started.
     """
     return _ask("pixels", data, path, limits)
 
 
-def header_apart(data: bytes, path: Path, limits: Limits) -> Header:
-    """What a picture says about itself, for formats whose headers only native code reads.
+def header_separately(data: bytes, path: Path, limits: Limits) -> Header:
+    """Read a picture's header in the separate process, for formats whose headers only native code reads.
 
     Raises:
-        ImageError: as `decode_apart`.
+        ImageError: as `decode_separately`.
     """
     return _ask("header", data, path, limits)[1]
 
 
 def get_ready() -> None:
-    """Start the process without waiting for it, so that the first picture need not wait; nothing if there is one."""
+    """Start the process unless there is one, without waiting for it, so that the first picture need not wait."""
     if not _idle:
-        with contextlib.suppress(OSError):  # whoever needs it will be told
+        with contextlib.suppress(OSError):  # the first picture will report it
             _give_back(_Process())
 
 
 class _GoneError(Exception):
-    """The process ended, or was ended, before it had answered in full."""
+    """The process ended, or was killed, before it had answered in full."""
 
 
 class _Process:
     """A process that decodes one picture after another."""
 
     def __init__(self) -> None:
+        # -P: nothing is imported from the working directory. -B: no bytecode is written.
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-B", "-c", _BOOT, *_module_path()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=os.sep,  # a working directory would be kept busy, and nothing is to be imported from there
+            cwd=os.sep,  # or the working directory would stay in use, and modules could be found in it
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl+C and a closed terminal are for this program
+            start_new_session=True,  # Ctrl+C and a closed terminal concern this program only
         )
         self.late = False
         self._ready = False
@@ -95,7 +99,7 @@ class _Process:
             import fcntl
 
             for stream in self._streams:
-                with contextlib.suppress(OSError):  # this user has as much of it as is allowed
+                with contextlib.suppress(OSError):  # this user's pipes already have as much as is allowed
                     fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, _PIPE)
 
     @property
@@ -105,13 +109,13 @@ class _Process:
         return self.process.stdin, self.process.stdout
 
     def wait_until_ready(self) -> None:
-        """See that it runs.
+        """Wait until the process has started.
 
         Raises:
-            _GoneError: it does not.
+            _GoneError: it ended or was killed before that.
         """
         if not self._ready:
-            with self._ended_after(_START):
+            with self._killed_after(_START):
                 if self._streams[1].readline(_LINE) != READY:
                     raise _GoneError
             self._ready = True
@@ -119,15 +123,15 @@ class _Process:
     def ask(
         self, wanted: Literal["pixels", "header"], data: bytes, limits: Limits
     ) -> tuple[Refusal | Decoded, NDArray[np.uint8]]:
-        """Send a request; the answer and its pixels' bytes.
+        """Send a request; return the answer and the bytes of its pixels, (n,).
 
         Raises:
-            _GoneError: there is none.
+            _GoneError: there is no answer, or not all of it.
         """
         import numpy as np
 
         requests, answers = self._streams
-        with self._ended_after(_TIMES * limits.seconds + _MORE):
+        with self._killed_after(_CLOCK_FACTOR * limits.seconds + _CLOCK_MORE):
             requests.write(json.dumps({"wanted": wanted, "bytes": len(data), "limits": asdict(limits)}).encode())
             requests.write(b"\n")
             requests.write(data)
@@ -142,22 +146,22 @@ class _Process:
         return answer, pixels
 
     def end(self) -> int:
-        """End it; its exit status, negative for a signal."""
+        """Kill the process; return its exit status, negative for a signal."""
         self.process.kill()
         for stream in self._streams:
-            with contextlib.suppress(OSError):  # what it did not take any more
+            with contextlib.suppress(OSError):  # closing flushes what the process did not take
                 stream.close()
         return self.process.wait()
 
     def abandon(self) -> None:
-        """In a copy of this program: leave the process to the original."""
+        """In the child of a fork: let go of the process, which belongs to the parent."""
         for stream in self._streams:
             with contextlib.suppress(OSError, ValueError):
                 os.close(stream.fileno())
 
     @contextlib.contextmanager
-    def _ended_after(self, seconds: float) -> Iterator[None]:
-        """End it if what is done meanwhile takes longer. Pipes that break are one of `_GoneError`'s reasons."""
+    def _killed_after(self, seconds: float) -> Iterator[None]:
+        """Kill the process if the body takes longer; raise `_GoneError` for a broken pipe or a senseless answer."""
         done = threading.Event()
 
         def watch() -> None:
@@ -169,7 +173,7 @@ class _Process:
         watcher.start()
         try:
             yield
-        except (OSError, ValueError) as error:  # a broken pipe, or an answer that is none
+        except (OSError, ValueError) as error:  # a broken pipe, or from `parse_answer`
             raise _GoneError from error
         finally:
             done.set()
@@ -188,7 +192,7 @@ def _ask(wanted: Literal["pixels", "header"], data: bytes, path: Path, limits: L
     except _GoneError as error:
         raise _gone(process, path, limits) from error
     except BaseException:
-        process.end()  # interrupted in the middle of an answer
+        process.end()  # interrupted: the rest of this answer would be taken for the next one
         raise
     _give_back(process)
     if isinstance(answer, Refusal):
@@ -198,7 +202,7 @@ def _ask(wanted: Literal["pixels", "header"], data: bytes, path: Path, limits: L
 
 
 def _take(path: Path) -> _Process:
-    """A process that is ready.
+    """Return a process that is ready: an idle one, or else a new one.
 
     Raises:
         ImageError: none could be started.
@@ -215,7 +219,7 @@ def _take(path: Path) -> _Process:
                 process.end()
                 continue
             return process
-        process.end()  # it was ended from outside while it waited
+        process.end()  # it was killed from outside while it was idle
     try:
         process = _Process()
     except OSError as error:
@@ -231,6 +235,7 @@ def _take(path: Path) -> _Process:
 
 
 def _give_back(process: _Process) -> None:
+    """Keep a process for the next picture, or end it if enough are idle."""
     if len(_idle) < _KEPT:
         _idle.append(process)
     else:
@@ -244,32 +249,33 @@ def _not_started(path: Path, reason: str) -> ImageError:
 
 
 def _gone(process: _Process, path: Path, limits: Limits) -> ImageError:
-    """Why a process did not answer in full; it is ended."""
+    """End a process that did not answer in full, and return the error that says why it did not."""
     late = process.late
-    # One that crashed may not have been seen to yet, and one whose answer made no sense is still there.
+    # A crashed process may take a moment to show its status; one whose answer made no sense is still running.
     try:
         status = process.process.wait(0.5)
     except subprocess.TimeoutExpired:
         status = 0
     process.end()
+    # SIGPROF is the worker's own limit on processor time.
     if late or (sys.platform != "win32" and status == -signal.SIGPROF):
         return ImageError(f"decoding it takes longer than {limits.seconds:g} s", subject=path, remedy=SAVE_AGAIN)
-    named = ""
+    signal_name = ""
     if status < 0:
         with contextlib.suppress(ValueError):
-            named = f" ({signal.Signals(-status).name})"
-    return ImageError(f"its decoder crashed{named}", subject=path, remedy=SAVE_AGAIN)
+            signal_name = f" ({signal.Signals(-status).name})"
+    return ImageError(f"its decoder crashed{signal_name}", subject=path, remedy=SAVE_AGAIN)
 
 
 def _module_path() -> list[str]:
-    """Where the process finds modules: where this one does, but nowhere relative to the working directory."""
+    """Return this program's module path for the process, without what is relative to the working directory."""
     places = [place for place in sys.path if Path(place).is_absolute()]
     home = str(Path(__file__).resolve().parents[3])
     return places if any(os.path.realpath(place) == home for place in places) else [home, *places]
 
 
 def end_all() -> None:
-    """End the processes that wait for pictures; the next one starts another."""
+    """End the idle processes; the next picture starts another."""
     while _idle:
         _idle.pop().end()
 

@@ -1,4 +1,4 @@
-"""Open a picture without decoding it: refuse what cannot be read, with the reason, and read the header of the rest."""
+"""Opens a picture without decoding it: reads its header, or refuses it with the reason."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ _OTHER_FORMATS = (
 
 
 MOST_STRIPS = 250_000
-"""More than a picture of ordinary shape has, were each of its rows a strip of its own."""
+"""More than a picture of ordinary shape has, even with one strip for each row. Decoders list all of them."""
 
-_OFFSETS_AND_LENGTHS = (273, 279, 324, 325)
+_OFFSETS_AND_LENGTHS = (273, 279, 324, 325)  # StripOffsets, StripByteCounts, TileOffsets, TileByteCounts
 
 
 def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple[Image.Image, Header]:
-    """Open a picture and check its header, before decoding.
+    """Open a picture and check its header, without decoding it.
 
     Args:
         file: its content, at the start.
         size: of the content, in bytes.
         path: its name, for errors.
-        limits: what is refused.
+        limits: beyond which it is refused.
 
     Raises:
-        ImageError: not a picture of an allowed format and kind, or beyond the limits.
+        ImageError: it is not a picture of an allowed format and kind, or is beyond the limits.
     """
     from PIL import Image, ImageFile, UnidentifiedImageError
 
@@ -74,24 +74,24 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
         raise _unknown(start, path) from error
     except Image.DecompressionBombError as error:
         raise _too_large("far more", path, limits) from error
-    except Exception as error:  # a decoder given hostile bytes may raise anything; none of it is our fault
+    except Exception as error:  # a decoder may raise anything on hostile bytes; that is no fault of this program
         raise damaged(error, path) from error
     try:
         if isinstance(picture, ImageFile.ImageFile):
             picture.decodermaxblock = PIECE
-        return picture, _examined(picture, start, size, path, limits)
+        return picture, _checked_header(picture, start, size, path, limits)
     except ImageError:
         raise
-    except Exception as error:  # again a decoder's, which may be anything: tags are parsed when first looked at
+    except Exception as error:  # again anything: tags are parsed when they are first accessed
         raise damaged(error, path) from error
 
 
 def orientation_of(picture: Image.Image, *, after_loading: bool = False) -> int:
-    """The EXIF orientation, 1 (upright) to 8; 1 for values that do not exist.
+    """Return the EXIF orientation, 1 (upright) to 8; 1 for other values.
 
     Args:
         picture: an open picture.
-        after_loading: look at EXIF data that came with the pixels, as it may in a PNG.
+        after_loading: use the EXIF data that came with the pixels, as it may in a PNG.
     """
     from PIL import Image
 
@@ -99,14 +99,14 @@ def orientation_of(picture: Image.Image, *, after_loading: bool = False) -> int:
         exif = Image.Exif()
         exif.load(picture.info.get("exif", b""))
     else:
-        # Not picture.getexif(): a PNG's decodes the pixels, to see whether the EXIF data comes after them.
+        # Not picture.getexif(): for a PNG it decodes the pixels, in case the EXIF data comes after them.
         exif = Image.Image.getexif(picture)
     orientation = exif.get(0x0112, 1)
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def damaged(error: Exception, path: Path) -> ImageError:
-    """The error for a file on which a decoder gave up."""
+    """Return the error for a file that a decoder gave up on."""
     if isinstance(error, MemoryError):
         return ImageError("there is not enough memory to decode it", subject=path, remedy="export a smaller image")
     if isinstance(error, TooMuchWorkError):
@@ -121,11 +121,12 @@ def damaged(error: Exception, path: Path) -> ImageError:
 
 @cache
 def _load_plugins() -> None:
-    # Named here, because Pillow would otherwise import all of its forty decoders when it meets TIFF or WebP.
+    # Named here because Pillow would otherwise import all of its forty decoders for a TIFF or WebP file.
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
 
-def _examined(picture: Image.Image, start: bytes, size: int, path: Path, limits: Limits) -> Header:
+def _checked_header(picture: Image.Image, start: bytes, size: int, path: Path, limits: Limits) -> Header:
+    """Return an open picture's header, or raise the ImageError that says why it is refused."""
     width, height = picture.size
     if width < 1 or height < 1:
         raise ImageError("the picture has no pixels", subject=path, remedy="export the image again")
@@ -142,13 +143,13 @@ def _examined(picture: Image.Image, start: bytes, size: int, path: Path, limits:
     if form == "PNG":
         if start[12:16] != b"IHDR":
             raise ImageError("the file is damaged: it does not begin with its header", subject=path, remedy=EXPORT)
-        bits = start[24]
+        bits = start[24]  # as the file says it: Pillow's mode for 16-bit colour is that for 8 bit
     elif form == "TIFF":
         bits, inverted = _tiff_kind(picture, path)
     _check_mode(mode, bits, path)
-    channels = _base_channels(mode) if form != "PNG" else (1 if start[25] in (0, 4) else 3)
+    channels = _base_channels(mode) if form != "PNG" else (1 if start[25] in (0, 4) else 3)  # PNG: grey, grey and alpha
     orientation = orientation_of(picture)
-    if orientation >= 5 and form != "TIFF":  # Pillow has turned a TIFF's size already
+    if orientation >= 5 and form != "TIFF":  # a TIFF's size is already turned by Pillow
         width, height = height, width
     transparent = mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info
     return Header(
@@ -165,14 +166,14 @@ def _examined(picture: Image.Image, start: bytes, size: int, path: Path, limits:
 
 
 def _tiff_kind(picture: Image.Image, path: Path) -> tuple[int, bool]:
-    """Bits per sample, and whether 16-bit grey is stored with 0 as white (Pillow inverts only up to 8 bit)."""
+    """Return the bits per sample, and whether 16-bit grey has 0 as white (Pillow inverts only up to 8 bit)."""
     from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
     assert isinstance(picture, TiffImageFile)
     tags = picture.tag_v2
     depths = set(_numbers(tags.get(BITSPERSAMPLE, 1)))
     kinds = set(_numbers(tags.get(SAMPLEFORMAT, 1)))
-    if 3 in kinds:
+    if 3 in kinds:  # 1 is unsigned, 2 signed, 3 floating point
         raise ImageError(
             "its pixels are floating-point numbers, whose range is not known",
             subject=path,
@@ -232,15 +233,16 @@ def _unknown(start: bytes, path: Path) -> ImageError:
 
 
 def strips_of(file: BinaryIO) -> int:
-    """The number of strips or tiles of a TIFF's first picture, as its directory says; 0 if it says nothing readable.
+    """Return the number of strips or tiles that a TIFF's directory gives for its first picture; 0 if unreadable.
 
     Args:
-        file: its content; left at its start.
+        file: its content; it is left at the start.
     """
     try:
         file.seek(0)
         start = file.read(16)
         order = "<" if start[:2] == b"II" else ">"
+        # An entry has a tag, a type, a count and a value, which is skipped.
         if struct.unpack(f"{order}H", start[2:4])[0] == 43:  # BigTIFF
             place, number, entry = struct.unpack(f"{order}Q", start[8:16])[0], f"{order}Q", f"{order}HHQ8x"
         else:
@@ -251,7 +253,7 @@ def strips_of(file: BinaryIO) -> int:
         table = file.read(entries * step)
         found = struct.iter_unpack(entry, table[: len(table) // step * step])
         return max((count for tag, _, count in found if tag in _OFFSETS_AND_LENGTHS), default=0)
-    except (struct.error, ValueError, OverflowError, OSError):  # the last where it is said to lie beyond all files
-        return 0  # its decoder will find out what is wrong with it
+    except (struct.error, ValueError, OverflowError, OSError):  # OSError: an offset larger than any file
+        return 0  # the decoder will say what is wrong with it
     finally:
         file.seek(0)

@@ -1,4 +1,4 @@
-"""What the process in which pictures are decoded may answer. Decoders ran in it: it is not taken at its word."""
+"""What the decoding process may answer. Decoders run in it, so its answers are checked, not trusted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine.images.header import FORMATS, Header, Limits
 
 READY = b"ready\n"
-"""What the process says before it is asked anything."""
+"""What the process writes once it has started, before any request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What was found in a picture.
+    """The picture was decoded.
 
     Attributes:
         header: its header.
-        shape: of the pixels that follow, (H, W, C); (0, 0, 1) where only the header was wanted.
+        shape: of the pixels that follow, (H, W, C); (0, 0, 1) if only the header was wanted.
     """
 
     header: Header
@@ -39,46 +39,46 @@ class Decoded:
 
 
 def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal | Decoded:
-    """An answer's first line.
+    """Parse and check the first line of an answer.
 
     Args:
-        line: as it came.
-        limits: what should have been refused.
-        pixels: whether more was asked for than the header.
+        line: as it was received.
+        limits: those of the request; a picture beyond them should have been refused.
+        pixels: whether pixels were requested, not only the header.
 
     Raises:
-        ValueError: it is none, or tells of something that would have been refused.
+        ValueError: the line is no answer, or describes a picture that should have been refused.
     """
     answer = json.loads(line)
     match answer:
         case {"cause": str() as cause, "remedy": str() | None as remedy}:
             return Refusal(cause, remedy)
         case {"header": dict() as header, "shape": [int() as height, int() as width, int() as channels]}:
-            whole = _picture(height, width, limits) and channels in (1, 3)
-            if not (whole if pixels else (height, width, channels) == (0, 0, 1)):
-                raise ValueError("no shape of a picture")
+            decoded = _is_allowed(height, width, limits) and channels in (1, 3)
+            if not (decoded if pixels else (height, width, channels) == (0, 0, 1)):
+                raise ValueError("not the shape of a picture")
             return Decoded(_header(header, limits), (height, width, channels))
-    raise ValueError("no answer")
+    raise ValueError("not an answer")
 
 
 def _header(answer: dict[str, object], limits: Limits) -> Header:
     try:
-        header = Header(**answer)  # type: ignore[arg-type]  # what the values are is looked at below
+        header = Header(**answer)  # type: ignore[arg-type]  # the values are checked below
     except TypeError as error:
-        raise ValueError("no header") from error
+        raise ValueError("not a header") from error
     numbers = (header.height, header.width, header.orientation, header.size)
     if (
         header.format not in FORMATS
         or header.bit_depth not in (8, 16)
         or header.alpha not in ("none", "perhaps")
-        or not all(type(number) is int for number in numbers)
+        or not all(type(number) is int for number in numbers)  # not isinstance: True is an int
         or not all(type(truth) is bool for truth in (header.grey, header.inverted))
         or not 1 <= header.orientation <= 8
-        or not _picture(header.height, header.width, limits)
+        or not _is_allowed(header.height, header.width, limits)
     ):
-        raise ValueError("no header of a picture")
+        raise ValueError("not the header of a picture")
     return header
 
 
-def _picture(height: int, width: int, limits: Limits) -> bool:
+def _is_allowed(height: int, width: int, limits: Limits) -> bool:
     return height >= 1 and width >= 1 and height * width <= limits.pixels

@@ -1,12 +1,12 @@
-"""The process in which pictures are decoded: it takes files' bytes from standard input and answers with pixels.
+"""The decoding process: it reads files' bytes from standard input and answers with pixels.
 
-A decoder is native code that is given bytes from anywhere. Here it can crash, hang, or ask for all memory without the
-program noticing more than that one file was refused. `engine.images.decoding.client` starts this process and talks
-to it: a request is a line of JSON and the file's bytes, an answer is a line of JSON and the pixels.
+A decoder is native code that is given bytes from anywhere. Here it can crash, hang or ask for all memory, and the
+program only notices that one file is refused. `engine.images.decoding.client` starts this process and talks to it: a
+request is a line of JSON and the file's bytes, an answer is a line of JSON and the pixels.
 
-Some limits are set here, because the system keeps them whatever a decoder does: processor's time, memory, no core dump
-(it would hold the picture), no writing to files. They are no sandbox: what takes over a decoder can do what the user
-can.
+This process also sets limits that the system enforces whatever a decoder does: processor time, memory, no core dump (it
+would contain the picture), no writing to files. They are not a sandbox: code that takes over a decoder can do whatever
+the user can.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from engine.images.decoding.protocol import READY
 from engine.images.header import SAVE_AGAIN, Limits
 
 _BEYOND = 1.0
-"""Seconds of the processor beyond the limit that is kept at a decoder's reads, after which the process is ended."""
+"""Seconds of processor time beyond the limit that is checked at a decoder's reads; then the system ends the process."""
 
 _MEMORY = 6 * 2**30
-"""Bytes of addresses; the largest pictures that are read take a third of it."""
+"""Bytes of address space; the largest pictures allowed need a third of it."""
 
 _NAME = Path("picture")
 
@@ -42,10 +42,10 @@ def main() -> None:
     """Answer requests until there are no more."""
     requests, answers = _channels()
     _confine()
-    import numpy  # noqa: F401 - before the first request, not with it
+    import numpy  # noqa: F401 - now, so that the first request need not wait for it
     from PIL import Image  # noqa: F401
 
-    with contextlib.suppress(BrokenPipeError):  # whoever asked has gone
+    with contextlib.suppress(BrokenPipeError):  # the program has ended
         answers.write(READY)
         answers.flush()
         while line := requests.readline():
@@ -72,7 +72,7 @@ def _answer(wanted: str, data: bytes, limits: Limits) -> tuple[dict[str, object]
         return _refused(error)
     except MemoryError as error:
         return _refused(damaged(error, _NAME))
-    # A decoder given hostile bytes may raise anything; whatever it is costs this file, and the process goes on.
+    # A decoder may raise anything on hostile bytes. Whatever it is, only this file is refused and the process goes on.
     except Exception as error:
         cause = f"its decoder failed ({type(error).__name__}: {error})"
         return _refused(ImageError(cause[:2000], remedy=SAVE_AGAIN))
@@ -85,7 +85,7 @@ def _refused(error: ImageError) -> tuple[dict[str, object], memoryview]:
 
 
 def _channels() -> tuple[BinaryIO, BinaryIO]:
-    """Where requests come from and answers go; what native code writes to descriptors 1 and 2 goes nowhere."""
+    """Return the streams of requests and of answers, and discard what native code writes to descriptors 1 and 2."""
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -95,13 +95,15 @@ def _channels() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _confine() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides when it is over
+    """Set the limits that hold until the process ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program decides when this process ends
     if sys.platform == "win32":
         return
     import resource
 
-    for ends in (signal.SIGPROF, signal.SIGIO):
-        signal.signal(ends, signal.SIG_DFL)
+    # A process inherits which signals are ignored or blocked, but these two must be able to end it.
+    for ending in (signal.SIGPROF, signal.SIGIO):
+        signal.signal(ending, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF, signal.SIGIO))
     limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, **({"RLIMIT_AS": _MEMORY} if sys.platform == "linux" else {})}
     for name, most in limits.items():
@@ -112,9 +114,9 @@ def _confine() -> None:
 
 @contextlib.contextmanager
 def _ended_if_it_hangs(seconds: float) -> Iterator[None]:
-    """While it lasts, the system ends this process if it computes for longer, or if whoever asked has gone.
+    """Make the system end this process if the body computes for longer, or if the program ends before it is done.
 
-    Both are signals whose default is to end the process, so that no decoder can hold them up.
+    Both use signals that end a process by default, so no decoder can hold them up.
     """
     if sys.platform == "win32":
         yield
@@ -123,8 +125,8 @@ def _ended_if_it_hangs(seconds: float) -> Iterator[None]:
 
     flags = fcntl.fcntl(0, fcntl.F_GETFL)
     fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)  # SIGIO when standard input is hung up; nothing is sent meanwhile
-    gone = select.poll()
+    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)  # SIGIO if the program ends: it sends nothing meanwhile
+    gone = select.poll()  # the program may have ended before that
     gone.register(0, select.POLLHUP)
     if gone.poll(0):
         raise BrokenPipeError
