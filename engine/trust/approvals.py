@@ -1,7 +1,7 @@
-"""The file in which a person's approvals are kept, outside every model folder.
+"""The file that keeps the user's approvals of models, outside every model folder.
 
 It is JSON, replaced as a whole under a lock, so that two programs can approve at once and a crash leaves the file as it
-was. What cannot be read approves nothing: it is set aside under another name, and said.
+was. A file that cannot be read approves nothing. A damaged one is set aside under another name, and the user is told.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _ASIDE = ".set-aside-"
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """That a person has approved a model folder.
+    """A user's approval of a model folder.
 
     Attributes:
-        path: the folder, links followed, as it was then.
+        path: the folder, with links as they led at the time.
         digest: of the folder (`engine.bundle.digest.digest_of`).
         files: digest of each of its files, by relative path.
-        time: when, in UTC, as ISO 8601 with seconds.
-        user: who, as the system names them.
+        time: of the approval, in UTC, as ISO 8601 with seconds.
+        user: the name by which the system knows the user.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Approvals:
 
     Attributes:
         all: in the order in which they were given.
-        problem: a sentence if the file could not be read, else empty. Nothing is approved then.
+        problem: a sentence if the file could not be read, else empty. If it could not, nothing is approved.
     """
 
     all: tuple[Approval, ...] = ()
@@ -59,7 +59,7 @@ class Approvals:
 
 
 def read_approvals() -> Approvals:
-    """The approvals as they are kept. A file that is damaged is set aside, and `problem` says so; nothing is raised."""
+    """Read the approvals. A damaged file is set aside and `problem` says so; nothing is raised."""
     path = places.approvals()
     try:
         return Approvals(_read(path))
@@ -70,7 +70,7 @@ def read_approvals() -> Approvals:
 
 
 def add_approval(path: Path, files: Mapping[str, FileDigest]) -> Approval:
-    """Keep that the folder with these files is approved by this user now; an older approval of the folder is replaced.
+    """Record that this user approves the folder with these files now; this replaces an older approval of the folder.
 
     Raises:
         ApprovalError: it could not be written.
@@ -87,23 +87,23 @@ def add_approval(path: Path, files: Mapping[str, FileDigest]) -> Approval:
 
 
 def remove_approvals(unwanted: Callable[[Approval], bool]) -> tuple[Approval, ...]:
-    """Take approvals back; returns those taken.
+    """Withdraw the unwanted approvals; return them.
 
     Raises:
         ApprovalError: the file could not be read or written.
     """
-    taken: list[Approval] = []
+    withdrawn: list[Approval] = []
 
     def without(before: tuple[Approval, ...]) -> tuple[Approval, ...]:
-        taken.extend(approval for approval in before if unwanted(approval))
-        return tuple(approval for approval in before if approval not in taken)
+        withdrawn.extend(approval for approval in before if unwanted(approval))
+        return tuple(approval for approval in before if approval not in withdrawn)
 
     _change(without)
-    return tuple(taken)
+    return tuple(withdrawn)
 
 
 def files_set_aside() -> tuple[Path, ...]:
-    """Damaged files that were set aside and still lie there, by name."""
+    """Return the damaged files that were set aside and still exist, by name."""
     path = places.approvals()
     try:
         return tuple(sorted(path.parent.glob(f"{path.name}{_ASIDE}*")))
@@ -112,7 +112,7 @@ def files_set_aside() -> tuple[Path, ...]:
 
 
 class _DamagedError(Exception):
-    """The file is there but does not hold approvals."""
+    """The file exists but does not hold approvals."""
 
 
 class _UnreadableError(Exception):
@@ -147,7 +147,7 @@ def _set_aside(path: Path) -> Approvals:
     try:
         with locked(path):
             try:
-                return Approvals(_read(path))  # another program has just done it, and perhaps approved something
+                return Approvals(_read(path))  # another program has just set it aside, and perhaps recorded an approval
             except _DamagedError:
                 aside = _name_aside(path)
                 path.rename(aside)
@@ -188,23 +188,25 @@ def _read(path: Path) -> tuple[Approval, ...]:
 
 
 def _others_may_write(path: Path) -> str:
-    """Whether somebody else could have written approvals here, as a clause; empty if not, or if systems do not tell."""
+    """Say in a clause how others could have written approvals here; empty if they could not, or it cannot be told."""
     if not hasattr(os, "geteuid"):
         return ""
-    for place, writers in ((path, 0o022), (path.parent, 0o002)):  # many give a group of one to each user
+    # The folder's group may write to it: many systems give each user a group of their own.
+    for place, writers in ((path, 0o022), (path.parent, 0o002)):
         try:
             state = place.stat()
         except OSError:
-            continue  # reading it will say so
+            continue  # reading the file will report it
         if state.st_uid not in (os.geteuid(), 0):
             return f"{place} belongs to another user"
+        # In a sticky folder (0o1000, as /tmp) others may add files but not replace this one.
         if state.st_mode & writers and not state.st_mode & 0o1000:
             return f"others may write to {place}: run chmod go-w"
     return ""
 
 
 def _from_json(entry: Mapping[str, object]) -> Approval:
-    """An approval, or one of the errors that `_read` takes for damage."""
+    """Return an approval, or raise one of the errors that `_read` takes for damage."""
     path, digest, time, user, listed = (entry[key] for key in ("path", "digest", "time", "user", "files"))
     if not (isinstance(path, str) and isinstance(time, str) and isinstance(user, str) and isinstance(listed, dict)):
         raise TypeError
@@ -229,7 +231,7 @@ def _to_json(approvals: tuple[Approval, ...]) -> bytes:
         }
         for approval in approvals
     ]
-    # ASCII: names that are not UTF-8 survive as escaped surrogates.
+    # In ASCII, names that are not UTF-8 survive as escaped surrogates.
     return (json.dumps({"version": _VERSION, "approvals": entries}, indent=1, ensure_ascii=True) + "\n").encode("ascii")
 
 

@@ -1,7 +1,7 @@
-"""The digests of the models that come with the package: its own word for their code.
+"""The digests of the models that come with the package, by which their code may run without an approval.
 
-They lie in `bundled_digests.json` beside this file. After a change to a bundled model, `python -m engine.trust.bundled`
-writes it anew.
+They are kept in `bundled_digests.json` beside this file. After a change to a bundled model, run
+`python -m engine.trust.bundled` to write that file again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DIGESTS = Path(__file__).with_name("bundled_digests.json")
 
 @cache
 def bundled_files() -> Mapping[str, Mapping[str, FileDigest]]:
-    """Of every bundled model, by `<task>/<model>`, the digest of each file by its relative path."""
+    """Return the digests of every bundled model's files: by `<task>/<model>`, then by relative path."""
     content = json.loads(DIGESTS.read_text(encoding="ascii"))
     return MappingProxyType(
         {
@@ -32,12 +32,12 @@ def bundled_files() -> Mapping[str, Mapping[str, FileDigest]]:
 
 @cache
 def bundled_digests() -> frozenset[str]:
-    """The digests of all bundled models."""
+    """Return the digests of all bundled models."""
     return frozenset(digest_of(files) for files in bundled_files().values())
 
 
 def digests_as_json(tasks: Path) -> str:
-    """What `bundled_digests.json` must hold for the models in a tasks folder."""
+    """Return what `bundled_digests.json` must contain for the models in a tasks folder."""
     models = {}
     for architecture in sorted(tasks.glob("*/*/architecture.py")):
         files = take_snapshot(architecture.parent, fresh=True).files

@@ -1,4 +1,4 @@
-"""Running a bundle's `architecture.py` from text that was approved, and from nothing else in its folder."""
+"""Runs a bundle's `architecture.py` from text that was approved, and nothing else in its folder."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _running = threading.RLock()
 
 @contextmanager
 def run_alone(code: str, path: Path, name: str) -> Iterator[ModuleType]:
-    """Run a module's code by these rules.
+    """Run a module's code under these rules.
 
     - The code is compiled from `code`; the file is not opened, and no bytecode is read or written.
-    - Nothing is imported from the folder of `path`, now or later: neither files beside it nor what lies in a
+    - Nothing is imported from the folder of `path`, now or later: neither files beside it nor anything in a
       `__pycache__`. The module must stand alone.
-    - What it puts into `sys.path` while the context lasts is taken out again.
+    - Whatever it adds to `sys.path` within the context is removed again.
 
-    These rules keep what runs the same as what was approved; they do not confine code that wants to get around them.
+    The rules make sure that only approved code runs; they do not confine code that wants to get around them.
 
     Args:
         code: the module's text.
-        path: where it is said to come from, for messages and `__file__`.
-        name: the module's name; it is left in `sys.modules`, where dataclasses, for one, look it up.
+        path: the file named in messages and as `__file__`.
+        name: the module's name; it stays in `sys.modules`, where `dataclasses`, for one, looks it up.
 
     Raises:
         BaseException: whatever the code raises.
@@ -51,9 +51,9 @@ def run_alone(code: str, path: Path, name: str) -> Iterator[ModuleType]:
 
 
 class _Guard(MetaPathFinder):
-    """Refuses modules that lie in model folders; all others are found as they would be without it.
+    """Refuses modules from model folders; all others are found as they would be without it.
 
-    It stays: a network may import when it is used, long after its code was loaded.
+    It stays installed: a network may import modules when it is used, long after its code was loaded.
     """
 
     def __init__(self) -> None:
@@ -61,14 +61,15 @@ class _Guard(MetaPathFinder):
         self._homes = {real_path(Path(home)) for home in (sys.prefix, sys.base_prefix)}
 
     def forbid(self, folder: Path) -> None:
-        """Let nothing be imported from a folder any more."""
+        """Refuse imports from a folder from now on."""
         self._folders.add(real_path(folder))
+        # First in line, so that no other finder supplies a module unchecked.
         if self not in sys.meta_path[:1]:
             sys.meta_path[:] = [self, *(finder for finder in sys.meta_path if finder is not self)]
 
     def _forbids(self, place: Path) -> bool:
         found = self._folders.intersection((place, *place.parents))
-        # An installation inside such a folder (a virtual environment in the project's folder) is not part of the model.
+        # Python itself may be installed inside such a folder (a virtual environment in a project): that is no model.
         return any(
             not any(place.is_relative_to(home) and home.is_relative_to(folder) for home in self._homes)
             for folder in found
@@ -77,10 +78,10 @@ class _Guard(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What the finders behind this one find.
+        """Return what the other finders find.
 
         Raises:
-            ImportError: it lies in one of the folders.
+            ImportError: it is in one of the folders.
         """
         for finder in sys.meta_path[:]:
             if finder is self or not hasattr(finder, "find_spec"):

@@ -1,6 +1,6 @@
-"""What in a model's code deserves a look before it is approved: found in its syntax tree, never by running it.
+"""Finds what deserves a look in a model's code before it is approved, from its syntax tree, never by running it.
 
-This is a help for the person who reads the code, not a proof: code that means to hide something can.
+This helps the person who reads the code. It proves nothing: code that is meant to hide something can.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Finding:
 
     Attributes:
         line: counted from 1.
-        what: what stands there and why it was named, as a clause; may hold names from the code (not made safe).
+        what: what is there and why it is listed, as a clause; may contain names from the code (not made safe).
     """
 
     line: int
@@ -44,15 +44,15 @@ class Finding:
 
 
 def what_deserves_a_look(code: str) -> tuple[Finding, ...]:
-    """The findings in a module's text, by line; at most 200, the last of which then says how many more there are.
+    """Return the findings in a module's text, by line; at most 200, the last of which says how many more there are.
 
-    Named are: imports of anything but `EXPECTED` and `HARMLESS`; the built-in functions that run text as code, open
-    files or reach names by text; modules and methods that reach files, processes, the network or native code, however
-    they are reached; attributes with two underscores at both ends; code that runs when the file is loaded, other than
-    imports, definitions and plain constants; lines too long or with characters that cannot be seen.
+    The findings are: imports of anything but `EXPECTED` and `HARMLESS`; the built-in functions that run text as code,
+    open files or reach names by text; modules and methods that reach files, processes, the network or native code,
+    however they are reached; attributes with two underscores at both ends; code that runs when the file is loaded,
+    other than imports, definitions and plain constants; lines that are too long or contain invisible characters.
 
     Raises:
-        SyntaxError, ValueError, RecursionError, MemoryError: it is not Python that can be parsed.
+        SyntaxError, ValueError, RecursionError, MemoryError: the text cannot be parsed as Python.
     """
     tree = ast.parse(code)
     findings = {*_imports(tree), *_uses(tree), *_at_load(tree.body, inside=""), *_lines(code)}
@@ -64,7 +64,7 @@ def what_deserves_a_look(code: str) -> tuple[Finding, ...]:
 
 
 def lines_of(code: str) -> list[str]:
-    """The lines as Python counts them: ended by LF, CR LF or CR, and by nothing else."""
+    """Split code into lines as Python counts them: ended by LF, CR LF or CR, and by nothing else."""
     lines = code.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
@@ -138,7 +138,7 @@ def _is_off(value: ast.expr) -> bool:
 
 
 def _at_load(body: Sequence[ast.stmt], *, inside: str) -> Iterator[Finding]:
-    """Code that runs as soon as the file is loaded: at the top level, and in class bodies, decorators and defaults."""
+    """Find code that runs when the file is loaded: at the top level, in class bodies, decorators and defaults."""
     where = f" in {inside}" if inside else ""
     for node in body:
         match node:
@@ -205,7 +205,7 @@ def _decorators(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> 
 
 
 def _dotted(value: ast.expr) -> str:
-    """`a.b.c` of such an expression; empty for any other."""
+    """Return `a.b.c` for an expression of that form; empty for any other."""
     parts: list[str] = []
     while isinstance(value, ast.Attribute):
         parts.append(value.attr)
@@ -214,7 +214,7 @@ def _dotted(value: ast.expr) -> str:
 
 
 def _is_plain(value: ast.expr) -> bool:
-    """Whether working an expression out runs nothing but Python's own operators on constants and names."""
+    """Whether evaluating an expression runs only Python's own operators on constants and names."""
     allowed = (
         ast.Constant,
         ast.Name,
@@ -243,7 +243,7 @@ def _is_plain(value: ast.expr) -> bool:
         node = waiting.pop()
         if not isinstance(node, allowed):
             return False
-        # A lambda's body runs when it is called, its defaults at once.
+        # A lambda's body runs when it is called, but its defaults are evaluated at once.
         waiting.extend(_defaults(node.args) if isinstance(node, ast.Lambda) else ast.iter_child_nodes(node))
     return True
 

@@ -1,8 +1,8 @@
-"""Whether a model's code may run, and what a person said about it.
+"""Decides whether a model's code may run, and shows it to the person who may approve it.
 
-A model folder is a program. It runs only if the digest over all of its files is one that a person has approved on this
-machine (`engine.trust.approvals`) or one that the package itself carries (`engine.trust.bundled`). What is looked at
-here is never run here; `engine.network.loading` runs what `approved_content` returns, and nothing else.
+A model folder is a program. It runs only if the digest of all its files is one that the user has approved on this
+machine (`engine.trust.approvals`) or one that comes with the package (`engine.trust.bundled`). No model's code is run
+here; `engine.network.loading` runs what `approved_content` returns, and nothing else.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Standing:
     """Whether a model's code may run.
 
     Attributes:
-        state: `bundled` (the package carries its digest), `approved`, `unapproved`, or `changed` since it was approved.
-        approval: the one that counts, or that it was changed since; None for `unapproved` and what is bundled.
+        state: `bundled` (the package has its digest), `approved`, `unapproved`, or `changed` since it was approved.
+        approval: the one that allows it, or since which it was changed; None for `unapproved` and bundled models.
         changes: for `changed`, what differs.
         problem: a sentence if the approvals could not be read, else empty.
     """
@@ -79,13 +79,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A model's code as a person has to look at it before approving it.
+    """What a person needs to see of a model before approving it.
 
     Attributes:
-        bundle: the model as it was read; `approve` takes it.
-        code: text of `architecture.py`, of the bytes that the bundle's digest covers. Not made safe.
-        findings: what in it deserves a look.
-        standing: whether it may run already.
+        bundle: the model as it was read, for `approve`.
+        code: text of `architecture.py`, from the bytes that the bundle's digest covers. Not made safe.
+        findings: what in the code deserves a look.
+        standing: whether the code may already run.
     """
 
     bundle: ModelBundle
@@ -95,7 +95,7 @@ class Review:
 
 
 def review(path: Path, *, task: str | None = None) -> Review:
-    """Read a model folder for a person who is to approve it; nothing of it is run.
+    """Read a model folder for a person who may approve it, without running any of it.
 
     Raises:
         BundleError: see `engine.bundle.model_bundle.read_bundle`.
@@ -111,7 +111,7 @@ NO_PROOF = (
 
 
 def words_about(seen: Review) -> tuple[str, ...]:
-    """What is to be said below the code: the findings, what they mean, its standing. The lines are not made safe."""
+    """Return the lines to show below the code: the findings, what they mean, its standing. They are not made safe."""
     bundle, standing = seen.bundle, seen.standing
     lines = [f"What deserves a look in {ARCHITECTURE}:" if seen.findings else f"Nothing in {ARCHITECTURE} stands out."]
     lines += [f"  line {finding.line}: {finding.what}" for finding in seen.findings]
@@ -136,23 +136,24 @@ def words_about(seen: Review) -> tuple[str, ...]:
 
 
 def standing_of(bundle: ModelBundle, approvals: Approvals | None = None) -> Standing:
-    """How a model that was read stands with the approvals, which are read unless given."""
+    """Return whether a model's code may run by the approvals, which are read unless given."""
     return _standing(bundle.path, bundle.digest, bundle.files, approvals or read_approvals())
 
 
 def check_approved(bundle: ModelBundle) -> None:
-    """Refuse a model whose code may not run, as far as what was read of it tells.
+    """Refuse a model whose code may not run, judging by its files as they were read.
 
     Raises:
-        BundleError: it is not approved, or was changed since; names the command that approves.
+        BundleError: it is not approved, or was changed since; the remedy is the command that approves it.
     """
     _check(bundle, standing_of(bundle))
 
 
 def approved_content(bundle: ModelBundle) -> Snapshot:
-    """The model's `architecture.py` and weights, read now, once, and found to be what was approved.
+    """Read the model's `architecture.py` and weights, once, and check that they are what was approved.
 
-    Every file of the folder is read and hashed anew; the content returned is what was hashed.
+    Every file in the folder is read and hashed again. The bytes returned are the bytes that were hashed, so a file
+    that is changed afterwards makes no difference.
 
     Raises:
         BundleError: it is not approved, or was changed since it was approved or since the bundle was read.
@@ -170,16 +171,16 @@ def approved_content(bundle: ModelBundle) -> Snapshot:
 
 
 def approve(bundle: ModelBundle) -> Approval:
-    """Keep that this user approves the model as it was read; a change to the folder since then is not approved.
+    """Record that this user approves the model as it was read. Later changes to the folder are not approved.
 
     Raises:
-        ApprovalError: it could not be kept.
+        ApprovalError: the approval could not be written.
     """
     return add_approval(bundle.path, bundle.files)
 
 
 def revoke(path: Path, digest: str | None = None) -> tuple[Approval, ...]:
-    """Take back every approval of a model folder, and of folders with the same digest; returns those taken back.
+    """Withdraw every approval of a model folder, and of folders with the same digest; return them.
 
     Raises:
         ApprovalError: the approvals could not be read or written.
@@ -189,7 +190,7 @@ def revoke(path: Path, digest: str | None = None) -> tuple[Approval, ...]:
 
 
 def state_now(approval: Approval) -> tuple[Literal["approved", "changed", "unreadable", "gone"], Changes]:
-    """How the folder that an approval was given for is today, and what differs if it was changed."""
+    """Return the state in which an approved folder is now, and what differs if it was changed."""
     if not approval.path.is_dir():
         return "gone", Changes()
     try:
@@ -202,9 +203,9 @@ def state_now(approval: Approval) -> tuple[Literal["approved", "changed", "unrea
 
 
 def command_for(bundle: ModelBundle) -> str:
-    """The command that shows a model's code and approves it."""
+    """Return the command that shows a model's code and approves it."""
     name = subject_of(bundle)
-    # In double quotes a shell still acts on these; then it is quoted in the less readable way.
+    # A shell interprets these characters even in double quotes: then shlex quotes the name, which is less readable.
     quoted = shlex.quote(name) if any(character in name for character in '"$`\\!') else f'"{name}"'
     folder = bundle.path.parent.parent
     known = {places.real_path(place) for place in places.task_folders()}
@@ -213,7 +214,7 @@ def command_for(bundle: ModelBundle) -> str:
 
 
 def remedy_for(bundle: ModelBundle) -> str:
-    """What to do about a model that is not approved, as an imperative."""
+    """Return what to do about a model that is not approved, as an imperative."""
     return f"run {command_for(bundle)} to look at it and approve it"
 
 
@@ -228,23 +229,23 @@ def _standing(path: Path, digest: str, files: Mapping[str, FileDigest], approval
     real = places.real_path(path)
     here = next((approval for approval in approvals.all if approval.path == real), None)
     same = next((approval for approval in reversed(approvals.all) if approval.digest == digest), None)
-    if same is not None:  # of the folder itself if there is one, else of one with the same content
+    if same is not None:  # prefer the folder's own approval to that of a folder with the same content
         return Standing("approved", here if here is not None and here.digest == digest else same)
     if here is not None:
         return Standing("changed", here, changes_between(here.files, files))
-    if (known := _known_of(real)) is not None:
-        return Standing("changed", None, changes_between(known, files), approvals.problem)
+    if (bundled := _bundled_files_of(real)) is not None:
+        return Standing("changed", None, changes_between(bundled, files), approvals.problem)
     return Standing("unapproved", problem=approvals.problem)
 
 
-def _known_of(real: Path) -> Mapping[str, FileDigest] | None:
-    """The files that a bundled model must have, if this is one's folder."""
+def _bundled_files_of(real: Path) -> Mapping[str, FileDigest] | None:
+    """Return the files that a bundled model must have; None if this is not the folder of one."""
     tasks = places.real_path(places.bundled_tasks())
     return bundled_files().get(real.relative_to(tasks).as_posix()) if real.is_relative_to(tasks) else None
 
 
 def changes_between(before: Mapping[str, FileDigest], after: Mapping[str, FileDigest]) -> Changes:
-    """How a folder's files differ from what they were."""
+    """Return how a folder's files differ from what they were."""
     return Changes(
         changed=tuple(sorted(name for name in before if name in after and before[name] != after[name])),
         added=tuple(sorted(name for name in after if name not in before)),

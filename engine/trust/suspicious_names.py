@@ -1,14 +1,14 @@
-"""Names in a model's code, and what they tell of it: the lists that `engine.trust.inspection` goes by."""
+"""Names in a model's code, and what they can do: the lists that `engine.trust.inspection` uses."""
 
 from __future__ import annotations
 
 EXPECTED = frozenset({"torch", "torchvision", "math", "numpy"})
-"""Packages that a network is made of."""
+"""Packages that a network needs."""
 
 HARMLESS = frozenset(
     {"__future__", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "numbers", "typing"}
 )
-"""Parts of the standard library that only give code its form."""
+"""Parts of the standard library that only give code its structure."""
 
 WHAT_FOR = {
     "os": "files, processes, the environment",
@@ -58,7 +58,7 @@ WHAT_FOR = {
     "zlib": "can hide text",
     "binascii": "can hide text",
 }
-"""Modules, and what they are good for."""
+"""Modules, and what they can be used for."""
 
 BUILTINS = {
     "exec": "runs text as code",
@@ -75,13 +75,13 @@ BUILTINS = {
     "__loader__": "loads other code",
     "__spec__": "loads other code",
 }
-"""Built-in functions and what every module has, and what they do."""
+"""Built-in functions and names that every module has, and what they do."""
 
 BY_NAME = frozenset({"getattr", "setattr", "delattr", "hasattr"})
-"""Built-in functions that reach an attribute by its name as text."""
+"""Built-in functions that reach an attribute by a text that names it."""
 
 MODULES = frozenset({"os", "subprocess", "socket", "sys", "importlib", "shutil", "ctypes", "pickle", "builtins"})
-"""Names that stand for the module even where it is reached as an attribute: `torch.os`."""
+"""Names of modules that are reported as attributes too: `torch.os` reaches `os`."""
 
 ATTRIBUTES = {
     "system": "starts programs",
@@ -114,10 +114,10 @@ ATTRIBUTES = {
     "register_module_forward_hook": "reaches into every network",
     "import_module": "imports by a name that it works out",
 }
-"""Attributes, whoever has them, that a network seldom needs."""
+"""Attributes that a network seldom needs, on whatever object, and what they do."""
 
 USUAL_DUNDERS = frozenset({"__init__", "__name__", "__doc__", "__version__", "__file__", "__call__", "__post_init__"})
-"""Names with two underscores at both ends that a network needs."""
+"""Names with two underscores at both ends that are common in networks."""
 
 DOWNLOADING = ("weights", "weights_backbone", "pretrained", "pretrained_backbone")
 """Arguments of torchvision's networks that download weights."""
@@ -146,4 +146,4 @@ USUAL_DECORATORS = frozenset(
         "typing.overload",
     }
 )
-"""Decorators that do nothing but what their names say."""
+"""Decorators that do only what their names say."""
