@@ -1,4 +1,4 @@
-"""Adding a model to a task: copied into a staging folder, checked there as far as no code need run, then renamed."""
+"""Adds a model to a task: its files are copied into a staging folder, checked without running code, then renamed."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from engine.storage.writing import SHARED, flush_folder, replace_file
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The files of which a model is made; they are copied.
+    """The files that make up a model; they are copied.
 
     Attributes:
-        weights: a state_dict; with the suffix `.safetensors` in that format.
+        weights: a state_dict; in safetensors format if its suffix is `.safetensors`.
         architecture: the code that builds the network.
         description: text of `description.txt`, or None.
         picture: a picture of the model's performance, or None.
@@ -47,23 +47,24 @@ class Parts:
 
 
 def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> ModelBundle:
-    """Add a model to a task. Nothing of it is run, and it is not approved.
+    """Add a model to a task, without running or approving it.
 
-    Looked at is what can be without running code: that the files are regular and not too long, the architecture is
-    Python and defines something that can build a network, the settings are right, the weights load as plain tensors,
-    and the picture can be shown.
+    Whatever can be checked without running code is checked: the files are regular and not too long, the architecture
+    is Python and defines something that can build a network, the settings are right, the weights load as plain
+    tensors, and the picture can be shown.
 
     Args:
-        folders: where tasks are looked for (`engine.storage.places.task_folders`).
-        task, model: names; the task is there, the model is not. Beside a task that comes with XAIMed one of that name
-            is made, in the first of the folders, and the two are shown as one.
+        folders: the tasks folders (`engine.storage.places.task_folders`).
+        task, model: names; the task exists, the model does not. If the task comes with XAIMed, a task of that name is
+            made in the first of the folders, and the two are shown as one.
         parts: its files.
 
     Raises:
-        TaskError: there is no such task, or the model's name will not do.
-        BundleError, ImageError: one of the files will not do; named is the file that was given.
-        OutOfMemoryError: the memory does not suffice to look at the weights.
-        LibraryError: there is such a model, the task comes with XAIMed, or it could not be copied. Nothing was added.
+        TaskError: there is no such task, or the model's name is not allowed.
+        BundleError, ImageError: one of the files cannot be used; the error names the file that was given.
+        OutOfMemoryError: there is not enough memory to read the weights.
+        LibraryError: there is already such a model, the folder that would be changed is that of the bundled tasks, or
+            a file could not be copied. Nothing was added.
     """
     check_name("model", model)
     folder = find_task_folder(folders, task).parent
@@ -101,7 +102,7 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
 
 @contextlib.contextmanager
 def _task_there(folder: Path) -> Iterator[None]:
-    """Make a task's folder unless it is there; if what follows fails it is gone again. Empty it changes nothing."""
+    """Make a task's folder unless it exists, and remove it again if the body fails. An empty one changes nothing."""
     made = not folder.exists()
     if made:
         folder.mkdir()
@@ -137,10 +138,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _check(made: Path) -> None:
-    """See whether what was copied can be a model.
+    """Check whether the copied files can be a model.
 
     Raises:
-        BundleError, ImageError: it cannot.
+        BundleError, ImageError: they cannot.
     """
     bundle, code = read_with_code(made)
     if not _builds_something(code):
@@ -161,11 +162,12 @@ def _check(made: Path) -> None:
 
 
 def _builds_something(code: str) -> bool:
-    """Whether a module's top level has a class or something called `build_model`, as far as reading it tells."""
+    """Whether a module's top level has a class or something called `build_model`, judging by its syntax tree."""
     for statement in ast.parse(code).body:
         match statement:
             case ast.ClassDef():
                 return True
+            # A compound statement may define it inside.
             case ast.FunctionDef(name="build_model") | ast.If() | ast.Try() | ast.With():
                 return True
             case ast.Assign(targets=[ast.Name(id="build_model")]):
@@ -178,7 +180,7 @@ def _builds_something(code: str) -> bool:
 
 
 def _about_the_source(error: XAIMedError, made: Path, sources: Mapping[str, Path]) -> XAIMedError:
-    """The error about a copy, said of the file that was given."""
+    """Turn an error about a copy into one about the file that was given."""
     if error.subject is None:
         return error
     name = Path(error.subject).name

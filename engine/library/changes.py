@@ -1,8 +1,8 @@
-"""Changing the task library: adding tasks; describing, removing and restoring tasks and models.
+"""Changes the task library: adds tasks; describes, removes and restores tasks and models.
 
-Changes are made in one folder, the first of those in which tasks are looked for, under its lock. What is added is put
-together in a staging folder beside the tasks and then renamed, so that an interrupted change leaves nothing that is
-listed. Bundled tasks are never changed: removing hides them.
+Changes are made in one folder, the first of the tasks folders, under its lock. A new task or model is put together in a
+staging folder beside the tasks and then renamed, so that an interrupted change leaves nothing that is listed. Bundled
+tasks are never changed: removing hides them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from engine.bundle.model_bundle import DESCRIPTION
 from engine.errors import LibraryError
 from engine.library import hidden, trash
-from engine.library.names import as_shown, check_name, mended, place_of, stays_below
+from engine.library.names import allowed_name, as_shown, check_name, place_of, stays_below
 from engine.library.tasks import TASK_DESCRIPTION, find_model_folder, find_task_folder, model_names, task_names
 from engine.library.trash import Removed
 from engine.storage.reading import UnusableFileError, read_limited
 from engine.storage.writing import SHARED, flush_folder, locked, replace_file
 
 MOST_DESCRIPTION = 64_000
-"""Bytes of a description; of longer ones no more would be shown."""
+"""The most bytes of a description; more would not be shown."""
 
 _REMEDIES = {
     errno.ENOSPC: "free some space on the disk of the tasks folder",
@@ -40,12 +40,12 @@ _LOCK = ".library"
 
 
 def description_from(argument: str) -> str:
-    """The text of a description that was given as a file's name or as the text itself.
+    """Return the description that an argument names as a file or contains as text.
 
     Raises:
-        LibraryError: the file cannot be used, or what looks like a file's name is none.
+        LibraryError: the file cannot be used, or there is no file of a name that looks like a file's.
     """
-    with contextlib.suppress(OSError, ValueError):  # too long for a name: then it is the text
+    with contextlib.suppress(OSError, ValueError):  # not a possible path: then it is the text itself
         if os.path.lexists(argument):
             try:
                 return read_limited(Path(argument), MOST_DESCRIPTION).decode("utf-8-sig")
@@ -61,20 +61,20 @@ def description_from(argument: str) -> str:
 
 
 def add_task(folders: Sequence[Path], task: str, description: str) -> Path:
-    """Make a task without models; returns its folder.
+    """Make a task without models; return its folder.
 
     Args:
-        folders: where tasks are looked for (`engine.storage.places.task_folders`); it is made in the first.
+        folders: the tasks folders (`engine.storage.places.task_folders`); the task is made in the first.
         task: its name.
         description: its text, at most 64,000 bytes in UTF-8.
 
     Raises:
-        TaskError: the name will not do.
-        LibraryError: there is such a task, or it could not be made; nothing was.
+        TaskError: the name is not allowed.
+        LibraryError: there is already such a task, or it could not be made. Nothing was added.
     """
     check_name("task", task)
     content = encoded(description)
-    folder = _own(folders)
+    folder = _changeable(folders)
     with changing(folder, f"task {task}", "nothing was added"):
         place = place_of(folder, task)
         if task in task_names(folders) or os.path.lexists(place):
@@ -89,13 +89,13 @@ def add_task(folders: Sequence[Path], task: str, description: str) -> Path:
 
 
 def describe(folders: Sequence[Path], task: str, description: str, model: str | None = None) -> Path:
-    """Put a text in the place of the description of a task, or of a model; returns its folder.
+    """Replace the description of a task or a model; return the folder of that task or model.
 
-    That of a model is covered by the model's approval, which does not hold any longer then.
+    A model's approval covers its description, so a new description ends the approval.
 
     Raises:
         TaskError, BundleError: there is no such task or model.
-        LibraryError: it is a bundled one, or the text could not be written; the old one is as it was.
+        LibraryError: it is a bundled one, or the text could not be written. The old text is as it was.
     """
     content = encoded(description)
     place = find_task_folder(folders, task) if model is None else find_model_folder(folders, task, model)
@@ -113,8 +113,9 @@ def remove(folders: Sequence[Path], task: str, model: str | None = None) -> Remo
     """Move a task, or a model of it, into the trash; a bundled one is hidden from this user instead.
 
     Args:
-        folders: where tasks are looked for.
-        task, model: names, or what is shown for names that will not do; under names that will do they lie in the trash.
+        folders: the tasks folders.
+        task, model: names. A name that is not allowed may also be given as it is shown; in the trash it is replaced by
+            one that is allowed.
 
     Raises:
         TaskError, BundleError: there is no such task or model.
@@ -125,14 +126,14 @@ def remove(folders: Sequence[Path], task: str, model: str | None = None) -> Remo
         place = find_task_folder(folders, task)
     else:
         model = as_shown(model, model_names(folders, task))
-        place = find_model_folder(folders, task, model, whatever=True)
+        place = find_model_folder(folders, task, model, unchecked=True)
     folder = place.parent if model is None else place.parent.parent
     subject = _subject(task, model)
     if hidden.is_bundled(folder):
         if len(folders) < 2:
             refuse_bundled(folder, subject)
         gone = Removed(task, model, trash.now(), None)
-        with _failing(subject, "it is still shown"):
+        with _library_errors(subject, "it is still shown"):
             hidden.hide(gone.name, gone.time)
         return gone
     with changing(folder, subject, "it is where it was"):
@@ -142,17 +143,18 @@ def remove(folders: Sequence[Path], task: str, model: str | None = None) -> Remo
                 subject=subject,
                 remedy="delete it there",
             )
-        return trash.put_away(folder, place, mended(task), None if model is None else mended(model))
+        # A name that is not allowed could not be given to `restore`.
+        return trash.put_away(folder, place, allowed_name(task), None if model is None else allowed_name(model))
 
 
 def removed(folders: Sequence[Path]) -> tuple[Removed, ...]:
-    """All that can be restored, the last removed first: what lies in the trash, and what is hidden.
+    """Return all that can be restored, the last removed first: what is in the trash, and what is hidden.
 
     Raises:
         LibraryError: the trash cannot be read.
     """
     folder = folders[0]
-    with _failing(str(folder), "what was removed is not known"):
+    with _library_errors(str(folder), "what was removed is not known"):
         found = list(trash.in_trash(folder))
     for name, time in hidden.hidden_names(folders).items():
         task, slash, model = name.partition("/")
@@ -161,10 +163,10 @@ def removed(folders: Sequence[Path]) -> tuple[Removed, ...]:
 
 
 def restore(folders: Sequence[Path], task: str, model: str | None = None) -> Removed:
-    """Bring back the task or model of that name that was removed last.
+    """Restore the task or model of that name that was removed last.
 
     Raises:
-        TaskError: a name will not do.
+        TaskError: a name is not allowed.
         LibraryError: nothing of that name was removed, its place is taken, or it could not be moved.
     """
     check_name("task", task)
@@ -172,9 +174,9 @@ def restore(folders: Sequence[Path], task: str, model: str | None = None) -> Rem
     found = next((gone for gone in removed(folders) if (gone.task, gone.model) == (task, model)), None)
     if found is None:
         raise LibraryError("nothing of that name was removed", subject=subject, remedy=_what_was_removed(folders))
-    folder = _own(folders)
+    folder = _changeable(folders)
     if found.path is None:
-        with _failing(subject, "it is still hidden"):
+        with _library_errors(subject, "it is still hidden"):
             hidden.unhide(found.name)
         return found
     with changing(folder, subject, "it is still in the trash"):
@@ -190,12 +192,12 @@ def restore(folders: Sequence[Path], task: str, model: str | None = None) -> Rem
 
 
 def purge(folders: Sequence[Path], unwanted: Sequence[Removed]) -> None:
-    """Delete for good what lies in the trash; what is hidden is left as it is.
+    """Delete what is in the trash for good; leave what is hidden as it is.
 
     Raises:
         LibraryError: not all of it could be deleted.
     """
-    folder = _own(folders)
+    folder = _changeable(folders)
     with changing(folder, str(folder / trash.TRASH), "not all of it was deleted"):
         for gone in unwanted:
             if gone.path is not None:
@@ -207,17 +209,17 @@ def purge(folders: Sequence[Path], unwanted: Sequence[Removed]) -> None:
 
 @contextlib.contextmanager
 def changing(folder: Path, subject: str, outcome: str) -> Iterator[None]:
-    """Be the only one who changes a tasks folder, which is made if need be; leftovers of interruptions are deleted.
+    """Hold the lock of a tasks folder, which is made if need be; first delete what interrupted changes left there.
 
     Args:
         folder: the tasks folder.
         subject: what is changed, for errors.
-        outcome: what holds if it fails, as a clause.
+        outcome: how things stand if it fails, as a clause.
 
     Raises:
-        LibraryError: in the place of every OSError.
+        LibraryError: in place of every OSError.
     """
-    with _failing(subject, outcome, folder), locked(folder / _LOCK):
+    with _library_errors(subject, outcome, folder), locked(folder / _LOCK):
         for leftover in folder.glob(f"{_STAGING}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         trash.tidy(folder)
@@ -226,7 +228,7 @@ def changing(folder: Path, subject: str, outcome: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """A new folder, not listed as a task, in which something is put together; deleted unless it was renamed."""
+    """Make a folder to put something together in, which is not listed as a task; delete it unless it was renamed."""
     made = folder / f"{_STAGING}{secrets.token_hex(8)}"
     made.mkdir()
     try:
@@ -249,8 +251,8 @@ def refuse_bundled(folder: Path, subject: str) -> None:
         )
 
 
-def _own(folders: Sequence[Path]) -> Path:
-    """The folder in which changes are made.
+def _changeable(folders: Sequence[Path]) -> Path:
+    """Return the tasks folder in which changes are made.
 
     Raises:
         LibraryError: it is that of the bundled tasks.
@@ -260,8 +262,8 @@ def _own(folders: Sequence[Path]) -> Path:
 
 
 @contextlib.contextmanager
-def _failing(subject: str, outcome: str, folder: Path | None = None) -> Iterator[None]:
-    """Raise a LibraryError in the place of every OSError; it names the tasks folder, if that is what is changed."""
+def _library_errors(subject: str, outcome: str, folder: Path | None = None) -> Iterator[None]:
+    """Raise a LibraryError in place of every OSError; it names the tasks folder if that was to be changed."""
     try:
         yield
     except OSError as error:
@@ -274,7 +276,7 @@ def _failing(subject: str, outcome: str, folder: Path | None = None) -> Iterator
 
 
 def encoded(description: str) -> bytes:
-    """A description as it is written.
+    """Return a description as the bytes to write.
 
     Raises:
         LibraryError: it is too long, or not text.

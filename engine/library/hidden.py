@@ -1,6 +1,6 @@
-"""Bundled tasks and models that a user does not want to see. They are hidden: what the package holds is not changed.
+"""Bundled tasks and models that the user has hidden; the package's own files are not changed.
 
-The list is a file of this user's. What cannot be read hides nothing: to see too much does no harm.
+The list is a file of the user's. If it cannot be read, nothing is hidden: seeing too much does no harm.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def is_bundled(folder: Path) -> bool:
 
 
 def hidden_names(folders: Sequence[Path]) -> Mapping[str, str]:
-    """What is hidden of the bundled tasks, as `<task>` and `<task>/<model>`, and since when; see `read_hidden`.
+    """Return what is hidden of the bundled tasks, as `<task>` and `<task>/<model>`, and since when; see `read_hidden`.
 
-    Only where they are listed beside the user's own: whoever names their folder sees all of it.
+    Nothing is hidden unless they are listed with the user's own: someone who chooses their folder sees all of it.
     """
     if len(folders) < 2 or not any(is_bundled(folder) for folder in folders):
         return {}
@@ -32,7 +32,7 @@ def hidden_names(folders: Sequence[Path]) -> Mapping[str, str]:
 
 
 def read_hidden() -> dict[str, str]:
-    """When each `<task>` or `<task>/<model>` was hidden, as `engine.library.trash` writes times."""
+    """Return when each `<task>` or `<task>/<model>` was hidden, as `engine.library.trash` writes times."""
     try:
         content = json.loads(read_limited(places.hidden(), _MOST_BYTES))
     except (UnusableFileError, ValueError, RecursionError):
@@ -43,10 +43,10 @@ def read_hidden() -> dict[str, str]:
 
 
 def hide(name: str, time: str) -> None:
-    """Hide a bundled `<task>` or `<task>/<model>`, and keep when.
+    """Hide a bundled `<task>` or `<task>/<model>`, and record when.
 
     Raises:
-        OSError: it could not be kept.
+        OSError: it could not be recorded.
     """
     _change(lambda names: names | {name: time})
 
@@ -55,7 +55,7 @@ def unhide(name: str) -> None:
     """Show a bundled `<task>` or `<task>/<model>` again.
 
     Raises:
-        OSError: it could not be kept.
+        OSError: it could not be recorded.
     """
     _change(lambda names: {known: time for known, time in names.items() if known != name})
 

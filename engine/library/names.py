@@ -1,4 +1,4 @@
-"""Names of tasks and models: each is a folder's name and is shown in a terminal, so not every text will do."""
+"""Names of tasks and models. Each is a folder's name and is shown in a terminal, so not every name is allowed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Kind = Literal["task", "model"]
 
 MOST_CHARACTERS = 100
 MOST_BYTES = 200
-"""In UTF-8. File systems end at 255; a name in the trash is longer than the one it had."""
+"""In UTF-8. File systems allow 255; a name in the trash may be longer than the original."""
 
 
 def name_problem(name: str) -> str | None:
-    """What is wrong with the name of a task or model, as a clause after `the name`; None if it will do.
+    """Say what is wrong with the name of a task or model, as a clause after `the name`; None if it is allowed.
 
     A name has 1 to 100 characters and at most 200 bytes in UTF-8, no `/` and no `\\`, no leading dot, no space at its
-    ends, and nothing that `safe_text` would have to write otherwise: control codes, bidirectional overrides, zero-width
+    ends, and nothing that `safe_text` would write differently: control codes, bidirectional overrides, zero-width
     characters, lone surrogates (bytes that are not UTF-8), spaces other than the common one.
     """
     if not name:
@@ -43,34 +43,34 @@ def check_name(kind: Kind, name: str) -> None:
     """Refuse a name that a task or model must not have; see `name_problem`.
 
     Raises:
-        TaskError: the name will not do.
+        TaskError: the name is not allowed.
     """
     if problem := name_problem(name):
         shown = f"{kind} '{name if len(name) <= MOST_CHARACTERS else name[:MOST_CHARACTERS] + '…'}'"
         raise TaskError(f"the name {problem}", subject=shown, remedy="choose another name")
 
 
-def mended(name: str) -> str:
-    """A name that will do, for what has one that will not: what is wrong with it is replaced by `_` or cut off."""
+def allowed_name(name: str) -> str:
+    """Return an allowed name close to one that is not: what is wrong with it is replaced by `_` or cut off."""
     plain = "".join("_" if name_problem(f"a{character}a") else character for character in name).strip()
     plain = f"_{plain[1:]}" if plain.startswith(".") else plain or "_"
     while len(plain) > MOST_CHARACTERS or len(plain.encode()) > MOST_BYTES:
         plain = plain[:-1].rstrip()
-    # Taken together characters may be a sign of what cannot be seen, which each of them alone is not.
+    # Several characters may together be the sign for an invisible one (`⟨U+200B⟩`), though none of them is alone.
     return plain if name_problem(plain) is None else "".join(c if c.isascii() else "_" for c in plain)
 
 
 def as_shown(name: str, known: Iterable[str]) -> str:
-    """The one of the known names that is this name, or else is shown as it; the name itself if there is none."""
+    """Return the known name that equals this one, else the one that is shown like it, else the name itself."""
     names = list(known)
     return name if name in names else next((other for other in names if safe_text(other) == name), name)
 
 
 def place_of(folder: Path, task: str, model: str | None = None) -> Path:
-    """The place of a task, or of a model in it, below a tasks folder. It need not exist.
+    """Return the path of a task, or of a model in it, below a tasks folder. It need not exist.
 
     Raises:
-        TaskError: a name will not do, or a link leads out of the tasks folder.
+        TaskError: a name is not allowed, or a link leads out of the tasks folder.
     """
     check_name("task", task)
     place = folder / task
@@ -83,6 +83,6 @@ def place_of(folder: Path, task: str, model: str | None = None) -> Path:
 
 
 def stays_below(path: Path, folder: Path) -> bool:
-    """Whether a path, all links followed, lies below a folder. Neither needs to exist."""
+    """Whether a path is below a folder once all links are followed. Neither needs to exist."""
     real, root = places.real_path(path), places.real_path(folder)
     return real != root and real.is_relative_to(root)

@@ -34,7 +34,7 @@ class ModelEntry:
         path: the model folder.
         bundle: its content, or None if it is broken.
         reason: why it cannot be used, a sentence; empty if it can.
-        description: text of its `description.txt`, or empty (readable even where the bundle is not usable).
+        description: text of its `description.txt`, or empty; it is read even if the model cannot be used.
         picture: its `description.png` if there is one.
         standing: whether its code is approved; None if it is broken.
     """
@@ -50,7 +50,7 @@ class ModelEntry:
 
     @property
     def state(self) -> State:
-        """In a word: what stands in the way of using it."""
+        """Whether the model can be used, or else why not, in a word or two."""
         if self.bundle is None:
             return "broken"
         if self.standing is None or self.standing.allowed:
@@ -59,7 +59,7 @@ class ModelEntry:
 
     @property
     def usable(self) -> bool:
-        """Whether the network can be loaded, as far as its files tell: it is whole, and its code is approved."""
+        """Whether the network can be loaded, judging by its files: they are complete, and its code is approved."""
         return self.bundle is not None and not self.reason
 
 
@@ -69,9 +69,9 @@ class Task:
 
     Attributes:
         name: as its folder is named.
-        path: its folder; the first, where several folders of tasks have one of that name.
-        description: its text, that of the first folder which has one.
-        models: those of all its folders; where two have the same name, the one in the first folder.
+        path: its folder; the first, if several tasks folders have one of that name.
+        description: its text, from the first of its folders that has one.
+        models: those of all its folders; if two have the same name, the one in the first folder.
     """
 
     name: str
@@ -81,12 +81,12 @@ class Task:
 
 
 def list_tasks(folders: Sequence[Path]) -> tuple[Task, ...]:
-    """All tasks in the folders, by name; those of the same name are one, see `Task`.
+    """List all tasks in the folders, by name; those of the same name count as one, see `Task`.
 
-    Every folder in a task folder is a model, hidden ones and `__pycache__` left out. Models that cannot be used are
+    Every folder in a task folder is a model, except hidden ones and `__pycache__`. Models that cannot be used are
     listed with the reason: something is wrong with them, their code is not approved, their own or their task's name
-    will not do (`engine.library.names`), or their folder is a link out of the tasks folder. A folder that is not there
-    is skipped where there are several. Bundled tasks and models that the user hides are left out (see
+    is not allowed (`engine.library.names`), or their folder is a link out of the tasks folder. A folder that cannot be
+    read is skipped if another one can. Bundled tasks and models that the user has hidden are left out (see
     `engine.library.hidden`).
 
     Raises:
@@ -106,10 +106,10 @@ def list_tasks(folders: Sequence[Path]) -> tuple[Task, ...]:
 
 
 def task_description(folders: Sequence[Path], task: str) -> str:
-    """The text of a task's description.
+    """Return the text of a task's description.
 
     Raises:
-        TaskError: no such task, or it is hidden; names the ones there are.
+        TaskError: there is no such task, or it is hidden; the remedy names those there are.
     """
     return _description(_task_folders(folders, task, hidden_names(folders)))
 
@@ -119,36 +119,36 @@ def _description(places: Sequence[Path]) -> str:
 
 
 def find_model(folders: Sequence[Path], task: str, model: str | None) -> ModelBundle:
-    """The bundle of a task's model; `model` may be None where the task has just one. Names are compared exactly.
+    """Read the bundle of a task's model; `model` may be None if the task has just one. Names are compared exactly.
 
     Raises:
-        TaskError: no such task or model; names the ones there are.
-        BundleError: the model is there but something is wrong with it. That it is not approved is found out by loading.
+        TaskError: there is no such task or model; the remedy names those there are.
+        BundleError: the model exists but something is wrong with it. Whether it is approved is checked by loading.
     """
     return read_bundle(find_model_folder(folders, task, model), task=task)
 
 
 def read_entry(folders: Sequence[Path], task: str, model: str | None) -> ModelEntry:
-    """One model as `list_tasks` would list it, usable or not; see `find_model` for the names.
+    """Read one model as `list_tasks` would list it, usable or not; see `find_model` for the names.
 
     Raises:
-        TaskError: no such task or model.
-        BundleError: a name will not do, or the folder is a link out of the tasks folder.
+        TaskError: there is no such task or model.
+        BundleError: a name is not allowed, or the folder is a link out of the tasks folder.
     """
     return _entry(task, find_model_folder(folders, task, model), read_approvals())
 
 
-def find_model_folder(folders: Sequence[Path], task: str, model: str | None, *, whatever: bool = False) -> Path:
-    """The folder of a task's model, which is not read; see `find_model`.
+def find_model_folder(folders: Sequence[Path], task: str, model: str | None, *, unchecked: bool = False) -> Path:
+    """Return the folder of a task's model without reading it; see `find_model`.
 
     Args:
         folders, task, model: as in `find_model`.
-        whatever: take also one whose name will not do, and a link that leads out of the tasks folder (whoever removes
-            it removes the link).
+        unchecked: accept a name that is not allowed, and a link out of the tasks folder (removing the model then
+            removes the link).
 
     Raises:
-        TaskError: no such task or model; names the ones there are.
-        BundleError: a name will not do, or the folder is a link out of the tasks folder.
+        TaskError: there is no such task or model; the remedy names those there are.
+        BundleError: a name is not allowed, or the folder is a link out of the tasks folder.
     """
     hidden = hidden_names(folders)
     places = _task_folders(folders, task, hidden)
@@ -170,7 +170,7 @@ def find_model_folder(folders: Sequence[Path], task: str, model: str | None, *, 
         model = next(iter(models))
     if model not in models:
         raise _unknown("model", model, models, f"the task {task}")
-    if not whatever:
+    if not unchecked:
         _check_place(task, models[model])
     return models[model]
 
@@ -191,10 +191,10 @@ def _entry(task: str, path: Path, approvals: Approvals) -> ModelEntry:
 
 
 def _check_place(task: str, path: Path) -> None:
-    """Refuse a model whose names will not do, or whose folder lies elsewhere.
+    """Refuse a model whose own or whose task's name is not allowed, or whose folder is really elsewhere.
 
     Raises:
-        BundleError: with the folder to rename or to copy.
+        BundleError: about the folder to rename or to copy.
     """
     for kind, name, folder in (("task", task, path.parent), ("model", path.name, path)):
         if problem := name_problem(name):
@@ -207,18 +207,18 @@ def _check_place(task: str, path: Path) -> None:
 
 
 def _reason(error: BundleError, model: Path) -> str:
-    """The error as a sentence, with its file named as seen from the model folder."""
+    """Return the error as a sentence, with its file named relative to the model folder."""
     parts = [error.cause, *([error.remedy] if error.remedy else [])]
     text = "; ".join(parts)
     text = text[0].upper() + text[1:]
     if error.subject is not None and Path(error.subject) != model:
-        with contextlib.suppress(ValueError):  # elsewhere: then the error's own words name the place
+        with contextlib.suppress(ValueError):  # elsewhere: then the error's own text names it
             text = f"{Path(error.subject).relative_to(model)}: {text}"
     return safe_text(text if text.endswith("?") else f"{text}.")
 
 
 def task_names(folders: Sequence[Path]) -> list[str]:
-    """Names of all tasks that are listed, in order; none if no folder can be read."""
+    """Return the names of all tasks that are listed, in order; none if no folder can be read."""
     try:
         return [name for name, _ in _named_tasks(folders, hidden_names(folders))]
     except TaskError:
@@ -226,10 +226,10 @@ def task_names(folders: Sequence[Path]) -> list[str]:
 
 
 def model_names(folders: Sequence[Path], task: str) -> list[str]:
-    """Names of all models of a task, in order; none if it cannot be read.
+    """Return the names of all models of a task, in order; none if the task cannot be read.
 
     Raises:
-        TaskError: no such task, or it is hidden; names the ones there are.
+        TaskError: there is no such task, or it is hidden; the remedy names those there are.
     """
     hidden = hidden_names(folders)
     places = _task_folders(folders, task, hidden)
@@ -239,10 +239,10 @@ def model_names(folders: Sequence[Path], task: str) -> list[str]:
 
 
 def find_task_folder(folders: Sequence[Path], task: str) -> Path:
-    """The folder of a task, which is not read; the first, where there are several.
+    """Return the folder of a task without reading it; the first, if there are several.
 
     Raises:
-        TaskError: no such task, or it is hidden; names the ones there are.
+        TaskError: there is no such task, or it is hidden; the remedy names those there are.
     """
     return _task_folders(folders, task, hidden_names(folders))[0]
 
@@ -257,7 +257,7 @@ def _task_folders(folders: Sequence[Path], task: str, hidden: Collection[str]) -
 
 
 def _models(task: Sequence[Path], hidden: Collection[str]) -> list[Path]:
-    """The model folders of a task, but those hidden, by name.
+    """Return the model folders of a task, without hidden ones, by name.
 
     Raises:
         OSError: a folder cannot be read.
@@ -272,14 +272,18 @@ def _models(task: Sequence[Path], hidden: Collection[str]) -> list[Path]:
 
 
 def _named_tasks(folders: Sequence[Path], hidden: Collection[str]) -> list[tuple[str, list[Path]]]:
-    """Names and folders of all tasks, by name."""
+    """Return the names and folders of all tasks, by name.
+
+    Raises:
+        TaskError: none of the folders can be read.
+    """
     found: dict[str, list[Path]] = {}
     failures: list[OSError] = []
     for folder in folders:
         try:
-            out = hidden if is_bundled(folder) else ()
+            left_out = hidden if is_bundled(folder) else ()
             for path in _folders(folder):
-                if path.name not in out:
+                if path.name not in left_out:
                     found.setdefault(path.name, []).append(path)
         except OSError as error:
             failures.append(error)
@@ -289,7 +293,7 @@ def _named_tasks(folders: Sequence[Path], hidden: Collection[str]) -> list[tuple
 
 
 def _folders(parent: Path) -> list[Path]:
-    """The visible folders in a folder, in natural order.
+    """Return the visible folders in a folder, in natural order.
 
     Raises:
         OSError: the folder cannot be read.

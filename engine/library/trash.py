@@ -1,7 +1,7 @@
-"""The trash of a tasks folder: what was removed from it can be put back until the trash is emptied.
+"""The trash of a tasks folder: what was removed from the folder can be restored until the trash is emptied.
 
-It is the folder `.trash` beside the tasks, so that removing and restoring are renames: whole or not at all.
-What was removed at a time lies in `.trash/<time>.task/<task>` or `.trash/<time>.model/<task>/<model>`.
+It is the folder `.trash` beside the tasks, so that removing and restoring are renames: they happen whole or not at all.
+What was removed is in `.trash/<time>.task/<task>` or `.trash/<time>.model/<task>/<model>`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TRASH = ".trash"
 
 _ENTRY = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6}Z)\.(task|model)")
 _LEAVING = ".leaving."
-"""Beginning of the name of what is being deleted, which nobody can restore any more."""
+"""Prefix of an entry that is being deleted, which can no longer be restored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Removed:
     Attributes:
         task, model: as they were named; `model` is None for a task.
         time: when, in UTC, as `20260131T235959.123456Z`.
-        path: where it lies in the trash; None for what was only hidden.
+        path: where it is in the trash; None for what was only hidden.
     """
 
     task: str
@@ -48,13 +48,13 @@ class Removed:
 
     @property
     def when(self) -> str:
-        """The time as ISO 8601 in seconds."""
+        """The time as ISO 8601 with seconds."""
         t = self.time
         return f"{t[:4]}-{t[4:6]}-{t[6:8]}T{t[9:11]}:{t[11:13]}:{t[13:15]}Z"
 
 
 def now() -> str:
-    """The time as `Removed.time` has it; as text it sorts as time does."""
+    """Return the time in the form of `Removed.time`, which sorts as text in the order of time."""
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
@@ -64,11 +64,11 @@ def put_away(folder: Path, place: Path, task: str, model: str | None) -> Removed
     Args:
         folder: the tasks folder.
         place: the task's or model's folder.
-        task, model: the names, which will do, under which it lies in the trash.
+        task, model: the names, both allowed, that it gets in the trash.
 
     Raises:
         OSError: it could not be moved, and is where it was.
-        LibraryError: the trash is no folder.
+        LibraryError: the trash is not a folder.
     """
     time = now()
     entry = _trash(folder) / f"{time}.{'task' if model is None else 'model'}"
@@ -85,7 +85,7 @@ def put_away(folder: Path, place: Path, task: str, model: str | None) -> Removed
 
 
 def put_back(removed: Removed, place: Path) -> None:
-    """Move what lies in the trash to a place that is free. The caller holds the folder's lock.
+    """Move something from the trash to a free place. The caller holds the folder's lock.
 
     Raises:
         OSError: it could not be moved, and is still in the trash.
@@ -97,7 +97,7 @@ def put_back(removed: Removed, place: Path) -> None:
 
 
 def in_trash(folder: Path) -> tuple[Removed, ...]:
-    """What can be put back into a tasks folder, the last removed first; what is named as nothing may be is left out.
+    """Return what can be put back into a tasks folder, the last removed first; names that are not allowed are left out.
 
     Raises:
         OSError: the trash cannot be read.
@@ -115,20 +115,21 @@ def in_trash(folder: Path) -> tuple[Removed, ...]:
 
 
 def delete(removed: Removed) -> None:
-    """Delete for good. What an interruption leaves of it cannot be restored and is deleted by `tidy`.
+    """Delete something from the trash for good. If this is interrupted, `tidy` deletes the rest.
 
     Raises:
         OSError: it could not be deleted, or not all of it.
     """
     assert removed.path is not None, "what is hidden is not in the trash"
     entry = removed.path.parent if removed.model is None else removed.path.parents[1]
+    # Renamed first: an entry of which only a part is left must not be restored.
     leaving = entry.with_name(f"{_LEAVING}{entry.name}")
     entry.rename(leaving)
     shutil.rmtree(leaving)
 
 
 def tidy(folder: Path) -> None:
-    """Delete what interruptions left in the trash. The caller holds the folder's lock.
+    """Delete what interrupted changes left in the trash. The caller holds the folder's lock.
 
     Raises:
         OSError: the trash cannot be read.
@@ -141,10 +142,10 @@ def tidy(folder: Path) -> None:
 
 
 def _trash(folder: Path) -> Path:
-    """The trash of a folder, which need not exist.
+    """Return the trash of a folder. It need not exist.
 
     Raises:
-        LibraryError: something else has its name.
+        LibraryError: something that is not a folder has its name.
     """
     trash = folder / TRASH
     if os.path.lexists(trash) and (trash.is_symlink() or not trash.is_dir()):
@@ -165,7 +166,7 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _remove_empty(entry: Path) -> None:
-    """Remove a folder of the trash if there is nothing in it, nor in those below it."""
+    """Remove a folder from the trash if there is nothing in it or in its subfolders."""
     with contextlib.suppress(OSError):
         for below in [path for path in entry.iterdir() if path.is_dir() and not path.is_symlink()]:
             with contextlib.suppress(OSError):

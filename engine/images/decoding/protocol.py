@@ -56,16 +56,16 @@ def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal
         case {"header": dict() as header, "shape": [int() as height, int() as width, int() as channels]}:
             decoded = _is_allowed(height, width, limits) and channels in (1, 3)
             if not (decoded if pixels else (height, width, channels) == (0, 0, 1)):
-                raise ValueError("not the shape of a picture")
+                raise ValueError("no shape of a picture")
             return Decoded(_header(header, limits), (height, width, channels))
-    raise ValueError("not an answer")
+    raise ValueError("no answer")
 
 
 def _header(answer: dict[str, object], limits: Limits) -> Header:
     try:
         header = Header(**answer)  # type: ignore[arg-type]  # the values are checked below
     except TypeError as error:
-        raise ValueError("not a header") from error
+        raise ValueError("no header") from error
     numbers = (header.height, header.width, header.orientation, header.size)
     if (
         header.format not in FORMATS
@@ -76,7 +76,7 @@ def _header(answer: dict[str, object], limits: Limits) -> Header:
         or not 1 <= header.orientation <= 8
         or not _is_allowed(header.height, header.width, limits)
     ):
-        raise ValueError("not the header of a picture")
+        raise ValueError("no header of a picture")
     return header
 
 

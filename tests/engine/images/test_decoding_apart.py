@@ -117,7 +117,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file_and_the_next_is_decoded(
 
 
 def test_a_decoder_that_sleeps_for_ever_is_ended_by_the_clock(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_MORE", 0.5)
+    monkeypatch.setattr(client, "_CLOCK_MORE", 0.5)
     with pytest.raises(ImageError, match=r"decoding it takes longer than 0.1 s"):
         read_image(file(hostile, b"sleep"), limits=Limits(seconds=0.1))
     assert read_image(file(hostile, b"good")).pixels.shape == (4, 5, 3)

@@ -15,7 +15,7 @@ from nasty_text import texts
 
 from engine.errors import LibraryError
 from engine.library import changes, trash
-from engine.library.names import mended, name_problem
+from engine.library.names import allowed_name, name_problem
 from engine.library.tasks import list_tasks
 from engine.storage import places
 from engine.storage.reading import natural_key
@@ -342,6 +342,6 @@ def test_what_has_a_name_that_will_not_do_is_removed_by_what_is_shown_and_comes_
 
 @given(texts)
 def test_any_name_can_be_mended(name: str) -> None:
-    assert name_problem(mended(name)) is None
+    assert name_problem(allowed_name(name)) is None
     if name_problem(name) is None:
-        assert mended(name) == name
+        assert allowed_name(name) == name
