@@ -1,7 +1,7 @@
 """Everything the engine may raise on purpose.
 
 Each error says what happened, to which file or thing, and what to do next. Only the front ends turn errors into text,
-by `str(error)` or `error.message`; a program fault (TypeError, ...) is never wrapped in one of these.
+by `str(error)` or `error.message`; a programming error (TypeError, ...) is never wrapped in one of these.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class TaskError(XAIMedError):
 
 
 class BundleError(XAIMedError):
-    """A model folder that cannot be used: files missing, `model.toml` wrong, weights not fitting the architecture."""
+    """A model folder that cannot be used: missing files, a wrong `model.toml`, weights that do not fit the network."""
 
 
 class LibraryError(XAIMedError):
@@ -63,11 +63,11 @@ class ApprovalError(XAIMedError):
 
 
 class DeviceError(XAIMedError):
-    """A device or precision that was asked for and is not there, or that ran out of memory."""
+    """A device or precision that was requested and is not available, or a device that ran out of memory."""
 
 
 class OutOfMemoryError(DeviceError):
-    """The memory of the device, or of the machine, did not suffice."""
+    """The device, or the machine, ran out of memory."""
 
 
 class ExplanationError(XAIMedError):
@@ -75,7 +75,7 @@ class ExplanationError(XAIMedError):
 
 
 class NotFiniteError(ExplanationError):
-    """A network that gave NaN or infinity where numbers were asked for."""
+    """A network that gave NaN or infinity instead of numbers."""
 
 
 class ExportError(XAIMedError):

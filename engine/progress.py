@@ -16,9 +16,9 @@ class Progress:
 
     Attributes:
         method: the method's key, e.g. `rise`.
-        done: samples worked on so far, 0 <= done <= total.
+        done: samples processed so far, 0 <= done <= total.
         total: the most samples this run may take (with `until="certain"` it may end earlier).
-        preview: the map from the samples so far, or None if this report carries none. At most one report a quarter
+        preview: the map from the samples so far, or None if this report carries none. At most one report in a quarter
             of a second carries one.
     """
 
@@ -36,7 +36,7 @@ class StopSignal(Protocol):
     """A `threading.Event`, or anything else that can say whether to stop."""
 
     def is_set(self) -> bool:
-        """True once the work is to stop."""
+        """True once the work should stop."""
 
 
 class NeverStop:

@@ -1,4 +1,4 @@
-"""The one place that makes text from outside safe to show in a terminal or a log."""
+"""Makes text from outside safe to show in a terminal or a log, the only place that does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 # Co private use (terminal fonts and Kitty's image placeholders live there), Cn unassigned.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"})
 
-# Letters and marks that are drawn as nothing, or as an empty space: fillers, joiners, variation selectors.
+# Letters and marks that are drawn as nothing or as an empty space: fillers, joiners, variation selectors.
 _UNSEEN = frozenset(
     map(
         chr,
@@ -25,16 +25,16 @@ _UNSEEN = frozenset(
     )
 )
 _SPACES = " \u3000"
-"""Spaces that are shown as they are: the common one, and the one of Chinese and Japanese, which is wider."""
+"""Spaces that are shown as they are: the common one, and the wider one of Chinese and Japanese."""
 
 _PICTURES = frozenset(map(chr, (*range(0x2400, 0x2420), 0x2421)))
-"""Stand for controls here, so that those in the text itself must look otherwise."""
+"""Control pictures. They stand for control codes here, so those in the text itself are written differently."""
 
 _LOOKS_ESCAPED = re.compile("⟨(?=U\\+)")
 _LOOKS_CUT = re.compile("…[0-9a-f]")
 
 _MARKS = 4
-"""The most combining marks on a character."""
+"""The most combining marks that a character may carry."""
 
 
 class _Safe(str):
@@ -44,19 +44,19 @@ class _Safe(str):
 
 
 def safe_text(text: object, *, multiline: bool = False, limit: int | None = None) -> str:
-    """Text in which nothing can act on a terminal, and different texts stay different to the eye.
+    """Make text safe: nothing in it can act on a terminal, and different texts stay different to the eye.
 
     Control codes, bidirectional overrides, zero-width and format characters, private-use characters, unassigned code
     points, lone surrogates, spaces that look like others and characters drawn as nothing are replaced by a visible
-    form: the control picture where Unicode has one (`␛` for ESC), else `⟨U+202E⟩`. More than four combining marks in a
-    row are shown that way too, so that nothing is overprinted. What looks like such a form in the text itself is
-    written as `⟨U+241B⟩` and `⟨U+27E8⟩U+202E⟩`, so that no two one-line texts give the same. (Letters of different
-    scripts that look alike stay as they are.) What this function returned is returned unchanged.
+    form: the control picture where Unicode has one (`␛` for ESC), else `⟨U+202E⟩`. So are combining marks after the
+    fourth in a row, so that nothing is overprinted. What looks like such a form in the text itself is written as
+    `⟨U+241B⟩` and `⟨U+27E8⟩U+202E⟩`, so that no two one-line texts give the same result. (Letters of different scripts
+    that look alike stay as they are.) A text that this function returned is returned unchanged.
     Markup is not touched: show the result with `markup=False` or through `rich.text.Text`.
 
     Args:
-        text: anything; `str()` is taken of it.
-        multiline: keep line feeds, and turn tabs into four spaces (descriptions). Otherwise one line results.
+        text: anything; it is passed to `str()`.
+        multiline: keep line feeds, and turn tabs into four spaces (for descriptions). Otherwise the result is one line.
         limit: the most characters to return; a longer text ends in `…`. For names see `safe_name`.
     """
     if type(text) is _Safe and (multiline or "\n" not in text):
@@ -72,28 +72,31 @@ def safe_text(text: object, *, multiline: bool = False, limit: int | None = None
 
 
 def safe_name(name: object, limit: int) -> str:
-    """A name made safe, in at most `limit` columns; different names stay different. See `safe_text` and `shorten`.
+    """Make a name safe, in at most `limit` columns; different names stay different. See `safe_text` and `shorten`.
 
-    A name that looks as if it were shortened is marked like one that is.
+    A name that looks as if it had been shortened is marked like one that has been.
     """
     text = safe_text(name)
     return _marked(text, limit) if _LOOKS_CUT.search(text) else shorten(text, limit)
 
 
 def shorten(text: str, limit: int) -> str:
-    """Safe text in at most `limit` columns of a terminal: of a longer one, its beginning, a mark and its end.
+    """Shorten safe text to at most `limit` columns of a terminal: keep its beginning, a mark and its end.
 
     The mark is `…` and hexadecimal digits of the text's SHA-256, so that two texts that differ only in what is left out
-    differ still; six digits, or as many as there is room for.
+    stay different; six digits, or as many as there is room for.
     """
     return text if _columns(text) <= limit else _marked(text, limit)
 
 
 def shorten_apart(texts: Sequence[str], limit: int) -> list[str]:
-    """Safe texts that stand together, each in at most `limit` columns, in their order; different ones stay different.
+    """Shorten safe texts that are shown together to at most `limit` columns each; different ones stay different.
 
-    A longer one is cut in its middle, without digits. Only where that would look like another one of them, or where a
-    text looks as if it were marked, is it marked as by `shorten`.
+    A longer text is cut in its middle, without digits. It is marked as by `shorten` only if the cut text would look
+    like another of them, or if the text looks as if it were marked.
+
+    Returns:
+        The texts in their order.
     """
     cut = {text: text if _columns(text) <= limit else _cut(text, limit) for text in texts}
     alike = Counter(cut.values())
@@ -131,7 +134,7 @@ def _visible_forms(source: str, *, multiline: bool) -> list[str]:
     out: list[str] = []
     marks = 0
     for character in source:
-        if " " <= character <= "~":
+        if " " <= character <= "~":  # most characters: no need to ask for their category
             marks = 0
             out.append(character)
             continue
@@ -170,7 +173,7 @@ def _width(character: str) -> int:
 
 
 def _start(text: str, columns: int) -> str:
-    """As much of the beginning as fits."""
+    """Return as much of the beginning as fits into so many columns."""
     taken = 0
     for index, character in enumerate(text):
         taken += _width(character)

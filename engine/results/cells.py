@@ -36,7 +36,7 @@ CELL_NAMES: Mapping[Cell, str] = MappingProxyType(
 
 
 def cell_edges(length: int) -> tuple[int, ...]:
-    """The GRID + 1 edges that split `length` pixels: `round(i * length / 3)`.
+    """Return the GRID + 1 edges that split `length` pixels: `round(i * length / 3)`.
 
     Raises:
         ValueError: fewer than 3 pixels, so that a cell would be empty.
@@ -47,13 +47,13 @@ def cell_edges(length: int) -> tuple[int, ...]:
 
 
 def cell_slices(height: int, width: int) -> dict[Cell, tuple[slice, slice]]:
-    """For every cell the row and column slices of an array of shape (height, width)."""
+    """Return, for every cell, the row and column slices of an array of shape (height, width)."""
     rows, columns = cell_edges(height), cell_edges(width)
     return {(r, c): (slice(rows[r], rows[r + 1]), slice(columns[c], columns[c + 1])) for r, c in CELLS}
 
 
 def part_weights(parts: int, length: int) -> NDArray[np.float64]:
-    """(parts, length): averaging weights of equal parts of an axis, split as cells are.
+    """Return (parts, length) weights that average equal parts of an axis, split as cells are.
 
     The mean of every part of an (H, W) image is `part_weights(n, H) @ image @ part_weights(n, W).T`.
 
@@ -72,7 +72,7 @@ def part_weights(parts: int, length: int) -> NDArray[np.float64]:
 
 
 def rank_cells(means: NDArray[np.floating]) -> tuple[Cell, ...]:
-    """The nine cells by falling mean; ties go to the lower row, then the lower column.
+    """Return the nine cells by falling mean; ties go to the smaller row number, then the smaller column number.
 
     Args:
         means: (3, 3) cell means.

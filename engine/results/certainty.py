@@ -1,4 +1,4 @@
-"""Whether the choice of the three top cells is settled, or may be the luck of the random masks."""
+"""Whether the choice of the three top cells is settled, or may be due to the chance of the random masks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAIRS = TOP * (GRID * GRID - TOP)
 
 
 def separation_quantile(looks: int) -> float:
-    """How many standard errors two cells must lie apart to count as separated.
+    """Return how many standard errors the means of two cells must differ by to count as separated.
 
     The choice is wrong only if one of the 3 x 6 pairs (chosen, not chosen) is in the wrong order, so each pair gets an
     equal share of the error probability, and each look at the running result another (Bonferroni on both counts).
@@ -29,10 +29,10 @@ def separation_quantile(looks: int) -> float:
 
 
 def unsettled_cells(estimate: CellEstimate) -> tuple[Cell, ...]:
-    """The cells whose place among the three is not settled, in reading order; empty if the choice is certain.
+    """Return the cells whose place among the three is not settled, in reading order; none if the choice is certain.
 
-    A pair of a chosen and another cell is separated if their means differ by more than `separation_quantile` standard
-    errors of the difference, the cells' covariance included. Without any spread (variance 0) a difference settles it.
+    A chosen cell and another one are separated if their means differ by more than `separation_quantile` standard errors
+    of the difference, the cells' covariance included. Without any spread (variance 0), any difference settles it.
     """
     order = [CELLS.index(cell) for cell in rank_cells(estimate.means.reshape(GRID, GRID))]
     quantile = separation_quantile(estimate.looks)
@@ -43,14 +43,14 @@ def unsettled_cells(estimate: CellEstimate) -> tuple[Cell, ...]:
             own, others, both = (
                 float(estimate.covariance[pair]) for pair in ((chosen, chosen), (other, other), (chosen, other))
             )
-            variance = own + others - 2.0 * both
+            variance = own + others - 2.0 * both  # rounding may make it negative
             if not math.isfinite(variance) or gap <= quantile * math.sqrt(max(variance, 0.0)):
                 open_cells |= {chosen, other}
     return tuple(CELLS[i] for i in sorted(open_cells))
 
 
 def equal_at_the_border(means: np.ndarray) -> tuple[Cell, ...]:
-    """For exact maps: the cells that tie for the last of the three places; empty if the third beats the fourth."""
+    """Return the cells of an exact map that tie for the last of the three places; none if the fourth cell is lower."""
     order = rank_cells(means)
     border = float(means[order[TOP - 1]])
     if float(means[order[TOP]]) < border:

@@ -29,12 +29,12 @@ class Consensus:
     """The cumulative map.
 
     Attributes:
-        counts: (3, 3) int; how many methods have the cell among their three. They sum to three per map that is not
+        counts: (3, 3) int; how many methods have the cell among their three. They sum to three for each map that is not
             constant: 12 for a full set.
         methods: keys of the methods counted, in order.
         correlation: Spearman's rank correlation of every pair of maps over their pixels, in [-1, 1]; NaN where one of
             the two is constant. Keys are (method, method) in the order of `methods`.
-        unsettled: cells whose place among a map's three is not settled, in reading order: their counts may be others.
+        unsettled: cells whose place among a map's three is not settled, in reading order: their counts may change.
     """
 
     counts: NDArray[np.int64]
@@ -68,7 +68,7 @@ def consensus(maps: Mapping[str, SaliencyMap], statistics: Mapping[str, GridStat
 
 
 def spearman(first: SaliencyMap, second: SaliencyMap) -> float:
-    """Spearman's rank correlation of two maps over their pixels, ties by mean rank; NaN if one is constant."""
+    """Return Spearman's rank correlation of two maps over their pixels, ties by mean rank; NaN if one is constant."""
     if first.constant or second.constant:
         return float("nan")
     from scipy.stats import spearmanr  # late: half a second of import

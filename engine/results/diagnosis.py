@@ -26,7 +26,7 @@ class Confidence(StrEnum):
 
     @classmethod
     def of(cls, probability: float) -> Confidence:
-        """The level of a probability.
+        """Return the level of a probability.
 
         Raises:
             ValueError: not a number in [0, 1].
@@ -39,7 +39,7 @@ class Confidence(StrEnum):
 
 
 def probability_text(probability: float, digits: int = 2) -> str:
-    """A probability for people; `>0.99` and `<0.01` rather than a 1.00 or 0.00 that the network did not say."""
+    """Format a probability for people: `>0.99` and `<0.01` instead of a 1.00 or 0.00 that the network did not give."""
     shown = f"{probability:.{digits}f}"
     if float(shown) == 1.0 and probability < 1.0:
         return f">{1.0 - 10.0**-digits:.{digits}f}"
@@ -70,7 +70,7 @@ class Diagnosis:
 
     @property
     def index(self) -> int:
-        """Index of the predicted class: the most probable one, the first of equals."""
+        """Index of the predicted class: the most probable one, or the first of several that are equal."""
         return int(self.probabilities.argmax())
 
     @property

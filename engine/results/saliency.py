@@ -1,4 +1,4 @@
-"""What every explanation method returns."""
+"""The saliency map, which every explanation method returns."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Parameter = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class CellEstimate:
-    """What a sampled method knows about the nine cell means of its map, in the map's raw units.
+    """What a sampling method knows about the nine cell means of its map, in the map's raw units.
 
     Attributes:
         means: (9,) float64, in reading order.
         covariance: (9, 9) float64, of the estimated means; cells are correlated, so differences need it.
-        looks: how often the choice of cells may be looked at during the run; a claim of certainty pays for each.
+        looks: how often the choice of cells may be looked at during the run; each makes certainty harder to claim.
     """
 
     means: NDArray[np.float64]
@@ -43,7 +43,7 @@ class SaliencyMap:
         seconds: wall time from start to map.
         parameters: every parameter used, device and precision among them.
         stopped: True if the user stopped it before all samples were used.
-        cells: the cell means and their covariance, for sampled methods.
+        cells: the cell means and their covariance, for sampling methods.
         warnings: sentences that must be shown with the map.
     """
 

@@ -23,7 +23,7 @@ class GridStatistics:
     Attributes:
         mean, median, min, max, std: (3, 3) float64 over the pixels of each cell, in [0, 1]; `std` divides by n.
         top: the three cells with the highest mean, the highest first; empty for a constant map.
-        certain: True if no other cell could take the place of one of the three: for sampled methods at 99 %, for the
+        certain: True if no other cell could replace one of the three: for sampling methods at 99 % confidence, for the
             others unless the third and the fourth cell are equal. False for a constant map.
         ties: the cells whose place among the three is not settled; empty if `certain`. Contains cells of `top` and
             cells outside it.
@@ -40,7 +40,7 @@ class GridStatistics:
 
 
 def grid_statistics(saliency: SaliencyMap) -> GridStatistics:
-    """The statistics of a map's nine cells and its three top cells.
+    """Return the statistics of a map's nine cells and its three top cells.
 
     All numbers are computed in float64 from `saliency.values`.
 

@@ -1,7 +1,8 @@
-"""Hidden files and folders in which things are written before they get their names, and what killed writers left.
+"""Partial files and folders: hidden ones to write in before they are renamed, and the removal of what is left of them.
 
-The name of such a file or folder tells who writes it, so that the next run that writes beside it can remove it. A note
-in the user's state folder tells where it is, so that the next start of any kind does so, wherever it is.
+The name of each tells which process writes it, so that the next run that writes beside it can remove it if that process
+was killed. A note in the user's state folder tells where it is, so that the next start of the program can remove it
+wherever it is.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _ABANDONED_SECONDS = 24 * 60 * 60
 
 @contextlib.contextmanager
 def partial_folder(out: Path) -> Iterator[Path]:
-    """A new hidden folder below `out`, to be renamed when it is complete; else it is removed, whatever happened.
+    """Make a hidden folder below `out`, to be renamed when it is complete; remove it otherwise, whatever happened.
 
     Raises:
         OSError: it could not be made.
@@ -38,14 +39,14 @@ def partial_folder(out: Path) -> Iterator[Path]:
             partial.mkdir()
             yield partial
         finally:
-            shutil.rmtree(partial, ignore_errors=True)  # not there any more if it was renamed
+            shutil.rmtree(partial, ignore_errors=True)  # gone already if it was renamed
 
 
 @contextlib.contextmanager
 def partial_file(path: Path) -> Iterator[Path]:
-    """The name for a new hidden file beside `path`, to be renamed when it is complete; else it is removed.
+    """Name a hidden file beside `path`, to be made, and renamed when it is complete; remove it otherwise.
 
-    What killed writers of `path` left is removed first.
+    What killed writers of `path` left behind is removed first.
     """
     remove_beside_file(path)
     partial = _absolute(path).with_name(f".{path.name}.{_writer()}.tmp")
@@ -59,8 +60,9 @@ def partial_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _noted(partial: Path) -> Iterator[None]:
+    """Keep a note of where a partial file or folder is, until it is renamed or removed."""
     note = notes() / partial.name
-    with contextlib.suppress(OSError):  # no place for notes: then only the next run beside it will find it
+    with contextlib.suppress(OSError):  # without a note, only the next run beside it will find it
         note.parent.mkdir(parents=True, exist_ok=True)
         note.symlink_to(partial)  # made in one step, unlike a file with the path in it
     try:
@@ -71,7 +73,7 @@ def _noted(partial: Path) -> Iterator[None]:
 
 
 def remove_noted() -> None:
-    """Remove what killed runs of this user left anywhere; a quick look at one folder where there is nothing."""
+    """Remove what this user's killed runs left anywhere; if there is nothing, this reads one folder and is quick."""
     try:
         found = list(os.scandir(notes()))
     except OSError:
@@ -88,7 +90,7 @@ def remove_noted() -> None:
 
 
 def remove_beside(out: Path) -> None:
-    """Remove what killed runs left in a folder, of whatever user, as far as that may be done.
+    """Remove what killed runs of any user left in a folder, as far as permissions allow.
 
     Raises:
         OSError: the folder cannot be read.
@@ -105,7 +107,7 @@ def remove_beside(out: Path) -> None:
 
 
 def remove_beside_file(path: Path) -> None:
-    """Remove what killed runs left of writing a file, as far as that may be done."""
+    """Remove what killed runs left while writing a file, as far as permissions allow."""
     with contextlib.suppress(OSError):
         for leftover in list(path.parent.glob(f".{glob.escape(path.name)}.*.tmp")):
             if _abandoned(leftover.name, leftover.lstat().st_mtime):
@@ -118,7 +120,7 @@ def notes() -> Path:
 
 
 def _abandoned(name: str, touched: float) -> bool:
-    """Whether the writer of a file or folder died here, or was on another machine and has not touched it for a day."""
+    """Whether the writer is dead, or is on another machine and has not touched the file or folder for a day."""
     match = _FOLDER.fullmatch(name) or _FILE.fullmatch(name)
     if match is None:
         return False
@@ -128,13 +130,13 @@ def _abandoned(name: str, touched: float) -> bool:
 
 
 def _remove(partial: Path) -> None:
-    """Remove a leftover, if what has its name now is of its kind."""
+    """Remove a leftover, unless its name now belongs to something else."""
     if partial.is_symlink():
         return
     if _FOLDER.fullmatch(partial.name):
         shutil.rmtree(partial, ignore_errors=True)
     else:
-        with contextlib.suppress(OSError):  # not there any more, or a folder
+        with contextlib.suppress(OSError):  # gone already, or a folder
             partial.unlink()
 
 
@@ -147,13 +149,13 @@ def _writer() -> str:
 
 
 def _host() -> str:
-    """Eight digits for this machine: a process number means something only here."""
+    """Return eight hexadecimal digits for this machine, because a process number is valid on one machine only."""
     return f"{zlib.crc32(socket.gethostname().encode('utf-8', 'surrogateescape')):08x}"
 
 
 def _alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        os.kill(pid, 0)  # signal 0 only checks
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):

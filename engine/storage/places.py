@@ -20,17 +20,17 @@ def _data() -> Path:
 
 
 def user_tasks() -> Path:
-    """The user's own tasks; need not exist."""
+    """The folder of the user's own tasks; need not exist."""
     return _data() / "tasks"
 
 
 def approvals() -> Path:
-    """The file of the user's approvals of code; need not exist. It is no part of any tasks folder."""
+    """The file of the user's approvals of code; need not exist. It is outside every tasks folder."""
     return _data() / "approvals.json"
 
 
 def hidden() -> Path:
-    """The file of what the user hides of the bundled tasks; need not exist."""
+    """The file that lists which bundled tasks and models the user has hidden; need not exist."""
     return _data() / "hidden.json"
 
 
@@ -40,29 +40,29 @@ def settings() -> Path:
 
 
 def cache() -> Path:
-    """What can be worked out again; need not exist."""
+    """The folder of results that can be computed again; need not exist."""
     return Path(platformdirs.user_cache_dir("xaimed", appauthor=False))
 
 
 def state() -> Path:
-    """Logs and what the app remembers; need not exist."""
+    """The folder of logs and of what the app remembers; need not exist."""
     return Path(platformdirs.user_state_dir("xaimed", appauthor=False))
 
 
 def log_file() -> Path:
-    """What the app writes of faults, and what models' code and native libraries print; need not exist."""
+    """The log of the app's faults and of what models' code and native libraries print; need not exist."""
     return state() / "xaimed.log"
 
 
 def app_state() -> Path:
-    """The file in which the app remembers where one was; need not exist."""
+    """The file in which the app remembers where the user was; need not exist."""
     return state() / "app.json"
 
 
 def task_folders(chosen: Path | None = None) -> tuple[Path, ...]:
-    """The folders in which tasks are looked for, the first wins where models of one task have the same name.
+    """Return the tasks folders. If models of one task have the same name, the one in the first folder wins.
 
-    `chosen` (`--tasks`) or else `$XAIMED_TASKS` stands alone; otherwise the user's tasks and the bundled ones.
+    `chosen` (`--tasks`) or else `$XAIMED_TASKS` is used alone; without them, the user's tasks and the bundled ones.
     """
     if chosen is not None:
         return (chosen,)
@@ -72,9 +72,9 @@ def task_folders(chosen: Path | None = None) -> tuple[Path, ...]:
 
 
 def real_path(path: Path) -> Path:
-    """A path with all links followed; it need not exist.
+    """Return a path with all links followed; it need not exist.
 
-    `os.path.realpath` raises if a link is gone between being seen and being read: then it is asked again.
+    `os.path.realpath` raises if a link disappears between being seen and being read, so it is then called again.
     """
     for _ in range(99):
         try:

@@ -1,4 +1,4 @@
-"""Reading files from outside without being trapped by them: pipes that block, devices, files without end."""
+"""Reads files from outside without falling into a trap: a pipe that blocks, a device, a file without end."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class UnusableFileError(Exception):
 
 
 def check_regular(path: Path) -> os.stat_result:
-    """The file's state, links followed; nothing is opened, so that a pipe or a device cannot block.
+    """Return the file's state, with links followed. It is not opened, so a pipe or a device cannot block.
 
     Raises:
-        UnusableFileError: it is not there, not reachable, or not a regular file.
+        UnusableFileError: the file does not exist, is not reachable, or is not a regular file.
     """
     try:
         state = path.stat()
@@ -45,10 +45,10 @@ def check_regular(path: Path) -> os.stat_result:
 
 
 def open_regular(path: Path) -> int:
-    """A file descriptor for reading a regular file; it is checked before and, against a swap, after opening.
+    """Return a descriptor for reading a regular file; it is checked before it is opened and, against a swap, after.
 
     Raises:
-        UnusableFileError: it is not there, not readable, or not a regular file.
+        UnusableFileError: the file does not exist, is not readable, or is not a regular file.
     """
     check_regular(path)
     try:
@@ -64,10 +64,10 @@ def open_regular(path: Path) -> int:
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:
-    """The content of a regular file, piece by piece.
+    """Yield the content of a regular file, piece by piece.
 
     Raises:
-        UnusableFileError: it is not there, not readable, or not a regular file.
+        UnusableFileError: the file does not exist, is not readable, or is not a regular file.
     """
     with os.fdopen(open_regular(path), "rb", buffering=0) as file:
         while True:
@@ -81,7 +81,7 @@ def chunks_of(path: Path) -> Iterator[bytes]:
 
 
 def read_limited(path: Path, limit: int, *, cut: bool = False) -> bytes:
-    """The content of a regular file, read once.
+    """Return the content of a regular file, which is read once.
 
     Args:
         path: the file; links are followed.
@@ -89,7 +89,7 @@ def read_limited(path: Path, limit: int, *, cut: bool = False) -> bytes:
         cut: return the first `limit` bytes of a longer file instead of refusing it.
 
     Raises:
-        UnusableFileError: it is not there, not readable, not a regular file, or longer than `limit`.
+        UnusableFileError: the file does not exist, is not readable, not a regular file, or longer than `limit`.
     """
     size = check_regular(path).st_size
     if size > limit and not cut:
@@ -99,7 +99,7 @@ def read_limited(path: Path, limit: int, *, cut: bool = False) -> bytes:
     for piece in chunks_of(path):
         pieces.append(piece)
         length += len(piece)
-        if length > limit:  # it grew after it was looked at, or is to be cut
+        if length > limit:  # it has grown since its size was checked, or is to be cut
             if not cut:
                 raise UnusableFileError(f"the file has more than {limit:,} bytes")
             break
@@ -107,7 +107,7 @@ def read_limited(path: Path, limit: int, *, cut: bool = False) -> bytes:
 
 
 def natural_key(name: str) -> tuple[str, str]:
-    """A sort key in which `image2` comes before `image10`, and case does not matter unless nothing else differs."""
+    """Return a sort key that puts `image2` before `image10` and ignores case unless nothing else differs."""
     parts = _DIGITS.split(name.casefold())
     for i in range(1, len(parts), 2):
         digits = parts[i].lstrip("0")
