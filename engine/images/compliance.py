@@ -71,7 +71,7 @@ def _check_size(height: int, width: int, path: Path, spec: InputSpec, limits: Li
     if spec.exact_size and (height, width) != spec.size:
         wanted = f"{spec.size[1]} x {spec.size[0]}"
         raise NotCompliantError(
-            f"{is_size}, and the model takes {wanted} only", subject=path, remedy=f"bring it to {wanted} pixels"
+            f"{is_size}, and the model takes {wanted} only", subject=path, remedy=f"resize it to {wanted} pixels"
         )
     if spec.minimum_size is not None and (height < spec.minimum_size[0] or width < spec.minimum_size[1]):
         wanted = f"{spec.minimum_size[1]} x {spec.minimum_size[0]}"

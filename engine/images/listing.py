@@ -151,7 +151,7 @@ def _folder_errors(folder: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ImageError("there is no such folder", subject=folder, remedy="choose another folder") from error
     except NotADirectoryError as error:
-        raise ImageError("this is not a folder", subject=folder, remedy="choose the folder it lies in") from error
+        raise ImageError("this is not a folder", subject=folder, remedy="choose the folder it is in") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise ImageError(

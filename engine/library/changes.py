@@ -32,7 +32,7 @@ _REMEDIES = {
     errno.EDQUOT: "free some space on the disk of the tasks folder",
     errno.EACCES: "ask for permission to write to the tasks folder",
     errno.EPERM: "ask for permission to write to the tasks folder",
-    errno.EROFS: "choose with --tasks another one than the tasks folder",
+    errno.EROFS: "use --tasks to choose a folder other than the tasks folder",
 }
 
 _STAGING = ".adding."
@@ -245,7 +245,7 @@ def refuse_bundled(folder: Path, subject: str) -> None:
     """
     if hidden.is_bundled(folder):
         raise LibraryError(
-            "what comes with XAIMed is not changed",
+            "what comes with XAIMed cannot be changed",
             subject=subject,
             remedy="add a task of your own with xaimed tasks add",
         )

@@ -27,11 +27,11 @@ def name_problem(name: str) -> str | None:
     if not name:
         return "is empty"
     if "/" in name or "\\" in name:
-        return "has a / or \\ in it"
+        return "contains a / or \\"
     if name.startswith("."):
         return "begins with a dot"
     if safe_text(name) != name:
-        return "has a character in it that cannot be seen, or the sign for one"
+        return "contains a character that cannot be seen, or the sign for one"
     if name != name.strip():
         return "begins or ends with a space"
     if len(name) > MOST_CHARACTERS or len(name.encode()) > MOST_BYTES:

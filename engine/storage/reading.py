@@ -120,7 +120,7 @@ def _explained(error: OSError | ValueError) -> tuple[str, str | None]:
         case FileNotFoundError() | NotADirectoryError():
             return "there is no such file", "check the path"
         case PermissionError():
-            return "it may not be read", "ask for permission to read it"
+            return "you have no permission to read it", "ask for permission to read it"
         case ValueError():
             return "this is not a valid path", "check the path"
         case _:

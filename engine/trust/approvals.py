@@ -132,14 +132,12 @@ def _change(change: Callable[[tuple[Approval, ...]], tuple[Approval, ...]]) -> N
             if after != before:
                 replace_file(path, _to_json(after))
     except _UnreadableError as error:
-        raise ApprovalError(
-            f"the approvals cannot be read ({error})", subject=path, remedy="mend that first"
-        ) from error
+        raise ApprovalError(f"the approvals cannot be read ({error})", subject=path, remedy="fix that first") from error
     except OSError as error:
         raise ApprovalError(
             f"the approvals cannot be written: {(error.strerror or str(error)).lower()}",
             subject=path,
-            remedy="see to it that this file and its folder can be written, or set XDG_DATA_HOME to another folder",
+            remedy="make this file and its folder writable, or set XDG_DATA_HOME to another folder",
         ) from error
 
 

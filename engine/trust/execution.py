@@ -92,7 +92,7 @@ class _Guard(MetaPathFinder):
                 for place in (*files, *(spec.submodule_search_locations or ())):
                     if place and self._forbids(real_path(Path(place))):
                         raise ImportError(
-                            f"{fullname} lies in the model folder, and only architecture.py itself is run from there",
+                            f"{fullname} is in the model folder, and only architecture.py itself is run from there",
                             name=fullname,
                         )
                 return spec

@@ -82,7 +82,7 @@ def _imports(tree: ast.AST) -> Iterator[Finding]:
                 yield from _import(node, module or "")
                 for alias in names:
                     if alias.name == "*":
-                        yield Finding(node.lineno, f"imports everything from {module}, by whatever names")
+                        yield Finding(node.lineno, f"imports everything from {module}, whatever names it has")
                     elif alias.name in MODULES or alias.name in ATTRIBUTES:
                         why = ATTRIBUTES.get(alias.name) or WHAT_FOR[alias.name]
                         yield Finding(node.lineno, f"imports {alias.name} from {module}: {why}")
@@ -114,7 +114,7 @@ def _uses(tree: ast.AST) -> Iterator[Finding]:
             case ast.Attribute(attr=name) if _DUNDER.fullmatch(name) and name not in USUAL_DUNDERS:
                 yield Finding(node.lineno, f".{name}: reaches behind an object")
             case ast.Name(id="__file__"):
-                yield Finding(node.lineno, "__file__: knows where it lies, and can reach what lies there")
+                yield Finding(node.lineno, "__file__: knows where it is, and can reach the files there")
             case ast.Global(names=names):
                 yield Finding(node.lineno, f"global {', '.join(names)}: keeps something between calls")
         if isinstance(node, ast.Call):
@@ -172,7 +172,7 @@ def _at_load(body: Sequence[ast.stmt], *, inside: str) -> Iterator[Finding]:
                 ),
                 orelse=[],
             ):
-                yield Finding(node.lineno, "for starting the file itself: does not run on loading")
+                yield Finding(node.lineno, "for running the file by itself: does not run on loading")
             case _:
                 yield Finding(node.lineno, f"runs on loading{where}")
 

@@ -81,7 +81,7 @@ def test_the_list_shows_five_models_says_what_is_wrong_with_four_and_uses_the_fi
     assert reasons[1].startswith("Its code was not approved on this machine, so it does not run; run xaimed --tasks ")
     assert reasons[2].startswith("The model was changed since it was approved (added: added␛]52")
     assert reasons[3] == "There is neither weights.pt nor weights.safetensors; add the weights."
-    assert reasons[4].startswith("The name of the model has a character in it that cannot be seen")
+    assert reasons[4].startswith("The name of the model contains a character that cannot be seen")
     assert terminal.bytes.replace(b"\r\n", b"").isascii()
     assert not ran(tasks)
 
@@ -94,7 +94,7 @@ def test_the_app_shows_five_models_says_what_is_wrong_with_four_and_works_with_t
     onlooker.see("1 Good", "2 Unapproved · not approved", "3 Changed · changed", "4 Broken · broken", "5 Hostile␛]52")
     terminal.press(b"\r")
     time.sleep(0.5)  # nothing but the colour of a frame tells that the other list has the keys now
-    for words in ("Not approved.", "(added:", "neither weights.pt nor", "character in it that cannot"):
+    for words in ("Not approved.", "(added:", "neither weights.pt nor", "character that cannot"):
         terminal.press(b"j")
         onlooker.see(words)
         onlooker.see("␛[5;31;7mX")  # its description or, of what cannot be used at all, its name

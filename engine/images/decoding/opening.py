@@ -221,11 +221,11 @@ def _unknown(start: bytes, path: Path) -> ImageError:
         return ImageError(DICOM_REASON, subject=path, remedy=EXPORT)
     for offset, magic, name in _OTHER_FORMATS:
         if start[offset : offset + len(magic)] == magic:
-            return ImageError(f"this is {name}, which is not read", subject=path, remedy=EXPORT)
+            return ImageError(f"this is {name}, which is not supported", subject=path, remedy=EXPORT)
     for magics, name in _OWN_FORMATS:
         if start.startswith(magics):
             return ImageError(
-                f"this {name} file is damaged at its beginning, or its pixels are of a kind that is not read",
+                f"this {name} file is damaged at its beginning, or its pixels are of a kind that is not supported",
                 subject=path,
                 remedy=f"export the image again, in {_DEPTHS}",
             )

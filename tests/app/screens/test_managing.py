@@ -72,7 +72,7 @@ async def test_what_cannot_be_added_is_said_in_the_form_which_keeps_what_was_typ
         assert app.screen.query_one("#field-name", Input).value == "Lungs"
         fill(app, name="\x1b[2J")
         await press(pilot, "enter")
-        await until(pilot, lambda: "a character in it that cannot be seen" in screen_text(app))
+        await until(pilot, lambda: "a character that cannot be seen" in screen_text(app))
         await press(pilot, "escape")
         assert app.screen is app.selection.screen
     assert listed(folder) == ["Hearts: CNN ResNet", "Lungs:"]

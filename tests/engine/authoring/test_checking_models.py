@@ -220,7 +220,7 @@ def test_a_bundled_model_gets_no_selftest(xaimed: Run, model: Path, monkeypatch:
     monkeypatch.setattr(places, "bundled_tasks", lambda: model.parents[1])
     before = (model / "model.toml").read_bytes()
     status, _, err = xaimed("models", "check", "Lungs", "--write-selftest", "--yes")
-    assert (status, "what comes with XAIMed is not changed" in err) == (1, True)
+    assert (status, "what comes with XAIMed cannot be changed" in err) == (1, True)
     assert (model / "model.toml").read_bytes() == before
 
 

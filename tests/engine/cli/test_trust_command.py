@@ -199,9 +199,9 @@ def test_a_bundled_model_is_shown_but_neither_approved_nor_revoked(
         (["trust", "--list", "--yes"], 2, "--yes goes with TASK/MODEL"),
         (["trust", "Lungs/CNN", "--json"], 2, "--json goes with --list"),
         (["trust", "Lungs/cnn"], 1, "no model 'cnn' in the task Lungs; did you mean 'CNN'?"),
-        (["trust", "Lungs/../CNN"], 1, "model '../CNN': the name has a / or \\ in it"),
+        (["trust", "Lungs/../CNN"], 1, "model '../CNN': the name contains a / or \\"),
         (["trust", "../Lungs/CNN"], 1, "task '..': the name begins with a dot"),
-        (["trust", "\x1b[2J/CNN"], 1, "task '␛[2J': the name has a character in it that cannot be seen"),
+        (["trust", "\x1b[2J/CNN"], 1, "task '␛[2J': the name contains a character that cannot be seen"),
         (["trust", "--revoke", "Lungs/cnn"], 1, "it was not approved"),
     ],
 )

@@ -32,7 +32,7 @@ def picture(path: Path, height: int, width: int) -> Path:
             48,
             EXACT,
             "The image is 48 x 50 pixels (width x height), and the model takes 50 x 48 only; "
-            "bring it to 50 x 48 pixels.",
+            "resize it to 50 x 48 pixels.",
         ),
         (10, 10, InputSpec(minimum_size=(10, 10)), ""),
         (

@@ -152,7 +152,7 @@ def test_a_name_that_is_taken_or_will_not_do_or_a_task_that_is_not_there(
     xaimed("models", "add", "Lungs", "CNN", *arguments(parts))
     for task, name, said in (
         ("Lungs", "CNN", "there is a model of that name already"),
-        ("Lungs", "../CNN", "has a / or \\ in it"),
+        ("Lungs", "../CNN", "contains a / or \\"),
         ("Lungs", ".CNN", "begins with a dot"),
         ("Livers", "CNN", "there is no task 'Livers'"),
     ):

@@ -132,7 +132,7 @@ def test_describing_replaces_the_description_of_ones_own_tasks_only(
     assert xaimed("tasks", "describe", "Hearts")[1] == "new words\n"
     before = content(bundled)
     status, _, err = xaimed("tasks", "describe", "Lungs", "--description", "new words")
-    assert (status, "what comes with XAIMed is not changed" in err) == (1, True)
+    assert (status, "what comes with XAIMed cannot be changed" in err) == (1, True)
     assert content(bundled) == before
 
 
@@ -232,7 +232,7 @@ def test_the_folder_of_the_bundled_tasks_is_not_changed_even_if_it_is_named(xaim
         ("describe", "Lungs", "--description", "x"),
     ):
         status, _, err = xaimed("--tasks", bundled, "tasks", *verb)
-        assert (status, "what comes with XAIMed is not changed" in err) == (1, True), verb
+        assert (status, "what comes with XAIMed cannot be changed" in err) == (1, True), verb
     assert sorted(bundled.rglob("*")) == before
 
 

@@ -147,12 +147,12 @@ RENAME = "; rename its folder, or remove it by the name that is shown here."
         (
             "T",
             "a\nb",
-            "The name of the model has a character in it that cannot be seen, or the sign for one",
+            "The name of the model contains a character that cannot be seen, or the sign for one",
         ),
         (
             "T\u202e",
             "M",
-            "The name of the task has a character in it that cannot be seen, or the sign for one",
+            "The name of the task contains a character that cannot be seen, or the sign for one",
         ),
         (
             "T",

@@ -57,7 +57,7 @@ def test_nor_are_they_when_the_network_is_used_later(folder: Path, monkeypatch: 
     writes = sys.dont_write_bytecode
     module = run_code(folder, "def later():\n import helper_x\n return helper_x")
     monkeypatch.syspath_prepend(str(folder))
-    with pytest.raises(ImportError, match="lies in the model folder"):
+    with pytest.raises(ImportError, match="is in the model folder"):
         module.later()  # type: ignore[attr-defined]
     assert sys.dont_write_bytecode is writes
     assert len([finder for finder in sys.meta_path if type(finder).__name__ == "_Guard"]) == 1

@@ -111,7 +111,7 @@ def test_an_ordinary_network_does_not_stand_out_but_for_a_reach_behind_an_object
         ("def f(x: g()):\n    pass", "runs on loading: a default or annotation of f"),
         ("f = lambda x=g(): x", "runs on loading"),
         ("@g\ndef f():\n    pass", "runs on loading: the decorator of f"),
-        ("if __name__ == '__main__':\n    f()", "for starting the file itself"),
+        ("if __name__ == '__main__':\n    f()", "for running the file by itself"),
         ("if __name__ != '__main__':\n    f()", "runs on loading"),
         ("if __name__ == '__main__':\n    pass\nelse:\n    f()", "runs on loading"),
         ("x = 1" + " " * 200 + "; y = 2", "the line has 212 characters"),
