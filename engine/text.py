@@ -59,10 +59,11 @@ def safe_text(text: object, *, multiline: bool = False, limit: int | None = None
         multiline: keep line feeds, and turn tabs into four spaces (for descriptions). Otherwise the result is one line.
         limit: the most characters to return; a longer text ends in `…`. For names see `safe_name`.
     """
-    if type(text) is _Safe and (multiline or "\n" not in text):
+    if type(text) is _Safe and (multiline or "\n" not in text):  # a line feed is safe only in several lines
         result: str = text
     else:
         source = str(text)
+        # Enough of a very long text. Only CR LF takes less room in the result than in the source, and half as much.
         if limit is not None and len(source) > 2 * limit:
             source = source[: 2 * limit]
         result = _Safe(source if source.isascii() and source.isprintable() else _escaped(source, multiline=multiline))

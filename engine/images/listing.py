@@ -102,7 +102,7 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
         if name.startswith("."):
             continue
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - three times as fast as Path.suffix
-        if suffix and suffix not in _LISTED:
+        if suffix and suffix not in _LISTED:  # before is_file(), which may have to ask the file system
             continue
         try:
             if not entry.is_file():

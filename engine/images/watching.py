@@ -107,7 +107,7 @@ def _events(
         changed = now is not None and now != stamp
         if changed or modified:
             yield FolderChange(listing=changed, modified=modified), now
-        if now is None or now[:2] != stamp[:2]:
+        if now is None or now[:2] != stamp[:2]:  # gone, or another folder: events would still be those of the old one
             yield None, now
             return
         stamp = now

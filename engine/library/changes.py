@@ -220,6 +220,7 @@ def changing(folder: Path, subject: str, outcome: str) -> Iterator[None]:
         LibraryError: in place of every OSError.
     """
     with _library_errors(subject, outcome, folder), locked(folder / _LOCK):
+        # Whoever made these does not hold the lock any more, so they are not in use.
         for leftover in folder.glob(f"{_STAGING}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         trash.tidy(folder)

@@ -158,6 +158,6 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)  # signal 0 only checks
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):
+    except (PermissionError, OverflowError):  # another user's process, or no process number: leave its file alone
         return True
     return True

@@ -14,6 +14,7 @@ from types import ModuleType
 from engine.storage.places import real_path
 
 _running = threading.RLock()
+"""Held while code is run and used, because `sys.path` belongs to the whole program."""
 
 
 @contextmanager

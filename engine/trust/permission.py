@@ -233,6 +233,7 @@ def _standing(path: Path, digest: str, files: Mapping[str, FileDigest], approval
         return Standing("approved", here if here is not None and here.digest == digest else same)
     if here is not None:
         return Standing("changed", here, changes_between(here.files, files))
+    # A bundled model that was changed where it is installed: compare it with what the package says.
     if (bundled := _bundled_files_of(real)) is not None:
         return Standing("changed", None, changes_between(bundled, files), approvals.problem)
     return Standing("unapproved", problem=approvals.problem)

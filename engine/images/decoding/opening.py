@@ -72,7 +72,7 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
         picture = Image.open(cast("BinaryIO", WatchedFile(file, size, limits.seconds)), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise _unknown(start, path) from error
-    except Image.DecompressionBombError as error:
+    except Image.DecompressionBombError as error:  # Pillow's own limit, which it checks when it opens a picture
         raise _too_large("far more", path, limits) from error
     except Exception as error:  # a decoder may raise anything on hostile bytes; that is no fault of this program
         raise damaged(error, path) from error
