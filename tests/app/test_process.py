@@ -25,15 +25,15 @@ def test_home_is_painted_before_anything_heavy_is_imported() -> None:
     code = textwrap.dedent(f"""
         import asyncio, sys
         from xaimed_tui.app import XAIMedApp
-        from xaimed_tui.background.backend import RealEngine
+        from xaimed_tui.background.backend import Engine
         import threading
         go = threading.Event()
-        class Engine(RealEngine):
+        class Waiting(Engine):
             def warm_up(self): go.wait(20)
             def warm_methods(self): pass
             def list_tasks(self): go.wait(20); return ()
         async def main():
-            app = XAIMedApp(Engine())
+            app = XAIMedApp(Waiting())
             async with app.run_test(size=(120, 40)) as pilot:
                 await pilot.pause(0.3)
                 await pilot.press("2", "3", "1")

@@ -15,7 +15,7 @@ from engine.errors import BundleError, TaskError
 from engine.library.tasks import find_model
 from engine.storage.places import bundled_tasks
 from xaimed_tui.app import DEMO_TASK, XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 
 
 async def test_four_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
@@ -29,7 +29,7 @@ async def test_four_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
 
     before = torch.get_num_threads()
     monkeypatch.chdir(tmp_path)
-    app = XAIMedApp(RealEngine())
+    app = XAIMedApp(Engine())
     async with app.run_test(size=(160, 50)) as pilot:
         await press(pilot, "d")
         await until(pilot, lambda: "confidence" in screen_text(app), seconds=60)
@@ -66,7 +66,7 @@ async def test_an_empty_task_folder_and_a_broken_model_are_said_in_words(tmp_pat
     model.mkdir(parents=True)
     (model.parent / "task_description.txt").write_text("A task.", encoding="utf-8")
     (model / "description.txt").write_text("A model without weights.", encoding="utf-8")
-    app = XAIMedApp(RealEngine(tmp_path))
+    app = XAIMedApp(Engine(tmp_path))
     async with app.run_test(size=(160, 50)) as pilot:
         await press(pilot, "2")
         text = " ".join(screen_text(app).split())

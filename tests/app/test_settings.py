@@ -13,7 +13,7 @@ from fakes import FakeEngine
 
 from engine.cli.main import AppRequest, run
 from engine.storage import places
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.preferences.remembered import MOST_RECENT, Memory, Opening, Remembered, opening
 from xaimed_tui.preferences.settings import FLAGS, AppSettings, load_settings
@@ -104,7 +104,7 @@ def test_a_folder_named_like_a_command_is_given_with_a_slash(tmp_path: Path, mon
 
 
 def test_samples_and_until_reach_the_methods() -> None:
-    settings = RealEngine(None, AppSettings(until="samples", rise_samples=64)).settings(target=None, layer=None)
+    settings = Engine(None, AppSettings(until="samples", rise_samples=64)).settings(target=None, layer=None)
     assert (settings.until, dict(settings.samples)) == ("samples", {"rise": 64})
 
 

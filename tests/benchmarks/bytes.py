@@ -70,12 +70,14 @@ class Engine(FakeEngine):
     def __init__(self, *_):
         super().__init__()
 
-    def read_image(self, path):
+    def read(self, path):
+        if not path.stem.startswith("patch-"):
+            return super().read(path)
         number = 40 * int(path.stem.rpartition("-")[2])
         tissue = skimage.data.immunohistochemistry()
         return make_image(path, pixels=tissue[number : number + 50, 100:150].astype(np.float32))
 
-start.RealEngine = Engine
+start.Engine = Engine
 sys.exit(start.start(flags={{"images": {images!r}}}))
 """
 

@@ -21,7 +21,7 @@ from engine.explanation.explain import explain
 from engine.network.classifier import Classifier
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.background import messages
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 
 FORWARD = "return self.conv(x).mean((2, 3))"
 SPOILED = {
@@ -71,7 +71,7 @@ def test_the_command_line_gives_no_answer_writes_nothing_and_fails(
 @pytest.mark.parametrize("kind", SPOILED)
 async def test_the_app_says_so_in_the_place_of_the_answer(kind: str, tmp_path: Path, picture: Path) -> None:
     library = spoiled(tmp_path / "tasks", kind)
-    app = XAIMedApp(RealEngine(library), task="Task", model="Model", folder=picture.parent)
+    app = XAIMedApp(Engine(library), task="Task", model="Model", folder=picture.parent)
     async with app.run_test(size=(200, 60)) as pilot:
 
         def words() -> str:

@@ -23,7 +23,7 @@ from engine.images.image import read_image
 from engine.images.listing import list_images
 from engine.library.tasks import find_model, list_tasks
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 from xaimed_tui.screens.failure import FailureScreen
 
 SECONDS = 1.0
@@ -120,7 +120,7 @@ async def test_an_image_that_is_something_else_by_the_time_it_is_chosen_is_refus
     replace: Callable[[Path], None], images: Path, tmp_path: Path
 ) -> None:
     make_model(tmp_path / "tasks" / "Task" / "Model", approved=True)
-    app = XAIMedApp(RealEngine(tmp_path / "tasks"), task="Task", model="Model", folder=images)
+    app = XAIMedApp(Engine(tmp_path / "tasks"), task="Task", model="Model", folder=images)
     async with app.run_test(size=(160, 50)) as pilot:
         await until(pilot, lambda: "confidence" in screen_text(app), seconds=60)
         replace(images / "image-1.png")
@@ -140,7 +140,7 @@ async def test_a_model_whose_folder_vanishes_or_changes_goes_on_once_loaded_and_
     library = tmp_path / "tasks"
     for name in ("A", "B", "C"):
         make_model(library / "Task" / name, approved=True)
-    app = XAIMedApp(RealEngine(library), task="Task", model="A", folder=images)
+    app = XAIMedApp(Engine(library), task="Task", model="A", folder=images)
     async with app.run_test(size=(160, 50)) as pilot:
         await until(pilot, lambda: "confidence" in screen_text(app), seconds=60)
         shutil.rmtree(library / "Task" / "A")

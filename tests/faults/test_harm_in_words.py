@@ -17,7 +17,7 @@ from engine.cli import console
 from engine.errors import XAIMedError
 from engine.trust.permission import Changes
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 from xaimed_tui.screens.library.manage import DescribeDialog
 
 some = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -50,7 +50,7 @@ def test_errors_and_changes_are_one_harmless_line(text: str) -> None:
 async def test_markup_in_names_and_descriptions_is_shown_and_not_obeyed_in_titles(tmp_path: Path) -> None:
     tasks = tmp_path / "tasks"
     make_model(tasks / "a[red]x[" / "b] [bold]m")
-    app = XAIMedApp(RealEngine(tasks))
+    app = XAIMedApp(Engine(tasks))
     async with app.run_test(size=(100, 30)) as pilot:
         await press(pilot, "2")
         app.push_screen(DescribeDialog("a[red]x[", "b] [bold]m", f"text {HARM}"))

@@ -29,7 +29,7 @@ from engine.errors import (
 )
 from engine.library.trash import Removed
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 
 if TYPE_CHECKING:
     import pytest
@@ -70,7 +70,7 @@ def in_folder(place: Path) -> XAIMedApp:
 def unapproved(place: Path) -> XAIMedApp:
     """An app on the real engine, with one model whose code nobody has approved."""
     make_model(place / "tasks" / "Lungs" / "CNN")
-    return XAIMedApp(RealEngine(place / "tasks"), clock=lambda: 0.0)
+    return XAIMedApp(Engine(place / "tasks"), clock=lambda: 0.0)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Engine(FakeEngine):
         time.sleep(1.0)
         return super().save(explanation, folder)
 
-start.RealEngine = Engine
+start.Engine = Engine
 sys.exit(start.start())
 """
 

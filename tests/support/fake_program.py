@@ -19,7 +19,7 @@ class Engine(FakeEngine):
         {native}
         super().warm_up()
 
-start.RealEngine = Engine
+start.Engine = Engine
 start.start()
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from engine.results.cells import cell_slices
 from engine.results.diagnosis import Diagnosis
 from engine.results.saliency import SaliencyMap
 from engine.results.statistics import GridStatistics, grid_statistics
+from engine.trust.permission import Review, Standing
+from xaimed_tui.background.backend import Engine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
     from engine.library.trash import Removed
     from engine.progress import ProgressCallback, StopSignal
+    from xaimed_tui.background.backend import Model
     from xaimed_tui.background.library_changes import Change
 
 CLASSES = ("NO-IDC", "IDC")
@@ -84,7 +88,7 @@ def demo_tasks() -> tuple[Task, ...]:
 
 
 @dataclass
-class FakeEngine:
+class FakeEngine(Engine):
     """See the module. `gates` hold a method back until the test opens them; `failures` make a call raise."""
 
     tasks: tuple[Task, ...] = field(default_factory=demo_tasks)
@@ -100,6 +104,12 @@ class FakeEngine:
     classes: tuple[str, ...] = CLASSES
     flat: bool = False
     """Images and maps of few plain colours: their snapshots are small."""
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a method that the engine has not: it is misspelt, and nothing would ever call it."""
+        for name, value in vars(cls).items():
+            if inspect.isfunction(value) and not name.startswith("_") and not hasattr(FakeEngine, name):
+                raise TypeError(f"{cls.__qualname__}.{name} overrides nothing: the engine has no such method")
 
     def hold(self, what: str) -> threading.Event:
         """Hold a call back from now on; the event returned lets it go."""
@@ -131,16 +141,23 @@ class FakeEngine:
         self._call("change_library", str(change))
         return "done"
 
-    def removed(self) -> tuple[Removed, ...]:
+    def removed(self) -> Sequence[Removed]:
         return ()
 
-    def load(self, bundle: ModelBundle) -> FakeModel:
+    def review(self, path: Path, task: str) -> Review:
+        self._call("review", path.name)
+        entries = (entry for each in self.tasks if each.name == task for entry in each.models)
+        bundle = next(entry.bundle for entry in entries if entry.path == path and entry.bundle is not None)
+        return Review(bundle, code="import torch\n", findings=(), standing=Standing("unapproved"))
+
+    def approve(self, bundle: ModelBundle) -> None:
+        self._call("approve", bundle.name)
+
+    def load(self, bundle: ModelBundle) -> Model:
         self._call("load", bundle.name)
         return FakeModel(bundle, classes=self.classes)
 
-    def check(
-        self, bundle: ModelBundle, begun: Callable[[str], None], stop: StopSignal
-    ) -> tuple[bool, tuple[str, ...]]:
+    def check(self, bundle: ModelBundle, begun: Callable[[str], None], stop: StopSignal) -> tuple[bool, Sequence[str]]:
         begun("gradcam")
         self._call("check", bundle.name, stop=stop)
         return True, (
@@ -179,7 +196,7 @@ class FakeEngine:
         view.setflags(write=False)
         return view
 
-    def diagnose(self, model: FakeModel, image: MedicalImage) -> Diagnosis:
+    def diagnose(self, model: Model, image: MedicalImage) -> Diagnosis:
         self._call("diagnose", image.path.name)
         if len(self.classes) == 2:
             return make_diagnosis((0.1, 0.9), self.classes)
@@ -191,7 +208,7 @@ class FakeEngine:
 
     def explain_method(
         self,
-        model: FakeModel,
+        model: Model,
         image: MedicalImage,
         method: str,
         settings: Settings,
@@ -219,7 +236,7 @@ class FakeEngine:
 
     def assemble(
         self,
-        model: FakeModel,
+        model: Model,
         image: MedicalImage,
         diagnosis: Diagnosis,
         maps: Mapping[str, SaliencyMap],

@@ -13,7 +13,7 @@ from fakes import FakeEngine
 
 from engine.library import changes
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 from xaimed_tui.widgets.dialogs import ChooseDialog
 from xaimed_tui.widgets.row_list import RowList
 
@@ -30,7 +30,7 @@ class LibraryEngine(FakeEngine):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.real = RealEngine(folder)
+        self.real = Engine(folder)
         self.threads: list[threading.Thread] = []
 
     def list_tasks(self) -> tuple[Task, ...]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from app_driver import press, screen_text, settled, until
 
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 
 
 async def draw(path: Path) -> None:
     """Open the demo, explain its third sample and save what is on the screen."""
-    app = XAIMedApp(RealEngine())
+    app = XAIMedApp(Engine())
     async with app.run_test(size=(160, 50)) as pilot:
         await press(pilot, "d")
         await until(pilot, lambda: "confidence" in screen_text(app), seconds=60)

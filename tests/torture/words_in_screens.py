@@ -23,7 +23,7 @@ import xaimed_tui.screens
 from engine.text import safe_text
 from tests.torture.hostile_words import World, harm_in
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 from xaimed_tui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ async def check_screens(world: World, out: Path) -> int:
         AssertionError: something that means harm arrived, names were not to be told apart, or a screen was left out.
     """
     terminal = PseudoTerminal()
-    app = XAIMedApp(RealEngine(world.tasks), problems=(safe_text(world.said.text),))
+    app = XAIMedApp(Engine(world.tasks), problems=(safe_text(world.said.text),))
     app.driver_class = driver_on(terminal)
     try:
         async with app.run_test(size=SIZE, headless=False, notifications=True) as pilot:

@@ -24,9 +24,9 @@ class Change(Protocol):
     """
 
     @property
-    def task(self) -> str: ...  # noqa: D102
+    def task(self) -> str: ...
     @property
-    def model(self) -> str | None: ...  # noqa: D102
+    def model(self) -> str | None: ...
 
     def make(self, folders: Sequence[Path]) -> str:
         """Make the change; returns a sentence that says what was done.

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from engine.storage import places
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 from xaimed_tui.background.garbage import Garbage
 from xaimed_tui.preferences.remembered import Memory
 from xaimed_tui.preferences.settings import load_settings
@@ -57,7 +57,7 @@ def start(
 
     pixels, doubts = pixels_for(settings.images)  # now: once the app runs, its keys would get the answers
     app = XAIMedApp(
-        RealEngine(tasks, settings),
+        Engine(tasks, settings),
         task=task,
         model=model,
         folder=folder,

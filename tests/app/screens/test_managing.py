@@ -15,7 +15,7 @@ from engine.library import changes
 from engine.library.tasks import list_tasks
 from engine.storage import places
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 from xaimed_tui.screens.library.manage import ConfirmDialog, DescribeDialog, Form
 from xaimed_tui.widgets.dialogs import ChooseDialog
 
@@ -174,7 +174,7 @@ async def test_a_removed_model_and_its_task_are_restored(folder: Path) -> None:
 async def test_a_bundled_task_is_hidden_and_restored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "bundled_tasks", lambda: folder)
     engine = LibraryEngine(folder)
-    engine.real = RealEngine()
+    engine.real = Engine()
     app = make_app(engine)
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "2")

@@ -12,7 +12,7 @@ from factories import approve, make_model
 from engine.bundle.model_bundle import read_bundle
 from engine.trust.permission import standing_of
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 from xaimed_tui.screens.library.trust import TrustScreen
 from xaimed_tui.widgets.lines_view import LinesView
 
@@ -42,7 +42,7 @@ def words_on(app: XAIMedApp) -> str:
 
 
 async def test_an_unapproved_model_is_readable_and_enter_shows_its_code_instead_of_running_it(tasks: Path) -> None:
-    app = XAIMedApp(RealEngine(tasks))
+    app = XAIMedApp(Engine(tasks))
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_THE_MODEL)
         assert [row.label for row in app.selection.models.shown] == ["CNN · not approved"]
@@ -60,7 +60,7 @@ async def test_an_unapproved_model_is_readable_and_enter_shows_its_code_instead_
 
 
 async def test_nothing_but_the_deliberate_key_or_button_approves(tasks: Path) -> None:
-    app = XAIMedApp(RealEngine(tasks))
+    app = XAIMedApp(Engine(tasks))
     async with app.run_test(size=SMALL) as pilot:
         await press(pilot, *TO_THE_MODEL, "enter")
         await pilot.press("enter", "a", "y", "space", "enter")
@@ -76,7 +76,7 @@ async def test_nothing_but_the_deliberate_key_or_button_approves(tasks: Path) ->
 
 @pytest.mark.parametrize("keys", [("A",), ("tab", "tab", "tab", "enter")])
 async def test_what_is_approved_is_kept_and_loaded_at_once(tasks: Path, keys: tuple[str, ...]) -> None:
-    app = XAIMedApp(RealEngine(tasks))
+    app = XAIMedApp(Engine(tasks))
     async with app.run_test(size=SMALL) as pilot:
         await press(pilot, *TO_THE_MODEL, "enter")
         await pilot.press(*keys)
@@ -94,7 +94,7 @@ async def test_a_changed_model_names_what_changed_and_asks_again(tasks: Path) ->
     approve(model)
     (model / "description.txt").write_text("Other words.")
     (model / "helper\x1b[2J.py").touch()
-    app = XAIMedApp(RealEngine(tasks))
+    app = XAIMedApp(Engine(tasks))
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_THE_MODEL)
         assert [row.label for row in app.selection.models.shown] == ["CNN · changed"]
@@ -111,7 +111,7 @@ async def test_a_changed_model_names_what_changed_and_asks_again(tasks: Path) ->
 
 
 async def test_what_changes_while_the_dialog_is_open_is_not_what_was_approved(tasks: Path) -> None:
-    app = XAIMedApp(RealEngine(tasks))
+    app = XAIMedApp(Engine(tasks))
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_THE_MODEL, "enter")
         architecture = tasks / "Lungs" / "CNN" / "architecture.py"
@@ -129,7 +129,7 @@ async def test_an_approval_that_cannot_be_kept_is_said_and_nothing_runs(tasks: P
     place = Path(os.environ["XDG_DATA_HOME"])
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("a file where a folder should be")
-    app = XAIMedApp(RealEngine(tasks))
+    app = XAIMedApp(Engine(tasks))
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_THE_MODEL, "enter", "A")
         await told(pilot, "approvals cannot be written")
@@ -140,7 +140,7 @@ async def test_code_that_means_to_hide_arrives_whole_and_safe(tasks: Path) -> No
     hidden = "x = 1" + " " * 300 + "; import socket"
     code = f"# \x1b]52;c;aGk=\x07 \u202e [red]m[/] [@click=app.quit]q\n{hidden}\n中 = '中文'\n" + "y = 1\n" * 3_000
     (tasks / "Lungs" / "CNN" / "architecture.py").write_text(code + "last = 1\n", encoding="utf-8")
-    app = XAIMedApp(RealEngine(tasks))
+    app = XAIMedApp(Engine(tasks))
     async with app.run_test(size=SMALL) as pilot:
         await press(pilot, *TO_THE_MODEL, "enter")
         text = screen_text(app)
@@ -158,7 +158,7 @@ async def test_code_that_means_to_hide_arrives_whole_and_safe(tasks: Path) -> No
 async def test_no_character_of_the_code_lies_below_the_scroll_bar(tasks: Path, size: tuple[int, int]) -> None:
     code = "# " + "0123456789" * 40 + "\n" + "y = 1\n" * 100
     (tasks / "Lungs" / "CNN" / "architecture.py").write_text(code, encoding="utf-8")
-    app = XAIMedApp(RealEngine(tasks))
+    app = XAIMedApp(Engine(tasks))
     async with app.run_test(size=size) as pilot:
         await press(pilot, *TO_THE_MODEL, "enter")
         view = app.screen.query_one("#code", LinesView)

@@ -11,7 +11,7 @@ from fakes import FakeEngine, demo_tasks, make_entry, make_task
 from PIL import Image
 
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 from xaimed_tui.palette import of_here
 from xaimed_tui.screens.detail.screen import DetailScreen
 from xaimed_tui.screens.explain.pannable_view import ZOOMS
@@ -99,7 +99,7 @@ async def test_a_model_asked_for_beside_a_folder_that_may_not_run_says_why_it_do
     make_model(tmp_path / "tasks" / "Lungs" / "CNN")
     (tmp_path / "images").mkdir()
     Image.new("RGB", (48, 48)).save(tmp_path / "images" / "a.png")
-    app = XAIMedApp(RealEngine(tmp_path / "tasks"), task="Lungs", model="CNN", folder=tmp_path / "images")
+    app = XAIMedApp(Engine(tmp_path / "tasks"), task="Lungs", model="CNN", folder=tmp_path / "images")
     async with app.run_test(size=BIG) as pilot:
         await told(pilot, "Lungs/CNN was not loaded: ")
         (notice,) = notices(app).splitlines()

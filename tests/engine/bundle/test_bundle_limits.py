@@ -15,7 +15,7 @@ from engine.bundle.model_bundle import read_bundle
 from engine.errors import BundleError
 from engine.library.tasks import list_tasks
 from xaimed_tui.app import XAIMedApp
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 from xaimed_tui.widgets.image_view import ImageView
 
 
@@ -105,7 +105,7 @@ async def test_a_picture_of_20000_pixels_a_side_and_long_notes_are_said_and_cut_
     names = ", ".join(f'"class {number}"' for number in range(500))
     (model / "model.toml").write_text(f"[output]\nclasses = [{names}]\n[training]\nk = '{'word ' * 100_000}'")
     (model / "description.txt").write_text("word " * 50_000)
-    app = XAIMedApp(RealEngine(model.parents[1]))
+    app = XAIMedApp(Engine(model.parents[1]))
     async with app.run_test(size=(100, 30)) as pilot:
         await press(pilot, "2", "enter")
         picture = app.selection.query_one("#model-picture", ImageView)
