@@ -23,6 +23,7 @@ from xaimed_tui.preferences.remembered import Memory, opening
 from xaimed_tui.preferences.settings import AppSettings
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.terminal.colour_depth import depth_of
+from xaimed_tui.terminal.textual_private import driver_of, filter_lines
 from xaimed_tui.themes import DARK, THEMES, theme_after
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.nav_bar import NavBar, NavItem
@@ -128,7 +129,7 @@ class XAIMedApp(PixelApp, AppServices):
         if depth_of(self) == "none":
             from xaimed_tui.terminal.colourless import Colourless
 
-            self._filters = [Colourless()]
+            filter_lines(self, [Colourless()])
         if not self.settings.animated:
             self.animation_level = "none"
         for theme in THEMES:
@@ -253,9 +254,9 @@ class XAIMedApp(PixelApp, AppServices):
     def give_back_terminal(self) -> None:
         """Make the terminal what it was; nothing can be drawn after that."""
         self.forget_pictures()
-        if self._driver is not None:
-            self._driver.stop_application_mode()
-            self._driver.close()
+        if (driver := driver_of(self)) is not None:
+            driver.stop_application_mode()
+            driver.close()
 
     def on_key(self, event: events.Key) -> None:
         """A letter that was on its way to the view behind a dialog when the dialog was opened."""

@@ -6,21 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import events
-from textual._compositor import CompositorUpdate
 
 from xaimed_tui.render.pixel_screen import PixelScreen
 from xaimed_tui.terminal.colour_depth import depth_of
 from xaimed_tui.terminal.ordered_keys import OrderedKeys
 from xaimed_tui.terminal.query import size_of_a_character
+from xaimed_tui.terminal.textual_private import CompositorUpdate, UpdatedApp, driver_of
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from textual.screen import Screen
-
     from xaimed_tui.terminal.query import Pixels
 
 
-class PixelApp(OrderedKeys):
+class PixelApp(OrderedKeys, UpdatedApp):
     """See the module.
 
     Attributes:
@@ -49,10 +46,9 @@ class PixelApp(OrderedKeys):
             )
         )
 
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        if isinstance(renderable, CompositorUpdate):
-            renderable = self.pixel_screen.update(renderable)
-        super()._display(screen, renderable)
+    def update_to_send(self, update: CompositorUpdate) -> CompositorUpdate:
+        """The update without what stands on the terminal already."""
+        return self.pixel_screen.update(update)
 
     def on_mount(self) -> None:
         """Know when the terminal was another program's meanwhile."""
@@ -93,8 +89,8 @@ class PixelApp(OrderedKeys):
         """Leave none at the terminal."""
         protocol = self.pixel_screen.protocol
         farewell = "" if protocol is None else protocol.forget_all()
-        if farewell and self._driver is not None:
-            self._driver.write(farewell)
+        if farewell and (driver := driver_of(self)) is not None:
+            driver.write(farewell)
 
     def on_unmount(self) -> None:
         """However the app ends, the terminal keeps no pictures."""

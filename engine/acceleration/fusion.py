@@ -1,8 +1,8 @@
 """Fuse convolutions with the addition and ReLU after them, on the CPU, with weights packed for oneDNN beforehand.
 
 PyTorch's compiler uses the same operators, but it needs a C++ compiler on the machine and half a minute for a network.
-Rewriting the graph needs neither. The operators are not a public interface: if they are missing or reject a network,
-the network stays as it is.
+Rewriting the graph needs neither. The operators are not a public interface (`engine.acceleration.torch_private`): if they
+are missing or reject a network, the network stays as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from engine.acceleration.torch_private import convolve, convolve_and_add, fuse_batch_norm, lay_out_weight
 from engine.acceleration.tracing import module_of, note_shapes, shape_of, trace
 
 _ADDITIONS = (operator.add, torch.add)
@@ -64,7 +65,7 @@ class FusedConvolution(nn.Module):
             list(convolution.dilation),
             convolution.groups,
         )
-        self._unary = "relu" if relu else "none"
+        self._relu = relu
         self._packed: dict[torch.dtype, tuple[torch.Tensor, torch.Tensor | None]] = {}
 
     def forward(self, inputs: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
@@ -72,26 +73,20 @@ class FusedConvolution(nn.Module):
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
         weight, bias = self._weights(dtype)
         inputs = inputs.to(dtype)
-        operators = torch.ops.mkldnn
         if other is None:
-            result = operators._convolution_pointwise(inputs, weight, bias, *self._how, self._unary, [], "")
-        else:
-            unary = "relu" if self._unary == "relu" else None
-            result = operators._convolution_pointwise.binary(
-                inputs, other.to(dtype), weight, bias, *self._how, "add", 1.0, unary, [], None
-            )
-        return cast("torch.Tensor", result)
+            return convolve(inputs, weight, bias, self._how, relu=self._relu)
+        return convolve_and_add(inputs, other.to(dtype), weight, bias, self._how, relu=self._relu)
 
     def extra_repr(self) -> str:
-        """Return what `print` shows of the module."""
-        return f"then {self._unary}"
+        """Return what `print` adds to the module's name: what follows the convolution."""
+        return "then relu" if self._relu else "then none"
 
     def _weights(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor | None]:
         if dtype not in self._packed:
             if dtype not in _DTYPES:
                 raise TypeError(f"no fused convolution in {dtype}")
             weight, bias = self.convolution.weight.detach().to(dtype), self.convolution.bias
-            packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._how, self._size)
+            packed = lay_out_weight(weight, self._how, self._size)
             self._packed[dtype] = packed, None if bias is None else bias.detach().to(dtype)
         return self._packed[dtype]
 
@@ -157,14 +152,12 @@ def fold_batch_norm(network: nn.Module) -> nn.Module | None:
     norms = _norms(network)
     if norms == 0:
         return None
-    from torch.fx.experimental.optimization import fuse
-
     try:
-        folded = fuse(trace(network), no_trace=True)
+        folded = fuse_batch_norm(trace(network))
     # Tracing runs the bundle's own code with proxies for tensors, so it may raise anything.
     except Exception:
         return None
-    return folded if isinstance(folded, nn.Module) and _norms(folded) < norms else None
+    return folded if _norms(folded) < norms else None
 
 
 def _norms(network: nn.Module) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from engine.acceleration.torch_private import cpu_computes_in_bfloat16
 from engine.storage import places
 from engine.storage.writing import make_file
 
@@ -82,7 +83,7 @@ def native_precision(device: str) -> str | None:
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16"
         return "fp16" if torch.cuda.get_device_capability(torch.device(device)) >= (7, 0) else None
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else None
+    return "bf16" if cpu_computes_in_bfloat16() else None
 
 
 def _fixed(image: torch.Tensor, asked: str) -> Tuning:

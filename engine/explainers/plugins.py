@@ -68,20 +68,15 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
 @contextmanager
 def _without_new_hooks(network: nn.Module) -> Iterator[None]:
     """Take away the hooks that are left behind: they would act on every later answer."""
-    before = {id(hooks): set(hooks) for hooks in _hooks_of(network)}
+    from engine.acceleration.torch_private import hooks_of  # late: torch, which listing the plug-ins must not import
+
+    before = {id(hooks): set(hooks) for hooks in hooks_of(network)}
     try:
         yield
     finally:
-        for hooks in _hooks_of(network):
+        for hooks in hooks_of(network):
             for key in set(hooks) - before.get(id(hooks), set()):
                 del hooks[key]
-
-
-def _hooks_of(network: nn.Module) -> Iterator[dict[int, object]]:
-    for module in network.modules():
-        for name, value in vars(module).items():
-            if name.endswith("_hooks") and isinstance(value, dict):
-                yield value
 
 
 def _problem(made: object, key: str, request: Request) -> str:

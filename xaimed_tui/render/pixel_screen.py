@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
-
 from xaimed_tui.render.tiles import PLACEHOLDER, Places, Tile, tile_of
+from xaimed_tui.terminal.textual_private import ChopsUpdate, CompositorUpdate, LayoutUpdate
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
 from xaimed_tui.screens.home import GUIDE
+from xaimed_tui.terminal.textual_private import priority_keys
 from xaimed_tui.widgets.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.key_table import Block, KeyTable
 
@@ -100,9 +101,7 @@ _HERE = {"DetailScreen": "detail", "ZoomScreen": "zoom", "SideBySideScreen": "si
 def live_keys(screen: Screen[object]) -> set[str]:
     """The keys that do something on a screen as it is now; those that come before all others work anywhere."""
     live = {key for key, active in screen.active_bindings.items() if active.enabled}
-    for _, bindings in screen._binding_chain:
-        live |= {key for key, these in bindings.key_to_bindings.items() if any(one.priority for one in these)}
-    return live
+    return live | priority_keys(screen)
 
 
 def key_named(sign: str) -> str:

@@ -16,8 +16,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.suggester import Suggester
 from textual.widgets import DirectoryTree, Input, Static
-from textual.widgets._directory_tree import DirEntry
-from textual.widgets._tree import TreeNode
+from textual.widgets.directory_tree import DirEntry
+from textual.widgets.tree import TreeNode
 
 from engine.text import safe_text
 from xaimed_tui.screens.explain.folder_search import completed, existing, is_folder, matching_folders

@@ -15,6 +15,7 @@ from xaimed_tui.app_services import services
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.explain.viewing import Viewing
 from xaimed_tui.screens.explain.wall import Wall
+from xaimed_tui.terminal.textual_private import bind
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.row_list import RowList
 from xaimed_tui.wording import method_bindings, method_name
@@ -73,7 +74,7 @@ class ExplainView(LookKeys, Viewing):
     ) -> None:
         super().__init__(folder=folder, image=image, look=look, id=id)
         for key, method in method_bindings().items():
-            self._bindings.bind(key, f"explain('{method}')", method_name(method), show=False)
+            bind(self, key, f"explain('{method}')", method_name(method))
         self._results: Path | None = None  # the folder written to last: the next image goes there too
         self._pointed_from: Widget | None = None  # what had the focus before a cell was pointed out
 

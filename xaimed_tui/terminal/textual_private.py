@@ -1,0 +1,73 @@
+"""The private parts of Textual that the app needs, all of them here: nothing else in the app may touch one.
+
+A new version of Textual may rename or move them without a word. `tests/app/terminal/test_textual_private.py` says
+which have changed. What Textual documents for subclasses (`on_event`, `render_line`) is not private.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.app import App
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import RenderableType
+    from textual.dom import DOMNode
+    from textual.driver import Driver
+    from textual.filter import LineFilter
+    from textual.screen import Screen
+
+__all__ = [
+    "ChopsUpdate",
+    "CompositorUpdate",
+    "LayoutUpdate",
+    "UpdatedApp",
+    "bind",
+    "driver_of",
+    "filter_lines",
+    "priority_keys",
+]
+
+
+class UpdatedApp(App[int]):
+    """An app that may change what the compositor sends to the terminal."""
+
+    def update_to_send(self, update: CompositorUpdate) -> CompositorUpdate:
+        """What is sent in the place of an update: here the update itself."""
+        return update
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        if isinstance(renderable, CompositorUpdate):
+            renderable = self.update_to_send(renderable)
+        super()._display(screen, renderable)
+
+
+def driver_of(app: App[int]) -> Driver | None:
+    """What writes to the terminal; None before the app runs."""
+    return app._driver
+
+
+def filter_lines(app: App[int], filters: Iterable[LineFilter]) -> None:
+    """Pass every line that is drawn through these filters, and no longer through Textual's own.
+
+    Not by overriding `get_line_filters`: Textual changes the list itself, too, when the theme changes.
+    """
+    app._filters = list(filters)
+
+
+def bind(node: DOMNode, key: str, action: str, description: str) -> None:
+    """Bind a key of one widget or screen, unseen in a footer. Textual's public `bind` is for the whole app only."""
+    node._bindings.bind(key, action, description, show=False)
+
+
+def priority_keys(screen: Screen[object]) -> set[str]:
+    """The keys that are bound with priority here, in a modal dialog also those that `active_bindings` leaves out."""
+    return {
+        key
+        for _, bindings in screen._binding_chain
+        for key, bound in bindings.key_to_bindings.items()
+        if any(one.priority for one in bound)
+    }
