@@ -43,7 +43,7 @@ class NeverStop:
     """The stop signal of a run that nobody can stop."""
 
     def is_set(self) -> bool:
-        """Always False."""
+        """False: the work goes on to its end."""
         return False
 
 

@@ -281,7 +281,6 @@ class XAIMedApp(PixelApp, AppServices):
         cast("HomeView | SelectionView | ExplainView", switcher.get_child_by_id(view)).focus_first()
 
     def on_nav_item_picked(self, message: NavItem.Picked) -> None:
-        """A click on the bar."""
         if message.place.view:
             self.action_go(message.place.view)
         elif message.place.action == "help":
@@ -397,7 +396,6 @@ class XAIMedApp(PixelApp, AppServices):
             self.push_screen(FailureScreen(failure))
 
     def action_log(self) -> None:
-        """Show the log."""
         from xaimed_tui.screens.failure import LogScreen
 
         if not isinstance(self.screen, LogScreen):

@@ -37,7 +37,6 @@ class Commands(Provider):
                 yield DiscoveryHit(Text(name), callback, text=name, help=_plain(about))
 
     async def search(self, query: str) -> Hits:
-        """What matches."""
         for name, about, callback, _ in self.app.get_system_commands(self.screen):
             score, places = fuzzy(query, name)
             if score > 0:

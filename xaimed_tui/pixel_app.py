@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PixelApp(OrderedKeys, UpdatedApp):
-    """See the module.
+    """An app that knows what stands on its terminal, and how that shows pixels.
 
     Attributes:
         pixels: how the terminal shows pixels; None where pictures are drawn as text.

@@ -54,7 +54,7 @@ class Subject:
 
 @dataclass(eq=False)
 class Explaining:
-    """See the module."""
+    """The making of one map; what happens to it is told to `target` in messages."""
 
     engine: Engine
     app: App[int]

@@ -45,7 +45,6 @@ class AddTask:
     model: str | None = None
 
     def make(self, folders: Sequence[Path]) -> str:
-        """See `engine.library.changes.add_task`."""
         from engine.library import changes
 
         place = changes.add_task(folders, self.task, changes.description_from(self.description))
@@ -65,7 +64,6 @@ class AddModel:
     settings: str = ""
 
     def make(self, folders: Sequence[Path]) -> str:
-        """See `engine.library.add_model.add_model`."""
         from engine.library import changes
         from engine.library.add_model import Parts, add_model
         from engine.trust import permission
@@ -93,7 +91,6 @@ class Describe:
     description: str
 
     def make(self, folders: Sequence[Path]) -> str:
-        """See `engine.library.changes.describe`."""
         from engine.library import changes
 
         changes.describe(folders, self.task, self.description, self.model)
@@ -113,7 +110,6 @@ class Remove:
     model: str | None = None
 
     def make(self, folders: Sequence[Path]) -> str:
-        """See `engine.library.changes.remove`."""
         from engine.library import changes
         from engine.library.tasks import task_names
 
@@ -132,7 +128,6 @@ class Restore:
     model: str | None = None
 
     def make(self, folders: Sequence[Path]) -> str:
-        """See `engine.library.changes.restore`."""
         from engine.library import changes
 
         return f"Restored {changes.restore(folders, self.task, self.model).name}."
@@ -147,7 +142,6 @@ class Purge:
     model: str | None = None
 
     def make(self, folders: Sequence[Path]) -> str:
-        """See `engine.library.changes.purge`."""
         from engine.library import changes
 
         changes.purge(folders, self.removed)
@@ -162,7 +156,6 @@ class DraftSettings:
     model: str
 
     def make(self, folders: Sequence[Path]) -> str:
-        """See `engine.authoring.draft.draft_into_place`."""
         from engine.authoring.draft import draft_into_place
         from engine.library.tasks import find_model
 

@@ -32,7 +32,7 @@ RELIST_AFTER = 1 / 2
 
 @dataclass(eq=False)
 class Listing:
-    """See the module."""
+    """The listing and watching of one folder; its ticket ends both."""
 
     engine: Engine
     app: App[int]

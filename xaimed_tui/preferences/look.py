@@ -20,7 +20,7 @@ OPACITIES = (0.0, 0.15, 0.3, 0.45, 0.55, 0.7, 0.85, 1.0)
 
 @dataclass
 class Look:
-    """See the module.
+    """How all pictures are shown.
 
     Attributes:
         display: the map laid over the image, the map alone, or the image with its cells marked.
@@ -57,7 +57,6 @@ class Look:
         self.display = displays[(displays.index(self.display_among(displays)) + 1) % len(displays)]
 
     def next_colormap(self) -> None:
-        """The next of the colormaps."""
         self.colormap = COLORMAPS[(COLORMAPS.index(self.colormap) + 1) % len(COLORMAPS)]
 
     def opacity_after(self, step: int) -> float:

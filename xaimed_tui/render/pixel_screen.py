@@ -153,7 +153,6 @@ class _PixelUpdate(CompositorUpdate):
         self._screen, self._update = screen, update
 
     def render_segments(self, console: Console) -> str:
-        """What is sent."""
         return self._screen.written(_pieces(self._update), console)
 
 

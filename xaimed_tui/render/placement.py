@@ -34,12 +34,10 @@ class Placement:
 
     @property
     def whole_columns(self) -> int:
-        """Columns of the whole picture."""
         return self.whole[0] if self.whole else self.columns
 
     @property
     def whole_rows(self) -> int:
-        """Rows of the whole picture."""
         return self.whole[1] if self.whole else self.rows
 
     @property

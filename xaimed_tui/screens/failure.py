@@ -48,7 +48,6 @@ class FailureScreen(ModalScreen[None]):
         self.failure = failure
 
     def compose(self) -> ComposeResult:
-        """Words and keys."""
         failure = self.failure
         parts: list[Part] = [failure.why, "\n"]
         if failure.remedy:
@@ -68,7 +67,6 @@ class FailureScreen(ModalScreen[None]):
         self.notify("Copied, if your terminal allows it.", markup=False)
 
     def action_leave(self) -> None:
-        """Go on."""
         self.dismiss(None)
 
 

@@ -196,9 +196,7 @@ class HelpScreen(ModalScreen[None]):
         return [(" ".join(dict.fromkeys(names)), what) for what, names in keys.items()]
 
     def action_scroll(self, step: int) -> None:
-        """Scroll by lines."""
         self.query_one(VerticalScroll).scroll_relative(y=2 * step, animate=False)
 
     def action_leave(self) -> None:
-        """Close."""
         self.dismiss(None)

@@ -103,7 +103,6 @@ class HomeView(Horizontal):
         self.query_one("#guide-pane").focus(scroll_visible=False)
 
     def action_scroll_guide(self, step: int) -> None:
-        """Scroll the guide by lines."""
         pane = self if self.screen.has_class("-slim") else self.query_one("#guide-pane")
         pane.scroll_relative(y=step, animate=False)
 

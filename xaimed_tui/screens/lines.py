@@ -51,7 +51,6 @@ class LinesScreen(ModalScreen[None]):
         self.lines = tuple(lines)
 
     def compose(self) -> ComposeResult:
-        """Lines and keys."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(self._title)
             yield FixedWords(classes="says")
@@ -59,7 +58,6 @@ class LinesScreen(ModalScreen[None]):
             yield Static(keys_line(("j k", "scroll"), ("c", "copy"), ("Esc", self.LEAVING)), classes="keys")
 
     def on_mount(self) -> None:
-        """Scroll at once."""
         self.query_one(LinesView).focus()
 
     def say(self, words: Content | str) -> None:
@@ -68,12 +66,10 @@ class LinesScreen(ModalScreen[None]):
         self.query_one(FixedWords).say(words)
 
     def show(self, lines: Iterable[str]) -> None:
-        """Show other lines."""
         self.lines = tuple(lines)
         self.query_one(LinesView).show(Line(line) for line in self.lines)
 
     def action_scroll(self, step: int) -> None:
-        """Scroll by lines."""
         self.query_one(LinesView).scroll_relative(y=2 * step, animate=False)
 
     def action_copy(self) -> None:
@@ -82,5 +78,4 @@ class LinesScreen(ModalScreen[None]):
         self.notify("Copied, if your terminal allows it.", markup=False)
 
     def action_leave(self) -> None:
-        """Close."""
         self.dismiss(None)

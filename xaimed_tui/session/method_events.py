@@ -55,13 +55,11 @@ class HearsMethods:
         return self.runs[message.method]
 
     def on_method_started(self, message: messages.MethodStarted) -> None:
-        """A method is at work."""
         if (run := self._run_of(message)) is not None:
             run.state, run.since = "running", self.jobs.clock()
             self.run_changed(run)
 
     def on_method_advanced(self, message: messages.MethodAdvanced) -> None:
-        """A method has come further."""
         if (run := self._run_of(message)) is not None and run.busy:
             if not run.total or message.done == run.paced_from:
                 run.paced_since, run.paced_from = self.jobs.clock(), message.done
@@ -75,7 +73,6 @@ class HearsMethods:
             self.run_changed(run)
 
     def on_map_finished(self, message: messages.MapFinished) -> None:
-        """A method has ended with a map."""
         self._ended(message, "done")
 
     def on_method_stopped(self, message: messages.MethodStopped) -> None:
@@ -83,7 +80,6 @@ class HearsMethods:
         self._ended(message, "stopped")
 
     def on_method_failed(self, message: messages.MethodFailed) -> None:
-        """A method could not make its map."""
         self._ended(message, "failed", reason=safe_text(message.reason), failure=message.failure)
 
     def _ended(

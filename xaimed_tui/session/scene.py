@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Scene:
-    """See the module.
+    """The network and the image that are looked at, and what is known of them.
 
     Attributes:
         bundle, model: the network in use.

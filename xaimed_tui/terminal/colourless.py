@@ -17,7 +17,6 @@ class Colourless(LineFilter):
     """Leaves bold, underline and the like; what a background of another colour marked is shown in reverse video."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """The segments without colours."""
         ground = background.rgb
         return [
             Segment(text, _without(style, ground) if style else style, control) for text, style, control in segments

@@ -26,7 +26,7 @@ class KeyDone(Message):
 
 
 class OrderedKeys(App[int]):
-    """See the module."""
+    """An app that looks at one key, or one piece of pasted text, after the other."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -55,7 +55,6 @@ class ChooseDialog(ModalScreen[Hashable]):
         self._title, self._about, self._rows, self._current = title, about, rows, current
 
     def compose(self) -> ComposeResult:
-        """Words, list, keys."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(self._title)
             yield Static(self._about, classes="about", markup=False)
@@ -77,5 +76,4 @@ class ChooseDialog(ModalScreen[Hashable]):
             self.dismiss(row.key)
 
     def action_leave(self) -> None:
-        """Change nothing."""
         self.dismiss(NO_CHOICE)

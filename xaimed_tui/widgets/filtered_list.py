@@ -32,13 +32,11 @@ class FilteredList(Vertical):
         self._list_id = list_id
 
     def compose(self) -> ComposeResult:
-        """The line and the list."""
         yield Input(placeholder="filter, Enter to go on, Esc to clear", compact=True)
         yield RowList(empty=self._empty, ask_filter=self._show_line, id=self._list_id)
 
     @property
     def list(self) -> RowList:
-        """The list itself."""
         return self.query_one(RowList)
 
     def _show_line(self) -> None:
@@ -47,7 +45,6 @@ class FilteredList(Vertical):
         self.screen.set_focus(self.query_one(Input))
 
     def on_input_changed(self, message: Input.Changed) -> None:
-        """Filter as one types."""
         message.stop()
         self.list.set_filter(message.value)
 
@@ -69,7 +66,6 @@ class FilteredList(Vertical):
         return self.has_class("-filtering") if action == "clear" else True
 
     def action_clear(self) -> None:
-        """Forget the filter."""
         self._forget_filter()
         self.list.focus()
 

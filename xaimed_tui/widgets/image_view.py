@@ -241,7 +241,6 @@ class ImageView(Widget):
         return ""
 
     def render_line(self, y: int) -> Strip:
-        """One line of the box."""
         width = self.content_size.width
         base = self.rich_style
         if self._drawn is not None:

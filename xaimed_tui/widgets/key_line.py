@@ -39,7 +39,6 @@ class ShownKey:
 
     @property
     def columns(self) -> int:
-        """How wide it is."""
         return cell_len(self.label) + 1 + cell_len(self.description)
 
 
@@ -72,11 +71,9 @@ class KeyLine(Widget):
         return (*shown, *(key for key in self._keys if key.key == HELP))
 
     def on_mount(self) -> None:
-        """Hear what can be pressed."""
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
     def on_unmount(self) -> None:
-        """Hear no more."""
         self.screen.bindings_updated_signal.unsubscribe(self)
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
@@ -92,7 +89,6 @@ class KeyLine(Widget):
             self.refresh()
 
     def render(self) -> RenderResult:
-        """One line."""
         parts: list[Part] = []
         for key in self.shown:
             colour, back = "$footer-description-foreground", ""
@@ -109,7 +105,6 @@ class KeyLine(Widget):
         self._hover(self._key_at(event.x))
 
     def on_leave(self) -> None:
-        """None any more."""
         self._hover(None)
 
     def on_mouse_down(self, event: events.MouseDown) -> None:

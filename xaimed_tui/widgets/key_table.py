@@ -48,5 +48,4 @@ class KeyTable(Widget):
         return self.words(self.content_size.width)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As many rows as it then has."""
         return self.words(width).plain.count("\n") + 1

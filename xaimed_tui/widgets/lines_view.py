@@ -68,7 +68,6 @@ class LinesView(ScrollView, can_focus=True):
         self.scroll_home(animate=False)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Wrap anew."""
         width = self.scrollable_content_region.width
         if width != self._width and width > 0:
             self._width = width
@@ -90,7 +89,6 @@ class LinesView(ScrollView, can_focus=True):
         ]
 
     def render_line(self, y: int) -> Strip:
-        """One row."""
         index = y + round(self.scroll_y)
         base, width = self.rich_style, self.scrollable_content_region.width
         if index >= len(self._rows):

@@ -57,7 +57,6 @@ class LookKeys:
         self._changed()
 
     def action_colormap(self) -> None:
-        """The next colormap."""
         self.look.next_colormap()
         self._changed()
 

@@ -58,7 +58,6 @@ class NavItem(Static):
         return Content.assemble((f"{mark}{self.place.key:>2} ", "bold"), f" {self.place.name}")
 
     def on_click(self, event: events.Click) -> None:
-        """Go there."""
         event.stop()
         self.post_message(self.Picked(self.place))
 
@@ -83,7 +82,6 @@ class NavBar(Vertical):
     state: reactive[str] = reactive("")
 
     def compose(self) -> ComposeResult:
-        """The entries."""
         for place in PLACES:
             yield NavItem(place)
         yield Static(id="nav-space", markup=False)

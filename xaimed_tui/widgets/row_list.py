@@ -43,10 +43,10 @@ class Rows(Protocol):
     """Where a list takes its rows from; they are made when they are drawn."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """How many rows there are, shown or not."""
 
     def row(self, index: int) -> Row:
-        """One of them."""
+        """The row with an index, counted from 0 in the order of the source."""
 
     def order(self, text: str) -> Sequence[int]:
         """The rows to show, in order: those whose label contains a text, whatever its case."""
@@ -65,17 +65,14 @@ class FewRows:
         return len(self._rows)
 
     def row(self, index: int) -> Row:
-        """See `Rows`."""
         return self._rows[index]
 
     def order(self, text: str) -> Sequence[int]:
-        """See `Rows`."""
         folded = text.casefold()
         matching = [index for index, row in enumerate(self._rows) if folded in row.label.casefold()]
         return sorted(matching, key=lambda index: bool(self._rows[index].reason))
 
     def find(self, key: Hashable) -> int | None:
-        """See `Rows`."""
         return next((index for index, row in enumerate(self._rows) if row.key == key), None)
 
 
@@ -263,11 +260,9 @@ class RowList(ScrollView, can_focus=True):
         self.scroll_to_region(Region(0, self._cursor, 1, 1), animate=False, x_axis=False)
 
     def action_move(self, step: int) -> None:
-        """Move the cursor by rows."""
         self._move_to(self._cursor + step)
 
     def action_page(self, step: int) -> None:
-        """Move the cursor by pages."""
         self._move_to(self._cursor + step * max(1, self.size.height - 1))
 
     def action_end(self, side: int) -> None:
@@ -284,7 +279,6 @@ class RowList(ScrollView, can_focus=True):
         return (self._ask_filter is not None and len(self._rows) > 0) if action == "filter" else True
 
     def action_filter(self) -> None:
-        """Ask for a filter."""
         if self._ask_filter is not None:
             self._ask_filter()
 
@@ -310,7 +304,6 @@ class RowList(ScrollView, can_focus=True):
         return self._shown_labels[1]
 
     def render_line(self, y: int) -> Strip:
-        """One line of the list."""
         width = self.scrollable_content_region.width
         index = y + round(self.scroll_y)
         base = self.rich_style

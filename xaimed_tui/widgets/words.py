@@ -24,7 +24,6 @@ class Words(Static):
         self._said = Content("")
 
     def say(self, words: Content | str) -> None:
-        """Show other words."""
         words = Content(words) if isinstance(words, str) else words
         if (words.plain, words.spans) != (self._said.plain, self._said.spans):
             self._said = words
@@ -57,15 +56,12 @@ class ScrolledWords(VerticalScroll):
         return next((each for each in (self, *around) if each.allow_vertical_scroll), self)
 
     def action_lines(self, step: int) -> None:
-        """Scroll by lines."""
         self._pane.scroll_relative(y=step, animate=False)
 
     def action_pages(self, step: int) -> None:
-        """Scroll by what is seen at once."""
         pane = self._pane
         pane.scroll_relative(y=step * max(pane.scrollable_content_region.height - 1, 1), animate=False)
 
     def action_ends(self, which: Literal["first", "last"]) -> None:
-        """Scroll to an end."""
         pane = self._pane
         pane.scroll_to(y=0 if which == "first" else pane.max_scroll_y, animate=False)

@@ -41,7 +41,7 @@ class WatchedFile(io.BufferedIOBase):
         self._left = _MOST_READ * (size + (1 << 16))
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as any file does.
+        """Up to `size` bytes, or all that are left (None or -1).
 
         Raises:
             TooMuchWorkError: the limit is reached.
@@ -55,17 +55,17 @@ class WatchedFile(io.BufferedIOBase):
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Move as any file does."""
+        """Go to another place in the file, which costs nothing of the limits; returns where that is, in bytes."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Return the position as any file does."""
+        """Where the next byte is read, counted from the file's beginning."""
         return self._file.tell()
 
     def readable(self) -> bool:
-        """Always True."""
+        """True; decoders ask, and `io.BufferedIOBase` would say no."""
         return True
 
     def seekable(self) -> bool:
-        """Always True."""
+        """True; decoders ask, and `io.BufferedIOBase` would say no."""
         return True

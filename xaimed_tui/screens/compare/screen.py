@@ -132,7 +132,6 @@ class SideBySideScreen(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Show what was asked for."""
         self._look()
         self.query_one(ComparedTable).focus()
 

@@ -220,13 +220,11 @@ class ComparedSide(HearsMethods, CellFrame):
         self.show()
 
     def point_at(self, cell: Cell | None) -> None:
-        """Point out a cell."""
         if cell != self.cell:
             self.cell = cell
             self._show_picture()
 
     def show(self) -> None:
-        """Show everything."""
         self.query_one(".who", FixedWords).say(self._who())
         self._show_picture()
         self._show_caption()

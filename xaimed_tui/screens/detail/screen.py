@@ -98,7 +98,6 @@ class DetailScreen(LookKeys, Screen[str]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Show what was asked for."""
         self._show()
         self.query_one(StatisticsTable).focus()
 
@@ -110,7 +109,6 @@ class DetailScreen(LookKeys, Screen[str]):
 
     @property
     def look(self) -> Look:
-        """How pictures are shown."""
         return self._look
 
     def look_changed(self) -> None:
@@ -220,7 +218,6 @@ class DetailScreen(LookKeys, Screen[str]):
         self.notify(f"{words} Some terminals take nothing from programs.", title="Copied", markup=False)
 
     def action_leave(self) -> None:
-        """Back to all pictures."""
         self.dismiss(self._key)
 
 

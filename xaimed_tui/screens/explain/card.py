@@ -56,7 +56,6 @@ class Card(Vertical):
         yield FixedWords(classes="caption")
 
     def on_mount(self) -> None:
-        """Show the name."""
         self._headline()
 
     @property
@@ -67,7 +66,6 @@ class Card(Vertical):
 
     @property
     def view(self) -> ImageView:
-        """The picture."""
         return self.query_one(ImageView)
 
     def show(

@@ -14,7 +14,7 @@ judged as they come into view, and stay in their place."""
 
 
 class FileRows:
-    """See `Rows`.
+    """The images of a folder as the `Rows` of a list.
 
     Args:
         folder: the folder.
@@ -36,12 +36,10 @@ class FileRows:
         return len(self.names)
 
     def row(self, index: int) -> Row:
-        """See `Rows`."""
         name = self.names[index]
         return Row(self.folder / name, shown_name(name), reason=self._reasons.get(name, ""))
 
     def order(self, text: str) -> Sequence[int]:
-        """See `Rows`."""
         found: Sequence[int] = range(len(self.names))
         if text:
             folded = text.casefold()
@@ -51,7 +49,6 @@ class FileRows:
         return found
 
     def find(self, key: Hashable) -> int | None:
-        """See `Rows`."""
         if not isinstance(key, Path) or key.parent != self.folder:
             return None
         try:

@@ -85,7 +85,6 @@ class FolderDialog(TypeAheadDialog[Path | None]):
         self._matched = ""  # the text for which the matches are
 
     def compose(self) -> ComposeResult:
-        """The path, the tree, the keys."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Image folder"
             typed = safe_text(self._start)
@@ -105,7 +104,6 @@ class FolderDialog(TypeAheadDialog[Path | None]):
             )
 
     def on_mount(self) -> None:
-        """Type at once."""
         path = self.query_one(Input)
         path.focus()
         path.cursor_position = len(path.value)
@@ -193,7 +191,6 @@ class FolderDialog(TypeAheadDialog[Path | None]):
         self.query_one("#folder-problem", Words).say(words)
 
     def action_leave(self) -> None:
-        """Change nothing."""
         self.dismiss(None)
 
 

@@ -86,7 +86,6 @@ class ImageSide(Vertical):
         """Why the folder cannot be read; empty if it can."""
 
     def compose(self) -> ComposeResult:
-        """Folder, images, answer, choices."""
         yield FixedWords(id="folder")
         yield FilteredList(empty=CHOOSE_A_FOLDER, list_id="images-list", id="images")
         with VerticalScroll(id="answer", can_focus=False):
@@ -100,7 +99,6 @@ class ImageSide(Vertical):
 
     @property
     def images(self) -> RowList:
-        """The list of images."""
         return self.query_one("#images-list", RowList)
 
     def reveal(self, path: Path) -> bool:
@@ -118,7 +116,6 @@ class ImageSide(Vertical):
 
     @property
     def folder(self) -> Path | None:
-        """The folder shown."""
         return self._folder
 
     def list_folder(self, folder: Path | None, bundle: ModelBundle | None, *, at: Path | None = None) -> None:

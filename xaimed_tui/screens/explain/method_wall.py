@@ -37,7 +37,6 @@ class MethodWall(HearsMethods, Wall):
 
     @property
     def jobs(self) -> Jobs:
-        """The app's background work."""
         return services(self).jobs
 
     def unfinished(self) -> list[str]:
@@ -172,7 +171,6 @@ class MethodWall(HearsMethods, Wall):
     # Showing
 
     def show_all(self) -> None:
-        """Show all cards."""
         for card in self:
             self.show_card(card.key)
 

@@ -109,13 +109,11 @@ class PannableView(ImageView):
     # The mouse
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Take hold of the picture."""
         if self.zoom > 1:
             self._held = True
             self.capture_mouse()
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        """Let go."""
         self._held = False
         self.release_mouse()
 

@@ -49,7 +49,6 @@ class SaveDialog(TypeAheadDialog[Path | None]):
         self._typed = 0
 
     def compose(self) -> ComposeResult:
-        """The folder, the names, the keys."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Save"
             yield Static("A folder of its own for this image is made in:", classes="about", markup=False)
@@ -95,7 +94,6 @@ class SaveDialog(TypeAheadDialog[Path | None]):
         self.run_worker(look, thread=True, exclusive=True, group="next folder", name="next folder", exit_on_error=False)
 
     def on_mount(self) -> None:
-        """Type at once."""
         folder = self.query_one(Input)
         folder.focus()
         folder.cursor_position = len(folder.value)
@@ -116,7 +114,6 @@ class SaveDialog(TypeAheadDialog[Path | None]):
             self.dismiss(folder)
 
     def action_leave(self) -> None:
-        """Write nothing."""
         self.dismiss(None)
 
 

@@ -208,7 +208,6 @@ class ExplainView(LookKeys, Viewing):
 
     @property
     def look(self) -> Look:
-        """How pictures are shown."""
         return self.scene.look
 
     def look_changed(self) -> None:
@@ -222,7 +221,6 @@ class ExplainView(LookKeys, Viewing):
         self.app.push_screen(ZoomScreen(self.wall, self.scene), self.wall_after)
 
     def action_folder(self) -> None:
-        """Choose an image folder."""
         from xaimed_tui.screens.explain.folder_dialog import FolderDialog
 
         def chosen(folder: Path | None) -> None:
@@ -255,7 +253,6 @@ class ExplainView(LookKeys, Viewing):
         open_beside(services(self), self.scene, self.runs, self.wall.active)
 
     def action_save(self) -> None:
-        """Write what was made."""
         from xaimed_tui.screens.explain.save import DEFAULT_FOLDER, SaveDialog
 
         if self.scene.explanation is None:

@@ -62,7 +62,6 @@ class Viewing(Horizontal):
         self._moved_at = float("-inf")
 
     def compose(self) -> ComposeResult:
-        """The two halves."""
         yield ImageSide(id="side")
         yield MethodWall(self.scene, id="wall")
 
@@ -77,7 +76,6 @@ class Viewing(Horizontal):
 
     @property
     def jobs(self) -> Jobs:
-        """The app's background work."""
         return services(self).jobs
 
     @property
@@ -87,12 +85,10 @@ class Viewing(Horizontal):
 
     @property
     def images(self) -> RowList:
-        """The list of images."""
         return self.side.images
 
     @property
     def wall(self) -> MethodWall:
-        """The pictures."""
         return self.query_one(MethodWall)
 
     @property
@@ -226,7 +222,6 @@ class Viewing(Horizontal):
         self.wall.show_card("original")
 
     def on_diagnosis_made(self, message: messages.DiagnosisMade) -> None:
-        """Show the answer."""
         if message.run != self._image_run or self.scene.image is None:
             return
         self.scene.diagnosis = message.diagnosis

@@ -83,7 +83,6 @@ class ZoomScreen(LookKeys, Screen[str]):
 
     @property
     def look(self) -> Look:
-        """How pictures are shown."""
         return self._scene.look
 
     def look_changed(self) -> None:
@@ -94,7 +93,6 @@ class ZoomScreen(LookKeys, Screen[str]):
 
     @property
     def view(self) -> PannableView:
-        """The picture."""
         return self.query_one(PannableView)
 
     @property
@@ -153,15 +151,12 @@ class ZoomScreen(LookKeys, Screen[str]):
         self.refresh_bindings()
 
     def action_magnify(self, step: int) -> None:
-        """Larger or smaller."""
         self.view.magnify(step)
 
     def action_fit(self) -> None:
-        """All of it."""
         self.view.fit()
 
     def action_pan(self, right: int, down: int) -> None:
-        """Move over the picture."""
         self.view.pan(right, down)
 
     def action_step(self, step: int) -> None:
@@ -173,5 +168,4 @@ class ZoomScreen(LookKeys, Screen[str]):
             self.refresh_bindings()
 
     def action_leave(self) -> None:
-        """Back to all pictures."""
         self.dismiss(self._key)

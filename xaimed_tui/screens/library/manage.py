@@ -210,7 +210,6 @@ class _Changing(TypeAheadDialog[Done]):
 
     @property
     def jobs(self) -> Jobs:
-        """The app's background work."""
         return services(self).jobs
 
     def start(self, change: Change) -> None:
@@ -221,7 +220,6 @@ class _Changing(TypeAheadDialog[Done]):
             self.jobs.change_library(self, change)
 
     def on_library_changed(self, message: messages.LibraryChanged) -> None:
-        """Done."""
         message.stop()
         self.dismiss(message)
 
@@ -252,7 +250,6 @@ class ConfirmDialog(_Changing):
         self._change, self._words, self._verb = change, words, verb
 
     def compose(self) -> ComposeResult:
-        """The question, the buttons."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = self._verb
             yield Static(self._words, classes="about", markup=False)
@@ -289,7 +286,6 @@ class Form(_Changing):
         self._title, self._fields, self._make = title, fields, make
 
     def compose(self) -> ComposeResult:
-        """The lines, the keys."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(self._title)
             for field, hint in self._fields.items():
@@ -299,7 +295,6 @@ class Form(_Changing):
             yield Static(keys_line(("Tab", "next line"), ("Enter", "add"), ("Esc", "cancel")), classes="keys")
 
     def on_mount(self) -> None:
-        """Type at once."""
         self.query(Input).first().focus()
 
     @on(Input.Submitted)
@@ -326,7 +321,6 @@ class DescribeDialog(_Changing):
         self._text = description.rstrip() if safe else ""
 
     def compose(self) -> ComposeResult:
-        """The text, the buttons."""
         task, model = self._named
         name = safe_name(task if model is None else f"{task}/{model}", 60)
         about = "People see this text."
@@ -340,9 +334,7 @@ class DescribeDialog(_Changing):
             yield Static(keys_line(("Ctrl+S", "save"), ("Esc", "cancel")), classes="keys")
 
     def on_mount(self) -> None:
-        """Type at once."""
         self.query_one(TextArea).focus()
 
     def action_save(self) -> None:
-        """Keep the text."""
         self.start(Describe(*self._named, self.query_one(TextArea).text))

@@ -37,7 +37,6 @@ class CheckScreen(LinesScreen):
         self._bundle = bundle
 
     def on_mount(self) -> None:
-        """Begin."""
         super().on_mount()
         self.say("Loading the network…")
         self._jobs.check_model(self, self._bundle)

@@ -86,7 +86,6 @@ class SelectionView(Container):
 
     @property
     def tasks(self) -> RowList:
-        """The list of tasks."""
         return self.query_one("#tasks", RowList)
 
     @property
@@ -123,7 +122,6 @@ class SelectionView(Container):
             (self.models if self._loaded else self.tasks).focus()
 
     def on_tasks_listed(self, message: messages.TasksListed) -> None:
-        """Show the library."""
         self._tasks, self._listed = message.tasks, True
         self.tasks.set_rows(
             [Row(index, safe_text(task.name), reason=why_no_model(task)) for index, task in enumerate(message.tasks)],
