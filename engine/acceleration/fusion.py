@@ -1,8 +1,8 @@
 """Fuse convolutions with the addition and ReLU after them, on the CPU, with weights packed for oneDNN beforehand.
 
 PyTorch's compiler uses the same operators, but it needs a C++ compiler on the machine and half a minute for a network.
-Rewriting the graph needs neither. The operators are not a public interface (`engine.acceleration.torch_private`): if they
-are missing or reject a network, the network stays as it is.
+Rewriting the graph needs neither. The operators are not a public interface (`engine.acceleration.torch_private`): if
+they are missing or reject a network, the network stays as it is.
 """
 
 from __future__ import annotations
