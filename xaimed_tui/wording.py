@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,14 +21,30 @@ if TYPE_CHECKING:
 LONG_LINE = 72
 """Characters from which a line of a description counts as broken for its length."""
 
-_KEYS = {"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++"}
-_MORE_KEYS = "567890"
-"""Keys of plug-ins: the fifth method has the 5."""
+_DIGITS = "1234567890"
+"""Keys of the methods that have no letter, by their place: the fifth method has the 5."""
+
+_COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def method_bindings() -> dict[str, str]:
-    """The methods by the key that starts them; a plug-in for which no key is left has none."""
-    return {**_KEYS, **dict(zip(_MORE_KEYS, registry.method_keys()[len(_KEYS) :], strict=False))}
+    """The methods by the key that starts them; a method for which no key is left has none."""
+    bindings: dict[str, str] = {}
+    for digit, method in zip_longest(_DIGITS, registry.method_keys()):
+        found = None if method is None else registry.find_method(method)
+        if found is not None and (key := found.letter or digit):
+            bindings[key] = found.key
+    return bindings
+
+
+def count_word(count: int) -> str:
+    """A count in words, up to ten."""
+    return _COUNTS[count] if count < len(_COUNTS) else str(count)
+
+
+def word_list(words: Sequence[str]) -> str:
+    """Words one after another: `LIME, RISE and Grad-CAM`."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def method_name(method: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engine.authoring.selftest import SelfTestCheck, noise_image, run_selftest
 from engine.errors import ExplanationError, Stopped, XAIMedError
 from engine.explainers.registry import method_keys, method_name
-from engine.explainers.settings import Settings, make_explainer
+from engine.explainers.settings import Settings, chosen_parameters, declared_samples
 from engine.explanation.explain import NEVER_STOP, explain_method
 from engine.images.compliance import why_not_compliant
 from engine.images.image import read_image
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from engine.network.classifier import Classifier
     from engine.results.diagnosis import Diagnosis
 
-FEW: Mapping[str, int] = {"rise": 300, "lime": 300}
+FEW = 300
 """Samples of a check: enough to tell the time that a map takes, too few for one to look at."""
 
 _FIRST = 100
@@ -137,25 +137,29 @@ def _try(
     classifier: Classifier, image: MedicalImage, method: str, begun: Callable[[str], None], stop: StopSignal
 ) -> MethodCheck:
     begun(method)
-    few = {method: FEW[method]} if method in FEW else {}
     try:
-        explain_method(classifier, image, method, Settings(samples=dict.fromkeys(few, _FIRST), seed=1), stop=stop)
-        made = explain_method(classifier, image, method, Settings(samples=few, seed=0), stop=stop)
+        explain_method(classifier, image, method, _with_samples(method, _FIRST, seed=1), stop=stop)
+        made = explain_method(classifier, image, method, _with_samples(method, FEW, seed=0), stop=stop)
         if stop.is_set():
             raise Stopped(method_name(method))
     except Stopped:
         raise
     except XAIMedError as error:
         return MethodCheck(method, 0.0, None, failure=error.message)
-    usual = _usual_samples(classifier.bundle, method) if few else 0
+    usual = _usual_samples(classifier.bundle, method)
     whole = made.seconds * usual / made.samples if made.samples and usual else made.seconds
     return MethodCheck(method, made.seconds, whole, made.warnings)
 
 
-def _usual_samples(bundle: ModelBundle, method: str) -> int:
-    """How many samples a map of a sampled method takes if nobody says otherwise."""
-    from engine.explainers.lime import Lime
-    from engine.explainers.rise import Rise
+def _with_samples(method: str, samples: int, *, seed: int) -> Settings:
+    """Settings with so many samples, or as many as are possible, if the method draws any."""
+    possible = declared_samples(method)
+    if possible is None:
+        return Settings(seed=seed)
+    return Settings(samples={method: min(max(samples, possible[0]), possible[1])}, seed=seed)
 
-    explainer = make_explainer(method, bundle, Settings())
-    return explainer.samples if isinstance(explainer, Rise | Lime) else 0
+
+def _usual_samples(bundle: ModelBundle, method: str) -> int:
+    """How many samples a map of the method takes if nobody says otherwise; 0 if it draws none."""
+    samples = chosen_parameters(method, bundle, Settings()).get("samples", 0)
+    return samples if isinstance(samples, int) else 0

@@ -62,6 +62,10 @@ class ExplainSpec:
     rise: Mapping[str, int | float | str] = field(default_factory=dict)
     lime: Mapping[str, int | float | str] = field(default_factory=dict)
 
+    def parameters_of(self, method: str) -> Mapping[str, int | float | str]:
+        """The defaults of a method's parameters, by name; empty for a method that `model.toml` has no section for."""
+        return {"rise": self.rise, "lime": self.lime}.get(method, {})
+
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:

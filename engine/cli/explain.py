@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from engine.cli import common
 from engine.errors import ExplanationError, ExportError, XAIMedError
+from engine.explainers import registry
 from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
+    from engine.bundle.schema import Scalar
     from engine.explainers.settings import Settings
     from engine.explanation.explain import Explanation
     from engine.network.classifier import Classifier
@@ -27,6 +29,7 @@ DESCRIPTION = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    built_in = [method.key for method in registry.BUILT_IN]
     common.configure(parser)
     parser.add_argument(
         "--out", required=True, type=common.folder, metavar="DIR", help="folder for the results; made if need be"
@@ -36,18 +39,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--methods",
         type=_methods,
         metavar="M,M",
-        help="methods to run (default: all, which are lime,rise,gradcam,gradcam++ and those that plug-ins bring)",
+        help=f"methods to run (default: all, which are {','.join(built_in)} and those that plug-ins bring)",
     )
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument(
         "--samples",
         type=_samples,
         default={},
-        metavar="rise=N,lime=N",
-        help="masked images to use (default: the model's, else rise=4000,lime=1000)",
+        metavar=",".join(f"{method.key}=N" for method in registry.sampling()),
+        help=f"masked images to use (default: the model's, else {_usual_samples()}); plug-ins may take them too",
     )
     effort.add_argument(
         "--until", choices=("certain",), help="use fewer masked images where the three cells are certain earlier"
+    )
+    parser.add_argument(
+        "--set",
+        type=_parameter,
+        action="append",
+        default=[],
+        dest="parameters",
+        metavar="METHOD.NAME=VALUE",
+        help=f"a parameter of a method, such as rise.grid=9; may be repeated. There are {_parameters()}, and those "
+        "that plug-ins declare",
     )
     parser.add_argument("--estimator", choices=("centred", "paper"), help="RISE's estimator (default: centred)")
     parser.add_argument(
@@ -132,6 +145,14 @@ def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) 
     return explanation, save_explanation(explanation, out)
 
 
+def _usual_samples() -> str:
+    return ",".join(f"{method.key}={registry.usual_samples(method)}" for method in registry.sampling())
+
+
+def _parameters() -> str:
+    return ", ".join(f"{method.key}.{key.name}" for method in registry.BUILT_IN for key in method.parameters)
+
+
 def _methods(text: str) -> tuple[str, ...]:
     methods = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     if not all(methods):
@@ -139,12 +160,21 @@ def _methods(text: str) -> tuple[str, ...]:
     return methods
 
 
+def _parameter(text: str) -> tuple[str, str, str]:
+    """The method, the name and the value, as text: what a plug-in takes is not known yet."""
+    name, separator, value = text.partition("=")
+    method, dot, name = name.strip().rpartition(".")
+    if not (method and dot and name and separator and value.strip()):
+        raise argparse.ArgumentTypeError("give a value such as rise.grid=9")
+    return method, name, value.strip()
+
+
 def _samples(text: str) -> dict[str, int]:
     samples: dict[str, int] = {}
     for part in text.split(","):
         method, separator, number = part.strip().partition("=")
         if not (method and separator and number.isascii() and number.isdigit() and len(number) <= 12):
-            raise argparse.ArgumentTypeError("give numbers such as rise=4000,lime=1000")
+            raise argparse.ArgumentTypeError(f"give numbers such as {_usual_samples()}")
         if method in samples:
             raise argparse.ArgumentTypeError(f"{method} is given twice")
         samples[method] = int(number)
@@ -155,12 +185,18 @@ def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
     """The arguments as settings, checked as far as that needs no network.
 
     Raises:
-        ExplanationError: an unknown method or class, a number out of range.
+        ExplanationError: an unknown method, parameter or class, a value out of range.
     """
     from engine.bundle.model_bundle import subject_of
     from engine.explainers.registry import method_keys
-    from engine.explainers.settings import Settings, check_settings
+    from engine.explainers.settings import Settings, check_settings, read_parameter
 
+    parameters: dict[str, dict[str, Scalar]] = {}
+    for method, name, text in arguments.parameters:
+        values = parameters.setdefault(method, {})
+        if name in values:
+            raise ExplanationError(f"{method}.{name} is given twice", remedy="give it once")
+        values[name] = read_parameter(method, name, text)
     settings = Settings(
         methods=arguments.methods or method_keys(),
         target=arguments.target,
@@ -169,6 +205,7 @@ def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
         estimator=arguments.estimator,
         layer=arguments.layer,
         seed=arguments.seed,
+        parameters=parameters,
     )
     check_settings(settings)
     classes = bundle.output.classes

@@ -1,14 +1,14 @@
-"""Run a plug-in's method and check what it gives; the network is left as it was."""
+"""Import a plug-in, make and run its method and check what it gives; the network is left as it was."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from engine.errors import ExplanationError, XAIMedError
-from engine.explainers.registry import Choices, Factory, PlugIn, find_plug_ins
+from engine.explainers.registry import Choices, PlugIn, find_plug_ins, plug_in
 from engine.results.saliency import SaliencyMap
 from engine.text import safe_text
 
@@ -16,6 +16,36 @@ if TYPE_CHECKING:
     from torch import nn
 
     from engine.explainers.base import Explainer, Request
+    from engine.explainers.registry import Method
+
+
+def declared_method(key: str) -> Method:
+    """What a plug-in's method declares. This imports the package.
+
+    Raises:
+        ExplanationError: it cannot be imported, or its declaration is none.
+    """
+    found = find_plug_ins()[0][key]
+    with blaming(key):
+        _ = found.declaration  # read, so that `method` has it
+    return found.method
+
+
+@contextmanager
+def blaming(key: str) -> Iterator[None]:
+    """Report in one line what the code of the plug-in with this key raises; what others raise stays as it is.
+
+    Raises:
+        ExplanationError: the plug-in's code raised something.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # code of others, which may even call sys.exit()
+        if (found := plug_in(key)) is None:
+            raise
+        raise _broken(found, f"{type(error).__name__}: {error}") from error
 
 
 def make_plug_in(key: str, choices: Choices) -> Explainer:
@@ -25,13 +55,9 @@ def make_plug_in(key: str, choices: Choices) -> Explainer:
         ExplanationError: it cannot be imported or made, or is none.
     """
     found = find_plug_ins()[0][key]
-    try:
-        explainer = cast("Factory", found.entry.load())(choices)
+    with blaming(key):
+        explainer = found.factory(choices)
         given, explain = explainer.key, explainer.explain
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # code of others, which may even call sys.exit()
-        raise _broken(found, f"{type(error).__name__}: {error}") from error
     if given != key or not callable(explain):
         raise _broken(found, f"its key is {given!r} instead of {key!r}" if given != key else "explain is no method")
     return explainer

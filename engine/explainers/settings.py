@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import index
 from typing import TYPE_CHECKING, Literal
 
+from engine.bundle.keys import Key
+from engine.bundle.schema import Scalar, WrongValueError, closest
 from engine.errors import ExplanationError
 from engine.explainers.base import Explainer
-from engine.explainers.plugins import make_plug_in
-from engine.explainers.registry import METHODS, Choices, method_keys
+from engine.explainers.plugins import blaming, declared_method, make_plug_in
+from engine.explainers.registry import Choices, Method, find_method, method_keys, plug_in, sampling
 
 if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
 
-FEWEST: Mapping[str, int] = {"rise": 16, "lime": 100}
-"""The fewest samples that a sampled method takes."""
-
-MOST_SAMPLES = 1_000_000
+_RISE = "rise"
+"""The method that `Settings.estimator` is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,14 @@ class Settings:
     Attributes:
         methods: keys of the methods to run, in order; all that there are unless given (`engine.explainers.registry`).
         target: name of the class to explain; None for the predicted one.
-        samples: number of samples by method key (`rise`, `lime`); what is not given comes from the bundle, else 4,000
-            and 1,000.
+        samples: number of samples by method key, for `rise`, `lime` and plug-ins that draw samples; what is not given
+            comes from the bundle, else from the method (4,000 for `rise`, 1,000 for `lime`).
         until: `samples` uses all of them; `certain` stops as soon as the three top cells are settled.
         estimator: RISE's, see `engine.explainers.rise`; None for the bundle's, else `centred`.
         layer: the CAMs' target layer; None for the bundle's, else the last convolution.
         seed: of all random numbers; None derives one from image, model and method.
+        parameters: values of other parameters by method key and name (`engine.explainers.registry`); what is not given
+            comes from the bundle, else from the method.
     """
 
     methods: tuple[str, ...] = field(default_factory=method_keys)
@@ -42,27 +45,83 @@ class Settings:
     estimator: Literal["centred", "paper"] | None = None
     layer: str | None = None
     seed: int | None = None
+    parameters: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
 
 def check_settings(settings: Settings) -> None:
     """See that settings can be meant, as far as that needs neither a network nor torch.
 
+    A plug-in is imported only if something is set for it.
+
     Raises:
-        ExplanationError: no such method, or a number out of range.
+        ExplanationError: no such method or parameter, a value out of range, or a plug-in that cannot be used.
     """
-    for method in settings.methods:
-        if method not in method_keys():
-            raise ExplanationError(f"no such method: {method}", remedy=f"choose among {', '.join(method_keys())}")
+    for key in settings.methods:
+        _known(key)
     for key, number in settings.samples.items():
-        if key not in FEWEST:
-            raise ExplanationError(f"{key} draws no samples", remedy="give --samples for rise and lime only")
-        if not FEWEST[key] <= number <= MOST_SAMPLES:
+        possible = declared_samples(key) if find_method(key) is not None else None
+        if possible is None:
+            names = " and ".join(method.key for method in sampling())
+            raise ExplanationError(f"{key} draws no samples", remedy=f"give --samples for {names} only")
+        if not possible[0] <= number <= possible[1]:
             raise ExplanationError(
                 f"{number} samples are not possible for {key}",
-                remedy=f"give a number from {FEWEST[key]} to {MOST_SAMPLES}",
+                remedy=f"give a number from {possible[0]} to {possible[1]}",
             )
+    for key, values in settings.parameters.items():
+        for name, value in values.items():
+            _checked(key, _parameter(key, name), value)
+            if (name == "samples" and key in settings.samples) or (
+                (key, name) == (_RISE, "estimator") and settings.estimator is not None
+            ):
+                raise ExplanationError(f"{key}.{name} is given twice", remedy="give it once")
     if settings.seed is not None and not 0 <= settings.seed < 2**32:
         raise ExplanationError(f"{settings.seed} is no seed", remedy="give a number from 0 to 4294967295")
+
+
+def read_parameter(method: str, name: str, text: str) -> Scalar:
+    """The value of a method's parameter from a text such as `9`, `0.25` or `paper`.
+
+    Raises:
+        ExplanationError: no such method or parameter, a value out of range, or a plug-in that cannot be used.
+    """
+    key = _parameter(method, name)
+    return _checked(method, key, text if key.choices or isinstance(key.default, str) else _scalar(text))
+
+
+def declared_samples(method: str) -> tuple[int, int] | None:
+    """The fewest and the most samples that a method can draw; None if it draws none.
+
+    Raises:
+        ExplanationError: no such method, or a plug-in that cannot be used.
+    """
+    samples = _declared(method).samples
+    return (
+        None
+        if samples is None or samples.least is None or samples.most is None
+        else (
+            int(samples.least),
+            int(samples.most),
+        )
+    )
+
+
+def chosen_parameters(method: str, bundle: ModelBundle, settings: Settings) -> dict[str, Scalar]:
+    """The values of a method's parameters by name: the settings', else the bundle's, else the defaults.
+
+    Raises:
+        ExplanationError: a plug-in that cannot be used.
+    """
+    declared = _declared(method)
+    chosen = {key.name: key.default for key in declared.parameters if key.default is not None}
+    chosen.update(bundle.explain.parameters_of(method))
+    for name, value in settings.parameters.get(method, {}).items():
+        chosen[name] = _checked(method, _parameter(method, name), value)
+    if (samples := declared.samples) is not None and method in settings.samples:
+        chosen["samples"] = _checked(method, samples, index(settings.samples[method]))
+    if method == _RISE and settings.estimator is not None:
+        chosen["estimator"] = settings.estimator
+    return chosen
 
 
 def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Explainer:
@@ -72,28 +131,53 @@ def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Expl
         ExplanationError: no such method, a parameter out of range, or a plug-in that cannot be used.
     """
     check_settings(replace(settings, methods=(method,)))
-    if method not in METHODS:
-        return make_plug_in(method, Choices(layer=settings.layer))
-    if method == "rise":
-        from engine.explainers.rise import Rise
-
-        options = _chosen(bundle.explain.rise, settings, "rise")
-        if settings.estimator is not None:
-            options["estimator"] = settings.estimator
-        # Values of a dict have one type for all; `engine.bundle.model_toml` and `check_settings` have looked at each.
-        return Rise(until=settings.until, **options)  # type: ignore[arg-type]
-    if method == "lime":
-        from engine.explainers.lime import Lime
-
-        options = _chosen(bundle.explain.lime, settings, "lime")
-        return Lime(until=settings.until, **options)  # type: ignore[arg-type]  # as for RISE
-    from engine.explainers.gradcam import GradCam
-
-    return GradCam("gradcam" if method == "gradcam" else "gradcam++", settings.layer)
+    choices = Choices(settings.layer, chosen_parameters(method, bundle, settings), settings.until)
+    return make_plug_in(method, choices) if plug_in(method) is not None else _declared(method).make(choices)
 
 
-def _chosen(defaults: Mapping[str, int | float | str], settings: Settings, method: str) -> dict[str, int | float | str]:
-    options = dict(defaults)
-    if method in settings.samples:
-        options["samples"] = settings.samples[method]
-    return options
+def _known(method: str) -> Method:
+    """A method as far as it is known without importing anything."""
+    found = find_method(method)
+    if found is None:
+        raise ExplanationError(f"no such method: {method}", remedy=f"choose among {', '.join(method_keys())}")
+    return found
+
+
+def _declared(method: str) -> Method:
+    """A method with all that it declares; a plug-in is imported for that."""
+    known = _known(method)
+    return declared_method(method) if plug_in(method) is not None else known
+
+
+def _parameter(method: str, name: str) -> Key[Scalar]:
+    declared = _declared(method)
+    key = declared.parameter(name)
+    if key is None:
+        names = [known.name for known in declared.parameters]
+        near = closest(name, names)
+        choose = f"choose among {', '.join(names)}" if names else "nothing can be set for it"
+        raise ExplanationError(
+            f"{method} has no parameter '{name}'", remedy=f"did you mean '{near}'?" if near else choose
+        )
+    return key
+
+
+def _checked(method: str, key: Key[Scalar], value: object) -> Scalar:
+    with blaming(method):
+        try:
+            return key.check(value)
+        except WrongValueError as error:
+            wrong = str(error)
+    raise ExplanationError(f"{method}.{key.name} {wrong}", remedy="give another value")
+
+
+def _scalar(text: str) -> Scalar:
+    """What a text stands for: a truth value, a number, or else itself."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:  # no such number; of int also one of more than 4,300 digits
+            continue
+    return text

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from engine.errors import DeviceError, ExplanationError, Stopped
 from engine.explainers.base import Request
 from engine.explainers.plugins import run_plug_in
-from engine.explainers.registry import METHODS, method_keys, plug_in
+from engine.explainers.registry import is_quick, method_keys, plug_in
 from engine.explainers.settings import Settings, check_settings, make_explainer
 from engine.images.preprocessing import picture_view
 from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
@@ -117,7 +117,7 @@ def explain_method(
             stop=stop,
             kept=classifier.kept_for(image.sha256),
         )
-        return explainer.explain(request) if method in METHODS else run_plug_in(explainer, request)
+        return run_plug_in(explainer, request) if plug_in(method) is not None else explainer.explain(request)
 
     with classifier.lock:
         saliency = classifier.with_memory(make)
@@ -135,8 +135,8 @@ def explain(
 ) -> Explanation:
     """Return the whole answer for one image.
 
-    The CAMs come first, because they take almost no time. If a method cannot work on this network, the reason goes into
-    `failures` and the other methods still run. If stopped, the maps so far are kept.
+    Methods that draw no samples come first, because they take almost no time. If a method cannot work on this network,
+    the reason goes into `failures` and the other methods still run. If stopped, the maps so far are kept.
 
     Args:
         classifier: the network.
@@ -154,14 +154,14 @@ def explain(
     settings = settings or Settings()
     check_settings(settings)
     for method in settings.methods:
-        if method in METHODS:
+        if plug_in(method) is None:
             make_explainer(method, classifier.bundle, settings)  # wrong parameters are found before the first pass
     diagnosis = classifier.diagnose(image)
     target = settings.target or diagnosis.predicted
     classifier.class_index(target)
     maps: dict[str, SaliencyMap] = {}
     failures: dict[str, str] = {}
-    for method in sorted(settings.methods, key=lambda method: not method.startswith("gradcam")):
+    for method in sorted(settings.methods, key=lambda method: not is_quick(method)):
         try:
             saliency = explain_method(classifier, image, method, settings, target=target, progress=progress, stop=stop)
         except (ExplanationError, DeviceError, Stopped) as error:

@@ -11,10 +11,9 @@ from engine.drawing.colormaps import DEFAULT_COLORMAP
 from engine.drawing.colours import RGB, backdrop, blend, colormap, count_colours, text_on, to_steps
 from engine.drawing.lettering import font
 from engine.drawing.scaling import scale_pixels, scale_steps
-from engine.explainers.registry import method_name
+from engine.explainers.registry import dependence_notes, method_name
 from engine.export.sheet import Outline, Page, Sheet, draw_outline
 from engine.results.cells import CELL_NAMES, GRID, Cell, cell_edges
-from engine.results.consensus import DEPENDENCE_NOTE
 from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
@@ -120,8 +119,8 @@ def agreement_picture(explanation: Explanation) -> Sheet:
         page.add_key(colours, f"how many of {methods} maps have the cell among their three: {', '.join(names)}")
     else:
         page.add_note("No map could be made, so there is nothing to count.", strong=True)
-    if {"gradcam", "gradcam++"} <= set(consensus.methods):
-        page.add_note(DEPENDENCE_NOTE, strong=True)
+    for note in dependence_notes(consensus.methods):
+        page.add_note(note, strong=True)
     for method, name_of_method in zip(consensus.methods, names, strict=True):
         for text in _uncertainties(explanation, method):
             page.add_note(f"{name_of_method}: {text}")

@@ -117,6 +117,10 @@ def _image(explanation: Explanation) -> dict[str, Json]:
 
 
 def _settings(settings: Settings) -> dict[str, Json]:
+    parameters: dict[str, Json] = {
+        method: {name: _parameter(value) for name, value in values.items()}
+        for method, values in settings.parameters.items()
+    }
     return {
         "methods": list(settings.methods),
         "target": settings.target,
@@ -125,6 +129,7 @@ def _settings(settings: Settings) -> dict[str, Json]:
         "estimator": settings.estimator,
         "layer": settings.layer,
         "seed": settings.seed,
+        **({"parameters": parameters} if parameters else {}),
     }
 
 

@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
 
-DEPENDENCE_NOTE = (
-    "Grad-CAM and Grad-CAM++ use the same activations and gradients: where both mark a cell, that is not two "
-    "independent votes."
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Consensus:

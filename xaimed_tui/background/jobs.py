@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from engine.errors import Stopped, XAIMedError
+from engine.explainers.registry import running_place
 from engine.text import safe_text
 from xaimed_tui.background import messages
 from xaimed_tui.background.backend import Engine, Model
@@ -43,9 +44,6 @@ COMPLIANCE_EVERY = 1 / 10
 """Seconds between two messages about the compliance of files."""
 
 _LANES = ("library", "tasks", "model", "check", "picture", "folder", "compliance", "image", "explain", "save", "memory")
-
-_ORDER = {"gradcam": 0, "gradcam++": 1, "lime": 2, "rise": 3}
-"""The quick methods first: a person who waits gets something to look at."""
 
 
 class Jobs:
@@ -285,7 +283,7 @@ class Jobs:
             job = Explaining(self._engine, self._app, target, subject, method, stop)
             self._lanes["explain"].put(
                 lambda job=job: self._guarded("method", job.subject.ticket, job.target, job.run),  # type: ignore[misc]
-                rank=_ORDER.get(method, len(_ORDER)),
+                rank=running_place(method),
             )
 
     def stop_methods(self, *methods: str) -> None:

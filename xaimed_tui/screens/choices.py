@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
+from engine.explainers.registry import BUILT_IN
 from engine.results.diagnosis import probability_text
 from engine.text import safe_name
 from xaimed_tui.widgets.dialogs import ChooseDialog
 from xaimed_tui.widgets.row_list import Row
+from xaimed_tui.wording import word_list
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -57,5 +59,6 @@ def choose_layer(app: App[int], scene: Scene, changed: Callable[[], None]) -> No
             scene.layer = None if name == model.default_layer else name
             changed()
 
-    about = "Grad-CAM and Grad-CAM++ look here. Early layers show detail, late ones meaning."
+    looking = [method.name for method in BUILT_IN if method.layer]
+    about = f"{word_list(looking)} look here. Early layers show detail, late ones meaning."
     app.push_screen(ChooseDialog("Layer of the CAMs", about, rows, current), chosen)

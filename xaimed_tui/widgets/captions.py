@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from engine.explainers.registry import sharing_gradients
 from engine.results.cells import CELL_NAMES, Cell, rank_cells
 from engine.text import safe_text
 from xaimed_tui.widgets.words import Part
-from xaimed_tui.wording import key_of, method_name, seconds_text, settled_by, time_left
+from xaimed_tui.wording import count_word, key_of, method_name, seconds_text, settled_by, time_left
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
@@ -141,6 +142,8 @@ def agreement_caption(explanation: Explanation, cell: Cell | None = None) -> Con
     )
     made = len(explanation.consensus.methods)
     parts: list[Part] = [(f"{most} of {made}: ", "bold $foreground"), cells]
-    if {"gradcam", "gradcam++"} <= set(explanation.consensus.methods):
-        parts.append("\nthe two CAMs are not independent votes")
+    parts.extend(
+        f"\nthe {count_word(len(group))} CAMs are not independent votes"
+        for group in sharing_gradients(explanation.consensus.methods)
+    )
     return Content.assemble(*parts)

@@ -24,13 +24,17 @@ from engine.export.pictures import (
     overlay_picture,
 )
 from engine.results.cells import CELLS
-from engine.results.consensus import DEPENDENCE_NOTE
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
     from engine.export.sheet import Sheet
 
 GREY = 120
+
+DEPENDENCE_NOTE = (
+    "Grad-CAM and Grad-CAM++ use the same activations and gradients: where both mark a cell, that is not two "
+    "independent votes."
+)
 
 
 def even_explanation(size: int = 48, **kwargs: object) -> Explanation:

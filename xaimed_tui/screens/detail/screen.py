@@ -13,9 +13,8 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import DataTable
 
-from engine.explainers.registry import method_keys
+from engine.explainers.registry import dependence_notes, method_keys
 from engine.results.cells import CELL_NAMES, CELLS, Cell
-from engine.results.consensus import DEPENDENCE_NOTE
 from engine.text import safe_name, safe_text
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.detail.statistics_table import StatisticsTable
@@ -267,8 +266,7 @@ def _agreement_facts(explanation: Explanation) -> list[Part]:
         (f"{method_name(method)}: {safe_text(reason)}\n", "$text-warning")
         for method, reason in explanation.failures.items()
     )
-    if {"gradcam", "gradcam++"} <= set(consensus.methods):
-        parts.append(f"{DEPENDENCE_NOTE}\n")
+    parts.extend(f"{safe_text(note)}\n" for note in dependence_notes(consensus.methods))
     if consensus.correlation:
         parts.append("\nSpearman's rank correlation of the maps\n")
     for (one, other), value in consensus.correlation.items():

@@ -10,6 +10,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from engine.explainers.registry import looks_at_layer
 from engine.results.cells import CELLS
 from xaimed_tui.app_services import services
 from xaimed_tui.preferences.look import Look
@@ -22,9 +23,6 @@ from xaimed_tui.wording import method_bindings, method_name
 
 if TYPE_CHECKING:
     from xaimed_tui.background.failure import Failure
-
-NOT_AT_A_LAYER = frozenset({"lime", "rise"})
-"""Methods to which the layer is nothing; of a plug-in that is not known before it runs."""
 
 
 class ExplainView(LookKeys, Viewing):
@@ -240,7 +238,7 @@ class ExplainView(LookKeys, Viewing):
         """Choose the layer at which the CAMs look."""
         from xaimed_tui.screens.choices import choose_layer
 
-        choose_layer(self.app, self.scene, lambda: self._explain_again(set(self.runs) - NOT_AT_A_LAYER))
+        choose_layer(self.app, self.scene, lambda: self._explain_again(filter(looks_at_layer, self.runs)))
 
     def _explain_again(self, methods: Iterable[str]) -> None:
         self.show_answer()

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
 
-from engine.explainers.registry import method_keys
+from engine.explainers.registry import find_method, method_keys
 from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.widgets.words import FixedWords, Part
 from xaimed_tui.wording import method_name
@@ -25,7 +25,8 @@ SMALLEST_CARD = (22, 12)
 _WORDS = 5
 """Rows of a card that are not picture: headline and caption."""
 
-_SHORT = {"original": "Image", "agreement": "Agree", "gradcam": "CAM", "gradcam++": "CAM++"}
+_SHORT = {"original": "Image", "agreement": "Agree"}
+"""What the tabs call the pictures that are no method's."""
 
 
 def in_order(methods: Sequence[str], columns: int) -> list[str]:
@@ -52,6 +53,11 @@ def columns_for(cards: int, width: int, height: int) -> int:
     return best
 
 
+def _short_name(key: str) -> str:
+    method = find_method(key)
+    return (method.short if method is not None else "") or method_name(key)[:9]
+
+
 class Tabs(FixedWords):
     """The names of the pictures while only one is shown."""
 
@@ -67,7 +73,7 @@ class Tabs(FixedWords):
 
     def show(self, keys: Sequence[str], active: int) -> None:
         """Mark the one shown. Names that have no room to the right push out those on the left."""
-        names = [_SHORT.get(key) or method_name(key)[:9] for key in keys]
+        names = [_SHORT.get(key) or _short_name(key) for key in keys]
         first = 0
         while first < active and sum(len(name) + 2 for name in names[first : active + 1]) > max(self.size.width, 30):
             first += 1
