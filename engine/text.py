@@ -107,6 +107,11 @@ def shorten_apart(texts: Sequence[str], limit: int) -> list[str]:
     return [cut[text] for text in texts]
 
 
+def word_list(words: Sequence[str]) -> str:
+    """Words one after another: `LIME, RISE and Grad-CAM`. They are not made safe."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
 def _cut(text: str, limit: int) -> str:
     room = limit - 1
     head = _start(text, room if limit < 16 else room // 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -40,11 +40,6 @@ def method_bindings() -> dict[str, str]:
 def count_word(count: int) -> str:
     """A count in words, up to ten."""
     return _COUNTS[count] if count < len(_COUNTS) else str(count)
-
-
-def word_list(words: Sequence[str]) -> str:
-    """Words one after another: `LIME, RISE and Grad-CAM`."""
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def method_name(method: str) -> str:

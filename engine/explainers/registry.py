@@ -20,8 +20,8 @@ line, in the names of files, in `explanation.json`. What it leads to is called w
         def explain(self, request: Request) -> SaliencyMap: ...
 
 A method may declare more about itself by a `Declaration`, in the attribute `declares` of what the entry point leads to
-(see the protocol `Factory`): parameters that a person may set, that it does not look at a layer, or with which methods
-it shares gradients. What the declared parameters are set to reaches the method as `Choices.parameters`, checked.
+(see the protocol `Factory`): parameters that a person may set (`engine.bundle.keys.Key`), that it does not look at a
+layer, or with which methods it shares gradients. What the declared parameters are set to reaches the method as `Choices.parameters`, checked.
 
     declares: ClassVar[Declaration] = Declaration(
         parameters=(Key.whole("samples", 500, 16, 100_000, "masks to draw"),), layer=False
@@ -53,6 +53,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key
 from engine.bundle.schema import Scalar
+from engine.text import word_list
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -359,6 +360,5 @@ def _share(one: str, other: str) -> bool:
 
 
 def _dependence_note(names: list[str]) -> str:
-    listed = f"{', '.join(names[:-1])} and {names[-1]}"
     where = "both mark a cell, that is not two" if len(names) == 2 else "several mark a cell, those are not"
-    return f"{listed} use the same activations and gradients: where {where} independent votes."
+    return f"{word_list(names)} use the same activations and gradients: where {where} independent votes."

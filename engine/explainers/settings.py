@@ -13,6 +13,7 @@ from engine.errors import ExplanationError
 from engine.explainers.base import Explainer
 from engine.explainers.plugins import blaming, declared_method, make_plug_in
 from engine.explainers.registry import Choices, Method, find_method, method_keys, plug_in, sampling
+from engine.text import word_list
 
 if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
@@ -61,7 +62,7 @@ def check_settings(settings: Settings) -> None:
     for key, number in settings.samples.items():
         possible = declared_samples(key) if find_method(key) is not None else None
         if possible is None:
-            names = " and ".join(method.key for method in sampling())
+            names = word_list([method.key for method in sampling()])
             raise ExplanationError(f"{key} draws no samples", remedy=f"give --samples for {names} only")
         if not possible[0] <= number <= possible[1]:
             raise ExplanationError(

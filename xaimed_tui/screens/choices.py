@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from engine.explainers.registry import BUILT_IN
 from engine.results.diagnosis import probability_text
-from engine.text import safe_name
+from engine.text import safe_name, word_list
 from xaimed_tui.widgets.dialogs import ChooseDialog
 from xaimed_tui.widgets.row_list import Row
-from xaimed_tui.wording import word_list
 
 if TYPE_CHECKING:
     from textual.app import App

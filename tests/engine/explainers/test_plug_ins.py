@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pytest
@@ -23,13 +23,23 @@ from factories import make_model
 from fakes import FakeEngine
 from PIL import Image
 
+from engine.authoring.check import check_model
+from engine.bundle.keys import Key
 from engine.bundle.model_bundle import read_bundle
 from engine.cli.main import run
 from engine.errors import ExplanationError
 from engine.explainers import registry
 from engine.explainers.base import Request, scaled_map
-from engine.explainers.registry import METHODS, left_out, method_keys, method_name
-from engine.explainers.settings import Settings
+from engine.explainers.registry import (
+    METHODS,
+    Declaration,
+    dependence_notes,
+    left_out,
+    looks_at_layer,
+    method_keys,
+    method_name,
+)
+from engine.explainers.settings import Settings, check_settings
 from engine.explanation.explain import explain, explain_method
 from engine.images.image import read_image
 from engine.network.classifier import Classifier
@@ -402,3 +412,156 @@ def test_a_good_one_gets_the_layer_and_takes_part_in_the_agreement(
     gained = explanation.consensus.counts - without.consensus.counts
     assert sorted(map(tuple, np.argwhere(gained == 1))) == [(1, 2), (2, 1), (2, 2)]
     assert int(gained.sum()) == 3
+
+
+# What it declares
+
+
+@dataclass(frozen=True)
+class Sampled(Ramp):
+    """A method that says what can be set; its map records with what it was made."""
+
+    declares: ClassVar[Declaration] = Declaration(
+        parameters=(
+            Key.whole("samples", 50, 20, 400, "samples to draw"),
+            Key.choice("side", "right", ("left", "right"), "where to point"),
+            Key.between("slope", None, 0, 9, "of the ramp"),
+        ),
+        layer=False,
+        shares_gradients=("gradcam",),
+    )
+
+    def explain(self, request: Request) -> SaliencyMap:
+        return replace(super().explain(request), parameters={"until": self.choices.until, **self.choices.parameters})
+
+
+def test_what_it_declares_can_be_set_and_reaches_it(
+    monkeypatch: pytest.MonkeyPatch, classifier: Classifier, image: Path
+) -> None:
+    offer(monkeypatch, Offered("Ramp", Sampled))
+    picture = read_image(image)
+    assert explain_method(classifier, picture, "ramp", Settings()).parameters == {
+        **{"until": "samples", "samples": 50, "side": "right"}
+    }
+    settings = Settings(samples={"ramp": 30}, until="certain", parameters={"ramp": {"slope": 2, "side": "left"}})
+    assert explain_method(classifier, picture, "ramp", settings).parameters == {
+        **{"until": "certain", "samples": 30, "side": "left", "slope": 2.0}
+    }
+
+
+def test_its_declaration_is_read_when_it_is_needed(monkeypatch: pytest.MonkeyPatch, image: Path) -> None:
+    loaded: list[str] = []
+
+    class Noted(Offered):
+        def load(self) -> object:
+            loaded.append(self.name)
+            return super().load()
+
+    offer(monkeypatch, Noted("Ramp", Sampled))
+    check_settings(Settings(samples={"rise": 64}))
+    assert method_name("ramp") == "Ramp"
+    assert looks_at_layer("ramp")
+    assert dependence_notes(("gradcam", "ramp")) == ()
+    assert loaded == []
+    check_settings(Settings(samples={"ramp": 64}))
+    assert loaded == ["Ramp"]
+    assert not looks_at_layer("ramp")
+    assert dependence_notes(("gradcam", "ramp")) == (
+        "Grad-CAM and Ramp use the same activations and gradients: where both mark a cell, that is not two "
+        "independent votes.",
+    )
+    check_settings(Settings(parameters={"ramp": {"side": "left"}}))
+    assert loaded == ["Ramp"]
+
+
+@pytest.mark.parametrize(
+    ("factory", "settings", "said"),
+    [
+        (Ramp, Settings(samples={"ramp": 64}), "ramp draws no samples; give --samples for rise and lime only"),
+        (Ramp, Settings(parameters={"ramp": {"side": "left"}}), "ramp has no parameter 'side'; nothing can be set"),
+        (Sampled, Settings(samples={"ramp": 19}), "19 samples are not possible for ramp; give a number from 20 to 400"),
+        (
+            Sampled,
+            Settings(parameters={"ramp": {"sode": "left"}}),
+            "ramp has no parameter 'sode'; did you mean 'side'?",
+        ),
+        (Sampled, Settings(parameters={"ramp": {"side": "up"}}), 'ramp.side must be one of "left", "right", not "up"'),
+    ],
+)
+def test_what_it_does_not_take_is_said_before_the_first_pass(
+    monkeypatch: pytest.MonkeyPatch,
+    classifier: Classifier,
+    image: Path,
+    factory: object,
+    settings: Settings,
+    said: str,
+) -> None:
+    offer(monkeypatch, Offered("Ramp", factory))
+    with pytest.raises(ExplanationError) as caught:
+        explain(classifier, read_image(image), settings)
+    assert said in caught.value.message
+
+
+def declaring(declares: object) -> object:
+    return type("Odd", (Ramp,), {"declares": declares})
+
+
+def stumble(value: object) -> float:
+    raise ZeroDivisionError("a fault of others")
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        (ImportError("nothing there"), "ImportError: nothing there"),
+        (declaring(("samples",)), "TypeError: its attribute declares is a tuple instead of a Declaration"),
+        (declaring(Declaration(parameters=(Key("side", stumble, None, ""),))), "ZeroDivisionError: a fault of others"),
+    ],
+)
+def test_a_declaration_that_is_none_is_the_plug_ins_fault_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, factory: object, said: str
+) -> None:
+    offer(monkeypatch, Offered("Ramp", factory))
+    with pytest.raises(ExplanationError, match="the plug-in cannot be used") as caught:
+        check_settings(Settings(parameters={"ramp": {"side": 1}}))
+    assert said in caught.value.message
+
+
+def test_the_command_line_sets_what_it_declares_and_records_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], image: Path, tmp_path: Path
+) -> None:
+    offer(monkeypatch, Offered("Ramp", Sampled))
+    make_model(tmp_path / "tasks" / "Lungs" / "CNN", approved=True)
+    arguments = ["--tasks", tmp_path / "tasks", "explain", image, "--task", "Lungs", "--methods", "ramp,rise"]
+    chosen = [
+        "--samples",
+        "ramp=30,rise=64",
+        "--set",
+        "ramp.side=left",
+        "--set",
+        "ramp.slope=2",
+        "--set",
+        "rise.grid=9",
+    ]
+    status = run([*map(str, arguments), *chosen, "--out", str(tmp_path / "out")], open_app=lambda _: 99)
+    assert (status, capsys.readouterr().err) == (0, "")
+    record = json.loads((tmp_path / "out" / "patch" / "explanation.json").read_text())
+    assert record["methods"]["ramp"]["parameters"] == {
+        **{"until": "samples", "samples": 30, "side": "left", "slope": 2.0}
+    }
+    assert record["methods"]["rise"]["parameters"]["grid"] == 9
+    assert record["settings"]["parameters"] == {"ramp": {"side": "left", "slope": 2.0}, "rise": {"grid": 9}}
+
+
+def test_a_model_is_tried_with_few_of_its_samples(monkeypatch: pytest.MonkeyPatch, classifier: Classifier) -> None:
+    made: list[object] = []
+
+    class Noted(Sampled):
+        def explain(self, request: Request) -> SaliencyMap:
+            made.append(self.choices.parameters["samples"])
+            return super().explain(request)
+
+    offer(monkeypatch, Offered("Ramp", Noted))
+    (tried,) = [method for method in check_model(classifier).methods if method.method == "ramp"]
+    assert tried.failure == ""
+    assert made == [100, 300]
