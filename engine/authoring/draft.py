@@ -7,16 +7,17 @@ app goes on saying that it is assumed.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from engine.bundle.architecture_py import declare, read_constants
+from engine.bundle.declared import Declared
 from engine.bundle.model_bundle import SETTINGS, ModelBundle, read_bundle, read_with_code, subject_of
-from engine.bundle.model_toml import parse_model_toml, toml_string
-from engine.bundle.schema import Declared
+from engine.bundle.model_toml import parse_model_toml, toml_line, toml_value
+from engine.bundle.schema import EXPLAIN, INPUT, KEYS, OUTPUT, Section
 from engine.bundle.specs import InputSpec
 from engine.errors import BundleError, LibraryError
 from engine.library import changes
@@ -106,9 +107,9 @@ def _look(bundle: ModelBundle) -> _Found:
     with torch.random.fork_rng():
         network = build_network(bundle)
     channels = _channels(declared, network, bundle)
-    size = declared.size
+    size = declared.input.size
     taken: tuple[int, ...] = ()
-    if size is None:
+    if "input.size" not in declared.given:
         taken = _sizes(network, channels[0])
         if not taken:
             raise BundleError(
@@ -121,24 +122,19 @@ def _look(bundle: ModelBundle) -> _Found:
     spec = InputSpec(
         size=size,
         channels=channels[0],
-        mean=declared.mean or (0.0,) * channels[0],
-        std=declared.std or (1.0,) * channels[0],
+        mean=declared.input.mean if "input.mean" in declared.given else (0.0,) * channels[0],
+        std=declared.input.std if "input.std" in declared.given else (1.0,) * channels[0],
     )
-    output = replace(
-        bundle.output,
-        classes=declared.classes,
-        activation=declared.activation,
-        multilabel=bool(declared.multilabel),
-    )
-    trial = replace(bundle, input=spec, output=output, explain=replace(bundle.explain, target_layer=None))
+    trial = replace(bundle, input=spec, output=declared.output, explain=replace(bundle.explain, target_layer=None))
     multilabel = False
     try:
         classifier = Classifier(trial, network, device="cpu")
     except BundleError:
-        if declared.multilabel is not None:
+        if "output.multilabel" in declared.given:
             raise
         # A sigmoid for each of several outputs: every class is judged on its own. If that is not it, the error stands.
-        classifier = Classifier(replace(trial, output=replace(output, multilabel=True)), network, device="cpu")
+        each = replace(declared.output, multilabel=True)
+        classifier = Classifier(replace(trial, output=each), network, device="cpu")
         multilabel = True
     kinds = {name: type(module).__name__ for name, module in network.named_modules()}
     return _Found(declared, size, taken, channels, classifier, multilabel, kinds)
@@ -146,8 +142,8 @@ def _look(bundle: ModelBundle) -> _Found:
 
 def _channels(declared: Declared, network: nn.Module, bundle: ModelBundle) -> tuple[int, str]:
     first = next(((name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)), None)
-    if declared.channels is not None:
-        return declared.channels, ""
+    if "input.channels" in declared.given:
+        return declared.input.channels, ""
     if first is None:
         return bundle.input.channels, ""
     name, convolution = first
@@ -188,8 +184,35 @@ def _takes(network: nn.Module, channels: int, side: int) -> bool:
 # The text
 
 
-def _line(setting: str, words: str, *, known: bool = True) -> str:
-    return f"{'' if known else '# '}{setting}".ljust(28) + f" # {words}"
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A key as it is drafted.
+
+    Attributes:
+        value: what is known or assumed.
+        comment: what it is for, or where the value comes from.
+        known: False for what is only assumed; the line is then commented out.
+    """
+
+    value: object
+    comment: str
+    known: bool = True
+
+
+def _lines(section: Section[object], spec: object, given: frozenset[str], found: Mapping[str, _Line]) -> Iterator[str]:
+    """A section: for each of its keys what was found out, else what is declared or assumed."""
+    yield f"[{section.name}]"
+    for name, key in section.named():
+        line = found.get(key.name)
+        if line is None:
+            value = getattr(spec, key.name)
+            if value is None:
+                continue
+            # A flag that is declared as it is anyway says nothing.
+            known = name in given and not (isinstance(value, bool) and value == key.default)
+            asked = "CHECK: " if key.from_training and not known else ""
+            line = _Line(value, f"{asked}{key.help}", known)
+        yield toml_line(f"{'' if line.known else '# '}{key.name} = {toml_value(line.value)}", line.comment)
 
 
 def _head(bundle: ModelBundle) -> Iterator[str]:
@@ -199,73 +222,64 @@ def _head(bundle: ModelBundle) -> Iterator[str]:
 
 
 def _input(found: _Found) -> Iterator[str]:
-    declared, (height, width) = found.declared, found.size
+    given = found.declared.given
     count, first = found.channels
-    yield "[input]"
-    sized = declared.size is not None
+    sized = "input.size" in given
     if sized:
-        why = "height, width; from INPUT_SIZE"
+        why = f"height, width; from {KEYS['input.size'].constant}"
     elif len(found.taken) == 1:
         why = "the only size that the network takes, of those tried"
     else:
         why = f"CHECK: the network takes {_listed(found.taken)} too; which was it trained on?"
     default = found.size == InputSpec().size and not sized and len(found.taken) > 1
-    yield _line(f"size = [{height}, {width}]", why, known=not default)
-    yield _line(f"channels = {count}", f"as {first} takes them" if first else "1 (grey) or 3 (RGB)")
-    exact = bool(declared.exact_size)
-    yield _line(f"exact_size = {str(exact).lower()}", "true: images of another size are not compliant", known=exact)
-    if declared.minimum_size is not None:
-        yield _line(f"minimum_size = {list(declared.minimum_size)}", "smaller images are not compliant")
-    resize = declared.resize or "stretch"
-    yield _line(
-        f'resize = "{resize}"',
-        ("" if declared.resize else "CHECK: ") + '"stretch", "fit" (padded) or "crop" (centre)',
-        known=declared.resize is not None,
-    )
-    for name, values, neutral in (("mean", declared.mean, 0.0), ("std", declared.std, 1.0)):
-        numbers = list(values) if values is not None else [neutral] * count
-        words = "on values in [0, 1]" if values is not None else "CHECK: as in training, on values in [0, 1]"
-        yield _line(f"{name} = {numbers}", words, known=values is not None)
+    lines = {
+        "size": _Line(found.size, why, known=not default),
+        "channels": _Line(count, f"as {first} takes them" if first else KEYS["input.channels"].help),
+    }
+    for name, neutral in (("mean", 0.0), ("std", 1.0)):
+        if f"input.{name}" not in given:
+            comment = f"CHECK: as in training, {KEYS[f'input.{name}'].help}"
+            lines[name] = _Line((neutral,) * count, comment, known=False)
+    yield from _lines(INPUT, found.declared.input, given, lines)
     yield ""
 
 
 def _output(found: _Found) -> Iterator[str]:
     classifier, declared = found.classifier, found.declared
-    names = ", ".join(toml_string(name) for name in classifier.classes)
-    outputs = classifier.anatomy.outputs
+    outputs, head = classifier.anatomy.outputs, classifier.anatomy.head
     order = "for one output: negative, positive" if outputs == 1 else f"in the order of the {outputs} outputs"
-    yield "[output]"
-    yield _line(
-        f"classes = [{names}]",
-        order if declared.classes else f"CHECK: names, {order}",
-        known=declared.classes is not None,
-    )
-    head = classifier.anatomy.head
-    if declared.activation is not None:
-        words = "from ACTIVATION"
+    named = "output.classes" in declared.given
+    if "output.activation" in declared.given:
+        ending = f"from {KEYS['output.activation'].constant}"
     elif head is not None:
-        words = f"the network ends in {safe_text(head)}"
+        ending = f"the network ends in {safe_text(head)}"
     elif classifier.activation == "none":
-        words = "outputs for noise are no probabilities"
+        ending = "outputs for noise are no probabilities"
     else:
-        words = "CHECK: outputs for noise look like it"
-    yield _line(f'activation = "{classifier.activation}"', words)
-    multilabel = found.multilabel or bool(declared.multilabel)
-    words = "every class is judged on its own" + (", as each output has a sigmoid" if found.multilabel else "")
-    yield _line(f"multilabel = {str(multilabel).lower()}", words if multilabel else f"true: {words}", known=multilabel)
+        ending = "CHECK: outputs for noise look like it"
+    lines = {
+        "classes": _Line(classifier.classes, order if named else f"CHECK: names, {order}", known=named),
+        "activation": _Line(classifier.activation, ending),
+    }
+    if found.multilabel or declared.output.multilabel:
+        each = KEYS["output.multilabel"].help.removeprefix("true: ")
+        lines["multilabel"] = _Line(True, each + (", as each output has a sigmoid" if found.multilabel else ""))
+    yield from _lines(OUTPUT, declared.output, declared.given, lines)
     yield ""
 
 
 def _explain(found: _Found) -> Iterator[str]:
-    anatomy = found.classifier.anatomy
-    yield "[explain]"
+    anatomy, declared = found.classifier.anatomy, found.declared
     if not anatomy.layers:
+        yield f"[{EXPLAIN.name}]"
         yield "# No convolution gives a map, so Grad-CAM and Grad-CAM++ have nothing to look at."
         return
-    last = anatomy.layers[-1].name
-    chosen = found.declared.target_layer or last
-    words = "from TARGET_LAYER" if found.declared.target_layer else "the last convolution"
-    yield _line(f"target_layer = {toml_string(chosen)}", words, known=found.declared.target_layer is not None)
+    chosen = declared.explain.target_layer
+    if chosen is None:
+        layer = _Line(anatomy.layers[-1].name, "the last convolution", known=False)
+    else:
+        layer = _Line(chosen, f"from {KEYS['explain.target_layer'].constant}")
+    yield from _lines(EXPLAIN, declared.explain, declared.given, {"target_layer": layer})
     yield f"# Candidates for it: {', '.join(safe_text(name) for name in _candidates(anatomy))}"
     yield "# Layers that give a map, in order of execution: channels, height x width, kind, name"
     listed = list(anatomy.shapes.items())

@@ -5,32 +5,20 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from engine.bundle import schema as check
-from engine.bundle.schema import Declared, WrongValueError, contradiction
+from engine.bundle.checks import WrongValueError
+from engine.bundle.declared import Declared, contradiction, declare_values
+from engine.bundle.schema import KEYS
 from engine.errors import BundleError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_CONSTANTS: Mapping[str, tuple[str, Callable[[object], object]]] = {
-    "INPUT_SIZE": ("size", lambda value: check.size((value, value) if isinstance(value, int) else value)),
-    "CHANNELS": ("channels", check.channels),
-    "EXACT_SIZE": ("exact_size", check.flag),
-    "MINIMUM_SIZE": (
-        "minimum_size",
-        lambda value: check.minimum_size((value, value) if isinstance(value, int) else value),
-    ),
-    "RESIZE": ("resize", check.resize),
-    "MEAN": ("mean", check.mean),
-    "STD": ("std", check.std),
-    "CLASSES": ("classes", check.classes),
-    "ACTIVATION": ("activation", check.activation),
-    "MULTILABEL": ("multilabel", check.flag),
-    "TARGET_LAYER": ("target_layer", check.layer),
-}
+_CONSTANTS: Mapping[str, str] = {key.constant: name for name, key in KEYS.items() if key.constant}
+"""The full names of keys, by the constants that take their place."""
+
 _REMEDY = "correct it, or add a model.toml, which takes the place of these constants"
 
 
@@ -82,21 +70,24 @@ def declare(constants: Mapping[str, ast.expr], path: Path) -> Declared:
     Raises:
         BundleError: a constant is not a literal, or not what it must be; names it.
     """
-    declared = Declared()
-    names: dict[str, str] = {}
-    for name, expression in constants.items():
-        attribute, checking = _CONSTANTS[name]
-        names[attribute] = name
+    values: dict[str, object] = {}
+    for constant, expression in constants.items():
+        name = _CONSTANTS[constant]
         try:
             value = ast.literal_eval(expression)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
             raise BundleError(
-                f"{name} is not a plain literal, and code is not run to find its value", subject=path, remedy=_REMEDY
+                f"{constant} is not a plain literal, and code is not run to find its value",
+                subject=path,
+                remedy=_REMEDY,
             ) from error
+        key = KEYS[name]
         try:
-            setattr(declared, attribute, checking(value))
+            values[name] = (key.constant_check or key.check)(value)
         except WrongValueError as error:
-            raise BundleError(f"{name} {error}", subject=path, remedy=_REMEDY) from error
+            raise BundleError(f"{constant} {error}", subject=path, remedy=_REMEDY) from error
+    declared = declare_values(values)
     if problem := contradiction(declared):
-        raise BundleError(f"{names[problem[0]]} {problem[1]}", subject=path, remedy=_REMEDY)
+        name, clause = problem
+        raise BundleError(f"{KEYS[name].constant} {clause}", subject=path, remedy=_REMEDY)
     return declared

@@ -1,7 +1,7 @@
 """One declaration of each value that a person may set: its name, its check, its default and what it is for.
 
 The parameters of RISE and LIME are declared here, since `model.toml` may set them; `engine.explainers.registry` takes
-them from here.
+them from here. `engine.bundle.schema` has the table of all keys of `model.toml`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from engine.bundle.schema import ESTIMATORS, Scalar, _choice, between, whole
+from engine.bundle.checks import between, one_of, whole
 
 T_co = TypeVar("T_co", covariant=True)
+
+Scalar = int | float | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +29,25 @@ class Key(Generic[T_co]):
         help: what it is for, as a phrase without a full stop.
         least, most: the range of a number; None for other values. `check` says whether the ends belong to it.
         choices: the words to choose among; empty for other values.
+        example: the value that the README shows; None for the default.
+        constant: what `architecture.py` calls it; empty where it cannot be declared there.
+        constant_check: the check of that constant, if it may be written in more ways; None for `check`.
+        from_training: whether only who trained the network knows it, so that a drafted `model.toml` asks for it.
+        required: whether its section is wrong without it.
     """
 
     name: str
     check: Callable[[object], T_co]
-    default: T_co | None
-    help: str
+    default: T_co | None = None
+    help: str = ""
     least: float | None = None
     most: float | None = None
     choices: tuple[str, ...] = ()
+    example: T_co | None = None
+    constant: str = ""
+    constant_check: Callable[[object], T_co] | None = None
+    from_training: bool = False
+    required: bool = False
 
     @staticmethod
     def whole(name: str, default: int | None, least: int, most: int, help: str) -> Key[int]:
@@ -48,16 +60,39 @@ class Key(Generic[T_co]):
         return Key(name, between(least, most), default, help, least, most)
 
     @staticmethod
-    def choice(name: str, default: str | None, choices: tuple[str, ...], help: str) -> Key[str]:
+    def choice(
+        name: str,
+        default: str | None,
+        choices: tuple[str, ...],
+        help: str,
+        *,
+        example: str | None = None,
+        constant: str = "",
+        from_training: bool = False,
+    ) -> Key[str]:
         """One of a few words."""
-        return Key(name, lambda value: choices[_choice(value, choices)], default, help, choices=choices)
+        return Key(
+            name,
+            one_of(choices),
+            default,
+            help,
+            choices=choices,
+            example=example,
+            constant=constant,
+            from_training=from_training,
+        )
+
+    @property
+    def shown(self) -> T_co | None:
+        """The value that the README shows."""
+        return self.default if self.example is None else self.example
 
 
 RISE_KEYS: tuple[Key[Scalar], ...] = (
     Key.whole("samples", 4000, 16, 1_000_000, "masks to draw"),
     Key.whole("grid", 7, 2, 64, "cells a side of the coarse mask"),
     Key.between("probability", 0.5, 0, 1, "how likely a cell of a mask shows the image"),
-    Key.choice("estimator", "centred", ESTIMATORS, "how the map is estimated: centred, or as in the paper"),
+    Key.choice("estimator", "centred", ("centred", "paper"), "how the map is estimated: centred, or as in the paper"),
 )
 """RISE's parameters: `[explain.rise]` of `model.toml`."""
 

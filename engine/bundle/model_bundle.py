@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from engine.bundle.digest import FileDigest, take_snapshot
-from engine.bundle.schema import assemble
 from engine.bundle.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize, SelfTest
 from engine.errors import BundleError
 from engine.storage.reading import UnusableFileError, check_regular, read_limited
@@ -128,7 +127,6 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
         from engine.bundle.architecture_py import declare
 
         declared = declare(constants, architecture)
-    input_spec, output_spec, explain_spec, assumed = assemble(declared)
     samples = folder / SAMPLES
     bundle = ModelBundle(
         task=task if task is not None else folder.parent.name,
@@ -136,10 +134,10 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
         path=folder,
         weights=weights,
         architecture=architecture,
-        input=input_spec,
-        output=output_spec,
-        explain=explain_spec,
-        assumed=assumed,
+        input=declared.input,
+        output=declared.output,
+        explain=declared.explain,
+        assumed=declared.assumed(),
         description=_description(content.kept.get(DESCRIPTION, b""), content.files.get(DESCRIPTION)),
         picture=find_picture(folder),
         samples=samples if samples.is_dir() else None,

@@ -1,54 +1,23 @@
-"""`model.toml`: strict keys, types and ranges; nothing in it is evaluated."""
+"""`model.toml`: strict keys, types and ranges; nothing in it is evaluated.
+
+`python -m engine.bundle.model_toml` prints the block that the README shows, a test compares them.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from engine.bundle import schema as check
-from engine.bundle.schema import Declared, WrongValueError, closest, contradiction
-from engine.bundle.specs import SelfTest
+from engine.bundle.checks import WrongValueError
+from engine.bundle.declared import Declared, contradiction, declare_values
+from engine.bundle.schema import NOTES, SECTIONS, Section, closest
 from engine.errors import BundleError
 from engine.text import safe_text
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from engine.bundle.schema import Scalar
-
-T = TypeVar("T")
-
-Check = Callable[[object], object]
-
-_INPUT: Mapping[str, Check] = {
-    "size": check.size,
-    "channels": check.channels,
-    "exact_size": check.flag,
-    "minimum_size": check.minimum_size,
-    "resize": check.resize,
-    "mean": check.mean,
-    "std": check.std,
-}
-_OUTPUT: Mapping[str, Check] = {"classes": check.classes, "activation": check.activation, "multilabel": check.flag}
-_RISE: Mapping[str, Callable[[object], Scalar]] = {
-    "samples": check.whole(16, 1_000_000),
-    "grid": check.whole(2, 64),
-    "probability": check.between(0, 1),
-    "estimator": check.estimator,
-}
-_LIME: Mapping[str, Callable[[object], Scalar]] = {
-    "samples": check.whole(100, 1_000_000),
-    "superpixels": check.whole(2, 1_000),
-    "kernel_width": check.between(0, 1_000),
-}
-_METHODS = {"rise": _RISE, "lime": _LIME}
-_SELFTEST = ("image", "probabilities", "tolerance")
-_NOTES = ("intended_use", "training", "performance")
-_SECTIONS = ("input", "output", "explain", "selftest", *_NOTES)
-
 
 _LONGEST_KEY = 80
 """Characters of an unknown key that are named."""
@@ -78,29 +47,42 @@ def parse_model_toml(data: bytes, path: Path) -> Declared:
     except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError, as are numbers without end
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"it is not TOML: {error}"
         raise BundleError(reason, subject=path, remedy="correct it") from error
-    declared = Declared()
-    _refuse_unknown(document, _SECTIONS, "", path)
-    for section, checks in (("input", _INPUT), ("output", _OUTPUT)):
-        table = _table(document, section, path)
-        _refuse_unknown(table, checks, section, path)
-        for key, value in table.items():
-            setattr(declared, key, _checked(checks[key], value, section, key, path))
-    explain = _table(document, "explain", path)
-    _refuse_unknown(explain, ("target_layer", *_METHODS), "explain", path)
-    if "target_layer" in explain:
-        declared.target_layer = _checked(check.layer, explain["target_layer"], "explain", "target_layer", path)
-    for method, parameters in _METHODS.items():
-        section = f"explain.{method}"
-        table = _table(explain, method, path, name=section)
-        _refuse_unknown(table, parameters, section, path)
-        values = declared.rise if method == "rise" else declared.lime
-        for key, value in table.items():
-            values[key] = _checked(parameters[key], value, section, key, path)
+    _refuse_unknown(document, (*(section.name for section in SECTIONS), *NOTES), "", path)
+    values: dict[str, object] = {}
+    for section in SECTIONS:
+        if section.name in document:
+            values |= _values(section, document, path)
+    notes = {name: _note(_table(document, name, name, path)) for name in NOTES if name in document}
+    declared = declare_values(values, notes)
     if problem := contradiction(declared):
-        raise _wrong("input", problem[0], problem[1], path)
-    declared.selftest = _selftest(document, path)
-    declared.notes = {name: _note(_table(document, name, path)) for name in _NOTES if name in document}
+        raise _wrong(*problem, path)
     return declared
+
+
+def example() -> str:
+    """A `model.toml` with every key and what it is for, as the README shows it."""
+    lines: list[str] = []
+    for top in SECTIONS:
+        for section in top.with_nested():
+            lines.append(toml_line(f"[{section.name}]", section.help))
+            lines += [toml_line(f"{key.name} = {toml_value(key.shown)}", key.help) for key in section.keys]
+    return "\n".join([*lines, *(toml_line(f"[{name}]", help) for name, help in NOTES.items())]) + "\n"
+
+
+def toml_line(setting: str, comment: str) -> str:
+    """A line with a comment, which stands under those of other lines; without one if it is empty."""
+    return f"{setting.ljust(28)} # {comment}" if comment else setting
+
+
+def toml_value(value: object) -> str:
+    """A key's value as TOML writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return toml_string(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml_value(item) for item in value)}]"
+    return str(value)
 
 
 def toml_string(text: str) -> str:
@@ -119,33 +101,36 @@ def toml_string(text: str) -> str:
     return f'"{"".join(out)}"'
 
 
-def _selftest(document: Mapping[str, object], path: Path) -> SelfTest | None:
-    if "selftest" not in document:
-        return None
-    table = _table(document, "selftest", path)
-    _refuse_unknown(table, _SELFTEST, "selftest", path)
-    for key in ("image", "probabilities"):
-        if key not in table:
-            raise _wrong("selftest", key, "is missing", path)
+def _values(section: Section[object], parent: Mapping[str, object], path: Path) -> dict[str, object]:
+    """The checked values of a section and of the tables in it, by the full names of their keys."""
+    table = _table(parent, section.field, section.name, path)
+    _refuse_unknown(table, section.known, section.name, path)
+    keys = {key.name: (name, key) for name, key in section.named()}
+    for name, key in keys.values():
+        if key.required and key.name not in table:
+            raise _wrong(name, "is missing", path)
+    values: dict[str, object] = {}
+    for written, value in table.items():
+        if written in keys:
+            name, key = keys[written]
+            try:
+                values[name] = key.check(value)
+            except WrongValueError as error:
+                raise _wrong(name, str(error), path) from error
+    for part in section.sections:
+        if part.field in table:
+            values |= _values(part, table, path)
+    return values
 
-    def value(key: str, checking: Callable[[object], T]) -> T:
-        return _checked(checking, table[key], "selftest", key, path)
 
-    wanted = SelfTest(value("image", check.image_path), value("probabilities", check.probabilities))
-    return replace(wanted, tolerance=value("tolerance", check.between(0, 1))) if "tolerance" in table else wanted
-
-
-def _table(parent: Mapping[str, object], key: str, path: Path, name: str | None = None) -> dict[str, object]:
-    value = parent.get(key, {})
+def _table(parent: Mapping[str, object], key: str, name: str, path: Path) -> dict[str, object]:
+    value = parent[key]
     if not isinstance(value, dict):
-        section = name or key
-        raise BundleError(f"{section} must be a section, [{section}]", subject=path, remedy="correct it")
+        raise BundleError(f"{name} must be a section, [{name}]", subject=path, remedy="correct it")
     return value
 
 
-def _refuse_unknown(
-    table: Mapping[str, object], known: Mapping[str, object] | tuple[str, ...], section: str, path: Path
-) -> None:
+def _refuse_unknown(table: Mapping[str, object], known: tuple[str, ...], section: str, path: Path) -> None:
     for key in table:
         if key not in known:
             near = closest(key[:_LONGEST_KEY], known)
@@ -157,14 +142,8 @@ def _refuse_unknown(
             )
 
 
-def _checked(checking: Callable[[object], T], value: object, section: str, key: str, path: Path) -> T:
-    try:
-        return checking(value)
-    except WrongValueError as error:
-        raise _wrong(section, key, str(error), path) from error
-
-
-def _wrong(section: str, key: str, clause: str, path: Path) -> BundleError:
+def _wrong(name: str, clause: str, path: Path) -> BundleError:
+    section, _, key = name.rpartition(".")
     return BundleError(f"[{section}] {key} {clause}", subject=path, remedy="correct it")
 
 
@@ -178,3 +157,7 @@ def _note(table: Mapping[str, object], prefix: str = "") -> str:
             listed = ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
             lines.append(f"{prefix}{key}: {listed}")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(example(), end="")  # for the README

@@ -14,8 +14,8 @@ from engine.explainers import registry
 from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
+    from engine.bundle.keys import Scalar
     from engine.bundle.model_bundle import ModelBundle
-    from engine.bundle.schema import Scalar
     from engine.explainers.settings import Settings
     from engine.explanation.explain import Explanation
     from engine.network.classifier import Classifier

@@ -51,8 +51,7 @@ from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key
-from engine.bundle.schema import Scalar
+from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, Scalar
 from engine.text import word_list
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from operator import index
 from typing import TYPE_CHECKING, Literal
 
-from engine.bundle.keys import Key
-from engine.bundle.schema import Scalar, WrongValueError, closest
+from engine.bundle.checks import WrongValueError
+from engine.bundle.keys import Key, Scalar
+from engine.bundle.schema import closest
 from engine.errors import ExplanationError
 from engine.explainers.base import Explainer
 from engine.explainers.plugins import blaming, declared_method, make_plug_in

@@ -1,0 +1,170 @@
+"""Checks of the values that a model folder declares, wherever they come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+
+class WrongValueError(Exception):
+    """A declared value that is not what it must be; the text is a clause such as `must be 1 or 3, not 4`."""
+
+
+def height_and_width(low: int, high: int) -> Callable[[object], tuple[int, int]]:
+    """A check for (height, width), each from `low` to `high` pixels."""
+
+    def check(value: object) -> tuple[int, int]:
+        if isinstance(value, list | tuple) and len(value) == 2:
+            height, width = value
+            if _is_int(height) and _is_int(width) and low <= height <= high and low <= width <= high:
+                return int(height), int(width)
+        raise WrongValueError(f"must be [height, width], each from {low:,} to {high:,} pixels, not {_shown(value)}")
+
+    return check
+
+
+def or_side(check: Callable[[object], tuple[int, int]]) -> Callable[[object], tuple[int, int]]:
+    """A check for (height, width) that also takes one number, the side of a square."""
+    return lambda value: check((value, value) if isinstance(value, int) else value)
+
+
+def channels(value: object) -> int:
+    """1 (grey) or 3 (RGB)."""
+    if value not in (1, 3) or not _is_int(value):
+        raise WrongValueError(f"must be 1 (grey) or 3 (RGB), not {_shown(value)}")
+    return 1 if value == 1 else 3
+
+
+def flag(value: object) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise WrongValueError(f"must be true or false, not {_shown(value)}")
+    return value
+
+
+def mean(value: object) -> tuple[float, ...]:
+    """One number per channel, on pixel values in [0, 1]."""
+    numbers = _numbers(value)
+    if not all(0 <= number <= 1 for number in numbers):
+        raise WrongValueError(
+            f"must lie in [0, 1], for pixel values in [0, 1], and is {_shown(value)}"
+            + ("; divide by 255" if all(1 < number <= 255 for number in numbers) else "")
+        )
+    return numbers
+
+
+def std(value: object) -> tuple[float, ...]:
+    """One number per channel, greater than 0, on pixel values in [0, 1]."""
+    numbers = _numbers(value)
+    if not all(0 < number <= 10 for number in numbers):
+        raise WrongValueError(
+            f"must be greater than 0 and at most 10, for pixel values in [0, 1], and is {_shown(value)}"
+            + ("; divide by 255" if all(10 < number <= 255 for number in numbers) else "")
+        )
+    return numbers
+
+
+def classes(value: object) -> tuple[str, ...]:
+    """Class names: 1 to 10,000, not empty, all different, at most 200 characters each."""
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
+        raise WrongValueError(f"must be a list of names, not {_shown(value)}")
+    names = tuple(str(name) for name in value)
+    if len(names) > 10_000:
+        raise WrongValueError(f"must be at most 10,000 names, not {len(names):,}")
+    for name in names:
+        if not name.strip() or len(name) > 200:
+            raise WrongValueError(f"must be names of 1 to 200 characters, not {_shown(name)}")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise WrongValueError(f"must all be different, and {_shown(twice)} is there twice")
+    return names
+
+
+def layer(value: object) -> str:
+    """A layer's name, as in `named_modules()`."""
+    if not isinstance(value, str) or not value or len(value) > 500:
+        raise WrongValueError(f"must be the name of a layer, not {_shown(value)}")
+    return value
+
+
+def image_path(value: object) -> str:
+    """Path of a file in the model folder: relative, with `/`, not upwards."""
+    if isinstance(value, str) and 0 < len(value) <= 500 and "\\" not in value and "\0" not in value:
+        parts = value.split("/")
+        if all(part not in ("", ".", "..") for part in parts):
+            return value
+    raise WrongValueError(f"must be the path of an image in the model folder, not {_shown(value)}")
+
+
+def probabilities(value: object) -> tuple[float, ...]:
+    """2 to 10,000 numbers in [0, 1], one a class."""
+    if isinstance(value, list) and 2 <= len(value) <= 10_000:
+        numbers = [n for n in value if isinstance(n, int | float) and not isinstance(n, bool) and 0 <= n <= 1]
+        if len(numbers) == len(value):
+            return tuple(float(n) for n in numbers)
+    raise WrongValueError(f"must be a list of numbers in [0, 1], one for each class, not {_shown(value)}")
+
+
+def whole(low: int, high: int) -> Callable[[object], int]:
+    """A check for whole numbers in [low, high]."""
+
+    def check(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise WrongValueError(f"must be a whole number from {low:,} to {high:,}, not {_shown(value)}")
+        return value
+
+    return check
+
+
+def between(low: float, high: float) -> Callable[[object], float]:
+    """A check for numbers strictly between `low` and `high`."""
+
+    def check(value: object) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low < value < high:
+            raise WrongValueError(f"must be a number between {low:g} and {high:g}, not {_shown(value)}")
+        return float(value)
+
+    return check
+
+
+def one_of(words: tuple[str, ...]) -> Callable[[object], str]:
+    """A check for one of a few words."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            listed = ", ".join(f'"{word}"' for word in words)
+            raise WrongValueError(f"must be one of {listed}, not {_shown(value)}")
+        return value
+
+    return check
+
+
+def _numbers(value: object) -> tuple[float, ...]:
+    if isinstance(value, list | tuple) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value):
+        try:
+            numbers = tuple(float(n) for n in value)
+        except OverflowError:
+            numbers = ()
+        if len(numbers) in (1, 3) and all(math.isfinite(n) for n in numbers):
+            return numbers
+    raise WrongValueError(f"must be a list of numbers, one for each of 1 or 3 channels, not {_shown(value)}")
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        text = f'"{value}"'
+    elif isinstance(value, list | tuple):
+        text = "[" + ", ".join(_shown(item) for item in value[:8]) + (", ..." if len(value) > 8 else "") + "]"
+    elif isinstance(value, dict):
+        text = "a table"
+    elif isinstance(value, int) and abs(value) > 10**12:
+        text = "a very large number"
+    else:
+        text = str(value)
+    return text if len(text) <= 80 else text[:79] + "…"

@@ -1,0 +1,91 @@
+"""What a model folder declares, and what is assumed in place of what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from engine.bundle.schema import EXPLAIN, INPUT, OUTPUT, SELFTEST, Values
+from engine.bundle.specs import ExplainSpec, InputSpec, OutputSpec, SelfTest
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a model folder declares, with the defaults for what it does not.
+
+    Attributes:
+        input, output, explain: how to feed, read and explain the network.
+        selftest: what the network must answer for one of its images, or None.
+        notes: sections of free text, by name.
+        given: the full names of the keys that are declared, such as `input.size`.
+    """
+
+    input: InputSpec
+    output: OutputSpec
+    explain: ExplainSpec
+    selftest: SelfTest | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+
+    def assumed(self) -> tuple[str, ...]:
+        """A sentence for every default that matters."""
+        sentences: list[str] = []
+        height, width = self.input.size
+        if "input.size" not in self.given:
+            sentences.append(f"The input size is not declared: {height} x {width} pixels (height x width) are assumed.")
+        if "input.channels" not in self.given:
+            count = self.input.channels
+            kind = "grey" if count == 1 else "RGB"
+            sentences.append(f"The number of channels is not declared: {count} ({kind}) is assumed.")
+        if not self.given & {"input.mean", "input.std"}:
+            sentences.append("Mean and std are not declared: pixel values in [0, 1] are fed as they are.")
+        elif "input.mean" not in self.given:
+            sentences.append("The mean is not declared: 0 is assumed.")
+        elif "input.std" not in self.given:
+            sentences.append("The std is not declared: 1 is assumed.")
+        if "output.classes" not in self.given:
+            sentences.append("The classes are not declared: they are numbered by the network's outputs.")
+        if "output.activation" not in self.given:
+            sentences.append(
+                "The activation at the network's end is not declared: it is taken from the last module, if that is a "
+                "Sigmoid or a Softmax, and none is assumed otherwise."
+            )
+        return tuple(sentences)
+
+
+def declare_values(values: Values, notes: Mapping[str, str] | None = None) -> Declared:
+    """What checked values declare.
+
+    Args:
+        values: by the full names of their keys.
+        notes: sections of free text, by name.
+    """
+    spec = INPUT.build(values)
+    if "input.channels" not in values:  # they follow the numbers for each channel
+        spec = replace(spec, channels=len(spec.mean if "input.mean" in values else spec.std))
+    return Declared(
+        input=replace(
+            spec,
+            mean=spec.mean if "input.mean" in values else (0.0,) * spec.channels,
+            std=spec.std if "input.std" in values else (1.0,) * spec.channels,
+        ),
+        output=OUTPUT.build(values),
+        explain=EXPLAIN.build(values),
+        selftest=SELFTEST.build(values) if SELFTEST.is_in(values) else None,
+        notes=notes or {},
+        given=frozenset(values),
+    )
+
+
+def contradiction(declared: Declared) -> tuple[str, str] | None:
+    """The first declared value that another one rules out, as (full name, clause); None if there is none."""
+    spec = declared.input
+    count = spec.channels
+    for name, numbers in (("input.mean", spec.mean), ("input.std", spec.std)):
+        if len(numbers) != count:
+            return name, f"must have {count} number{'s' if count > 1 else ''}, one per channel, not {len(numbers)}"
+    if spec.exact_size and spec.minimum_size is not None:
+        (height, width), (least_height, least_width) = spec.size, spec.minimum_size
+        if height < least_height or width < least_width:
+            return "input.minimum_size", f"must not exceed the exact size {height} x {width}"
+    return None
