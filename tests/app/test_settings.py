@@ -50,6 +50,13 @@ def test_a_flag_beats_the_environment_which_beats_the_file(monkeypatch: pytest.M
     assert problems == ()
 
 
+def test_every_word_that_the_help_offers_for_a_setting_is_taken() -> None:
+    offered = [(flag, word) for flag in FLAGS if "|" in flag.metavar for word in flag.metavar.split("|")]
+    assert len(offered) > 10
+    for flag, word in offered:
+        assert flag.check(word) == word
+
+
 def test_what_cannot_be_used_is_left_out_and_reported_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_settings('animations = "no"\nrise_samples = true\ncolour = 3\ndevice = "cpu"\n')
     monkeypatch.setenv("XAIMED_UNTIL", "tomorrow")

@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, Scalar
 from engine.cli.main import Flag
+from engine.drawing.colormaps import COLORMAPS
 from engine.storage import places
 from engine.text import safe_text
 from xaimed_tui.terminal.query import over_ssh
@@ -23,36 +25,61 @@ Check = Callable[[object], object]
 """Turns a value (of TOML, or a string) into a setting's; raises ValueError with what the setting may be."""
 
 
-def _one_of(*words: str) -> Check:
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What is known of a setting beside its name and its default.
+
+    Attributes:
+        check: see `Check`.
+        metavar: what stands for the value in the help.
+        about: what the setting is for, as a phrase.
+        method: the key of the method whose number of samples it is; empty for other settings.
+    """
+
+    check: Check
+    metavar: str
+    about: str
+    method: str = ""
+
+
+def _setting(default: Any, check: Check, metavar: str, about: str, *, method: str = "") -> Any:
+    return field(default=default, metadata={"setting": _Setting(check, metavar, about, method)})
+
+
+def _one_of(default: str | None, words: tuple[str, ...], about: str, *, metavar: str = "") -> Any:
     def check(value: object) -> str:
         if value not in words:
             raise ValueError(f"it may be {', '.join(words[:-1])} or {words[-1]}")
         return str(value)
 
-    return check
+    return _setting(default, check, metavar or "|".join(words), about)
 
 
-def _whole(low: int, high: int) -> Check:
+def _number(value: object, least: int, most: int) -> int:
+    digits = isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value) is not None
+    number = int(value) if digits else value  # type: ignore[call-overload]
+    if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+        raise ValueError(f"it may be a whole number from {least} to {most:,}")
+    return number
+
+
+def _whole(default: int | None, least: int, most: int, metavar: str, about: str) -> Any:
+    return _setting(default, lambda value: _number(value, least, most), metavar, about)
+
+
+def _samples(method: str, keys: tuple[Key[Scalar], ...], drawn: str) -> Any:
+    """A number of samples in the range that `model.toml` may give; 0 leaves it to the model."""
+    key = next(key for key in keys if key.name == "samples")
+    least, most = key.least or 0, key.most or 0
+
     def check(value: object) -> int:
-        digits = isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value) is not None
-        number = int(value) if digits else value  # type: ignore[call-overload]
-        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
-            raise ValueError(f"it may be a whole number from {low} to {high:,}")
+        number = _number(value, 0, int(most))
+        if 0 < number < least:
+            raise ValueError(f"it may be 0, or a whole number from {least} to {most:,}")
         return number
 
-    return check
-
-
-def _samples(fewest: int) -> Check:
-    inner = _whole(0, 1_000_000)
-
-    def check(value: object) -> object:
-        number = inner(value)
-        if number != 0 and number < fewest:  # type: ignore[operator]
-            raise ValueError(f"it may be 0, or a whole number from {fewest} to 1,000,000")
-        return number
-
-    return check
+    about = f"{drawn}, at most; 0: as many as the model says, else {key.default:,}"
+    return _setting(0, check, "N", about, method=method)
 
 
 def _name(value: object) -> str:
@@ -67,48 +94,25 @@ def _device(value: object) -> str:
     return value
 
 
-def _setting(default: Any, check: Check, metavar: str, about: str) -> Any:
-    return field(default=default, metadata={"check": check, "metavar": metavar, "about": about})
-
-
 @dataclass(frozen=True, slots=True)
 class AppSettings:
     """What a person may set about the app. Every field is a key of the settings file."""
 
     theme: str = _setting("", _name, "NAME", "colours of the app; empty: those used last (Ctrl+P lists all)")
-    animations: str = _setting("auto", _one_of("auto", "on", "off"), "auto|on|off", "auto: not over SSH")
-    images: str = _setting(
-        "half",
-        _one_of("auto", "half", "kitty", "sixel"),
-        "auto|half|kitty|sixel",
-        "pictures as half blocks, or as pixels; auto asks",
+    animations: str = _one_of("auto", ("auto", "on", "off"), "auto: not over SSH")
+    images: str = _one_of(
+        "half", ("auto", "half", "kitty", "sixel"), "pictures as half blocks, or as pixels; auto asks"
     )
-    colormap: str | None = _setting(
-        None, _one_of("viridis", "cividis", "magma", "grey"), "NAME", "colours of the maps; otherwise those used last"
-    )
-    opacity: int | None = _setting(
-        None, _whole(0, 100), "PERCENT", "how much of the image a map covers; otherwise as much as last"
+    colormap: str | None = _one_of(None, COLORMAPS, "colours of the maps; otherwise those used last", metavar="NAME")
+    opacity: int | None = _whole(
+        None, 0, 100, "PERCENT", "how much of the image a map covers; otherwise as much as last"
     )
     device: str = _setting("auto", _device, "auto|cpu|cuda:0", "where to compute")
-    precision: str = _setting(
-        "auto", _one_of("auto", "fp32", "bf16", "fp16"), "auto|fp32|bf16|fp16", "of the passes of LIME and RISE"
-    )
-    until: str = _setting(
-        "certain",
-        _one_of("certain", "samples"),
-        "certain|samples",
-        "stop LIME and RISE once the three cells are settled",
-    )
-    rise_samples: int = _setting(
-        0, _samples(16), "N", "masks of RISE, at most; 0: as many as the model says, else 4,000"
-    )
-    lime_samples: int = _setting(
-        0, _samples(100), "N", "samples of LIME, at most; 0: as many as the model says, else 1,000"
-    )
-
-    memory: int = _setting(
-        256, _whole(0, 1_000_000), "MB", "for the last images and their maps, so that going back is instant"
-    )
+    precision: str = _one_of("auto", ("auto", "fp32", "bf16", "fp16"), "of the passes of LIME and RISE")
+    until: str = _one_of("certain", ("certain", "samples"), "stop LIME and RISE once the three cells are settled")
+    rise_samples: int = _samples("rise", RISE_KEYS, "masks of RISE")
+    lime_samples: int = _samples("lime", LIME_KEYS, "samples of LIME")
+    memory: int = _whole(256, 0, 1_000_000, "MB", "for the last images and their maps, so that going back is instant")
 
     @property
     def animated(self) -> bool:
@@ -118,14 +122,17 @@ class AppSettings:
     @property
     def samples(self) -> dict[str, int]:
         """The numbers of samples that are set, by method."""
-        numbers = {"rise": self.rise_samples, "lime": self.lime_samples}
-        return {method: number for method, number in numbers.items() if number}
+        return {
+            setting.method: number
+            for name, setting in _SETTINGS.items()
+            if setting.method and (number := getattr(self, name))
+        }
 
 
-_CHECKS: Mapping[str, Check] = {key.name: key.metadata["check"] for key in fields(AppSettings)}
+_SETTINGS: Mapping[str, _Setting] = {key.name: key.metadata["setting"] for key in fields(AppSettings)}
 
 FLAGS: tuple[Flag, ...] = tuple(
-    Flag(key.name, key.metadata["metavar"], key.metadata["about"], key.metadata["check"]) for key in fields(AppSettings)
+    Flag(name, setting.metavar, setting.about, setting.check) for name, setting in _SETTINGS.items()
 )
 """The flags of the command line, one for each setting."""
 
@@ -144,20 +151,20 @@ def load_settings(flags: Mapping[str, object]) -> tuple[AppSettings, tuple[str, 
     path = places.settings()
     for key, value in _read(problems).items():
         _take(values, key, value, f"{path}: ", problems)
-    for key in _CHECKS:
+    for key in _SETTINGS:
         if (text := os.environ.get(f"XAIMED_{key.upper()}")) is not None:
             _take(values, key, text, "$XAIMED_", problems)
     return AppSettings(**{**values, **flags}), tuple(problems)
 
 
 def _take(values: dict[str, Any], key: str, value: object, where: str, problems: list[str]) -> None:
-    if key not in _CHECKS:
+    if key not in _SETTINGS:
         problems.append(
-            safe_text(f"{where}there is no setting {key}; it may be one of {', '.join(_CHECKS)}", limit=400)
+            safe_text(f"{where}there is no setting {key}; it may be one of {', '.join(_SETTINGS)}", limit=400)
         )
         return
     try:
-        values[key] = _CHECKS[key](value)
+        values[key] = _SETTINGS[key].check(value)
     except ValueError as error:
         named = key.upper() if where.startswith("$") else f"{key} "
         problems.append(safe_text(f"{where}{named.strip()} is {value!r}: {error}", limit=400))
