@@ -8,8 +8,8 @@ import tokenize
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from engine.bundle.checks import WrongValueError
 from engine.bundle.declared import Declared, contradiction, declare_values
+from engine.bundle.keys import WrongValueError
 from engine.bundle.schema import KEYS
 from engine.errors import BundleError
 

@@ -1,13 +1,11 @@
-"""Checks of the values that a model folder declares, wherever they come from."""
+"""Checks of what only model folders declare; `engine.bundle.keys` has those of any number or word."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-
-class WrongValueError(Exception):
-    """A declared value that is not what it must be; the text is a clause such as `must be 1 or 3, not 4`."""
+from engine.bundle.keys import WrongValueError, shown
 
 
 def height_and_width(low: int, high: int) -> Callable[[object], tuple[int, int]]:
@@ -18,7 +16,7 @@ def height_and_width(low: int, high: int) -> Callable[[object], tuple[int, int]]
             height, width = value
             if _is_int(height) and _is_int(width) and low <= height <= high and low <= width <= high:
                 return int(height), int(width)
-        raise WrongValueError(f"must be [height, width], each from {low:,} to {high:,} pixels, not {_shown(value)}")
+        raise WrongValueError(f"must be [height, width], each from {low:,} to {high:,} pixels, not {shown(value)}")
 
     return check
 
@@ -31,14 +29,14 @@ def or_side(check: Callable[[object], tuple[int, int]]) -> Callable[[object], tu
 def channels(value: object) -> int:
     """1 (grey) or 3 (RGB)."""
     if value not in (1, 3) or not _is_int(value):
-        raise WrongValueError(f"must be 1 (grey) or 3 (RGB), not {_shown(value)}")
+        raise WrongValueError(f"must be 1 (grey) or 3 (RGB), not {shown(value)}")
     return 1 if value == 1 else 3
 
 
 def flag(value: object) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise WrongValueError(f"must be true or false, not {_shown(value)}")
+        raise WrongValueError(f"must be true or false, not {shown(value)}")
     return value
 
 
@@ -47,7 +45,7 @@ def mean(value: object) -> tuple[float, ...]:
     numbers = _numbers(value)
     if not all(0 <= number <= 1 for number in numbers):
         raise WrongValueError(
-            f"must lie in [0, 1], for pixel values in [0, 1], and is {_shown(value)}"
+            f"must lie in [0, 1], for pixel values in [0, 1], and is {shown(value)}"
             + ("; divide by 255" if all(1 < number <= 255 for number in numbers) else "")
         )
     return numbers
@@ -58,7 +56,7 @@ def std(value: object) -> tuple[float, ...]:
     numbers = _numbers(value)
     if not all(0 < number <= 10 for number in numbers):
         raise WrongValueError(
-            f"must be greater than 0 and at most 10, for pixel values in [0, 1], and is {_shown(value)}"
+            f"must be greater than 0 and at most 10, for pixel values in [0, 1], and is {shown(value)}"
             + ("; divide by 255" if all(10 < number <= 255 for number in numbers) else "")
         )
     return numbers
@@ -67,23 +65,23 @@ def std(value: object) -> tuple[float, ...]:
 def classes(value: object) -> tuple[str, ...]:
     """Class names: 1 to 10,000, not empty, all different, at most 200 characters each."""
     if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
-        raise WrongValueError(f"must be a list of names, not {_shown(value)}")
+        raise WrongValueError(f"must be a list of names, not {shown(value)}")
     names = tuple(str(name) for name in value)
     if len(names) > 10_000:
         raise WrongValueError(f"must be at most 10,000 names, not {len(names):,}")
     for name in names:
         if not name.strip() or len(name) > 200:
-            raise WrongValueError(f"must be names of 1 to 200 characters, not {_shown(name)}")
+            raise WrongValueError(f"must be names of 1 to 200 characters, not {shown(name)}")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise WrongValueError(f"must all be different, and {_shown(twice)} is there twice")
+        raise WrongValueError(f"must all be different, and {shown(twice)} is there twice")
     return names
 
 
 def layer(value: object) -> str:
     """A layer's name, as in `named_modules()`."""
     if not isinstance(value, str) or not value or len(value) > 500:
-        raise WrongValueError(f"must be the name of a layer, not {_shown(value)}")
+        raise WrongValueError(f"must be the name of a layer, not {shown(value)}")
     return value
 
 
@@ -93,7 +91,7 @@ def image_path(value: object) -> str:
         parts = value.split("/")
         if all(part not in ("", ".", "..") for part in parts):
             return value
-    raise WrongValueError(f"must be the path of an image in the model folder, not {_shown(value)}")
+    raise WrongValueError(f"must be the path of an image in the model folder, not {shown(value)}")
 
 
 def probabilities(value: object) -> tuple[float, ...]:
@@ -102,41 +100,7 @@ def probabilities(value: object) -> tuple[float, ...]:
         numbers = [n for n in value if isinstance(n, int | float) and not isinstance(n, bool) and 0 <= n <= 1]
         if len(numbers) == len(value):
             return tuple(float(n) for n in numbers)
-    raise WrongValueError(f"must be a list of numbers in [0, 1], one for each class, not {_shown(value)}")
-
-
-def whole(low: int, high: int) -> Callable[[object], int]:
-    """A check for whole numbers in [low, high]."""
-
-    def check(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise WrongValueError(f"must be a whole number from {low:,} to {high:,}, not {_shown(value)}")
-        return value
-
-    return check
-
-
-def between(low: float, high: float) -> Callable[[object], float]:
-    """A check for numbers strictly between `low` and `high`."""
-
-    def check(value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not low < value < high:
-            raise WrongValueError(f"must be a number between {low:g} and {high:g}, not {_shown(value)}")
-        return float(value)
-
-    return check
-
-
-def one_of(words: tuple[str, ...]) -> Callable[[object], str]:
-    """A check for one of a few words."""
-
-    def check(value: object) -> str:
-        if not isinstance(value, str) or value not in words:
-            listed = ", ".join(f'"{word}"' for word in words)
-            raise WrongValueError(f"must be one of {listed}, not {_shown(value)}")
-        return value
-
-    return check
+    raise WrongValueError(f"must be a list of numbers in [0, 1], one for each class, not {shown(value)}")
 
 
 def _numbers(value: object) -> tuple[float, ...]:
@@ -147,24 +111,8 @@ def _numbers(value: object) -> tuple[float, ...]:
             numbers = ()
         if len(numbers) in (1, 3) and all(math.isfinite(n) for n in numbers):
             return numbers
-    raise WrongValueError(f"must be a list of numbers, one for each of 1 or 3 channels, not {_shown(value)}")
+    raise WrongValueError(f"must be a list of numbers, one for each of 1 or 3 channels, not {shown(value)}")
 
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        text = f'"{value}"'
-    elif isinstance(value, list | tuple):
-        text = "[" + ", ".join(_shown(item) for item in value[:8]) + (", ..." if len(value) > 8 else "") + "]"
-    elif isinstance(value, dict):
-        text = "a table"
-    elif isinstance(value, int) and abs(value) > 10**12:
-        text = "a very large number"
-    else:
-        text = str(value)
-    return text if len(text) <= 80 else text[:79] + "…"

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from engine.bundle.checks import between, one_of, whole
-
 T_co = TypeVar("T_co", covariant=True)
 
 Scalar = int | float | str
+
+
+class WrongValueError(Exception):
+    """A declared value that is not what it must be; the text is a clause such as `must be 1 or 3, not 4`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,60 @@ class Key(Generic[T_co]):
         )
 
     @property
-    def shown(self) -> T_co | None:
+    def in_readme(self) -> T_co | None:
         """The value that the README shows."""
         return self.default if self.example is None else self.example
+
+
+def whole(low: int, high: int) -> Callable[[object], int]:
+    """A check for whole numbers in [low, high]."""
+
+    def check(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise WrongValueError(f"must be a whole number from {low:,} to {high:,}, not {shown(value)}")
+        return value
+
+    return check
+
+
+def between(low: float, high: float) -> Callable[[object], float]:
+    """A check for numbers strictly between `low` and `high`."""
+
+    def check(value: object) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low < value < high:
+            raise WrongValueError(f"must be a number between {low:g} and {high:g}, not {shown(value)}")
+        return float(value)
+
+    return check
+
+
+def one_of(words: tuple[str, ...]) -> Callable[[object], str]:
+    """A check for one of a few words."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            listed = ", ".join(f'"{word}"' for word in words)
+            raise WrongValueError(f"must be one of {listed}, not {shown(value)}")
+        return value
+
+    return check
+
+
+def shown(value: object) -> str:
+    """A wrong value as an error shows it, in TOML's spelling, at most 80 characters."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        text = f'"{value}"'
+    elif isinstance(value, list | tuple):
+        text = "[" + ", ".join(shown(item) for item in value[:8]) + (", ..." if len(value) > 8 else "") + "]"
+    elif isinstance(value, dict):
+        text = "a table"
+    elif isinstance(value, int) and abs(value) > 10**12:
+        text = "a very large number"
+    else:
+        text = str(value)
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 RISE_KEYS: tuple[Key[Scalar], ...] = (

@@ -10,8 +10,8 @@ import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from engine.bundle.checks import WrongValueError
 from engine.bundle.declared import Declared, contradiction, declare_values
+from engine.bundle.keys import WrongValueError
 from engine.bundle.schema import NOTES, SECTIONS, Section, closest
 from engine.errors import BundleError
 from engine.text import safe_text
@@ -65,7 +65,7 @@ def example() -> str:
     for top in SECTIONS:
         for section in top.with_nested():
             lines.append(toml_line(f"[{section.name}]", section.help))
-            lines += [toml_line(f"{key.name} = {toml_value(key.shown)}", key.help) for key in section.keys]
+            lines += [toml_line(f"{key.name} = {toml_value(key.in_readme)}", key.help) for key in section.keys]
     return "\n".join([*lines, *(toml_line(f"[{name}]", help) for name, help in NOTES.items())]) + "\n"
 
 

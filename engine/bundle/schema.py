@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Generic, TypeVar, get_args
 
 from engine.bundle import checks as check
-from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key
+from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, between
 from engine.bundle.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize, SelfTest
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ SELFTEST = _section(
     (
         Key("image", check.image_path, help="in the model folder", example="samples/a.png"),
         Key("probabilities", check.probabilities, help="in the order of the classes", example=(0.2, 0.8)),
-        Key("tolerance", check.between(0, 1), help="the most by which a probability may differ"),
+        Key("tolerance", between(0, 1), help="the most by which a probability may differ"),
     ),
     help="compared by `models check`, written by `models check --write-selftest`",
 )

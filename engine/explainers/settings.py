@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from operator import index
 from typing import TYPE_CHECKING, Literal
 
-from engine.bundle.checks import WrongValueError
-from engine.bundle.keys import Key, Scalar
+from engine.bundle.keys import Key, Scalar, WrongValueError
 from engine.bundle.schema import closest
 from engine.errors import ExplanationError
 from engine.explainers.base import Explainer

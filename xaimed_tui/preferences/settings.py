@@ -25,25 +25,9 @@ Check = Callable[[object], object]
 """Turns a value (of TOML, or a string) into a setting's; raises ValueError with what the setting may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    """What is known of a setting beside its name and its default.
-
-    Attributes:
-        check: see `Check`.
-        metavar: what stands for the value in the help.
-        about: what the setting is for, as a phrase.
-        method: the key of the method whose number of samples it is; empty for other settings.
-    """
-
-    check: Check
-    metavar: str
-    about: str
-    method: str = ""
-
-
 def _setting(default: Any, check: Check, metavar: str, about: str, *, method: str = "") -> Any:
-    return field(default=default, metadata={"setting": _Setting(check, metavar, about, method)})
+    """A setting: its default, check, what stands for its value in the help, what it is for; whose samples it counts."""
+    return field(default=default, metadata={"check": check, "metavar": metavar, "about": about, "method": method})
 
 
 def _one_of(default: str | None, words: tuple[str, ...], about: str, *, metavar: str = "") -> Any:
@@ -122,17 +106,14 @@ class AppSettings:
     @property
     def samples(self) -> dict[str, int]:
         """The numbers of samples that are set, by method."""
-        return {
-            setting.method: number
-            for name, setting in _SETTINGS.items()
-            if setting.method and (number := getattr(self, name))
-        }
+        numbers = {key.metadata["method"]: getattr(self, key.name) for key in fields(self)}
+        return {method: number for method, number in numbers.items() if method and number}
 
 
-_SETTINGS: Mapping[str, _Setting] = {key.name: key.metadata["setting"] for key in fields(AppSettings)}
+_CHECKS: Mapping[str, Check] = {key.name: key.metadata["check"] for key in fields(AppSettings)}
 
 FLAGS: tuple[Flag, ...] = tuple(
-    Flag(name, setting.metavar, setting.about, setting.check) for name, setting in _SETTINGS.items()
+    Flag(key.name, key.metadata["metavar"], key.metadata["about"], key.metadata["check"]) for key in fields(AppSettings)
 )
 """The flags of the command line, one for each setting."""
 
@@ -151,20 +132,20 @@ def load_settings(flags: Mapping[str, object]) -> tuple[AppSettings, tuple[str, 
     path = places.settings()
     for key, value in _read(problems).items():
         _take(values, key, value, f"{path}: ", problems)
-    for key in _SETTINGS:
+    for key in _CHECKS:
         if (text := os.environ.get(f"XAIMED_{key.upper()}")) is not None:
             _take(values, key, text, "$XAIMED_", problems)
     return AppSettings(**{**values, **flags}), tuple(problems)
 
 
 def _take(values: dict[str, Any], key: str, value: object, where: str, problems: list[str]) -> None:
-    if key not in _SETTINGS:
+    if key not in _CHECKS:
         problems.append(
-            safe_text(f"{where}there is no setting {key}; it may be one of {', '.join(_SETTINGS)}", limit=400)
+            safe_text(f"{where}there is no setting {key}; it may be one of {', '.join(_CHECKS)}", limit=400)
         )
         return
     try:
-        values[key] = _SETTINGS[key].check(value)
+        values[key] = _CHECKS[key](value)
     except ValueError as error:
         named = key.upper() if where.startswith("$") else f"{key} "
         problems.append(safe_text(f"{where}{named.strip()} is {value!r}: {error}", limit=400))

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.bundle import checks as check
-from engine.bundle.keys import Key
+from engine.bundle.keys import Key, between
 from engine.bundle.model_toml import example, parse_model_toml
 from engine.bundle.schema import EXPLAIN, INPUT, KEYS, OUTPUT, SECTIONS, SELFTEST, Section
 from engine.bundle.specs import ExplainSpec, InputSpec, OutputSpec, SelfTest
@@ -72,7 +71,7 @@ class Feeding:
 WINDOW = Section(
     "input.window",
     Window,
-    (Key("width", check.between(0, 9999), required=True), Key("centre", check.between(-9999, 9999))),
+    (Key("width", between(0, 9999), required=True), Key("centre", between(-9999, 9999))),
 )
 
 
