@@ -21,7 +21,8 @@ line, in the names of files, in `explanation.json`. What it leads to is called w
 
 A method may declare more about itself by a `Declaration`, in the attribute `declares` of what the entry point leads to
 (see the protocol `Factory`): parameters that a person may set (`engine.bundle.keys.Key`), that it does not look at a
-layer, or with which methods it shares gradients. What the declared parameters are set to reaches the method as `Choices.parameters`, checked.
+layer, or with which methods it shares gradients. The values of the parameters are checked and reach the method as
+`Choices.parameters`.
 
     declares: ClassVar[Declaration] = Declaration(
         parameters=(Key.whole("samples", 500, 16, 100_000, "masks to draw"),), layer=False
