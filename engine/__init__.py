@@ -16,10 +16,12 @@ _HOME = {
     "Classifier": "engine.network.classifier",
     "Confidence": "engine.results.diagnosis",
     "Consensus": "engine.results.consensus",
+    "Declaration": "engine.explainers.registry",
     "Diagnosis": "engine.results.diagnosis",
     "Explanation": "engine.explanation.explain",
     "FidelityCurve": "engine.evidence.fidelity",
     "GridStatistics": "engine.results.statistics",
+    "Key": "engine.bundle.keys",
     "MedicalImage": "engine.images.image",
     "METHODS": "engine.explainers.registry",
     "ModelBundle": "engine.bundle.model_bundle",
@@ -43,11 +45,12 @@ _HOME = {
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
+    from engine.bundle.keys import Key
     from engine.bundle.model_bundle import ModelBundle, read_bundle
     from engine.errors import XAIMedError
     from engine.evidence.fidelity import FidelityCurve, fidelity_curve
     from engine.explainers.base import Request, scaled_map
-    from engine.explainers.registry import METHODS, Choices, method_keys
+    from engine.explainers.registry import METHODS, Choices, Declaration, method_keys
     from engine.explainers.settings import Settings
     from engine.explanation.explain import Explanation, explain
     from engine.export.folder import save_explanation
