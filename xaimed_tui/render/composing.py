@@ -1,6 +1,6 @@
-"""What a picture shows, in pixels: image, map, counts and grid lines, without the marks that stand on them.
+"""Compose a picture in pixels: image, map, counts and grid lines, but not the marks on them.
 
-How many pixels a character has is the `grain` (rows, columns): half blocks have 2 x 1.
+The `grain` says how many pixels a character has (rows, columns): half blocks have 2 x 1.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ Grain = tuple[int, int]
 HALF_BLOCKS: Grain = (2, 1)
 
 _LARGEST_NATIVE = 1024
-"""Pixels a side of the largest picture that is left to the terminal to scale: more than one usually shows in a box."""
+"""Pixels a side of the largest picture that the terminal scales itself: more than a box usually shows."""
 
 _GRID_LINE = 0.55
-"""How strong a grid line is."""
+"""Opacity of a grid line, 0 to 1."""
 _GRID_FROM = (15, 9)
-"""Columns and rows from which on a picture has grid lines."""
+"""Columns and rows that a picture needs to have grid lines."""
 _NEARLY_BLACK = 45
-"""Mean of a picture, 0 to 255, below which grid lines are lighter than it."""
+"""Mean of a picture, 0 to 255, below which its grid lines are lighter than the picture."""
 
 
 def compose(spec: PictureSpec, placement: Placement, grain: Grain = HALF_BLOCKS) -> NDArray[np.uint8]:
-    """(grain[0] * rows, grain[1] * columns, 3) uint8: what is seen of the picture, without marks and grid lines."""
+    """Return the visible part without marks and grid lines: (grain[0] * rows, grain[1] * columns, 3) uint8."""
     size = size_of(placement, grain)
     if spec.style == "map" and spec.values is not None:
         return colour_values(scale_values(spec.values, *size), spec.colormap)
@@ -46,14 +46,14 @@ def compose(spec: PictureSpec, placement: Placement, grain: Grain = HALF_BLOCKS)
         heat = colour_values(scale_values(spec.values, *size), spec.colormap)
         return blend(grey_below(spec, placement, grain), heat, spec.opacity)
     if spec.style == "agreement" and spec.counts is not None:
-        y, x = thirds(placement, grain)
+        y, x = cells_of_pixels(placement, grain)
         planes = _planes(spec, spec.counts[np.ix_(y, x)])
         return blend(grey_below(spec, placement, grain), planes, spec.opacity)
     return scale_pixels(spec.pixels, *size)
 
 
 def compose_stepped(spec: PictureSpec, placement: Placement, depth: Depth) -> NDArray[np.uint8]:
-    """The same for half blocks in few colours."""
+    """Do the same for half blocks in 256 or 16 colours."""
     size = size_of(placement, HALF_BLOCKS)
     if spec.style == "map" and spec.values is not None:
         return stepped_map(scale_values(spec.values, *size), spec.colormap, depth)
@@ -66,7 +66,7 @@ def compose_stepped(spec: PictureSpec, placement: Placement, depth: Depth) -> ND
 
 
 def compose_native(spec: PictureSpec) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8: all of the picture at the image's own resolution, but at most 1,024 a side; with grid lines."""
+    """Return the whole picture at the image's resolution, at most 1,024 a side, with grid lines: (h, w, 3) uint8."""
     height, width = spec.pixels.shape[:2]
     share = min(_LARGEST_NATIVE / max(height, width), 1.0)
     height, width = max(round(height * share), 1), max(round(width * share), 1)
@@ -86,7 +86,7 @@ def compose_native(spec: PictureSpec) -> NDArray[np.uint8]:
 
 
 def grey_below(spec: PictureSpec, placement: Placement, grain: Grain = HALF_BLOCKS) -> NDArray[np.uint8]:
-    """The image in grey; a part of it in the tones that it has in the whole, so that they stay when it is moved."""
+    """Return the image in grey. A part has the tones it has in the whole image, so they stay when the part moves."""
     height, width, part = size_of(placement, grain)
     pixels = scale_pixels(spec.pixels, height, width, part)
     if placement.whole is None:
@@ -94,8 +94,8 @@ def grey_below(spec: PictureSpec, placement: Placement, grain: Grain = HALF_BLOC
     return backdrop(pixels, part_of=scale_pixels(spec.pixels, height // spec.zoom, width // spec.zoom))
 
 
-def thirds(placement: Placement, grain: Grain = HALF_BLOCKS) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """For every pixel row and column the row and column of its cell, split where the characters are split."""
+def cells_of_pixels(placement: Placement, grain: Grain = HALF_BLOCKS) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the cell row of each pixel row and the cell column of each pixel column; cells are whole characters."""
     rows, columns = placement.edges()
     y = np.searchsorted(rows[1:-1], np.arange(grain[0] * placement.rows) // grain[0], side="right")
     x = np.searchsorted(columns[1:-1], np.arange(grain[1] * placement.columns) // grain[1], side="right")
@@ -103,14 +103,14 @@ def thirds(placement: Placement, grain: Grain = HALF_BLOCKS) -> tuple[NDArray[np
 
 
 def shows_grid(spec: PictureSpec, placement: Placement) -> bool:
-    """Whether lines lie between the cells; in small pictures they would hide more than they show."""
+    """Whether lines are drawn between the cells; in small pictures they would hide more than they show."""
     if not _has_grid(spec) or not placement.has_cells:
         return False
     return placement.whole_columns >= _GRID_FROM[0] and placement.whole_rows >= _GRID_FROM[1]
 
 
 def grid_lines(placement: Placement) -> tuple[list[int], list[int]]:
-    """Rows and columns of what is seen on which a line between cells lies."""
+    """Return the rows and columns of the visible part on which a line between cells lies."""
     rows, columns = placement.edges()
     return (
         [edge for edge in rows[1:-1] if 0 <= edge < placement.rows],
@@ -119,7 +119,7 @@ def grid_lines(placement: Placement) -> tuple[list[int], list[int]]:
 
 
 def draw_grid(pixels: NDArray[np.uint8], placement: Placement, grain: Grain = HALF_BLOCKS) -> NDArray[np.uint8]:
-    """Thin lines between the cells: a shade darker than the picture, or lighter if the picture is nearly black."""
+    """Draw thin lines between the cells: a shade darker than the picture, or lighter if it is nearly black."""
     rows, columns = grid_lines(placement)
     thick = (max(grain[0] // 10, 1), max(grain[1] // 5, 1))
     return _with_lines(pixels, [grain[0] * edge for edge in rows], [grain[1] * edge for edge in columns], thick)
@@ -149,7 +149,7 @@ def _planes(spec: PictureSpec, counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def size_of(placement: Placement, grain: Grain = HALF_BLOCKS) -> tuple[int, int, Part | None]:
-    """Height and width of the whole picture in pixels, and the part of it that is seen."""
+    """Return height and width of the whole picture in pixels, and the visible part of it."""
     part = None
     if placement.whole is not None:
         x, y = placement.offset

@@ -1,4 +1,4 @@
-"""How many colours a terminal has, and maps drawn in few of them: steps with outlines, where a gradient would band."""
+"""Draw maps in few colours: in steps with outlines, because a gradient would show bands."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ _SIXTEEN: dict[str, tuple[RGB, ...]] = {
     "magma": ((0, 0, 0), (170, 0, 0), (255, 85, 85), _YELLOW),
     "grey": ((0, 0, 0), _GREY, _SILVER, (255, 255, 255)),
 }
-"""For each colormap some of the 16 colours, by rising luminance, as Rich knows them."""
+"""Some of the 16 colours for each colormap, by rising luminance, with the values that Rich gives them."""
 
 _LEVELS = (0, 95, 135, 175, 215, 255)
 
 
 @lru_cache(maxsize=16)
 def step_colours(name: str, depth: Depth) -> tuple[RGB, ...]:
-    """The colours of a colormap's equal steps, dark to bright; every one is a colour that the terminal has."""
+    """Return the colours of a colormap's equal steps, dark to bright; the terminal has every one of them."""
     if depth == "16":
         return _SIXTEEN[name]
     table = colormap(name)
     steps: list[RGB] = []
     for value in np.linspace(8, 250, _STEPS):
         wanted = table[round(float(value))].astype(int)
+        # The nearest colour may be darker than the step before it; a higher value must never look lower.
         rising = [one for one in _fixed() if not steps or luminance(one) > luminance(steps[-1])]
         steps.append(min(rising, key=lambda one: sum((a - int(b)) ** 2 for a, b in zip(one, wanted, strict=True))))
     return tuple(steps)
@@ -51,12 +52,12 @@ def _fixed() -> tuple[RGB, ...]:
 
 
 def to_step(values: NDArray[np.float32], steps: int) -> NDArray[np.intp]:
-    """For values in [0, 1] the step they belong to, 0 to `steps` - 1."""
+    """Return the step that each value in [0, 1] belongs to, 0 to `steps` - 1."""
     return np.clip((values * steps).astype(np.intp), 0, steps - 1)
 
 
 def stepped_map(values: NDArray[np.float32], name: str, depth: Depth) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: every step in its own colour."""
+    """Return a map with each step in its own colour: (H, W, 3) uint8."""
     colours = np.array(step_colours(name, depth), dtype=np.uint8)
     return np.asarray(colours[to_step(values, len(colours))])
 
@@ -64,10 +65,10 @@ def stepped_map(values: NDArray[np.float32], name: str, depth: Depth) -> NDArray
 def stepped_overlay(
     below: NDArray[np.uint8], values: NDArray[np.float32], name: str, opacity: float, depth: Depth
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: a grey image with an outline around every step of the map; the highest steps are filled.
+    """Return a grey image with an outline around each step of the map; the highest steps are filled: (H, W, 3) uint8.
 
-    Half covered by a colour that stands for a value, a tone would stand for another one: few colours cannot be mixed.
-    What lies above 1 - opacity^2 is filled: all of it at an opacity of 1, none at 0.
+    Few colours cannot be mixed: a colour blended with grey would look like the colour of another value.
+    Steps above 1 - opacity^2 are filled: all at an opacity of 1, none at 0.
     """
     colours = np.array(step_colours(name, depth), dtype=np.uint8)
     step = to_step(values, len(colours))
@@ -82,9 +83,9 @@ def stepped_overlay(
 
 
 def in_colours(pixels: NDArray[np.uint8], depth: Depth, *, grey: bool = False) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: an image in colours that the terminal has, the rest of each pixel left to its neighbours.
+    """Return an image in the terminal's colours, each pixel's error passed on to its neighbours: (H, W, 3) uint8.
 
-    In 16 colours every image is drawn in their four tones of grey: their hues are none that a tissue has.
+    In 16 colours every image is drawn in their four greys: no tissue has the other colours.
     """
     from PIL import Image
 
@@ -101,7 +102,7 @@ def in_colours(pixels: NDArray[np.uint8], depth: Depth, *, grey: bool = False) -
 
 
 def count_steps(methods: int, name: str, depth: Depth) -> tuple[RGB, ...]:
-    """Colours of the counts 0 to `methods`, dark to bright; where there are too few the digits alone tell them."""
+    """Return the colours of the counts 0 to `methods`, dark to bright; if some are equal, the digits tell them apart."""
     colours = step_colours(name, depth)
     places = np.rint(np.linspace(0, len(colours) - 1, methods + 1)).astype(int)
     return tuple(colours[place] for place in places)

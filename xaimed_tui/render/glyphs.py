@@ -1,4 +1,4 @@
-"""Pictures without colour: characters of rising weight."""
+"""Draw pictures without colour, in characters of rising weight."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from engine.drawing.scaling import scale_values
-from xaimed_tui.render.composing import grey_below, grid_lines, shows_grid, size_of, thirds
+from xaimed_tui.render.composing import cells_of_pixels, grey_below, grid_lines, shows_grid, size_of
 from xaimed_tui.render.marks import by_row
 
 if TYPE_CHECKING:
@@ -33,19 +33,19 @@ _STYLES = {
 
 
 def glyph_lines(spec: PictureSpec, placement: Placement, marks: Marks, *, dark: bool) -> list[Strip]:
-    """Characters of rising weight: of the saliency for maps and overlays, of the light for images."""
+    """Return lines of characters, heavier where a map or a count is higher, or where an image is brighter."""
     rows, columns = placement.rows, placement.columns
     steps: NDArray[np.floating]
     if spec.style in ("map", "overlay") and spec.values is not None:
         values = scale_values(spec.values, *size_of(placement))
         steps, ramp = (values[0::2] + values[1::2]) / 2, _RAMP
     elif spec.style == "agreement" and spec.counts is not None:
-        down, across = thirds(placement)
+        down, across = cells_of_pixels(placement)
         steps, ramp = spec.counts[np.ix_(down[::2], across)] / max(spec.methods, 1), _SHADES
     else:
         light = grey_below(spec, placement)[:, :, 0] / 255.0
         steps, ramp = (light[0::2] + light[1::2]) / 2, _RAMP
-        steps = steps if dark else 1.0 - steps
+        steps = steps if dark else 1.0 - steps  # on a light background a heavy character looks dark
     marked = by_row(marks)
     places = np.clip(np.rint(steps * (len(ramp) - 1)), 0, len(ramp) - 1).astype(int)
     grid: tuple[list[int], list[int]] = grid_lines(placement) if shows_grid(spec, placement) else ([], [])

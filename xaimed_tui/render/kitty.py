@@ -1,9 +1,9 @@
-"""Pictures as pixels by Kitty's graphics protocol: sent once, at their own resolution, and scaled by the terminal.
+"""Send pictures as pixels by Kitty's graphics protocol: once, at their own resolution; the terminal scales them.
 
-A picture is sent once under a number. Each size in which it is shown is a virtual placement of its own, of some forty
-bytes. Where it stands is text: placeholders whose colour names the picture, whose underline's colour names the
-placement, and whose accents count row and column; one without accents goes on where the one at its left has ended. A
-picture that is magnified is a large placement of which a part is written, so magnifying and moving send no pixels.
+A picture is sent once, under a number. Each size in which it is shown is a virtual placement of some forty bytes. Text
+says where it is shown: placeholders whose colour names the picture, whose underline's colour names the placement, and
+whose accents give row and column. A placeholder without accents continues the one at its left. A magnified picture is a
+large placement of which only a part is written, so magnifying and moving send no pixels.
 https://sw.kovidgoyal.net/kitty/graphics-protocol/#unicode-placeholders
 """
 
@@ -31,10 +31,10 @@ _CHUNK = 4096
 """Bytes of base64 that one escape sequence may carry."""
 
 _KEPT = 64
-"""Pictures that the terminal is asked to keep besides those on the screen."""
+"""Pictures that the terminal keeps; those on the screen are kept even if there are more."""
 
 _READY = 32
-"""Pictures kept here, ready to be sent: what is magnified and moved need not be made again."""
+"""Pictures kept here ready to be sent, so that magnifying and moving need not encode them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class KittyImage:
     """A picture for the terminal.
 
     Attributes:
-        number: its name there, 1 to 2^24 - 1: the same for the same pixels.
-        sequence: what makes the terminal know it.
+        number: its name there, 1 to 2^24 - 1; the same for the same pixels.
+        sequence: the escape sequences that send it.
     """
 
     number: int
@@ -51,24 +51,24 @@ class KittyImage:
 
 
 class KittyPicture(TilePicture):
-    """A picture in one of its sizes, `columns` x `rows` characters, none above `LARGEST`."""
+    """A picture in one size, `columns` x `rows` characters, neither above `LARGEST`."""
 
     def __init__(self, image: KittyImage, columns: int, rows: int) -> None:
         super().__init__()
         self.image, self.columns, self.rows = image, columns, rows
 
     def key(self, row: int, column: int) -> Hashable:
-        """What the placeholder says."""
+        """Return what the placeholder says: picture, size, row and column."""
         return self.image.number, self.placement, row, column
 
     @property
     def placement(self) -> int:
-        """The size's name at the terminal, below 2^24."""
+        """The number of this size at the terminal, below 2^24."""
         return self.columns * (LARGEST + 1) + self.rows
 
 
 def image_of(pixels: NDArray[np.uint8]) -> KittyImage:
-    """(h, w, 3) uint8 pixels as a PNG in as many sequences as it takes."""
+    """Encode (h, w, 3) uint8 pixels as a PNG, in as many sequences as it takes."""
     from PIL import Image
 
     digest = hashlib.blake2b(pixels.tobytes(), digest_size=8)
@@ -96,12 +96,13 @@ _ready = _Ready()
 
 
 def kitty_image(spec: PictureSpec) -> KittyImage:
-    """The picture of a spec without marks; the same one whichever part of it is looked at, and whatever is marked."""
+    """Return the picture of a spec without marks: the same one whatever part is visible and whatever is marked."""
     key = replace(spec, zoom=1, centre=(0.5, 0.5), highlight=None, top=(), ties=()).key
     with _ready.lock:
         if (image := _ready.images.get(key)) is not None:
             _ready.images.move_to_end(key)
             return image
+    # Encoded outside of the lock: two threads may do it twice, but neither waits for the other.
     image = image_of(compose_native(spec))
     with _ready.lock:
         _ready.images[key] = image
@@ -111,26 +112,26 @@ def kitty_image(spec: PictureSpec) -> KittyImage:
 
 
 class Kitty:
-    """What a terminal with Kitty's protocol is sent, none of it twice."""
+    """Writes what a terminal with Kitty's protocol must be sent, nothing of it twice."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[int, set[int]] = OrderedDict()  # the placements of each picture
         self._accented: set[tuple[int, int]] = set()
 
-    def leans(self, y: int, x: int) -> bool:
-        """A placeholder without accents does."""
+    def continues_left(self, y: int, x: int) -> bool:
+        """Whether the placeholder there has no accents."""
         return (y, x) not in self._accented
 
     def paint(self, tiles: Places, standing: Callable[[], Places]) -> str:
-        """What shows tiles at their places; `standing` gives all that are on the screen then."""
+        """Return what draws tiles at their places; `standing` returns all tiles on the screen after that."""
         parts: list[str] = []
         pictures: dict[KittyPicture, Places] = {}
         for place, tile in tiles.items():
             assert isinstance(tile.picture, KittyPicture)
             pictures.setdefault(tile.picture, {})[place] = tile
-        for picture, its in pictures.items():
+        for picture, its_tiles in pictures.items():
             parts.append(self._introduce(picture))
-            parts.append(self._placeholders(picture, its))
+            parts.append(self._placeholders(picture, its_tiles))
         if len(self._known) > _KEPT:
             seen = {one.picture.image.number for one in standing().values() if isinstance(one.picture, KittyPicture)}
             unseen = [number for number in self._known if number not in seen]
@@ -138,11 +139,11 @@ class Kitty:
         return "".join(parts)
 
     def clear(self) -> str:
-        """What empties the screen."""
+        """Return what empties the screen."""
         return "\x1b[2J"
 
     def forget_all(self) -> str:
-        """What frees the terminal's memory."""
+        """Return what makes the terminal drop all pictures."""
         return "".join(self._forget(number) for number in [*self._known])
 
     def _introduce(self, picture: KittyPicture) -> str:
@@ -163,7 +164,7 @@ class Kitty:
         parts = [style]
         after = (-1, -1, -1, -1)
         for (y, x), (_, row, column) in sorted(tiles.items(), key=lambda item: item[0]):
-            if (y, x, row, column) == after:
+            if (y, x, row, column) == after:  # continues the tile at its left: no cursor movement, no accents
                 parts.append(PLACEHOLDER)
                 self._accented.discard((y, x))
             else:

@@ -1,8 +1,8 @@
-"""The characters drawn over a picture: cells and counts that can be told apart without any colour.
+"""The characters drawn over a picture: cells and counts can be told apart without colour.
 
-A settled cell has a solid heavy outline and its rank (`1`); one whose place is not settled a dashed one and a question
-mark (`3?`, or `?` outside of the three); the cell pointed out has a double outline. Counts stand in the middle of
-their cells.
+A settled cell has a solid heavy outline and its rank (`1`). A cell whose place is not settled has a dashed outline and
+a question mark (`3?`, or `?` outside of the three). The cell pointed out has a double outline. Counts are in the middle
+of their cells.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Kind = Literal["line", "open line", "pointer", "badge", "open badge", "count"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One character that takes the place of a half block; of a count also the count, which decides its colour."""
+    """One character instead of a half block; for a count also the number, which decides its colour."""
 
     character: str
     kind: Kind
@@ -36,15 +36,15 @@ DASHED = "┏╍┓╏┗┛"
 DOUBLE = "╔═╗║╚╝"
 
 _WHOLE_OUTLINE = (12, 6)
-"""Columns and rows from which on a cell has room for a whole outline; smaller ones get their corners marked."""
+"""Columns and rows that a cell needs for a whole outline; of smaller cells only the corners are marked."""
 _CORNERS = (5, 3)
-"""Columns and rows from which on corners are marked; a smaller cell has its rank in its middle."""
+"""Columns and rows that a cell needs for corners; a smaller cell has its rank in its middle."""
 _PLATE = (9, 5)
-"""Columns and rows from which on a cell has room for a large plate behind its count."""
+"""Columns and rows that a cell needs for a large plate behind its count."""
 
 
 def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
-    """All marks of a picture; none where the picture is too small to have cells."""
+    """Return all marks of a picture; none if it is too small to have cells."""
     marks: Marks = {}
     if not placement.has_cells:
         return marks
@@ -74,7 +74,7 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
 
 
 def by_row(marks: Marks) -> dict[int, list[tuple[int, Mark]]]:
-    """The marks of every row that has some, each with its column."""
+    """Return the marks of each row that has any, each with its column."""
     rows: dict[int, list[tuple[int, Mark]]] = {}
     for (row, column), mark in marks.items():
         rows.setdefault(row, []).append((column, mark))
@@ -82,7 +82,7 @@ def by_row(marks: Marks) -> dict[int, list[tuple[int, Mark]]]:
 
 
 def letters(spec: PictureSpec, columns: int) -> str:
-    """A picture's marks in one line, for boxes too small to draw them: `1bc 2br 3mc`, `100 020 243`."""
+    """Return a picture's marks in one line, for boxes too small to draw them: `1bc 2br 3mc`, `100 020 243`."""
     if spec.style == "agreement" and spec.counts is not None:
         rows = [
             "".join(f"{int(count)}{'?' if (y, x) in spec.ties else ''}" for x, count in enumerate(row))
@@ -129,7 +129,7 @@ def _outline(marks: Marks, box: tuple[int, int, int, int], shape: str, kind: Kin
 
 
 def _brackets(marks: Marks, box: tuple[int, int, int, int]) -> None:
-    """The cell pointed out where there is no room for an outline: `[1]`."""
+    """Mark the cell pointed out where there is no room for an outline: `[1]`."""
     top, left, bottom, right = box
     if right - left >= _CORNERS[0] and bottom - top >= _CORNERS[1]:
         return
@@ -140,15 +140,15 @@ def _brackets(marks: Marks, box: tuple[int, int, int, int]) -> None:
 
 
 def _put(marks: Marks, place: tuple[int, int], character: str, kind: Kind) -> None:
-    """Draw a line, but not through a rank that stands there."""
+    """Draw a line, but not through a rank."""
     if place not in marks or not marks[place].kind.endswith("badge"):
         marks[place] = Mark(character, kind)
 
 
 def _badge(marks: Marks, box: tuple[int, int, int, int] | None, text: str, kind: Kind) -> None:
-    """A rank on the cell's upper outline, beside its corner; in the middle of a cell without outline.
+    """Put a rank on the cell's upper outline, beside its corner, or in the middle of a cell without an outline.
 
-    Of a cell that is seen in part, the part has the rank; one that is not seen at all has none.
+    If only a part of the cell is visible, the rank is on that part; a cell that is not visible has none.
     """
     if box is None:
         return
@@ -166,7 +166,7 @@ def _badge(marks: Marks, box: tuple[int, int, int, int] | None, text: str, kind:
 
 
 def _count(marks: Marks, box: tuple[int, int, int, int], count: int, *, unsettled: bool) -> None:
-    """A count on a plate in the middle of its cell; the plate grows with the cell. `?` where it may be another."""
+    """Put a count on a plate in the middle of its cell, which grows with the cell; `?` if the count may be another."""
     top, left, bottom, right = box
     columns, rows = right - left, bottom - top
     wide, high = (5, 3) if columns >= _PLATE[0] and rows >= _PLATE[1] else (3 if columns >= 5 else 1, 1)

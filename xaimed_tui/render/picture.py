@@ -1,4 +1,4 @@
-"""Draws a `PictureSpec` as lines of half blocks, of tiles of pixels, or of glyphs. Runs in any thread."""
+"""Draw a `PictureSpec` as lines of half blocks, of tiles of pixels, or of glyphs. Works in any thread."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from xaimed_tui.render.spec import PictureSpec
 
 _BAND = 0.35
-"""How much of the picture stays behind an outline: dark enough for a white line on any tissue."""
+"""Share of the picture's brightness behind an outline: dark enough for a white line on any tissue."""
 _LINE = Style(color=Color.from_rgb(255, 255, 255), bold=True)
 _POINTER = Style(color=Color.from_rgb(255, 225, 60), bold=True)
 _BADGE = Style(color=Color.from_rgb(0, 0, 0), bgcolor=Color.from_rgb(255, 255, 255), bold=True)
@@ -48,8 +48,8 @@ class Rendered:
         lines: one strip of `placement.columns` characters for each of `placement.rows` rows.
         columns, rows: the box it was drawn for, in characters.
         placement: where in that box the lines belong.
-        colour: whether the lines bring their own colours.
-        picture: what the lines are tiles of; None for text.
+        colour: whether the lines have colours of their own.
+        picture: the picture whose tiles the lines are; None for text.
     """
 
     lines: tuple[Strip, ...]
@@ -60,7 +60,7 @@ class Rendered:
     picture: TilePicture | None = None
 
     def strip(self, y: int, base: Style | None = None) -> Strip:
-        """Row `y` of the box, exactly `columns` characters wide; what the picture leaves free has the style `base`."""
+        """Return row `y` of the box, exactly `columns` characters wide; `base` is the style beside the picture."""
         row = y - self.placement.top
         if not 0 <= row < len(self.lines):
             return Strip.blank(self.columns, base)
@@ -96,11 +96,11 @@ def render(
     Args:
         spec: what to draw.
         columns, rows: the box in characters, at least 1 x 1.
-        depth: the colours there are; without any, glyphs of rising weight are drawn instead of half blocks.
+        depth: the colours there are; without any, glyphs of rising weight are drawn.
         dark: whether the background is dark; decides what a heavy glyph means for an image without colour.
-        pixels: how the terminal shows pixels, if that is wanted. Half blocks are drawn all the same without colour, and
-            where there are more rows or columns than can be counted.
-        stark: draw lines and digits on black, whatever lies below: they have 7:1 then, which no colour of a map grants.
+        pixels: how the terminal shows pixels, if that is wanted. Not used without colour, nor if there are more rows or
+            columns than `LARGEST`: then half blocks are drawn.
+        stark: draw lines and digits on black, whatever lies below: that gives 7:1, which no colour of a map guarantees.
     """
     height, width = spec.pixels.shape[:2]
     aspect = 2.0 if pixels is None or depth == "none" else pixels.aspect
@@ -147,7 +147,7 @@ def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks, depth: D
 
 
 def _kitty(spec: PictureSpec, placement: Placement, marks: Marks, *, stark: bool) -> tuple[TilePicture, list[Strip]]:
-    """The picture at its own resolution, for the terminal to scale; the marks on it as text."""
+    """Draw the picture at its own resolution, for the terminal to scale, with the marks on it as text."""
     picture = KittyPicture(kitty_image(spec), placement.whole_columns, placement.whole_rows)
     plates = count_colours(spec.methods, spec.colormap) if spec.style == "agreement" else ()
     marked = by_row(marks)
@@ -165,13 +165,13 @@ def _kitty(spec: PictureSpec, placement: Placement, marks: Marks, *, stark: bool
 def _sixel(
     spec: PictureSpec, placement: Placement, marks: Marks, pixels: Pixels, *, stark: bool
 ) -> tuple[TilePicture, list[Strip]]:
-    """The picture in the terminal's own pixels, marks and all."""
+    """Draw the picture in the terminal's own pixels, marks included."""
     picture = sixel_picture(spec, placement, marks, pixels, stark=stark)
     return picture, [Strip(row, placement.columns) for row in tile_rows(picture, placement.columns, placement.rows)]
 
 
 def _rows(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
-    """Rows of segments, from a renderer that ends each with a line feed."""
+    """Yield rows of segments from a renderer that ends each row with a line feed."""
     row: list[Segment] = []
     for segment in segments:
         if segment.text == "\n":
@@ -186,7 +186,7 @@ def _characters(segments: list[Segment]) -> list[Segment]:
 
 
 def _marked(mark: Mark, below: NDArray[np.uint8], plates: tuple[RGB, ...], *, stark: bool) -> Segment:
-    """A mark's character on (2, 3) pixels of the picture; counts lie on a plate of a colour of their own."""
+    """Return a mark's character on (2, 3) pixels of the picture; counts lie on a plate with its own colour."""
     if mark.kind == "count" and (mark.character == " " or not stark):
         plate = plates[mark.count]
         return Segment(mark.character, Style(color=_rich(text_on(plate)), bgcolor=_rich(plate), bold=True))

@@ -1,4 +1,4 @@
-"""Marks drawn in pixels: the same characters in the same places as on half blocks, as thin lines and letters."""
+"""Draw marks in pixels: the same characters in the same places as on half blocks, as thin lines and letters."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _ARMS = {
     "┏": "rd", "┓": "ld", "┗": "ru", "┛": "lu",
     "╔": "rd", "╗": "ld", "╚": "ru", "╝": "lu",
 }  # fmt: skip
-"""Where from its middle a line goes: left, right, up, down."""
+"""Where a line goes from the middle of its character: left, right, up, down."""
 _ROOM_FOR_BOLD = 8
-"""Pixels across a character from which on its letters are bold."""
+"""Width of a character, in pixels, from which its letters are bold."""
 _DASHED = "╍╏"
 _DOUBLE = "═║╔╗╚╝"
 
@@ -42,10 +42,10 @@ def draw_marks(
     *,
     stark: bool = False,
 ) -> NDArray[np.uint8]:
-    """(h, w) uint8 with the marks on it.
+    """Return a copy of the pixels with the marks on it: (h, w) uint8.
 
     Args:
-        indices: places in a palette that begins with `INKS` and `plates`.
+        indices: (h, w) uint8, each pixel's place in a palette that begins with `INKS` and `plates`.
         marks: by row and column of characters.
         cell: height and width of a character in pixels.
         plates: the colours behind the counts 0, 1 and so on.
@@ -76,7 +76,7 @@ def draw_marks(
 
 @lru_cache(maxsize=64)
 def _line(character: str, cell: tuple[int, int]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where a line's own pixels are, and where it and its dark border are, by which it is seen on any tissue."""
+    """Return a line's own pixels, and those of the line with the dark border that makes it visible on any tissue."""
     high, wide = cell
     arms, unit = _ARMS[character], max(round(wide / 10), 1)
     ground = _strokes(arms, cell, 7 * unit if character in _DOUBLE else 4 * unit)
@@ -91,7 +91,7 @@ def _line(character: str, cell: tuple[int, int]) -> tuple[NDArray[np.bool_], NDA
 
 
 def _strokes(arms: str, cell: tuple[int, int], thick: int) -> NDArray[np.bool_]:
-    """Strokes from the middle to the sides."""
+    """Return strokes from the middle to the sides."""
     high, wide = cell
     top, left = max((high - thick) // 2, 0), max((wide - thick) // 2, 0)
     out = np.zeros(cell, dtype=bool)
@@ -110,7 +110,7 @@ def _strokes(arms: str, cell: tuple[int, int], thick: int) -> NDArray[np.bool_]:
 
 @lru_cache(maxsize=8)
 def _face(cell: tuple[int, int]) -> FreeTypeFont:
-    """The largest letters that have room in a character, each with all of its strokes."""
+    """Return the largest font whose letters fit into a character with all their strokes."""
     high, wide = cell
     for size in range(round(high * 0.75), 5, -1):
         face = font(size, bold=wide >= _ROOM_FOR_BOLD)
@@ -122,7 +122,7 @@ def _face(cell: tuple[int, int]) -> FreeTypeFont:
 
 @lru_cache(maxsize=256)
 def _letter(character: str, cell: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels of a letter in the middle of its character."""
+    """Return the pixels of a letter in the middle of its character."""
     high, wide = cell
     sheet = Image.new("1", (wide, high))
     ImageDraw.Draw(sheet).text((wide / 2, high / 2), character, fill=1, font=_face(cell), anchor="mm")

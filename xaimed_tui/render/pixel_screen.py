@@ -1,9 +1,9 @@
-"""What stands on the terminal: nothing is sent that stands there already, and tiles become pixels as they are painted.
+"""Send the terminal only what it does not show already, and turn tiles into pixels as they are painted.
 
-Textual's compositor decides what is to be seen in each character: which text, or of which picture which tile. It may do
-so several times for one change, and for all of the screen. Here that is written, but what stands there already, as when
-a dialog opens beside it, costs nothing. Text is compared in the pieces that widgets are painted in, tiles one by one;
-new tiles go to the protocol. So whatever moves, covers or scrolls a picture, each character shows what it should.
+Textual's compositor decides what each character shows: a piece of text, or a tile of a picture. It may do so several
+times for one change, and for the whole screen. This module writes the change, but what the screen shows already costs
+nothing, for example when a dialog opens. Text is compared in the pieces in which widgets are painted, tiles one by one;
+new tiles go to the protocol. So each character shows what it should, whatever moves, covers or scrolls a picture.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 class PixelProtocol(Protocol):
     """How tiles get onto a terminal."""
 
-    def leans(self, y: int, x: int) -> bool:
-        """Whether the tile at a place needs the one at its left, and must be painted again when that has gone."""
+    def continues_left(self, y: int, x: int) -> bool:
+        """Whether a tile needs the one at its left, and must be painted again when that one is gone."""
         ...
 
     def paint(self, tiles: Places, standing: Callable[[], Places]) -> str:
-        """What shows tiles at their places; `standing` gives all that are on the screen then."""
+        """Return what draws tiles at their places; `standing` returns all tiles on the screen after that."""
         ...
 
     def clear(self) -> str:
-        """What empties the screen."""
+        """Return what empties the screen."""
         ...
 
     def forget_all(self) -> str:
-        """What leaves nothing of the pictures at the terminal."""
+        """Return what makes the terminal drop all pictures."""
         ...
 
 
 class PixelScreen:
-    """What stands on a screen, and what must be sent so that something else does.
+    """What a screen shows, and what must be sent to change it.
 
     Args:
-        protocol: how tiles get there; None where there are none.
+        protocol: how tiles get there; None if there are no tiles.
     """
 
     def __init__(self, protocol: PixelProtocol | None = None) -> None:
@@ -55,19 +55,19 @@ class PixelScreen:
         self._size: Size | None = None
 
     def update(self, update: CompositorUpdate) -> CompositorUpdate:
-        """The same update without what stands there, and with pixels in the place of tiles."""
+        """Return the update without what the screen shows already, and with pixels instead of tiles."""
         if isinstance(update, LayoutUpdate) and update.region.size != self._size:
-            # What was last written for another size may have come when the terminal had this one, and lie elsewhere.
+            # What was last written for the old size may have arrived after the terminal changed, in the wrong place.
             if self._size is not None:
                 self.forget()
             self._size = update.region.size
         return _PixelUpdate(self, update) if isinstance(update, LayoutUpdate | ChopsUpdate) else update
 
     def forget(self, *, pictures: bool = False) -> None:
-        """What stands on the screen is not known any more, as after another size: all of it will be painted again.
+        """Forget what the screen shows, for example after a change of size: all of it will be painted again.
 
         Args:
-            pictures: whether the terminal may have lost the pictures that it was to keep, too.
+            pictures: whether the terminal may also have lost the pictures that it was to keep.
         """
         self._standing.clear()
         self._texts.clear()
@@ -77,45 +77,45 @@ class PixelScreen:
                 self.protocol.forget_all()
 
     def standing(self) -> Places:
-        """All tiles on the screen."""
+        """Return all tiles on the screen."""
         return {(y, x): tile for y, row in self._standing.items() for x, (_, tile) in row.items()}
 
     def written(self, pieces: Iterable[tuple[int, int, Strip]], console: Console) -> str:
-        """What writes lines at their places (y, x)."""
+        """Return what writes lines at their places (y, x)."""
         parts: list[str] = []
         if not self._cleared and self.protocol is not None:
             parts.append(self.protocol.clear())
             self._cleared = True
         wanted: Places = {}
-        beside: list[tuple[int, int]] = []
-        at: tuple[int, int] | None = None
+        right_of_written: list[tuple[int, int]] = []
+        cursor: tuple[int, int] | None = None
         for y, x, strip in pieces:
-            for text, length, tile_text in _runs(strip, console):
+            for text, length, tile_text in _parts(strip, console):
                 if tile_text is None:
                     if self._take_place(y, x, x + length, text):
-                        if at != (y, x):
+                        if cursor != (y, x):
                             parts.append(f"\x1b[{y + 1};{x + 1}H")
                         parts.append(text)
-                        at = (y, x + length)
-                        beside.append(at)
+                        cursor = (y, x + length)
+                        right_of_written.append(cursor)
                 elif (tile := tile_of(tile_text)) is not None:
                     key, row = tile.picture.key(tile.row, tile.column), self._standing.setdefault(y, {})
                     if x not in row or row[x][0] != key:
                         self._forget_texts(y, x, x + 1)
                         wanted[y, x] = tile
-                        beside.append((y, x + 1))
+                        right_of_written.append((y, x + 1))
                     row[x] = key, tile
                 x += length
         if self.protocol is not None:
-            for y, x in beside:
-                if (stands := self._standing.get(y, {}).get(x)) is not None and self.protocol.leans(y, x):
+            for y, x in right_of_written:
+                if (stands := self._standing.get(y, {}).get(x)) is not None and self.protocol.continues_left(y, x):
                     wanted.setdefault((y, x), stands[1])
             if wanted:
                 parts.append(self.protocol.paint(wanted, self.standing))
         return "".join(parts)
 
     def _take_place(self, y: int, start: int, end: int, text: str) -> bool:
-        """Whether text has to be written from column `start` to `end`, since it does not stand there."""
+        """Note text from column `start` to `end`; return whether it must be written because it is not there yet."""
         texts = self._texts.setdefault(y, {})
         if texts.get(start) == (end, text):
             return False
@@ -127,14 +127,14 @@ class PixelScreen:
         return True
 
     def _forget_texts(self, y: int, start: int, end: int) -> None:
-        """Something else is written there."""
+        """Forget the texts that something else overwrites."""
         texts = self._texts.get(y, {})
         for first in [first for first, (last, _) in texts.items() if first < end and last > start]:
             del texts[first]
 
 
-def _runs(strip: Strip, console: Console) -> Iterator[tuple[str, int, str | None]]:
-    """Pieces of a line: (what writes it, columns, None) of text, ("", 1, its text) of a tile."""
+def _parts(strip: Strip, console: Console) -> Iterator[tuple[str, int, str | None]]:
+    """Yield a line's parts: (what writes it, columns, None) for text, ("", 1, its text) for a tile."""
     if PLACEHOLDER not in strip.text:
         yield strip.render(console), strip.cell_length, None
         return
@@ -157,7 +157,7 @@ class _PixelUpdate(CompositorUpdate):
 
 
 def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
-    """The (y, x, line) that an update paints."""
+    """Yield the (y, x, line) that an update paints."""
     if isinstance(update, LayoutUpdate):
         for y, line in enumerate(update.strips, update.region.y):
             x = update.region.x

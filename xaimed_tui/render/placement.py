@@ -1,7 +1,7 @@
 """Where a picture lies in its box, and where its nine cells are, counted in characters.
 
-A character is taken to be twice as high as it is wide, unless its size is known. Of a picture that is magnified beyond
-its box only a part is seen; its cells are counted from the corner of that part, and may begin before it.
+A character is assumed to be twice as high as it is wide unless its size is known. If a picture is magnified beyond its
+box, only a part of it is visible; its cells are counted from the corner of that part, and may begin before it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from engine.results.cells import GRID, Cell, cell_edges
 
 _FITS_WELL = 0.8
-"""A whole-number enlargement is taken if it fills at least this share of the side that could be filled."""
+"""An image is enlarged by a whole number if that fills at least this share of the side that could be filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Placement:
     Attributes:
         left, top: characters left of and above the picture.
         columns, rows: characters that the picture covers.
-        whole: columns and rows of the whole picture; None if all of it is seen.
-        offset: columns and rows of the whole picture left of and above the part that is seen.
+        whole: columns and rows of the whole picture; None if all of it is visible.
+        offset: columns and rows of the whole picture left of and above the visible part.
     """
 
     left: int
@@ -46,13 +46,13 @@ class Placement:
         return self.whole_columns >= GRID and self.whole_rows >= GRID
 
     def edges(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The row edges and column edges of the cells, in characters from the corner of what is seen."""
+        """Return the row edges and column edges of the cells, in characters from the corner of the visible part."""
         x, y = self.offset
         rows, columns = cell_edges(self.whole_rows), cell_edges(self.whole_columns)
         return tuple(row - y for row in rows), tuple(column - x for column in columns)
 
     def box(self, cell: Cell) -> tuple[int, int, int, int]:
-        """(top, left, bottom, right) of a cell, in characters from the corner of what is seen, the last two exclusive.
+        """Return (top, left, bottom, right) of a cell in characters from the visible part's corner, last two exclusive.
 
         A cell of a magnified picture may lie outside.
         """
@@ -60,12 +60,12 @@ class Placement:
         return rows[cell[0]], columns[cell[1]], rows[cell[0] + 1], columns[cell[1] + 1]
 
     def seen(self, box: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
-        """What is seen of a box like that of a cell; None if nothing is."""
+        """Return the visible part of a box like that of a cell; None if none of it is visible."""
         top, left, bottom, right = max(box[0], 0), max(box[1], 0), min(box[2], self.rows), min(box[3], self.columns)
         return (top, left, bottom, right) if top < bottom and left < right else None
 
     def cell_at(self, x: int, y: int) -> Cell | None:
-        """The cell under a character of the box, or None beside the picture."""
+        """Return the cell under a character of the box; None beside the picture."""
         x, y = x - self.left, y - self.top
         if not self.has_cells or not (0 <= x < self.columns and 0 <= y < self.rows):
             return None
@@ -86,18 +86,18 @@ def place(
     centre: tuple[float, float] = (0.5, 0.5),
     aspect: float = 2.0,
 ) -> Placement:
-    """The largest place for an image of height x width pixels in a box of columns x rows characters, centred.
+    """Return the largest place for an image of height x width pixels in a box of columns x rows characters, centred.
 
-    The aspect ratio is kept, but for the rounding to whole characters. From twice its size on, an image is enlarged by
-    a whole number where that fills the box well.
+    The aspect ratio is kept except for rounding to whole characters. From twice its size on, an image is enlarged by a
+    whole number if that fills the box well.
 
     Args:
         height, width: of the image, in pixels.
         columns, rows: of the box, in characters.
-        zoom: how many times larger than what fits the picture is drawn, at least 1.
-        centre: the place (x, y) of the picture, each in [0, 1], to have in the middle as far as that leaves none of
-            the box empty.
-        aspect: how many times higher than wide a character is.
+        zoom: how many times larger than the largest fit the picture is drawn, at least 1.
+        centre: the point (x, y) of the picture, each in [0, 1], to put in the middle as far as that leaves none of the
+            box empty.
+        aspect: height of a character divided by its width.
     """
     scale = min(columns / width, aspect * rows / height)
     if scale >= 2 and int(scale) / scale >= _FITS_WELL:

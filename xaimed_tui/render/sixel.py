@@ -1,7 +1,7 @@
-"""Pixels as Sixel, which most terminals that show pixels at all understand.
+"""Encode pixels as Sixel, which most terminals that can show pixels understand.
 
-Six rows of pixels make a band. Each row is painted down to the end of its band and the next one over it where it
-differs, so a square of one colour costs what one row of it costs, once a band. https://vt100.net/docs/vt3xx-gp/chapter14.html
+Six rows of pixels make a band. Each row is painted down to the end of its band, and the next one over it where it
+differs. So a square of one colour costs one row in each band. https://vt100.net/docs/vt3xx-gp/chapter14.html
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ _SKIP = -1
 
 
 _MOST_POINTS = 40_000
-"""Points in which a picture is drawn, where its own pixels are not larger: some six bytes each, yet 25 times as many as
-half blocks would show."""
+"""Most points in which a picture is drawn unless its own pixels are larger: some six bytes each, but 25 times as many
+as half blocks show."""
 
 _SHARP_FROM = 4
-"""Enlargement from which on an image's pixels stay squares of one colour, see `engine.drawing.scaling`."""
+"""Enlargement from which an image's pixels stay squares of one colour, see `engine.drawing.scaling`."""
 
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in tiles, the last two exclusive."""
 
 
 def percent(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours as Sixel knows them, 0 to 100 for each component."""
+    """Convert colours to Sixel's range, 0 to 100 for each component."""
     return ((colours.astype(int) * 100 + 127) // 255).astype(np.uint8)
 
 
 def sixel(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> str:
-    """The sequence that draws pixels from the cursor on, to the right and down.
+    """Return the sequence that draws pixels from the cursor on, to the right and down.
 
     Args:
-        indices: (h, w) uint8, for every pixel its colour's place in the palette.
+        indices: (h, w) uint8, the place of each pixel's colour in the palette.
         palette: (n, 3) uint8 in percent, at most 256 colours.
     """
     height, width = indices.shape
     used = np.unique(indices)
     names = np.zeros(256, dtype=np.intp)
     names[used] = np.arange(len(used))
-    # 7;1: square pixels, and none but those that are painted; then their number, for those who make room first.
+    # 7;1: square pixels, and those not painted stay as they are; then the size, for terminals that make room first.
     parts = [f'\x1bP7;1;0q"1;1;{width};{height}']
     parts += [f"#{name};2;{red};{green};{blue}" for name, (red, green, blue) in enumerate(palette[used].tolist())]
     rows = names[indices]
@@ -79,10 +79,10 @@ def sixel(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> str:
 
 
 def _painted(line: NDArray[np.intp], character: str, colour: int) -> tuple[str, int]:
-    """A row's colours from left to right, and the colour that is selected then."""
+    """Return a row's colours from left to right, and the colour that is selected after them."""
     starts = [0, *(np.flatnonzero(line[1:] != line[:-1]) + 1).tolist()]
     names = line[starts].tolist()
-    if names[-1] == _SKIP:
+    if names[-1] == _SKIP:  # nothing to paint up to the end of the row: nothing to skip either
         end = starts.pop()
         names.pop()
     else:
@@ -109,10 +109,10 @@ class SixelPicture(TilePicture):
     Args:
         indices: (rows * cell[0], columns * cell[1]) uint8, places in the palette.
         palette: (n, 3) uint8 in percent.
-        cell: of a character.
+        cell: height and width of a character in pixels.
 
     Attributes:
-        whole: the box of all its tiles.
+        whole: the box that holds all tiles.
     """
 
     def __init__(self, indices: NDArray[np.uint8], palette: NDArray[np.uint8], cell: tuple[int, int]) -> None:
@@ -122,15 +122,15 @@ class SixelPicture(TilePicture):
         tiles = palette[indices].reshape(rows, cell[0], columns, cell[1], 3).swapaxes(1, 2)
         self._keys = [[hash(tiles[row, column].tobytes()) for column in range(columns)] for row in range(rows)]
         self.whole: Box = (0, 0, rows, columns)
-        self._sent_whole = self._encoded(self.whole)
+        self._whole_sequence = self._encoded(self.whole)  # now, in the worker, rather than while the screen is painted
 
     def key(self, row: int, column: int) -> Hashable:
-        """A digest of the tile's pixels."""
+        """Return a digest of the tile's pixels."""
         return self._keys[row][column]
 
     def sequence(self, box: Box) -> str:
-        """What draws some of the tiles from the cursor on."""
-        return self._sent_whole if box == self.whole else self._encoded(box)
+        """Return what draws some of the tiles from the cursor on."""
+        return self._whole_sequence if box == self.whole else self._encoded(box)
 
     def _encoded(self, box: Box) -> str:
         high, wide = self.cell
@@ -141,7 +141,7 @@ class SixelPicture(TilePicture):
 def sixel_picture(
     spec: PictureSpec, placement: Placement, marks: Marks, pixels: Pixels, *, stark: bool = False
 ) -> SixelPicture:
-    """What is seen of a picture, with its marks; `stark` as in `render`."""
+    """Draw the visible part of a picture with its marks; `stark` as in `render`."""
     cell = pixels.cell
     if cell is None:
         raise ValueError("Sixel needs the size of a character in pixels")
@@ -158,7 +158,7 @@ def sixel_picture(
 
 
 def _grain(spec: PictureSpec, placement: Placement, cell: tuple[int, int]) -> Grain:
-    """Points of a character: its pixels, unless these would be too many points of different colours."""
+    """Return the points of a character: its pixels, unless these would be too many points of different colours."""
     height, width = spec.pixels.shape[:2]
     if min(placement.whole_rows * cell[0] / height, placement.whole_columns * cell[1] / width) >= _SHARP_FROM:
         return cell
@@ -168,12 +168,12 @@ def _grain(spec: PictureSpec, placement: Placement, cell: tuple[int, int]) -> Gr
 
 
 def _nearest(points: int, pixels: int, characters: int) -> NDArray[np.intp]:
-    """For every pixel the point it shows."""
+    """Return the point that each pixel shows."""
     return np.arange(pixels * characters) * points // pixels
 
 
 def _in_palette(points: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(h, w) uint8 places in a palette, and the palette (n, 3): the picture's own colours if they are few enough."""
+    """Return (h, w) uint8 places in a palette and the palette (n, 3): the picture's own colours if few enough."""
     from PIL import Image
 
     picture = Image.fromarray(points)
@@ -186,5 +186,5 @@ def _in_palette(points: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8]
 
 
 def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Colours (..., 3) as one number each, in the order of the triples."""
+    """Return colours (..., 3) as one number each, which sort as the triples do."""
     return np.asarray(colours.astype(np.int64) @ np.array([65536, 256, 1]))

@@ -1,7 +1,7 @@
-"""What a terminal that knows Sixel is sent.
+"""Write pictures to a terminal that knows Sixel.
 
-Sixel has no stored pictures: what was covered and is seen again must be sent again. It is sent in the fewest rectangles
-that hold nothing else, and only where it differs from what stands there; or all that is seen of it, if that is less.
+Sixel stores no pictures: a part that was covered must be sent again when it is uncovered. Only what differs from what
+the screen shows is sent, in the fewest rectangles that hold nothing else; or the whole visible part, if that is less.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ from xaimed_tui.render.sixel import Box, SixelPicture
 from xaimed_tui.render.tiles import Places, Tile
 
 _Spot = tuple[SixelPicture, int, int]
-"""A picture, and the row and column of the screen on which its first tile lies, or would."""
+"""A picture, and the row and column of the screen where its first tile lies or would lie."""
 
 _MOST_PIECES = 12
-"""Rectangles in which parts of a picture are sent; if it were more, all that is seen of it is. Each has its colours."""
+"""Most rectangles in which parts of a picture are sent, as each lists its colours; beyond that, its whole visible part
+is sent."""
 
 
 class SixelTerminal:
-    """What a terminal that knows Sixel is sent.
+    """Writes what a terminal that knows Sixel must be sent.
 
     Args:
-        last_row: gives the screen's last row. A picture there makes terminals scroll, so it stays empty.
-        cell: gives the size of a character. A picture drawn for another would reach beyond its place: it stays empty.
-        repaint: has all of the screen painted again, soon.
-        most: pictures that the terminal keeps, see `Pixels`. XTerm keeps 16 until they have scrolled off the screen,
-            those counted that nothing is left of, and then forgets the one that is highest up. So when there are more,
-            all is scrolled off and painted again.
+        last_row: returns the screen's last row. A picture there makes terminals scroll, so the row stays empty.
+        cell: returns the size of a character. A picture drawn for another size would reach beyond its place, which
+            stays empty.
+        repaint: has the whole screen painted again soon.
+        most: pictures that the terminal keeps, see `Pixels`. XTerm keeps 16 until they scroll off the screen, even
+            those of which nothing is left; then it forgets the topmost one. So when there are more, everything is
+            scrolled off and painted again.
     """
 
     def __init__(
@@ -42,12 +44,12 @@ class SixelTerminal:
         self._kept = 0
         self._cleared = False
 
-    def leans(self, y: int, x: int) -> bool:
+    def continues_left(self, y: int, x: int) -> bool:
         """No tile does."""
         return False
 
     def paint(self, tiles: Places, standing: Callable[[], Places]) -> str:
-        """What shows tiles at their places; `standing` gives all that are on the screen then."""
+        """Return what draws tiles at their places; `standing` returns all tiles on the screen after that."""
         parts: list[str] = []
         last, cell = self._last_row(), self._cell()
         shown: dict[_Spot, set[tuple[int, int]]] = {}
@@ -66,10 +68,10 @@ class SixelTerminal:
             boxes = rectangles(places)
             sequences = [picture.sequence(box) for box in boxes[:_MOST_PIECES]]
             if len(boxes) > 1:
-                whole = rectangles({(one.row, one.column) for one in everywhere.get(spot, ())})
-                again = [picture.sequence(box) for box in whole]
-                if len(boxes) > _MOST_PIECES or sum(map(len, again)) < sum(map(len, sequences)):
-                    boxes, sequences = whole, again
+                visible = rectangles({(one.row, one.column) for one in everywhere.get(spot, ())})
+                all_again = [picture.sequence(box) for box in visible]
+                if len(boxes) > _MOST_PIECES or sum(map(len, all_again)) < sum(map(len, sequences)):
+                    boxes, sequences = visible, all_again
             for box, sequence in zip(boxes, sequences, strict=True):
                 parts.append(f"\x1b[{top + box[0] + 1};{left + box[1] + 1}H{sequence}")
             self._kept += len(boxes)
@@ -79,12 +81,13 @@ class SixelTerminal:
         return "".join(parts)
 
     def clear(self) -> str:
-        """What empties the screen; if what is painted next is too much at once, painting it again would not help."""
+        """Return what empties the screen."""
+        # If the next paint alone is more than the terminal keeps, painting it again would not help.
         self._kept, self._cleared = 0, True
         return f"\x1b[{self._last_row() + 1}S" if self._most else "\x1b[2J"
 
     def forget_all(self) -> str:
-        """Nothing: pixels go with the characters that they stand on."""
+        """Return nothing: pixels go with the characters they stand on."""
         return ""
 
 
@@ -94,7 +97,7 @@ def _spot(y: int, x: int, tile: Tile) -> _Spot:
 
 
 def rectangles(places: set[tuple[int, int]]) -> list[Box]:
-    """Boxes that hold exactly these (row, column): runs of columns, joined where rows have the same ones."""
+    """Return boxes that hold exactly these (row, column): runs of columns, joined over rows with the same runs."""
     rows: dict[int, list[int]] = {}
     for row, column in sorted(places):
         rows.setdefault(row, []).append(column)

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 Style = Literal["image", "overlay", "map", "cells", "agreement"]
 
 _DIGESTS: dict[int, tuple[weakref.ref[NDArray[np.generic]], str]] = {}
+"""Digests of read-only arrays by `id`, as arrays cannot be hashed; the reference tells when an id is used again."""
 
 
 @dataclass(frozen=True, eq=False)
 class PictureSpec:
-    """One picture: the image, what lies on it, and how it is to be shown. Never mutated, nor are its arrays.
+    """One picture: the image, what lies on it, and how it is shown. Neither it nor its arrays are ever changed.
 
-    Two specs are equal if they show the same; that is decided by content, whichever arrays hold it.
+    Two specs are equal if they show the same content, even from different arrays.
 
     Attributes:
         pixels: (h, w, C) uint8, C 1 or 3: the view that the network saw.
@@ -33,16 +34,16 @@ class PictureSpec:
         style: `image` the view alone; `overlay` the map over the view in grey; `map` the map alone; `cells` the
             view in its own colours with the cells marked; `agreement` the counts on the view's cells.
         top: cells to mark, in the order of their ranks; drawn in every style but `image` and `agreement`.
-        ties: cells whose place among the three is not settled, inside and outside of `top`; of counts, those that may
-            be others.
-        counts: (3, 3) how many methods marked each cell; for `agreement`.
-        methods: the most that a count can be.
+        ties: cells whose place among the three is not settled, in `top` or not; for counts, those whose count may be
+            another.
+        counts: (3, 3), how many methods marked each cell; for `agreement`.
+        methods: the highest count that is possible.
         colormap: one of `engine.drawing.colormaps.COLORMAPS`.
         opacity: how much of the map or the counts covers the view, 0 to 1.
         show_grid: thin lines between the cells; always there for `agreement`.
         highlight: a cell to point out, e.g. the one of a table's cursor.
-        zoom: how many times larger than what fits its box the picture is drawn; a whole number, 1 shows all of it.
-        centre: the place (x, y) of the picture, in [0, 1], that is in the middle of the box while it is magnified.
+        zoom: how many times larger than the largest fit the picture is drawn; a whole number, 1 shows all of it.
+        centre: the point (x, y) of the picture, each in [0, 1], in the middle of the box while it is magnified.
 
     Raises:
         ValueError: something is missing, or has the wrong shape or range.
@@ -103,7 +104,7 @@ class PictureSpec:
 
 
 def _digest(array: NDArray[np.generic]) -> str:
-    """Digest of shape, type and content; worked out once for an array that nobody can write to."""
+    """Return a digest of shape, type and content; it is worked out once for a read-only array."""
     kept = _DIGESTS.get(id(array))
     if kept is not None and kept[0]() is array:
         return kept[1]

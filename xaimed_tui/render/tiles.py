@@ -1,9 +1,9 @@
-"""Pictures that the terminal shows as pixels, as characters: each stands for one tile of one picture.
+"""Pictures of pixels made of characters: each character stands for one tile of one picture.
 
-Textual lays characters out, cuts them, covers them, and paints them. So a picture of pixels is made of characters too,
-which name their picture and count their row and column in it; `pixel_screen.py` puts in their place what the terminal
-understands. All of that is in the text: under a dialog styles are blended, and what hangs on them is taken off. Each
-tile is a segment of its own, as Rich may cut longer ones between a letter and its accents.
+Textual lays out, cuts, covers and paints characters. So a picture of pixels is made of characters too. Each names its
+picture, and its row and column in it; `pixel_screen.py` replaces it by what the terminal understands. All of that is in
+the text, because Textual blends styles under a dialog and drops their metadata. Each tile is a segment of its own,
+because Rich may cut longer segments between a letter and its accents.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from rich.segment import Segment
 
 PLACEHOLDER = "\U0010eeee"
-"""What Kitty's protocol calls the Unicode placeholder: a private character, one column wide."""
+"""The Unicode placeholder of Kitty's protocol: a private character, one column wide."""
 
 _CODES = """
 0305 030d 030e 0310 0312 033d 033e 033f 0346 034a 034b 034c 0350 0351 0352 0357 035b 0363 0364 0365 0366 0367 0368
@@ -36,16 +36,16 @@ fe20 fe21 fe22 fe23 fe24 fe25 fe26 10a0f 10a38 1d185 1d186 1d187 1d188 1d189 1d1
 1d244
 """
 ACCENTS = "".join(chr(int(code, 16)) for code in _CODES.split())
-"""The accents that count, in the order of Kitty's protocol: the first stands for 0."""
+"""The accents that stand for numbers, in the order of Kitty's protocol: the first is 0."""
 
 LARGEST = len(ACCENTS)
-"""Rows and columns that can be counted."""
+"""How many rows or columns the accents can count."""
 
 _NUMBERS = {accent: number for number, accent in enumerate(ACCENTS)}
 
 
 class _Names:
-    """Names of the pictures that somebody still holds, for use in any thread."""
+    """Names of the pictures still in use. Works in any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,7 +54,7 @@ class _Names:
 
     def give(self, picture: TilePicture) -> int:
         with self._lock:
-            while True:  # there are 88,209
+            while True:  # there are 88,209 names
                 self._last = (self._last + 1) % LARGEST**2
                 if self._last not in self._pictures:
                     self._pictures[self._last] = picture
@@ -75,7 +75,7 @@ class TilePicture(ABC):
 
     @abstractmethod
     def key(self, row: int, column: int) -> Hashable:
-        """The same for tiles that look the same on the terminal."""
+        """Return the same key for tiles that look the same on the terminal."""
 
 
 class Tile(NamedTuple):
@@ -91,23 +91,23 @@ Places = dict[tuple[int, int], Tile]
 
 
 def tile_rows(picture: TilePicture, columns: int, rows: int, offset: tuple[int, int] = (0, 0)) -> list[list[Segment]]:
-    """For every row one segment a character.
+    """Return the rows, with one segment a character.
 
     Args:
-        picture: it must be kept by whoever shows the rows; tiles of a picture that is gone are blank.
-        columns, rows: what is seen of the picture.
-        offset: column and row of the picture that the first tile shows; none may reach `LARGEST`.
+        picture: whoever shows the rows must keep it: tiles of a picture that is gone are blank.
+        columns, rows: the visible part of the picture.
+        offset: column and row of the picture that the first tile shows; no column or row may reach `LARGEST`.
     """
-    who = ACCENTS[picture.name // LARGEST] + ACCENTS[picture.name % LARGEST]
+    name = ACCENTS[picture.name // LARGEST] + ACCENTS[picture.name % LARGEST]
     left, top = offset
     return [
-        [Segment(PLACEHOLDER + ACCENTS[row] + ACCENTS[column] + who) for column in range(left, left + columns)]
+        [Segment(PLACEHOLDER + ACCENTS[row] + ACCENTS[column] + name) for column in range(left, left + columns)]
         for row in range(top, top + rows)
     ]
 
 
 def tile_of(text: str) -> Tile | None:
-    """The tile that a segment's text stands for; None if it stands for none, or for one of a picture that is gone."""
+    """Return the tile that a segment's text stands for; None if there is none, or if its picture is gone."""
     if len(text) != 5 or text[0] != PLACEHOLDER:
         return None
     row, column, high, low = (_NUMBERS.get(accent, -1) for accent in text[1:])
