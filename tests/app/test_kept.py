@@ -11,27 +11,28 @@ from fakes import FakeEngine
 
 from engine.images.image import MedicalImage
 from xaimed_tui.preferences.settings import AppSettings
-from xaimed_tui.session.image_cache import Kept, Known
+from xaimed_tui.session.image_cache import CachedImage, ImageCache
 
 BIG = (160, 50)
 
 
-def known(number: int) -> Known:
+def known(number: int) -> CachedImage:
     image = make_image(Path(f"{number}.png"))
-    return Known(image, image.pixels.astype("uint8"), make_diagnosis((0.1, 0.9), ("a", "b")), make_explanation(image))
+    diagnosis = make_diagnosis((0.1, 0.9), ("a", "b"))
+    return CachedImage(image, image.pixels.astype("uint8"), diagnosis, make_explanation(image))
 
 
 def test_the_memory_holds_the_last_ones_that_fit() -> None:
     one = known(1).bytes
     assert one > 4 * 48 * 48 * 3 + 48 * 48 * 3
-    kept = Kept(2 * one)
+    kept = ImageCache(2 * one)
     for number in (1, 2):
         kept.keep(number, known(number))
     assert kept.get(1) is not None  # looked at again: 2 is the oldest now
     kept.keep(3, known(3))
     assert [kept.get(number) is not None for number in (1, 2, 3)] == [True, False, True]
-    assert len(Kept(0)) == 0
-    nothing = Kept(0)
+    assert len(ImageCache(0)) == 0
+    nothing = ImageCache(0)
     nothing.keep(1, known(1))
     assert nothing.get(1) is None
 

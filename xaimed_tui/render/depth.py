@@ -102,7 +102,7 @@ def in_colours(pixels: NDArray[np.uint8], depth: Depth, *, grey: bool = False) -
 
 
 def count_steps(methods: int, name: str, depth: Depth) -> tuple[RGB, ...]:
-    """Return the colours of the counts 0 to `methods`, dark to bright; if some are equal, the digits tell them apart."""
+    """Return the colours of the counts 0 to `methods`, dark to bright; some may be equal."""
     colours = step_colours(name, depth)
     places = np.rint(np.linspace(0, len(colours) - 1, methods + 1)).astype(int)
     return tuple(colours[place] for place in places)

@@ -1,4 +1,4 @@
-"""The last few images with what was found out about them, so that going back to one is instant."""
+"""Keep the last few images with their results, so that going back to one is instant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CachedImage:
     """An image, the part of it that the network sees, the network's answer, and the maps made."""
 
     image: MedicalImage
@@ -27,15 +27,15 @@ class Known:
 
     @property
     def bytes(self) -> int:
-        """Memory held, to within a few kilobytes."""
+        """Bytes held, to within a few kilobytes."""
         held = self.image.pixels.nbytes + self.pixels.nbytes
         if self.explanation is not None:
             held += self.explanation.view.nbytes + sum(made.values.nbytes for made in self.explanation.maps.values())
         return held
 
 
-class Kept:
-    """The images looked at last, as many as fit.
+class ImageCache:
+    """The images viewed last, as many as fit.
 
     Args:
         limit: bytes; 0 keeps nothing.
@@ -43,24 +43,24 @@ class Kept:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._known: OrderedDict[Hashable, Known] = OrderedDict()
+        self._images: OrderedDict[Hashable, CachedImage] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._images)
 
-    def keep(self, key: Hashable, known: Known) -> None:
-        """Keep an image; those not looked at for the longest time make room for it."""
-        self._known.pop(key, None)
-        self._known[key] = known
-        while sum(other.bytes for other in self._known.values()) > self._limit:
-            self._known.popitem(last=False)
+    def keep(self, key: Hashable, image: CachedImage) -> None:
+        """Keep an image; those not viewed for the longest time make room for it."""
+        self._images.pop(key, None)
+        self._images[key] = image
+        while sum(other.bytes for other in self._images.values()) > self._limit:
+            self._images.popitem(last=False)
 
-    def get(self, key: Hashable) -> Known | None:
-        """What is known of an image; None if nothing is any more."""
-        if key in self._known:
-            self._known.move_to_end(key)
-        return self._known.get(key)
+    def get(self, key: Hashable) -> CachedImage | None:
+        """Return an image with its results; None if it is not kept any more."""
+        if key in self._images:
+            self._images.move_to_end(key)
+        return self._images.get(key)
 
     def drop(self, key: Hashable) -> None:
-        """What was known of an image is not true any more."""
-        self._known.pop(key, None)
+        """Forget an image whose results are no longer true."""
+        self._images.pop(key, None)

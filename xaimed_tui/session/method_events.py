@@ -1,4 +1,4 @@
-"""What a widget with methods at work hears from them, and how it keeps their states."""
+"""Receive what the methods at work report, and keep their states."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from xaimed_tui.background.jobs import Jobs
 
 
-class HearsMethods:
-    """Mixed into the widget that the jobs report to. Messages of an older subject are dropped."""
+class MethodListener:
+    """A mixin for the widget that the jobs report to. Messages about an older subject are ignored."""
 
     subject: Subject | None = None
     runs: dict[str, MethodRun]
@@ -25,31 +25,31 @@ class HearsMethods:
 
         @property
         def jobs(self) -> Jobs:
-            """Where the methods are at work."""
+            """The jobs that run the methods."""
 
     def run_changed(self, run: MethodRun) -> None:
-        """A method's state or map has changed."""
+        """Called when a method's state or map has changed."""
         raise NotImplementedError
 
     def run_advanced(self, run: MethodRun) -> None:
-        """A method has come further; its map has not changed."""
+        """Called when a method has more samples; its map has not changed."""
         raise NotImplementedError
 
     def explained(self, explanation: Explanation | None) -> None:
-        """There are other maps than before; None if there are none."""
+        """Called when there are other maps than before; None if there are none."""
         raise NotImplementedError
 
     def run_ended(self) -> None:
-        """A method is not at work any more."""
+        """Called when a method is not at work any more."""
         raise NotImplementedError
 
     @property
     def busy(self) -> bool:
-        """Whether a method works or waits."""
+        """Whether a method is running or waiting."""
         return any(run.busy for run in self.runs.values())
 
     def _run_of(self, message: messages.OfMethod) -> MethodRun | None:
-        """The state that a message is about; None if the message is stale."""
+        """Return the run that a message is about; None if the message is stale."""
         if self.subject is None or message.run != self.subject.ticket.run:
             return None
         return self.runs[message.method]
@@ -85,7 +85,7 @@ class HearsMethods:
     def _ended(
         self, message: messages.MethodEnded, state: State, *, reason: str = "", failure: Failure | None = None
     ) -> None:
-        """Show of the method what the explanation holds of it: what is counted and saved is what is shown."""
+        """Show the map that the explanation holds for the method: the one that is counted and saved."""
         if (run := self._run_of(message)) is None:
             return
         explanation = message.explanation

@@ -1,4 +1,4 @@
-"""What the screens know of one method on the image at hand."""
+"""What the screens know about one method on the current image."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ State = Literal["idle", "waiting", "running", "done", "stopped", "failed"]
 
 @dataclass
 class MethodRun:
-    """One method's state: where it is, and the best map so far.
+    """One method's state: how far it is, and the best map so far.
 
     Attributes:
         method: its key.
         state: `idle` until it is asked for; `stopped` only if it was stopped before there was a map.
         done, total: samples.
-        since: when it began, by the jobs' clock.
-        paced_since, paced_from: when it last had only its first samples done, and how many these are. What comes
-            before more of them, such as measuring the batch size, tells nothing about its pace.
+        since: when it started, by the jobs' clock.
+        paced_since, paced_from: when it last had only its first samples done, and how many these are. The pace is
+            counted from there: the time before, such as measuring the batch size, says nothing about it.
         map, statistics: the map (while it runs: an intermediate one) and its cells.
         reason, failure: why it failed.
     """
@@ -42,5 +42,5 @@ class MethodRun:
 
     @property
     def busy(self) -> bool:
-        """Whether it works or waits for its turn."""
+        """Whether it is running or waits for its turn."""
         return self.state in ("waiting", "running")

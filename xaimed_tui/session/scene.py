@@ -26,13 +26,13 @@ class Scene:
     Attributes:
         bundle, model: the network in use.
         target: class to explain, None for the predicted one.
-        layer: where the CAMs look, None for the model's default.
+        layer: the layer that the CAMs use, None for the model's default.
         image, pixels: the image and the part of it that the network sees, once read.
         diagnosis: the network's answer, once made.
         explanation: the maps made so far.
-        words: what to say in the image's place while there is none.
-        cell: the cell pointed out in every picture, whose numbers stand below them; None points at none.
-        look: how pictures are shown; it outlives the image.
+        words: what to say instead of an image while there is none.
+        cell: the cell pointed out in every picture, with its numbers below them; None for no cell.
+        look: how pictures are shown; it stays the same for the next image.
     """
 
     bundle: ModelBundle | None = None
@@ -53,5 +53,5 @@ class Scene:
         return self.target or (self.diagnosis.predicted if self.diagnosis is not None else None)
 
     def forget_image(self) -> None:
-        """Nothing of the image may be drawn any more."""
+        """Forget the image and all that belongs to it: none of it may be drawn any more."""
         self.image = self.pixels = self.diagnosis = self.explanation = None

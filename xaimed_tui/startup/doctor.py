@@ -65,12 +65,12 @@ def findings(
     import locale  # late, like the others: `xaimed --version` comes by here
     import shutil
 
-    from xaimed_tui.terminal.query import chosen, multiplexer, over_ssh
+    from xaimed_tui.terminal.query import best_pixels, multiplexer, over_ssh
 
     size = shutil.get_terminal_size((0, 0))
     inside = multiplexer(environment)
     colours = color_system(environment)
-    best = None if inside else chosen(answers, measured)
+    best = None if inside else best_pixels(answers, measured)
     uses = images if images != "auto" else "half" if best is None else best.protocol
     if colours is None:
         uses = "glyphs"

@@ -1,4 +1,4 @@
-"""How many colours the terminal has. Free of numpy, for which the first paint would wait."""
+"""How many colours the terminal has. Without numpy, as importing it would delay the first paint."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from textual.app import App
 
 Depth = Literal["true", "256", "16", "none"]
-"""24 bit colours, the 256 of xterm, the 16 of the console, or none."""
+"""24-bit colours, the 256 of xterm, the 16 of the console, or none."""
 
 
 def depth_of(app: App[Any]) -> Depth:
-    """The colours of the terminal that an app is on."""
+    """Return the colours of the terminal that an app runs on."""
     if app.no_color:
         return "none"
     match app.console.color_system:

@@ -1,4 +1,4 @@
-"""Without colour, really none: Textual would send greys, and true colour to a terminal that says it has none."""
+"""Send no colour at all: Textual would still send greys, and true colour to a terminal that says it has none."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from textual.color import Color
 from textual.filter import LineFilter
 
 _STANDS_OUT = 2.0
-"""Contrast with the background from which on a background says something, and becomes reverse video."""
+"""Contrast with the screen from which a text's own background means something: it becomes reverse video."""
 
 
 class Colourless(LineFilter):
-    """Leaves bold, underline and the like; what a background of another colour marked is shown in reverse video."""
+    """Keeps bold, underline and the like; text marked by a background colour is shown in reverse video."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         ground = background.rgb
@@ -25,7 +25,7 @@ class Colourless(LineFilter):
 
 @lru_cache(maxsize=4096)
 def _without(style: Style, ground: tuple[int, int, int]) -> Style:
-    from engine.drawing.colours import contrast  # it brings numpy, for which the first paint would wait
+    from engine.drawing.colours import contrast  # late: it imports numpy, which would delay the first paint
 
     plain = style.without_color
     if style.bgcolor is None or style.bgcolor.is_default:

@@ -1,8 +1,8 @@
-"""Keys one after another: none is looked at before the one before it has had its effect.
+"""Handle keys one after another: each key has had its effect before the next one is handled.
 
-Textual hands every key to the widget that has the focus at that moment; its bindings come to their turn when the key
-has gone up to the app and nobody has used it. Of keys that arrive together, as they do over a slow line, a later
-letter was so typed before an earlier Ctrl+U emptied the line, and letters after `/` went to the list.
+Textual hands every key to the widget that has the focus at that moment. Bindings get their turn only when the key has
+gone up to the app unused. So when keys arrived together, as over a slow line, a later letter was typed before an
+earlier Ctrl+U had emptied the line, and letters after `/` went to the list.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from textual.app import App
 from textual.message import Message
 
 PATIENCE = 0.5
-"""Seconds after which the next key is looked at all the same."""
+"""Seconds after which the next key is handled anyway."""
 
 
 @dataclass
 class KeyDone(Message):
-    """Goes the way of a key, behind it: where it arrives the key has been."""
+    """Follows a key on its way through the widgets: once it arrives, the key has been handled."""
 
     number: int
 
@@ -35,7 +35,7 @@ class OrderedKeys(App[int]):
         self._next_keys: deque[events.Key | events.Paste] = deque()
 
     async def on_event(self, event: events.Event) -> None:
-        """Let keys and what is pasted wait for those before them."""
+        """Let keys and pasted text wait for the keys before them."""
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
             return
@@ -47,8 +47,9 @@ class OrderedKeys(App[int]):
             await self._take_next()
 
     def on_key_done(self, message: KeyDone) -> None:
-        """Look at the next key, once the focus is where this one has put it: that is done later, too."""
+        """Handle the next key."""
         message.stop()
+        # Later, because Textual also moves the focus later: it must be where this key has put it.
         self.call_later(self._done, message.number)
 
     async def _done(self, number: int) -> None:
@@ -62,5 +63,5 @@ class OrderedKeys(App[int]):
             self._number += 1
             target = self.focused or self.screen
             await super().on_event(event)
-            if event.is_forwarded:  # else a binding of the app has taken it
+            if event.is_forwarded:  # otherwise a binding of the app has used it
                 self._under_way = target.post_message(KeyDone(self._number))

@@ -1,4 +1,4 @@
-"""What the terminal says of itself: by the environment, and, where it is asked to, in answer to one query."""
+"""What the terminal says about itself: in the environment, and in answer to one query if it is asked."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Literal
 
 QUERY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b[?1;1;0S\x1b[>q\x1b[c"
 """Can you draw an image of one pixel? How large is a character? How many colours may a Sixel picture have? What is your
-name? And what are you: every terminal answers that."""
+name? And what are you? Every terminal answers the last question."""
 
 USUAL_CELL = (20, 10)
-"""Height and width of a character in pixels where nobody says: those of the terminal that Sixel was made for."""
+"""Height and width of a character in pixels if they are not known: those of the terminal that Sixel was made for."""
 
 ENOUGH_COLOURS = 64
-"""Colours from which on a Sixel picture shows tissue better than half blocks do."""
+"""Colours from which a Sixel picture shows tissue better than half blocks do."""
 
 MOST_OF_XTERM = 16
 """Sixel pictures that XTerm keeps, see `render/sixel_terminal.py`."""
@@ -34,7 +34,7 @@ _COLOURS = re.compile(rb"\x1b\[\?1;0;([0-9]{1,6})S")
 _NAME = re.compile(rb"\x1bP>\|([\x20-\x7e]{1,60})\x1b\\")
 _LAST = re.compile(rb"\x1b\[\?([0-9;]{1,100})c")
 _LONGEST = 4096
-"""Bytes after which what comes is no answer."""
+"""Bytes after which the input is not an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class Pixels:
 
     Attributes:
         protocol: Kitty's, or Sixel.
-        cell: height and width of a character in pixels; None if they are not known, which Sixel cannot do with.
-        colours: as many as a Sixel picture may have.
-        most: pictures that a terminal with Sixel keeps at a time; 0: as many as there is room for.
+        cell: height and width of a character in pixels; None if they are not known. Sixel needs them.
+        colours: the most that a Sixel picture may have.
+        most: pictures that a terminal with Sixel keeps at a time; 0 for as many as there is room for.
     """
 
     protocol: Literal["kitty", "sixel"]
@@ -55,20 +55,20 @@ class Pixels:
 
     @property
     def aspect(self) -> float:
-        """How many times higher than wide a character is, kept within what any font has."""
+        """Height of a character divided by its width, within the limits of any font (1 to 4)."""
         return 2.0 if self.cell is None else min(max(self.cell[0] / self.cell[1], 1.0), 4.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a terminal has answered.
+    """What a terminal answered.
 
     Attributes:
         answered: whether it answered in time.
         kitty: whether it draws images sent by Kitty's graphics protocol.
         sixel: whether it says that it draws Sixel images.
         cell: height and width of a character in pixels, None if it did not say.
-        colours: of a Sixel picture, at most; None if it did not say.
+        colours: the most that a Sixel picture may have; None if it did not say.
         name: what it calls itself, with its version; empty if it did not say.
     """
 
@@ -86,20 +86,21 @@ def over_ssh(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def multiplexer(environment: Mapping[str, str] = os.environ) -> str:
-    """`tmux` or `screen` if the terminal is inside of one, else nothing."""
+    """Return `tmux` or `screen` if the terminal is inside one of them, otherwise an empty text."""
     term = environment.get("TERM", "")
     if environment.get("TMUX") or term.startswith("tmux"):
         return "tmux"
     return "screen" if environment.get("STY") or term.startswith("screen") else ""
 
 
-def understand(answer: bytes) -> Answers:
-    """The answers among the bytes that came; everything else is passed over."""
+def parse_answers(answer: bytes) -> Answers:
+    """Find the answers among the bytes that came; everything else is ignored."""
     last, cell = _LAST.search(answer), _CELL.search(answer)
     colours, name = _COLOURS.search(answer), _NAME.search(answer)
     return Answers(
         answered=last is not None,
         kitty=_KITTY.search(answer) is not None,
+        # The first number is what the terminal is; a 4 among those after it means Sixel.
         sixel=last is not None and b"4" in last[1].split(b";")[1:],
         cell=(int(cell[1]), int(cell[2])) if cell is not None and int(cell[1]) and int(cell[2]) else None,
         colours=int(colours[1]) if colours is not None else None,
@@ -112,9 +113,9 @@ def ask(source: int, sink: int, *, patience: float) -> Answers:
 
     Args:
         source, sink: descriptors of one terminal, to read from and to write to.
-        patience: what comes later than that is thrown away, as far as it has come when the app starts.
+        patience: seconds. What comes later is discarded if it has arrived by the time the app starts.
     """
-    import termios  # not on every system; nor is a terminal that can be asked
+    import termios  # late: not on every system, and without it no terminal can be asked
     import tty
 
     before = termios.tcgetattr(source)
@@ -129,12 +130,12 @@ def ask(source: int, sink: int, *, patience: float) -> Answers:
                 break
             got += more
     finally:
-        termios.tcsetattr(source, termios.TCSAFLUSH, before)
-    return understand(got)
+        termios.tcsetattr(source, termios.TCSAFLUSH, before)  # discards unread input: the app would take it for keys
+    return parse_answers(got)
 
 
 def ask_this_terminal() -> Answers:
-    """Ask the terminal that the program runs on; where it cannot be asked it has not answered."""
+    """Ask the terminal that the program runs on. A terminal that cannot be asked counts as one that did not answer."""
     streams = (sys.__stdin__, sys.__stderr__)
     if any(stream is None or not stream.isatty() for stream in streams) or os.environ.get("TERM") in (None, "", "dumb"):
         return Answers()
@@ -146,7 +147,7 @@ def ask_this_terminal() -> Answers:
 
 
 def size_of_a_character() -> tuple[int, int] | None:
-    """Height and width of a character in pixels, as the system knows them of this terminal; None if it does not."""
+    """Return height and width of a character in pixels as the system knows them; None if it does not."""
     try:
         import fcntl
         import struct
@@ -163,29 +164,32 @@ def size_of_a_character() -> tuple[int, int] | None:
     return cell if min(cell) > 0 else None
 
 
-def pixels_for(wish: str) -> tuple[Pixels | None, tuple[str, ...]]:
-    """How the terminal shows pixels, given the setting `images`, None for half blocks; and what was not certain.
+def pixels_for(images: str) -> tuple[Pixels | None, tuple[str, ...]]:
+    """Return how the terminal shows pixels, None for half blocks, and sentences about what is not certain.
 
-    Only `auto` asks the terminal, and not within tmux or screen: these pass no images on.
+    Only `auto` asks the terminal, and not within tmux or screen, which pass no images on.
+
+    Args:
+        images: the setting of that name.
     """
-    if wish == "half" or (wish == "auto" and multiplexer()):
+    if images == "half" or (images == "auto" and multiplexer()):
         return None, ()
     measured = size_of_a_character()
-    if wish == "auto":
-        return chosen(ask_this_terminal(), measured), ()
-    if wish == "kitty":
+    if images == "auto":
+        return best_pixels(ask_this_terminal(), measured), ()
+    if images == "kitty":
         return Pixels("kitty", measured), ()
     doubts: tuple[str, ...] = ()
     if measured is None:
         doubts = ("The size of a character in pixels is not known; 10x20 is assumed. --images auto asks the terminal.",)
-    return Pixels("sixel", measured or USUAL_CELL, most=_most(os.environ.get("XTERM_VERSION", ""))), doubts
+    return Pixels("sixel", measured or USUAL_CELL, most=_pictures_kept(os.environ.get("XTERM_VERSION", ""))), doubts
 
 
-def chosen(answers: Answers, measured: tuple[int, int] | None) -> Pixels | None:
-    """The best that a terminal can do by its own words: Kitty's protocol, else Sixel, else half blocks (None).
+def best_pixels(answers: Answers, measured: tuple[int, int] | None) -> Pixels | None:
+    """Return the best that a terminal says it can do: Kitty's protocol, else Sixel, else half blocks (None).
 
     Args:
-        answers: its words.
+        answers: what it answered.
         measured: height and width of a character in pixels, as the system knows them.
     """
     cell = answers.cell or measured
@@ -193,9 +197,9 @@ def chosen(answers: Answers, measured: tuple[int, int] | None) -> Pixels | None:
         return Pixels("kitty", cell)
     colours = 256 if answers.colours is None else min(answers.colours, 256)
     if answers.sixel and cell is not None and colours >= ENOUGH_COLOURS:
-        return Pixels("sixel", cell, colours, most=_most(answers.name))
+        return Pixels("sixel", cell, colours, most=_pictures_kept(answers.name))
     return None
 
 
-def _most(name: str) -> int:
+def _pictures_kept(name: str) -> int:
     return MOST_OF_XTERM if name.lower().startswith("xterm(") else 0

@@ -19,7 +19,17 @@ from terminal import Terminal
 from xaimed_tui.preferences.settings import load_settings
 from xaimed_tui.startup import doctor
 from xaimed_tui.terminal import query
-from xaimed_tui.terminal.query import QUERY, Answers, Pixels, ask, chosen, multiplexer, over_ssh, pixels_for, understand
+from xaimed_tui.terminal.query import (
+    QUERY,
+    Answers,
+    Pixels,
+    ask,
+    best_pixels,
+    multiplexer,
+    over_ssh,
+    parse_answers,
+    pixels_for,
+)
 
 KITTY = b"\x1b_Gi=31;OK\x1b\\\x1b[6;20;10t\x1b[?62;c"
 SIXEL = b"\x1b[6;16;8t\x1b[?62;4;22c"
@@ -103,8 +113,8 @@ def test_one_query_is_all_that_is_sent() -> None:
 
 
 def test_numbers_that_make_no_sense_are_no_size() -> None:
-    assert understand(b"\x1b[6;0;9t" + PLAIN).cell is None
-    assert understand(b"\x1b[6;99999999;9t" + PLAIN).cell is None
+    assert parse_answers(b"\x1b[6;0;9t" + PLAIN).cell is None
+    assert parse_answers(b"\x1b[6;99999999;9t" + PLAIN).cell is None
 
 
 def test_only_auto_asks_and_not_where_images_cannot_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,11 +167,11 @@ def test_where_nobody_knows_how_large_a_character_is_sixel_says_what_it_assumes(
 def test_kittys_protocol_is_chosen_before_sixel_and_sixel_before_half_blocks(
     answers: Answers, expected: Pixels | None
 ) -> None:
-    assert chosen(answers, (16, 8)) == expected
+    assert best_pixels(answers, (16, 8)) == expected
 
 
 def test_sixel_is_never_chosen_where_the_size_of_a_character_is_not_known() -> None:
-    assert chosen(Answers(True, sixel=True), None) is None
+    assert best_pixels(Answers(True, sixel=True), None) is None
 
 
 def test_the_system_says_how_large_a_character_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from engine.results.diagnosis import probability_text
 from engine.text import safe_name
 from xaimed_tui.background import messages
 from xaimed_tui.preferences.look import Look
-from xaimed_tui.session.method_events import HearsMethods
+from xaimed_tui.session.method_events import MethodListener
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.captions import agreement_caption, method_caption
 from xaimed_tui.widgets.cell_keys import CellFrame
@@ -65,7 +65,7 @@ class Answer:
     explanation: Explanation | None = None
 
 
-class ComparedSide(HearsMethods, CellFrame):
+class ComparedSide(MethodListener, CellFrame):
     """Loads, asks and explains what is missing by itself, with jobs of its own, and shows one map of it.
 
     While it has the focus, arrows move through the picture's cells.

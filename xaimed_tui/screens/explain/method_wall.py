@@ -11,7 +11,7 @@ from xaimed_tui.app_services import services
 from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.screens.explain.cards import show_agreement, show_method, show_original, show_progress
 from xaimed_tui.screens.explain.wall import Wall
-from xaimed_tui.session.method_events import HearsMethods
+from xaimed_tui.session.method_events import MethodListener
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.cell_keys import neighbour
 from xaimed_tui.widgets.image_view import ImageView
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xaimed_tui.session.scene import Scene
 
 
-class MethodWall(HearsMethods, Wall):
+class MethodWall(MethodListener, Wall):
     """The cards of one scene, and the state of every method on it."""
 
     def __init__(self, scene: Scene, *, methods: Sequence[str] | None = None, id: str | None = None) -> None:

@@ -15,7 +15,7 @@ from xaimed_tui.background import messages
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.explain.image_side import CHOOSE_A_FOLDER, ImageSide
 from xaimed_tui.screens.explain.method_wall import MethodWall
-from xaimed_tui.session.image_cache import Kept, Known
+from xaimed_tui.session.image_cache import CachedImage, ImageCache
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.session.scene import Scene
 from xaimed_tui.widgets.row_list import RowList
@@ -55,7 +55,7 @@ class Viewing(Horizontal):
         self._image_wanted = image  # the cursor goes there when the folder is listed
         self._folder_chosen = folder is not None
         self._path: Path | None = None
-        self._kept = Kept(0)
+        self._kept = ImageCache(0)
         self.image_failure: Failure | None = None
         self._image_run = 0
         self._settling: Timer | None = None
@@ -67,7 +67,7 @@ class Viewing(Horizontal):
 
     def on_mount(self) -> None:
         """Say what to do first; open the folder of the command line."""
-        self._kept = Kept(1_000_000 * services(self).settings.memory)
+        self._kept = ImageCache(1_000_000 * services(self).settings.memory)
         if self.folder is not None:
             self.side.list_folder(self.folder, None, at=self._image_wanted)
         self.show_everything()
@@ -162,7 +162,7 @@ class Viewing(Horizontal):
         """Nothing of the image before may be drawn from here on; what is known of it is kept."""
         scene = self.scene
         if scene.image is not None and scene.pixels is not None and scene.diagnosis is not None:
-            known = Known(scene.image, scene.pixels, scene.diagnosis, scene.explanation)
+            known = CachedImage(scene.image, scene.pixels, scene.diagnosis, scene.explanation)
             self._kept.keep(self._key(scene.image.path), known)
         self.image_failure = None
         self.jobs.withdraw("image")
@@ -200,7 +200,7 @@ class Viewing(Horizontal):
         bundle = None if scene.bundle is None else (scene.bundle.path, scene.bundle.digest)
         return path, bundle, scene.target, scene.layer
 
-    def _show_known(self, known: Known) -> None:
+    def _show_known(self, known: CachedImage) -> None:
         scene = self.scene
         scene.image, scene.pixels, scene.diagnosis = known.image, known.pixels, known.diagnosis
         if known.explanation is not None:
