@@ -1,4 +1,4 @@
-"""`xaimed doctor`: what the app finds of the terminal, and what to set where it could be better."""
+"""`xaimed doctor`: what the app finds out about the terminal, and what to set to make it better."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DESCRIPTION = (
 _COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16", None: "none"}
 
 SMALLEST = (80, 24)
-"""Columns and rows for which every screen is made."""
+"""Columns and rows that every screen is made for."""
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Ask, and print; returns the exit status."""
+    """Ask the terminal, print what was found, and return the exit status."""
     from xaimed_tui.preferences.settings import load_settings
     from xaimed_tui.terminal.query import ask_this_terminal, size_of_a_character
 
@@ -54,15 +54,15 @@ def run(arguments: Namespace) -> int:
 def findings(
     environment: Mapping[str, str], answers: Answers, *, images: str, measured: tuple[int, int] | None = None
 ) -> dict[str, Any]:
-    """What was found, by name.
+    """Return what was found, by name.
 
     Args:
-        environment: the variables.
-        answers: the terminal's own words.
-        images: the setting.
+        environment: the environment variables.
+        answers: what the terminal answered.
+        images: the setting of that name.
         measured: height and width of a character in pixels, as the system knows them.
     """
-    import locale  # late, like the others: `xaimed --version` comes by here
+    import locale  # late, like the others: `xaimed --help` imports this module
     import shutil
 
     from xaimed_tui.terminal.query import best_pixels, multiplexer, over_ssh
@@ -100,7 +100,7 @@ def findings(
 
 
 def color_system(environment: Mapping[str, str]) -> str | None:
-    """What the app takes the terminal's colours for: `truecolor`, `256`, `standard`, or None for no colour."""
+    """Return the colours that the app assumes: `truecolor`, `256`, `standard`, or None for no colour."""
     if "NO_COLOR" in environment:
         return None
     from rich.console import Console
@@ -109,7 +109,7 @@ def color_system(environment: Mapping[str, str]) -> str | None:
 
 
 def advise(found: Mapping[str, Any]) -> list[str]:
-    """What to do, one sentence each; empty if all is well."""
+    """Return what to do, one sentence each; empty if all is well."""
     advice: list[str] = []
     columns, rows = found["size"]
     if not found["on_a_terminal"]:

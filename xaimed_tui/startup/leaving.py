@@ -1,4 +1,4 @@
-"""Leaving the app at once: the terminal is given back, what must be written is, and no thread is waited for."""
+"""Leave the app at once: give the terminal back, write what must be written, and wait for no thread."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from collections.abc import Callable
 from typing import NoReturn
 
 RESTORING = 2.0
-"""Seconds that giving the terminal back may take: one that nobody reads takes no more bytes."""
+"""Seconds that giving the terminal back may take: a terminal that nobody reads accepts no more bytes."""
 
-
-STATUS = 128 + 1
-"""The exit status of a program that a hang-up ended, as shells count it."""
+HANGUP_STATUS = 128 + 1
+"""The exit status of a program ended by a hang-up, as shells count it."""
 
 
 def leave(status: int, give_back: Callable[[], None], last_words: Callable[[], None]) -> NoReturn:
     """End the process.
 
-    Threads cannot be waited for: an import of torch takes seconds and cannot be interrupted, nor can a pass of a
-    large network.
+    Threads cannot be waited for: importing torch takes seconds and cannot be interrupted, nor can a pass of a large
+    network.
 
     Args:
         status: the exit status.
-        give_back: makes the terminal what it was.
-        last_words: what is to be done after that.
+        give_back: restores the terminal.
+        last_words: what to do after that.
     """
     impatient = _after(RESTORING, status, last_words)
     try:
@@ -41,13 +40,13 @@ def leave(status: int, give_back: Callable[[], None], last_words: Callable[[], N
 def leave_on_signals(
     loop: asyncio.AbstractEventLoop, leave_with: Callable[[int], None], last_words: Callable[[], None]
 ) -> None:
-    """When somebody ends the process by SIGTERM or SIGINT while the loop runs, leave with the status of shells.
+    """If SIGTERM or SIGINT ends the process while the loop runs, leave with the status that shells use for it.
 
-    (Ctrl+C in the app's own terminal is a key like any other.)
+    Ctrl+C in the app's own terminal is a key like any other.
     """
 
     def ended(number: int, _: object) -> None:
-        # The loop itself may be stuck, in writing to a terminal that nobody reads.
+        # The loop itself may be stuck writing to a terminal that nobody reads.
         _after(2 * RESTORING, 128 + number, last_words)
         loop.call_soon_threadsafe(leave_with, 128 + number)
 
@@ -71,11 +70,11 @@ def _after(seconds: float, status: int, last_words: Callable[[], None]) -> threa
 def leave_on_hangup(last_words: Callable[[], None]) -> None:
     """From now on, end the process when the terminal on standard input is gone.
 
-    The signal alone is not enough: it does not come where the terminal was not the process's own, and it is ignored
-    where the program was started so. Without a terminal the app would wait for keys for ever.
+    The signal alone is not enough: it does not come if the terminal is not the process's own, and a program may be
+    started with the signal ignored. Without a terminal the app would wait for keys forever.
 
     Args:
-        last_words: what is still to be done; called once, in any thread. It must not take long.
+        last_words: what to do first; called once, in any thread. It must not take long.
     """
     once = threading.Lock()
 
@@ -85,11 +84,11 @@ def leave_on_hangup(last_words: Callable[[], None]) -> None:
         try:
             last_words()
         finally:
-            os._exit(STATUS)
+            os._exit(HANGUP_STATUS)
 
     def watch() -> None:
         poll = select.poll()
-        poll.register(0, 0)  # a hang-up is reported unasked
+        poll.register(0, 0)  # no events asked for: a hang-up is always reported
         while not any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll()):
             pass
         leave()

@@ -1,4 +1,4 @@
-"""The log after native libraries have written to it: text in which nothing acts on the terminal of who reads it."""
+"""The log file: nothing in it acts on a reader's terminal, even after native libraries have written to it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from engine.text import safe_text
 _PIECE = 1 << 20
 _ODD = re.compile(rb"[^\n\t -~]")
 _ACTS = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode categories that act on a terminal or hide: control, format, surrogate, private, unassigned, separators."""
 
 
 def size_of(log: Path) -> int:
-    """Bytes of the log; 0 where there is none."""
+    """Return the size of the log in bytes; 0 if there is none."""
     try:
         return log.stat().st_size
     except OSError:
@@ -30,10 +31,10 @@ def size_of(log: Path) -> int:
 
 
 def make_plain(log: Path, since: int) -> None:
-    """Put `?` in the place of each byte after the first `since` that acts on a terminal, hides, or is no text.
+    """Replace by `?` each byte after the first `since` that acts on a terminal, hides, or is not text.
 
-    Records are written so that there is none; what libraries write to descriptors is not. The file keeps its length,
-    so that another program may write to it meanwhile.
+    Log records have no such bytes, but what libraries write to descriptors may. The file keeps its length, so that
+    another program may write to it at the same time.
     """
     with contextlib.suppress(OSError), log.open("r+b", buffering=0) as file:
         file.seek(since)
@@ -44,7 +45,7 @@ def make_plain(log: Path, since: int) -> None:
 
 
 def _plain(piece: bytes) -> bytes:
-    """The same number of bytes."""
+    """Return the piece made plain, with the same number of bytes."""
     characters = piece.decode("utf-8", "surrogateescape")
     kept = (c if c in "\n\t" or unicodedata.category(c) not in _ACTS else "?" * _length(c) for c in characters)
     return "".join(kept).encode("utf-8")
@@ -55,15 +56,15 @@ def _length(character: str) -> int:
 
 
 class SafeFormatter(logging.Formatter):
-    """Log records in which nothing can act on the terminal of whoever reads the log."""
+    """Formats log records so that nothing in them can act on a reader's terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text, its line breaks kept."""
+        """Return the record as text, with its line breaks."""
         return safe_text(super().format(record), multiline=True)
 
 
 def open_log() -> str:
-    """Send the program's log to its file in the state directory; a safe line says why there is none, if so."""
+    """Send the program's log to its file in the state directory; return a safe line if that fails, else nothing."""
     try:
         places.log_file().parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(places.log_file(), encoding="utf-8", errors="backslashreplace")
@@ -83,7 +84,7 @@ def open_log() -> str:
 
 @contextmanager
 def native_output_in_log() -> Iterator[None]:
-    """While the app runs, what native libraries write to descriptors 1 and 2 goes to the log, not onto the screen.
+    """While the app runs, send what native libraries write to descriptors 1 and 2 to the log, not to the screen.
 
     Textual draws on `sys.__stderr__` and asks `sys.__stdout__` for the terminal's size: both get a copy of the
     terminal's own descriptor.

@@ -1,4 +1,4 @@
-"""Starting the app on a terminal, and leaving it quickly."""
+"""Start the app on a terminal, and leave it quickly."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from xaimed_tui.startup.log import make_plain, native_output_in_log, open_log, s
 from xaimed_tui.terminal.query import pixels_for
 
 SAVING = 5.0
-"""Seconds that are waited, when the app is left, for results that are being saved."""
+"""Seconds to wait for results that are being saved when the app is left."""
 
 THREADS = 32
-"""Jobs at the same time: one of each kind, and disks that do not answer. On two cores Python would give them six."""
+"""Jobs at a time: one of each kind, and those on disks that do not answer. Python's default on two cores is six."""
 
 SWITCHING = 0.001
-"""Seconds after which a thread that computes in Python lets the one in that draws; 5 ms, a few times a key, add up."""
+"""Seconds after which a thread that computes in Python yields to the one that draws. Python's default of 5 ms, a few
+times for each key, adds up."""
 
 LAST_WORDS = 0.5
-"""Seconds that writing down where one was may take when the app is left: the disk may be one that is gone."""
+"""Seconds that writing the app's state may take when the app is left: its disk may be gone."""
 
 
 def start(
@@ -40,10 +41,10 @@ def start(
     folder: Path | None = None,
     flags: Mapping[str, object] | None = None,
 ) -> int:
-    """Run the app until the person leaves it, which ends the process; returns a status only if it cannot be begun.
+    """Run the app until the person leaves it, which ends the process. Return a status only if it cannot start.
 
-    Threads that are still computing or importing are not waited for: the terminal is restored, the logs are flushed,
-    and the process ends.
+    Threads that still compute or import are not waited for: the terminal is restored, the logs are flushed, and the
+    process ends.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("xaimed: the app needs a terminal; for scripts there are commands, see xaimed --help", file=sys.stderr)
@@ -55,7 +56,7 @@ def start(
     memory = Memory(places.app_state())
     from xaimed_tui.app import XAIMedApp
 
-    pixels, doubts = pixels_for(settings.images)  # now: once the app runs, its keys would get the answers
+    pixels, doubts = pixels_for(settings.images)  # before the app runs: it would take the answers for keys
     app = XAIMedApp(
         Engine(tasks, settings),
         task=task,
@@ -86,7 +87,7 @@ def start(
     with native_output_in_log():
         # With a loop of our own `run` does not wait for the threads of the loop's executor, as asyncio.run() would.
         app.run(loop=loop)
-    # Here only after a fault of the program, which Textual has shown.
+    # Reached only after a fault in the program, which Textual has shown.
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     return leave(app.return_code or 0, lambda: None, last_words)
