@@ -19,7 +19,7 @@ from engine.text import safe_name, safe_text
 from xaimed_tui.app_services import AppServices
 from xaimed_tui.pixel_app import PixelApp
 from xaimed_tui.preferences.look import Look
-from xaimed_tui.preferences.remembered import Memory, opening
+from xaimed_tui.preferences.remembered import StateFile, opening
 from xaimed_tui.preferences.settings import AppSettings
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.terminal.colour_depth import depth_of
@@ -111,7 +111,7 @@ class XAIMedApp(PixelApp, AppServices):
         model: str | None = None,
         folder: Path | None = None,
         settings: AppSettings | None = None,
-        memory: Memory | None = None,
+        memory: StateFile | None = None,
         problems: Sequence[str] = (),
         leave: Callable[[int], object] | None = None,
         garbage: Garbage | None = None,
@@ -119,7 +119,7 @@ class XAIMedApp(PixelApp, AppServices):
     ) -> None:
         super().__init__(pixels)
         self.settings = settings or AppSettings()
-        self.memory = memory or Memory()
+        self.memory = memory or StateFile()
         self._problems = list(problems)
         self._engine, self._clock, self._garbage, self._leave = engine, clock, garbage, leave
         self.views_made = False
@@ -354,7 +354,7 @@ class XAIMedApp(PixelApp, AppServices):
 
     # What the background reports
 
-    def on_library_loaded(self) -> None:
+    def on_torch_imported(self) -> None:
         """Networks can be loaded."""
         bars = [*self.screen_stack[0].query(TopBar)] if self.screen_stack else []  # none: the app is being left
         if bars and bars[0].state.startswith("loading the network library"):
@@ -377,9 +377,9 @@ class XAIMedApp(PixelApp, AppServices):
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say in words what went wrong; views show it in their place too."""
-        if message.what in ("library", "model"):
-            self.say("no network loaded" if message.what == "library" else "the network could not be loaded")
-        if message.what in ("library", "model", "save"):
+        if message.what in ("pytorch", "model"):
+            self.say("no network loaded" if message.what == "pytorch" else "the network could not be loaded")
+        if message.what in ("pytorch", "model", "save"):
             self.show_failure(message.failure)
         elif message.what != "image":  # while one looks through a folder, it is said in the image's place
             self.notify(message.reason, title="Not done", severity="error", timeout=10, markup=False)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xaimed_tui.background.failure import Failure
     from xaimed_tui.background.jobs import Jobs
     from xaimed_tui.preferences.look import Look
-    from xaimed_tui.preferences.remembered import Memory, Remembered
+    from xaimed_tui.preferences.remembered import Remembered, StateFile
     from xaimed_tui.preferences.settings import AppSettings
 
 WRITE_AFTER = 1.0
@@ -49,7 +49,7 @@ class AppServices(App[int]):
     """
 
     settings: AppSettings
-    memory: Memory
+    memory: StateFile
     look: Look
     views_made: bool
     _engine: Engine
@@ -111,8 +111,8 @@ class AppServices(App[int]):
 
     def _write_soon(self) -> None:
         if self.memory.changed and self._writing is None:
-            self._writing = self.set_timer(WRITE_AFTER, self._write, name="memory")
+            self._writing = self.set_timer(WRITE_AFTER, self._write, name="state")
 
     def _write(self) -> None:
         self._writing = None
-        self.jobs.write_down(self.memory)
+        self.jobs.write_state(self.memory)

@@ -99,7 +99,7 @@ async def test_a_message_of_an_old_run_changes_nothing() -> None:
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "l")
         before = app.explain.explanation
-        stale = messages.MapFinished(app.explain.wall.subject.ticket.run - 1, "rise", make_explanation())
+        stale = messages.MapFinished(app.explain.wall.subject.ticket.number - 1, "rise", make_explanation())
         app.explain.wall.post_message(stale)
         await settled(pilot)
         assert app.explain.explanation is before

@@ -18,7 +18,7 @@ from textual.dom import DOMNode
 import xaimed_tui
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.fuzzy import fuzzy
-from xaimed_tui.preferences.remembered import Memory, Remembered
+from xaimed_tui.preferences.remembered import Remembered, StateFile
 
 BIG = (120, 40)
 
@@ -60,7 +60,9 @@ def test_matching_takes_no_longer_for_letters_that_repeat() -> None:
     assert time.perf_counter() - begin < 0.5  # trying all placements would take years
 
 
-async def found(query: str, *, memory: Memory | None = None, engine: FakeEngine | None = None) -> tuple[XAIMedApp, str]:
+async def found(
+    query: str, *, memory: StateFile | None = None, engine: FakeEngine | None = None
+) -> tuple[XAIMedApp, str]:
     """The app after choosing the first command that matches, and what the palette showed."""
     app = make_app(engine or FakeEngine(), memory=memory)
     async with app.run_test(size=BIG) as pilot:
@@ -84,7 +86,7 @@ async def test_a_model_is_loaded_from_the_palette() -> None:
 
 
 async def test_a_folder_and_an_image_of_late_are_opened_from_the_palette() -> None:
-    memory = Memory()
+    memory = StateFile()
     memory.now = Remembered().at(Path("/scans/august"), Path("/scans/august/patch-03.png"))
     memory.now = memory.now.at(Path("/scans/may"), Path("/scans/may/patch-05.png"))
     engine = FakeEngine()

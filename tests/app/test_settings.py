@@ -15,7 +15,7 @@ from engine.cli.main import AppRequest, run
 from engine.storage import places
 from xaimed_tui.background.backend import Engine
 from xaimed_tui.preferences.look import Look
-from xaimed_tui.preferences.remembered import MOST_RECENT, Memory, Opening, Remembered, opening
+from xaimed_tui.preferences.remembered import MOST_RECENT, Opening, Remembered, StateFile, opening
 from xaimed_tui.preferences.settings import FLAGS, AppSettings, load_settings
 
 
@@ -127,13 +127,13 @@ def test_nothing_moves_by_itself_over_ssh_unless_asked(monkeypatch: pytest.Monke
 
 def test_what_is_remembered_is_read_again_even_names_that_are_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "state" / "app.json"
-    memory = Memory(path)
+    memory = StateFile(path)
     odd = Path(os.fsdecode(b"/data/\xff.png"))
     memory.now = Remembered(task="T", model="M", theme="nord").at(Path("/data"), odd)
     assert memory.changed
     memory.write()
     assert not memory.changed
-    again = Memory(path)
+    again = StateFile(path)
     assert (again.now, again.problem) == (memory.now, "")
     assert Path(again.now.images[0]) == odd
     assert [name.name for name in path.parent.iterdir()] == ["app.json"]
@@ -162,7 +162,7 @@ def test_the_last_folders_come_first_and_the_oldest_are_forgotten() -> None:
 def test_an_unreadable_memory_is_set_aside_and_reported(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "app.json"
     path.write_bytes(content)
-    memory = Memory(path)
+    memory = StateFile(path)
     assert memory.now == Remembered()
     assert memory.problem == f"{path}: not what XAIMed wrote there; it was set aside as app-unreadable.json"
     assert (tmp_path / "app-unreadable.json").read_bytes() == content
@@ -171,7 +171,7 @@ def test_an_unreadable_memory_is_set_aside_and_reported(content: bytes, tmp_path
 
 def test_a_memory_that_cannot_be_written_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
-    memory = Memory(tmp_path / "file" / "app.json")
+    memory = StateFile(tmp_path / "file" / "app.json")
     memory.now = Remembered(task="T")
     memory.write()
     memory.write()
@@ -198,14 +198,14 @@ def test_what_is_not_named_is_opened_as_it_was(named: dict[str, Any], opens: Ope
 
 async def test_a_later_run_opens_task_model_folder_and_image_again(tmp_path: Path) -> None:
     path = tmp_path / "app.json"
-    app = make_app(memory=Memory(path))
+    app = make_app(memory=StateFile(path))
     async with app.run_test(size=(120, 40)) as pilot:
         await press(pilot, "d", "j")
         await until(pilot, path.exists)
         app.memory.write()
     assert json.loads(path.read_text())["image"] == "/samples/patch-02.png"
     engine = FakeEngine()
-    app = make_app(engine, memory=Memory(path))
+    app = make_app(engine, memory=StateFile(path))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: ("diagnose", "patch-02.png") in engine.calls)
         await settled(pilot)
@@ -226,16 +226,16 @@ async def test_a_theme_chosen_in_the_app_is_used_next_time_and_a_setting_beats_i
 
 async def test_the_look_chosen_by_keys_is_used_next_time_and_settings_beat_it(tmp_path: Path) -> None:
     path = tmp_path / "app.json"
-    app = make_app(memory=Memory(path))
+    app = make_app(memory=StateFile(path))
     async with app.run_test(size=(160, 50)) as pilot:
         await press(
             pilot, "d", "g", "m", "o", "o", "left_square_bracket", "right_square_bracket", "right_square_bracket"
         )
         app.memory.write()
     chosen = Look(display="cells", colormap="cividis", opacity=0.7)
-    assert make_app(memory=Memory(path)).look == chosen
+    assert make_app(memory=StateFile(path)).look == chosen
     given = AppSettings(colormap="magma", opacity=20)
-    assert make_app(memory=Memory(path), settings=given).look == Look(display="cells", colormap="magma", opacity=0.2)
+    assert make_app(memory=StateFile(path), settings=given).look == Look(display="cells", colormap="magma", opacity=0.2)
     assert make_app().look == Look(display="overlay", colormap="viridis", opacity=0.55)
 
 

@@ -39,7 +39,7 @@ PREVIEW_EVERY = 1 / 4
 class Subject:
     """One image with the network's answer: what the methods explain.
 
-    Its maps are written by the explaining thread only.
+    Only the explaining thread writes its maps.
     """
 
     ticket: Ticket
@@ -72,7 +72,7 @@ class Explaining:
         try:
             ending = self._make()
         except Stopped:
-            ending = messages.MethodStopped(subject.ticket.run, self.method, self._others())
+            ending = messages.MethodStopped(subject.ticket.number, self.method, self._others())
         except XAIMedError as error:
             log.warning("%s: %s", self.method, error)
             ending = self._failed(error.message, failure_of("method", error))
@@ -89,13 +89,13 @@ class Explaining:
         subject, method = self.subject, self.method
         if self.stop.is_set():
             raise Stopped
-        self._post(messages.MethodStarted(subject.ticket.run, method))
+        self._post(messages.MethodStarted(subject.ticket.number, method))
         made = self.engine.explain_method(
             subject.model, subject.image, method, subject.settings, self._progress, self.stop
         )
         subject.maps[method] = made
         subject.failures.pop(method, None)
-        return messages.MapFinished(subject.ticket.run, method, self._assemble())
+        return messages.MapFinished(subject.ticket.number, method, self._assemble())
 
     def _assemble(self) -> Explanation:
         subject = self.subject
@@ -105,7 +105,10 @@ class Explaining:
         )
 
     def _others(self) -> Explanation | None:
-        """The maps that there are without this one. That they cannot be put together keeps no method at work."""
+        """Return the explanation without this map; None if there is none.
+
+        An error in putting it together is reported on its own, so that this method still ends.
+        """
         if not self.subject.maps or self.subject.ticket.withdrawn.is_set():
             return None
         try:
@@ -118,17 +121,17 @@ class Explaining:
     def _failed(self, reason: str, failure: Failure) -> messages.MethodFailed:
         self.subject.failures[self.method] = reason
         self.subject.maps.pop(self.method, None)
-        return messages.MethodFailed(self.subject.ticket.run, self.method, self._others(), reason, failure)
+        return messages.MethodFailed(self.subject.ticket.number, self.method, self._others(), reason, failure)
 
     def _progress(self, progress: Progress) -> None:
-        now, run = time.monotonic(), self.subject.ticket.run
+        now, ticket = time.monotonic(), self.subject.ticket.number
         if progress.preview is not None and now - self.preview_at >= PREVIEW_EVERY:
             self.preview_at = now
             statistics = self.engine.statistics(progress.preview)
-            self._post(messages.MapSharpened(run, self.method, progress.preview, statistics))
+            self._post(messages.MapSharpened(ticket, self.method, progress.preview, statistics))
         if now - self.progress_at >= PROGRESS_EVERY or progress.done >= progress.total:
             self.progress_at = now
-            self._post(messages.MethodAdvanced(run, self.method, progress.done, progress.total))
+            self._post(messages.MethodAdvanced(ticket, self.method, progress.done, progress.total))
 
     def _post(self, message: Message) -> None:
         self.subject.ticket.post(self.target, message)

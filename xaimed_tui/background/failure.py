@@ -19,7 +19,7 @@ from engine.storage.places import log_file
 from engine.text import safe_text
 
 DOING = {
-    "library": "importing the network library",
+    "pytorch": "importing PyTorch",
     "tasks": "reading the tasks",
     "change": "changing the task library",
     "removed": "looking into the trash",
@@ -56,7 +56,7 @@ _WORDS: tuple[tuple[type[BaseException], str, str], ...] = (
     (DeviceError, "The device cannot be used", "The setting `device` says where to compute."),
     (ExportError, "Nothing was saved", "Nothing was left under a final name. The maps are still in the app."),
 )  # fmt: skip
-"""For each error its heading and what a person should know beside the error's own cause and remedy. The first fits."""
+"""For each error its heading, and what to know besides its cause and remedy. The first that fits counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ class Failure:
 
     Attributes:
         title: what happened, in a few words.
-        why: the cause, with what it happened to.
+        why: the cause, with the file or object that it concerns.
         remedy: what to do about it; may be empty.
-        more: what is good to know.
+        more: what else is good to know.
         log: the file with the details.
     """
 
@@ -79,13 +79,13 @@ class Failure:
 
     @property
     def words(self) -> str:
-        """The whole, to be copied."""
+        """The whole text, for copying."""
         remedy = f"What to do: {self.remedy}\n\n" if self.remedy else ""
         return f"{self.why}\n\n{remedy}{self.more}\n\nLog: {safe_text(self.log)}"
 
 
 def failure_of(doing: str, error: BaseException) -> Failure:
-    """The words for an error that a job (a key of `DOING`) ended with; what is not raised on purpose is a fault."""
+    """Return the words for an error that ended a job (a key of `DOING`); an error not raised on purpose is a fault."""
     title, more = next(((title, more) for kind, title, more in _WORDS if isinstance(error, kind)), ("", ""))
     if isinstance(error, XAIMedError):
         why = safe_text(f"{error.subject}: {error.cause}" if error.subject else error.cause, limit=2000)
@@ -99,7 +99,7 @@ def failure_of(doing: str, error: BaseException) -> Failure:
 
 
 def fault_line(error: BaseException, limit: int = 300) -> str:
-    """What was raised, in one safe line."""
+    """Return what was raised, in one safe line."""
     return safe_text(f"{type(error).__name__}: {error}", limit=limit)
 
 

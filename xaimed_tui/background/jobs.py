@@ -1,8 +1,8 @@
-"""The only place that starts background work; what calls the engine is started here.
+"""The only place that starts background work, and all work that calls the engine.
 
-Work runs in lanes: one thread each, jobs in order. Threads never touch widgets; they post the messages of
-`messages.py` to the widget that asked. Every job has a `Ticket`: starting a new job of the same kind withdraws the old
-ticket, which stops its work, silences it, and lets receivers recognise what was already under way as stale.
+Work is done in lanes: one thread each, jobs in order. Threads never touch widgets; they post the messages of
+`messages.py` to the widget that asked. Every job has a `Ticket`. Starting a job of the same kind withdraws the old
+ticket: its work stops, and receivers ignore its late messages.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from engine.results.diagnosis import Diagnosis
     from engine.results.saliency import SaliencyMap
     from xaimed_tui.background.library_changes import Change
-    from xaimed_tui.preferences.remembered import Memory
+    from xaimed_tui.preferences.remembered import StateFile
 
 log = logging.getLogger("xaimed.jobs")
 
 COMPLIANCE_EVERY = 1 / 10
 """Seconds between two messages about the compliance of files."""
 
-_LANES = ("library", "tasks", "model", "check", "picture", "folder", "compliance", "image", "explain", "save", "memory")
+_LANES = ("pytorch", "tasks", "model", "check", "picture", "folder", "compliance", "image", "explain", "save", "state")
 
 
 class Jobs:
@@ -53,14 +53,14 @@ class Jobs:
         self._app = app
         self._engine = engine
         self.clock = clock
-        self._runs = itertools.count(1)
+        self._numbers = itertools.count(1)
         self._tickets: dict[str, Ticket] = {}
         self._lanes = {name: Lane(app, name) for name in _LANES}
         self._subject: Subject | None = None
         self._siblings: WeakSet[Jobs] = WeakSet()
 
     def sibling(self) -> Jobs:
-        """Jobs on the same engine with lanes and tickets of their own: their work withdraws nothing of these ones'."""
+        """Return jobs on the same engine with their own lanes and tickets: neither withdraws tickets of the other."""
         jobs = Jobs(self._app, self._engine, clock=self.clock)
         self._siblings.add(jobs)
         return jobs
@@ -68,9 +68,9 @@ class Jobs:
     # Tickets
 
     def _ticket(self, kind: str) -> Ticket:
-        """A new ticket; the old one of this kind is withdrawn."""
+        """Issue a new ticket; withdraw the old one of this kind."""
         self.withdraw(kind)
-        ticket = self._tickets[kind] = Ticket(next(self._runs))
+        ticket = self._tickets[kind] = Ticket(next(self._numbers))
         return ticket
 
     def withdraw(self, *kinds: str) -> None:
@@ -82,7 +82,7 @@ class Jobs:
                 self.stop_methods()
 
     def stop_everything(self) -> None:
-        """Ask all work to end, when the app is left."""
+        """Ask all work to end, as the app is being left."""
         self.withdraw(*list(self._tickets))
         self.stop_methods()
         for jobs in self._siblings:
@@ -99,30 +99,30 @@ class Jobs:
         except XAIMedError as error:
             log.warning("%s: %s", DOING.get(what, what), error)
             failure = failure_of(what, error)
-            ticket.post(target, messages.JobFailed(what, ticket.run, error.message, failure))
+            ticket.post(target, messages.JobFailed(what, ticket.number, error.message, failure))
         except Exception as error:
             log.exception("job %s failed", what)
             failure = failure_of(what, error)
-            ticket.post(target, messages.JobFailed(what, ticket.run, fault_line(error), failure))
+            ticket.post(target, messages.JobFailed(what, ticket.number, fault_line(error), failure))
             self._app.post_message(messages.FaultFound(failure))
 
-    # The library, tasks and models
+    # PyTorch, tasks and models
 
     def warm_up(self, target: App[int], *, when_warm: Callable[[], None] | None = None) -> None:
-        """Import the network library, so that the first model need not wait for it, then what the methods need."""
-        ticket = self._ticket("library")
+        """Import PyTorch, so that the first model need not wait for it, then what the methods need."""
+        ticket = self._ticket("pytorch")
 
         def work() -> None:
             try:
                 self._engine.warm_up()
-                ticket.post(target, messages.LibraryLoaded())
+                ticket.post(target, messages.TorchImported())
                 if not ticket.withdrawn.is_set():
                     self._engine.warm_methods()
             finally:
                 if when_warm is not None:
                     when_warm()
 
-        self._lanes["library"].put(lambda: self._guarded("library", ticket, target, work))
+        self._lanes["pytorch"].put(lambda: self._guarded("pytorch", ticket, target, work))
 
     def list_tasks(self, target: Widget) -> None:
         """Read the task library."""
@@ -135,7 +135,7 @@ class Jobs:
 
     def change_library(self, target: Widget, change: Change) -> None:
         """Add, describe, remove or restore a task or a model."""
-        ticket = Ticket(next(self._runs))  # never withdrawn: what was begun is done whole, and heard of
+        ticket = Ticket(next(self._numbers))  # never withdrawn: a change is finished once begun, and reported
 
         def work() -> None:
             said = safe_text(self._engine.change_library(change), limit=600)
@@ -153,17 +153,17 @@ class Jobs:
         self._lanes["tasks"].put(lambda: self._guarded("removed", ticket, target, work))
 
     def review_model(self, target: Widget, path: Path, task: str) -> int:
-        """Read a model's code for a person to look at."""
+        """Read a model's code, for a person to review."""
         ticket = self._ticket("review")
 
         def work() -> None:
-            ticket.post(target, messages.ModelReviewed(ticket.run, self._engine.review(path, task)))
+            ticket.post(target, messages.ModelReviewed(ticket.number, self._engine.review(path, task)))
 
         self._lanes["tasks"].put(lambda: self._guarded("review", ticket, target, work))
-        return ticket.run
+        return ticket.number
 
     def check_model(self, target: Widget, bundle: ModelBundle) -> None:
-        """Try a model as a physician would meet it; `withdraw("check")` stops it."""
+        """Check a model the way a physician would use it; `withdraw("check")` stops it."""
         ticket = self._ticket("check")
 
         def begun(method: str) -> None:
@@ -173,11 +173,11 @@ class Jobs:
             passed, lines = self._engine.check(bundle, begun, ticket.withdrawn)
             ticket.post(target, messages.ModelChecked(passed, tuple(lines)))
 
-        self._lanes["check"].put(lambda: self._guarded("check", ticket, target, work), alone=True)
+        self._lanes["check"].put(lambda: self._guarded("check", ticket, target, work), drop_waiting=True)
 
     def approve_model(self, target: Widget, bundle: ModelBundle) -> None:
-        """Keep that a model's code may run."""
-        ticket = Ticket(next(self._runs))  # never withdrawn: what a person has decided is kept
+        """Store that a model's code may run."""
+        ticket = Ticket(next(self._numbers))  # never withdrawn: a person's decision is stored
 
         def work() -> None:
             self._engine.approve(bundle)
@@ -186,16 +186,16 @@ class Jobs:
         self._lanes["tasks"].put(lambda: self._guarded("approval", ticket, target, work))
 
     def load_model(self, target: Widget, bundle: ModelBundle) -> int:
-        """Load a network; methods at work on the one before it stop, and keep what they have."""
+        """Load a network; methods at work on the previous one stop and keep the maps they have."""
         self.stop_methods()
         ticket = self._ticket("model")
 
         def work() -> None:
             model = self._engine.load(bundle)
-            ticket.post(target, messages.ModelLoaded(ticket.run, bundle, model))
+            ticket.post(target, messages.ModelLoaded(ticket.number, bundle, model))
 
-        self._lanes["model"].put(lambda: self._guarded("model", ticket, target, work), alone=True)
-        return ticket.run
+        self._lanes["model"].put(lambda: self._guarded("model", ticket, target, work), drop_waiting=True)
+        return ticket.number
 
     def open_picture(self, target: Widget, path: Path) -> int:
         """Read a picture that describes a model."""
@@ -203,21 +203,21 @@ class Jobs:
 
         def work() -> None:
             image = self._engine.read_small(path)
-            ticket.post(target, messages.PictureRead(ticket.run, self._engine.view(image, None)))
+            ticket.post(target, messages.PictureRead(ticket.number, self._engine.view(image, None)))
 
-        self._lanes["picture"].put(lambda: self._guarded("picture", ticket, target, work), alone=True)
-        return ticket.run
+        self._lanes["picture"].put(lambda: self._guarded("picture", ticket, target, work), drop_waiting=True)
+        return ticket.number
 
     # Folders and images
 
     def list_folder(self, target: Widget, folder: Path) -> int:
-        """List a folder, and go on telling what happens to it until another one is listed."""
+        """List a folder, and report its changes until another one is listed."""
         self.withdraw("image", "explain", "compliance")
         ticket = self._ticket("folder")
 
         listing = Listing(self._engine, self._app, target, ticket, folder)
         self._lanes["folder"].put(lambda: self._guarded("folder", ticket, target, listing.run))
-        return ticket.run
+        return ticket.number
 
     def judge(self, target: Widget, folder: Path, names: Sequence[str], bundle: ModelBundle) -> int:
         """Find out which images of a folder can be fed to a network."""
@@ -231,30 +231,30 @@ class Jobs:
                     return
                 found[name] = self._engine.why_not_compliant(folder / name, bundle)
                 if time.monotonic() - posted > COMPLIANCE_EVERY:
-                    ticket.post(target, messages.ComplianceFound(ticket.run, found))
+                    ticket.post(target, messages.ComplianceFound(ticket.number, found))
                     found, posted = {}, time.monotonic()
-            ticket.post(target, messages.ComplianceFound(ticket.run, found))
+            ticket.post(target, messages.ComplianceFound(ticket.number, found))
 
-        self._lanes["compliance"].put(lambda: self._guarded("folder", ticket, target, work), alone=True)
-        return ticket.run
+        self._lanes["compliance"].put(lambda: self._guarded("folder", ticket, target, work), drop_waiting=True)
+        return ticket.number
 
     def open_image(
         self, target: Widget, path: Path, bundle: ModelBundle | None, model: Model | None, *, known: str | None = None
     ) -> int:
-        """Read an image and, if there is a network, let it answer; say nothing if its digest is the one `known`."""
+        """Read an image and, if there is a network, let it answer; report nothing if the digest is the `known` one."""
         ticket = self._ticket("image")
 
         def work() -> None:
             image = self._engine.read(path)
             if image.sha256 == known:
                 return
-            ticket.post(target, messages.ImageRead(ticket.run, image, self._engine.view(image, bundle)))
+            ticket.post(target, messages.ImageRead(ticket.number, image, self._engine.view(image, bundle)))
             if model is not None and not ticket.withdrawn.is_set():
                 diagnosis = self._engine.diagnose(model, image)
-                ticket.post(target, messages.DiagnosisMade(ticket.run, diagnosis))
+                ticket.post(target, messages.DiagnosisMade(ticket.number, diagnosis))
 
-        self._lanes["image"].put(lambda: self._guarded("image", ticket, target, work), alone=True)
-        return ticket.run
+        self._lanes["image"].put(lambda: self._guarded("image", ticket, target, work), drop_waiting=True)
+        return ticket.number
 
     # Explanations
 
@@ -268,7 +268,7 @@ class Jobs:
         layer: str | None = None,
         maps: Mapping[str, SaliencyMap] | None = None,
     ) -> Subject:
-        """Make an image ready to be explained; what was explained before is stopped. `maps` are kept from before."""
+        """Get an image ready to be explained, and stop explaining the previous one. `maps` are those already made."""
         self.withdraw("explain")
         settings = self._engine.settings(target=target_class, layer=layer)
         self._subject = Subject(self._ticket("explain"), model, image, diagnosis, settings, dict(maps or {}))
@@ -296,7 +296,7 @@ class Jobs:
 
     def save(self, target: Widget, explanation: Explanation, folder: Path) -> None:
         """Write an explanation below a folder."""
-        ticket = Ticket(next(self._runs))  # never withdrawn: what a person asked to keep is kept
+        ticket = Ticket(next(self._numbers))  # never withdrawn: what a person asked to save is saved
 
         def work() -> None:
             ticket.post(target, messages.ExplanationSaved(self._engine.save(explanation, folder)))
@@ -304,11 +304,11 @@ class Jobs:
         self._lanes["save"].put(lambda: self._guarded("save", ticket, target, work))
 
     def finish_saving(self, seconds: float) -> None:
-        """Wait until all that was to be saved is, but not for longer than some seconds."""
+        """Wait until everything to be saved is saved, but not longer than `seconds`."""
         end = time.monotonic() + seconds
         while self._lanes["save"].working and time.monotonic() < end:
             time.sleep(0.01)
 
-    def write_down(self, memory: Memory) -> None:
-        """Write where one is."""
-        self._lanes["memory"].put(memory.write, alone=True)
+    def write_state(self, memory: StateFile) -> None:
+        """Write what the app remembers."""
+        self._lanes["state"].put(memory.write, drop_waiting=True)

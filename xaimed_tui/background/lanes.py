@@ -1,4 +1,4 @@
-"""Background work in order: lanes, which are one thread each, and tickets, the right of a job to be heard."""
+"""Background work in order: lanes, which are one thread each, and tickets, which allow a job to go on."""
 
 from __future__ import annotations
 
@@ -19,19 +19,24 @@ log = logging.getLogger("xaimed.jobs")
 
 @dataclass(eq=False)
 class Ticket:
-    """The right of a job to go on and to be heard."""
+    """Allows a job to go on and to report.
 
-    run: int
+    Attributes:
+        number: a higher one for each new ticket.
+        withdrawn: set when the job is to stop; its messages are not sent any more.
+    """
+
+    number: int
     withdrawn: threading.Event = field(default_factory=threading.Event)
 
     def post(self, target: Widget | App[int], message: Message) -> None:
-        """Send a message to the one that asked, unless nobody waits for it any more."""
+        """Send a message to the widget that asked, unless the ticket is withdrawn."""
         if not self.withdrawn.is_set():
             target.post_message(message)
 
 
 class Lane:
-    """One background thread that works off jobs one after another, those of lower rank first."""
+    """One background thread that does jobs one after another, those of lower rank first."""
 
     def __init__(self, app: App[int], name: str) -> None:
         self._app = app
@@ -41,10 +46,10 @@ class Lane:
         self._numbers = itertools.count()
         self._working = False
 
-    def put(self, job: Callable[[], None], *, rank: int = 0, alone: bool = False) -> None:
-        """Add a job; `alone` drops those that wait and have not begun."""
+    def put(self, job: Callable[[], None], *, rank: int = 0, drop_waiting: bool = False) -> None:
+        """Add a job; `drop_waiting` first drops the jobs that have not begun."""
         with self._lock:
-            if alone:
+            if drop_waiting:
                 self._waiting.clear()
             self._waiting.append((rank, next(self._numbers), job))
             if self._working:
@@ -54,7 +59,7 @@ class Lane:
 
     @property
     def working(self) -> bool:
-        """Whether there is anything left to do."""
+        """Whether there are jobs left to do."""
         with self._lock:
             return self._working
 

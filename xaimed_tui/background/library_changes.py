@@ -1,6 +1,6 @@
-"""What a person may change about the task library in the app; each change is made in a background thread.
+"""The changes to the task library that a person can make in the app, each made in a background thread.
 
-Descriptions and paths are given as on the command line, where `xaimed tasks` and `xaimed models` do the same.
+Descriptions and paths are written as on the command line, where `xaimed tasks` and `xaimed models` do the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Change(Protocol):
     """A change of the task library.
 
     Attributes:
-        task, model: where the cursor is to be afterwards; None for where it comes to stand.
+        task, model: where the cursor goes afterwards; None leaves it where it is.
     """
 
     @property
@@ -29,16 +29,16 @@ class Change(Protocol):
     def model(self) -> str | None: ...
 
     def make(self, folders: Sequence[Path]) -> str:
-        """Make the change; returns a sentence that says what was done.
+        """Make the change; return a sentence that says what was done.
 
         Raises:
-            XAIMedError: it could not be made; everything is as it was.
+            XAIMedError: the change could not be made; nothing has changed.
         """
 
 
 @dataclass(frozen=True)
 class AddTask:
-    """Make a task without models."""
+    """Add a task without models."""
 
     task: str
     description: str
@@ -53,7 +53,7 @@ class AddTask:
 
 @dataclass(frozen=True)
 class AddModel:
-    """Add a model to a task; of its files, those that are empty are not given."""
+    """Add a model to a task; an empty path means that the file is not given."""
 
     task: str
     model: str
@@ -84,7 +84,7 @@ class AddModel:
 
 @dataclass(frozen=True)
 class Describe:
-    """Put a text in the place of the description of a task or a model."""
+    """Replace the description of a task or a model."""
 
     task: str
     model: str | None
@@ -122,7 +122,7 @@ class Remove:
 
 @dataclass(frozen=True)
 class Restore:
-    """Bring back what was removed last of a name."""
+    """Restore what was removed last under a name."""
 
     task: str
     model: str | None = None
@@ -135,7 +135,7 @@ class Restore:
 
 @dataclass(frozen=True)
 class Purge:
-    """Delete for good what lies in the trash."""
+    """Delete for good what is in the trash."""
 
     removed: tuple[Removed, ...]
     task: str = ""
@@ -150,7 +150,7 @@ class Purge:
 
 @dataclass(frozen=True)
 class DraftSettings:
-    """Write a first `model.toml` from what the network reveals when it is run."""
+    """Write a first `model.toml` from what the network shows when it runs."""
 
     task: str
     model: str

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("xaimed.jobs")
 
 RELIST_AFTER = 1 / 2
-"""Seconds at least between two listings of a folder to which files are written."""
+"""Least number of seconds between two listings of a folder to which files are written."""
 
 
 @dataclass(eq=False)
@@ -41,12 +41,12 @@ class Listing:
     folder: Path
 
     def run(self) -> None:
-        """List the folder, and leave the watching to a thread of its own, which the ticket ends."""
+        """List the folder, then watch it in a thread of its own until the ticket is withdrawn."""
         changes = self.engine.watch_folder(self.folder, self.ticket.withdrawn)
-        next(changes, None)  # what happens from here on is told
+        next(changes, None)  # changes from here on are reported, so none is missed between listing and watching
         self._list()
         if not self.ticket.withdrawn.is_set():
-            # No lane: it never comes to an end by itself.
+            # Not in a lane: watching never ends by itself, and the jobs after it would wait forever.
             threading.Thread(target=self._watch, args=(changes,), name="watch", daemon=True).start()
 
     def _list(self, *, growing: bool = True) -> None:
@@ -55,16 +55,16 @@ class Listing:
             if self.ticket.withdrawn.is_set():
                 return
             if growing:
-                self._tell(messages.FolderListed(self.ticket.run, self.folder, found, whole=False))
-        self._tell(messages.FolderListed(self.ticket.run, self.folder, found, whole=True))
+                self._post(messages.FolderListed(self.ticket.number, self.folder, found, whole=False))
+        self._post(messages.FolderListed(self.ticket.number, self.folder, found, whole=True))
 
     def _watch(self, changes: Iterator[FolderChange]) -> None:
         try:
             for change in changes:
                 if not change.there:
-                    self._tell(messages.FolderGone(self.ticket.run, self.folder))
+                    self._post(messages.FolderGone(self.ticket.number, self.folder))
                 if change.modified:
-                    self._tell(messages.FilesModified(self.ticket.run, change.modified))
+                    self._post(messages.FilesModified(self.ticket.number, change.modified))
                 if change.listing:
                     self._list_again()
         except Exception as error:
@@ -75,9 +75,10 @@ class Listing:
         begun = time.monotonic()
         try:
             self._list(growing=False)
-        except XAIMedError as error:  # it went meanwhile, which the watching will say
+        except XAIMedError as error:  # the folder is gone by now, which watching will report
             log.warning("%s", error)
+        # A large folder takes long to list: spend at most a fifth of the time on it.
         self.ticket.withdrawn.wait(max(RELIST_AFTER, 4 * (time.monotonic() - begun)))
 
-    def _tell(self, message: Message) -> None:
+    def _post(self, message: Message) -> None:
         self.ticket.post(self.target, message)

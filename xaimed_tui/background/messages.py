@@ -1,6 +1,7 @@
 """What the background reports to the screens: past-tense messages that read as the story of a session.
 
-What a newer job may overtake carries the `run` it belongs to; a receiver drops that of an older run (see `jobs.py`).
+Messages of jobs that a newer job may replace carry the number of their `ticket`; receivers ignore those of an older
+ticket (see `jobs.py`).
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class LibraryLoaded(Message):
-    """The network library is imported; networks can be loaded."""
+class TorchImported(Message):
+    """PyTorch is imported; networks can be loaded."""
 
 
 @dataclass
@@ -52,36 +53,36 @@ class LibraryChanged(Message):
 
 @dataclass
 class RemovedListed(Message):
-    """It is known what can be restored."""
+    """What can be restored is known."""
 
     removed: tuple[Removed, ...]
 
 
 @dataclass
 class ModelReviewed(Message):
-    """A model's code was read for a person to look at."""
+    """A model's code was read, for a person to review."""
 
-    run: int
+    ticket: int
     review: Review
 
 
 @dataclass
 class ModelApproved(Message):
-    """It is kept that a model's code may run."""
+    """A model's code was approved to run, which is stored."""
 
     bundle: ModelBundle
 
 
 @dataclass
 class CheckAdvanced(Message):
-    """A model is being checked, and now the method of this key is tried."""
+    """A model is being checked; the method of this key has begun."""
 
     method: str
 
 
 @dataclass
 class ModelChecked(Message):
-    """A model was tried; the lines say how it fared, and are not made safe yet."""
+    """A model was checked; the lines say with what result, and are not made safe yet."""
 
     passed: bool
     lines: tuple[str, ...]
@@ -91,7 +92,7 @@ class ModelChecked(Message):
 class ModelLoading(Message):
     """A network is being loaded."""
 
-    run: int
+    ticket: int
     bundle: ModelBundle
 
 
@@ -99,7 +100,7 @@ class ModelLoading(Message):
 class ModelLoaded(Message):
     """A network is ready to answer."""
 
-    run: int
+    ticket: int
     bundle: ModelBundle
     model: Model
 
@@ -108,45 +109,45 @@ class ModelLoaded(Message):
 class PictureRead(Message):
     """A picture that belongs to a model's description can be shown."""
 
-    run: int
+    ticket: int
     pixels: NDArray[np.uint8]
 
 
 @dataclass
 class FolderListed(Message):
-    """The names of an image folder are known, or, if it is not `whole` yet, some of them."""
+    """The names in an image folder are known; only some of them if the list is not `whole` yet."""
 
-    run: int
+    ticket: int
     folder: Path
     names: Sequence[str]
     whole: bool
 
     def can_replace(self, message: Message) -> bool:
-        """A longer list makes an unread shorter one worthless."""
-        return isinstance(message, FolderListed) and message.run == self.run
+        """A longer list replaces an unread shorter one."""
+        return isinstance(message, FolderListed) and message.ticket == self.ticket
 
 
 @dataclass
 class FilesModified(Message):
-    """Images of the folder have other content than before."""
+    """The content of some images of the folder has changed."""
 
-    run: int
+    ticket: int
     names: frozenset[str]
 
 
 @dataclass
 class FolderGone(Message):
-    """The folder is not there any more; a `FolderListed` follows should it come back."""
+    """The folder is gone; a `FolderListed` follows if it comes back."""
 
-    run: int
+    ticket: int
     folder: Path
 
 
 @dataclass
 class ComplianceFound(Message):
-    """For some files, by name, it is known whether they can be fed to the network; an empty reason means yes."""
+    """It is known for some files, by name, whether they can be fed to the network; an empty reason means yes."""
 
-    run: int
+    ticket: int
     reasons: Mapping[str, str]
 
 
@@ -154,7 +155,7 @@ class ComplianceFound(Message):
 class ImageRead(Message):
     """An image is decoded and can be shown."""
 
-    run: int
+    ticket: int
     image: MedicalImage
     view: NDArray[np.uint8]
 
@@ -163,7 +164,7 @@ class ImageRead(Message):
 class DiagnosisMade(Message):
     """The network has answered for an image."""
 
-    run: int
+    ticket: int
     diagnosis: Diagnosis
 
 
@@ -171,7 +172,7 @@ class DiagnosisMade(Message):
 class OfMethod(Message):
     """Something happened to a method."""
 
-    run: int
+    ticket: int
     method: str
 
 
@@ -188,8 +189,8 @@ class MethodAdvanced(OfMethod):
     total: int
 
     def can_replace(self, message: Message) -> bool:
-        """A newer report of the same method makes an unread older one worthless."""
-        return isinstance(message, MethodAdvanced) and (message.run, message.method) == (self.run, self.method)
+        """A newer report of the same method replaces an unread older one."""
+        return isinstance(message, MethodAdvanced) and (message.ticket, message.method) == (self.ticket, self.method)
 
 
 @dataclass
@@ -200,8 +201,8 @@ class MapSharpened(OfMethod):
     statistics: GridStatistics
 
     def can_replace(self, message: Message) -> bool:
-        """A sharper map makes an unread older one worthless."""
-        return isinstance(message, MapSharpened) and (message.run, message.method) == (self.run, self.method)
+        """A sharper map replaces an unread older one."""
+        return isinstance(message, MapSharpened) and (message.ticket, message.method) == (self.ticket, self.method)
 
 
 @dataclass
@@ -223,7 +224,7 @@ class MethodStopped(MethodEnded):
 
 @dataclass
 class MethodFailed(MethodEnded):
-    """A method could not make its map; one that it made earlier counts no more."""
+    """A method could not make its map; one that it made earlier no longer counts."""
 
     reason: str
     failure: Failure
@@ -231,7 +232,7 @@ class MethodFailed(MethodEnded):
 
 @dataclass
 class ExplanationSaved(Message):
-    """Results lie on the disk."""
+    """Results are on the disk."""
 
     path: Path
 
@@ -244,13 +245,13 @@ class JobFailed(Message):
     """
 
     what: str
-    run: int
+    ticket: int
     reason: str
     failure: Failure
 
 
 @dataclass
 class FaultFound(Message):
-    """A job hit a fault of the program itself; the log has the details."""
+    """A job failed because of a fault in the program itself; the log has the details."""
 
     failure: Failure

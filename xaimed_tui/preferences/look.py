@@ -1,4 +1,4 @@
-"""How pictures are shown: the same for every image until the person changes it."""
+"""How pictures are shown: the same for all images until the person changes it."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Look:
 
     @classmethod
     def first(cls, last: Remembered, *, colormap: str | None = None, opacity: int | None = None) -> Look:
-        """How pictures are shown at first.
+        """Return how pictures are shown when the app starts.
 
         Args:
             last: what was used last.
-            colormap, opacity (in percent): what the settings say, if they do.
+            colormap, opacity (in percent): the settings, if given; they win.
         """
         look = cls()
         look.display = next((one for one in DISPLAYS if one == last.display), look.display)
@@ -49,18 +49,18 @@ class Look:
         return look
 
     def display_among(self, displays: Sequence[Display]) -> Display:
-        """The display; where pictures are not shown in it, the first one that they are shown in."""
+        """Return the display, or the first of these `displays` if it is not among them."""
         return self.display if self.display in displays else displays[0]
 
     def next_display(self, displays: Sequence[Display] = DISPLAYS) -> None:
-        """The next one that pictures are shown in: overlay, map, cells, and again."""
+        """Go on to the next of these displays: overlay, map, cells, and again."""
         self.display = displays[(displays.index(self.display_among(displays)) + 1) % len(displays)]
 
     def next_colormap(self) -> None:
         self.colormap = COLORMAPS[(COLORMAPS.index(self.colormap) + 1) % len(COLORMAPS)]
 
     def opacity_after(self, step: int) -> float:
-        """The next opacity up (1) or down (-1); at the ends the one that it is."""
+        """Return the next opacity up (1) or down (-1); the last one at either end."""
         if step > 0:
             return min((one for one in OPACITIES if one > self.opacity), default=OPACITIES[-1])
         return max((one for one in OPACITIES if one < self.opacity), default=OPACITIES[0])

@@ -1,4 +1,4 @@
-"""What the app remembers from one run to the next: where one was, and where one had been before."""
+"""What the app remembers from one start to the next: the last task, model, folder and image, and those before them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ MOST_RECENT = 12
 """Folders and images that are remembered."""
 
 _LARGEST = 1_000_000
-"""Bytes; a file of ours is never so large."""
+"""Bytes; the app never writes a larger file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Where one was.
+    """Where the app was left.
 
     Attributes:
         task, model: names of the task and the model in use; empty if there was none.
-        folder, image: the image folder and the file in it; empty if there was none. As all paths here they are
+        folder, image: the image folder and the file in it; empty if there was none. Like all paths here they are
             absolute, and names that are not UTF-8 survive.
         theme: the theme chosen in the app; empty if none was.
         display, colormap, opacity (in percent): how maps were shown; empty or None if no key has changed it.
-        folders, images: those looked at, the last one first.
+        folders, images: those opened, the last one first.
     """
 
     task: str = ""
@@ -46,7 +46,7 @@ class Remembered:
     images: tuple[str, ...] = ()
 
     def at(self, folder: Path | None, image: Path | None) -> Remembered:
-        """The same with another folder and image, which are the last ones from now on."""
+        """Return a copy with another folder and image, which become the last ones opened."""
         return replace(
             self,
             folder=str(folder or ""),
@@ -56,27 +56,27 @@ class Remembered:
         )
 
 
-class Memory:
-    """Keeps what is remembered in a file, if there is one; changes are written when `write` is called.
+class StateFile:
+    """Keeps what the app remembers in a file; changes are written when `write` is called.
 
     Args:
-        path: the file; None remembers nothing beyond this run.
+        path: the file; None forgets everything when the app ends.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._lock = threading.Lock()
         self.problem = ""
-        """What was wrong with the file, in one safe line; empty if nothing was."""
+        """What was wrong with the file, in one safe line; empty if all is well."""
         self.now = self._written = self._read() if path is not None else Remembered()
 
     @property
     def changed(self) -> bool:
-        """Whether something is to be written."""
+        """Whether there is something to write."""
         return self._path is not None and self.now != self._written
 
     def write(self) -> None:
-        """Write what has changed, whole or not at all; where that fails the log says why. May be called in a thread."""
+        """Write what has changed, whole or not at all; if that fails, the log says why. May be called in any thread."""
         with self._lock:
             now = self.now
             if self._path is None or now == self._written:
@@ -86,7 +86,7 @@ class Memory:
                 replace_file(self._path, (json.dumps(content, indent=1) + "\n").encode("ascii"))
             except OSError as error:
                 log.warning("%s cannot be written: %s", self._path, error)
-            self._written = now  # or else a full disk would be tried again at every step
+            self._written = now  # even after an error: otherwise each step would try a full disk again
 
     def _read(self) -> Remembered:
         path = self._path
@@ -121,10 +121,10 @@ def _first(path: Path | None, paths: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _from(content: object) -> Remembered:
-    """What a file says.
+    """Return what a file says.
 
     Raises:
-        ValueError: it says something else than this version writes.
+        ValueError: the file says something that this version does not write.
     """
     if not isinstance(content, Mapping) or content.get("version") != 1:
         raise ValueError("no version 1")
@@ -144,11 +144,11 @@ def _from(content: object) -> Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What to open at once.
+    """What to open when the app starts.
 
     Attributes:
-        task, model: to load; without a model the task's first usable one; without a task none.
-        folder, image: to show; without a folder the samples of the model.
+        task, model: to load; without a model the task's first usable one, without a task none.
+        folder, image: to show; without a folder the model's samples.
     """
 
     task: str | None = None
@@ -158,9 +158,9 @@ class Opening:
 
 
 def opening(last: Remembered, *, task: str | None, model: str | None, folder: Path | None) -> Opening:
-    """What to open, given what the command line names.
+    """Return what to open, given what the command line names.
 
-    A task named anew starts with its samples; a folder named anew goes with the model of last time.
+    Another task than last time starts with its samples; a folder without a task is opened with the last model.
     """
     if task is None and last.task:
         task, model = last.task, last.model or None

@@ -50,7 +50,7 @@ class MethodListener:
 
     def _run_of(self, message: messages.OfMethod) -> MethodRun | None:
         """Return the run that a message is about; None if the message is stale."""
-        if self.subject is None or message.run != self.subject.ticket.run:
+        if self.subject is None or message.ticket != self.subject.ticket.number:
             return None
         return self.runs[message.method]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import locale
 import os
+import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
@@ -62,9 +64,6 @@ def findings(
         images: the setting of that name.
         measured: height and width of a character in pixels, as the system knows them.
     """
-    import locale  # late, like the others: `xaimed --help` imports this module
-    import shutil
-
     from xaimed_tui.terminal.query import best_pixels, multiplexer, over_ssh
 
     size = shutil.get_terminal_size((0, 0))

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.storage import places
 from xaimed_tui.background.backend import Engine
 from xaimed_tui.background.garbage import Garbage
-from xaimed_tui.preferences.remembered import Memory
+from xaimed_tui.preferences.remembered import StateFile
 from xaimed_tui.preferences.settings import load_settings
 from xaimed_tui.startup.leaving import leave, leave_on_hangup, leave_on_signals
 from xaimed_tui.startup.log import make_plain, native_output_in_log, open_log, size_of
@@ -53,7 +53,7 @@ def start(
     no_log = open_log()
     logged = size_of(places.log_file())
     settings, problems = load_settings(flags or {})
-    memory = Memory(places.app_state())
+    memory = StateFile(places.app_state())
     from xaimed_tui.app import XAIMedApp
 
     pixels, doubts = pixels_for(settings.images)  # before the app runs: it would take the answers for keys

@@ -10,7 +10,7 @@ from app_driver import make_app, press, settled, until
 from fakes import FakeEngine
 from textual import events
 
-from xaimed_tui.preferences.remembered import Memory, Remembered
+from xaimed_tui.preferences.remembered import Remembered, StateFile
 from xaimed_tui.screens.explain.folder_dialog import FolderSuggester
 from xaimed_tui.screens.explain.folder_search import completed, matching_folders
 
@@ -79,7 +79,7 @@ async def test_what_is_typed_while_the_dialog_opens_is_in_its_line() -> None:
 
 
 async def test_a_folder_of_late_is_chosen_with_two_keys(tree: Path) -> None:
-    memory = Memory()
+    memory = StateFile()
     memory.now = Remembered().at(tree / "docs", None).at(tree / "other", None)
     engine = FakeEngine()
     app = make_app(engine, memory=memory)

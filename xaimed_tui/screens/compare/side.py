@@ -151,13 +151,13 @@ class ComparedSide(MethodListener, CellFrame):
 
     def on_image_read(self, message: messages.ImageRead) -> None:
         """Show the part of the image that this network sees."""
-        if message.run == self._image_run:
+        if message.ticket == self._image_run:
             self.answer.image, self.answer.pixels = message.image, message.view
             self.show()
 
     def on_diagnosis_made(self, message: messages.DiagnosisMade) -> None:
         """Explain the answer."""
-        if message.run == self._image_run:
+        if message.ticket == self._image_run:
             self.answer.diagnosis = message.diagnosis
             self._explain()
 

@@ -144,7 +144,7 @@ class ImageSide(Vertical):
 
     def on_folder_listed(self, message: messages.FolderListed) -> None:
         """Show the names; files that have gone leave, files that came are judged."""
-        if message.run != self._run:
+        if message.ticket != self._run:
             return
         came_back, self._gone = self._gone, False
         if message.names is not self._rows.names or not message.names:  # else it is only said that they are all
@@ -164,7 +164,7 @@ class ImageSide(Vertical):
 
     def on_files_modified(self, message: messages.FilesModified) -> None:
         """What was found out about these files holds no more."""
-        if message.run != self._run:
+        if message.ticket != self._run:
             return
         refused = [name for name in message.names if self._reasons.pop(name, "")]
         self._judge()
@@ -177,7 +177,7 @@ class ImageSide(Vertical):
 
     def on_folder_gone(self, message: messages.FolderGone) -> None:
         """Say so; what was read of it stays."""
-        if message.run == self._run:
+        if message.ticket == self._run:
             self._gone = True
             self._show_folder()
             words = f"{path_text(message.folder, 200)} is not there any more. What is shown was read before."
@@ -205,7 +205,7 @@ class ImageSide(Vertical):
 
     def on_compliance_found(self, message: messages.ComplianceFound) -> None:
         """Grey what cannot be fed to the network."""
-        if message.run != self._judged:
+        if message.ticket != self._judged:
             message.stop()
             return
         for name, reason in message.reasons.items():
@@ -219,7 +219,7 @@ class ImageSide(Vertical):
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say why the folder cannot be read: here, and not in passing too."""
-        if message.what == "folder" and message.run == self._run:
+        if message.what == "folder" and message.ticket == self._run:
             message.stop()
             self.images.set_rows((), empty="the folder cannot be read")
             self.problem = message.reason

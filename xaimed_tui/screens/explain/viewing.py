@@ -210,7 +210,7 @@ class Viewing(Horizontal):
 
     def on_image_read(self, message: messages.ImageRead) -> None:
         """Show the image while the network thinks."""
-        if message.run != self._image_run or message.image.path != self._path:
+        if message.ticket != self._image_run or message.image.path != self._path:
             return
         if self.scene.image is not None:  # what was known is of another content
             self._kept.drop(self._key(self._path))
@@ -222,7 +222,8 @@ class Viewing(Horizontal):
         self.wall.show_card("original")
 
     def on_diagnosis_made(self, message: messages.DiagnosisMade) -> None:
-        if message.run != self._image_run or self.scene.image is None:
+        """Show the answer."""
+        if message.ticket != self._image_run or self.scene.image is None:
             return
         self.scene.diagnosis = message.diagnosis
         if self.scene.target not in (None, *message.diagnosis.classes):
@@ -232,7 +233,7 @@ class Viewing(Horizontal):
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say in its place what went wrong with an image."""
-        if message.what == "image" and message.run == self._image_run and self._path is not None:
+        if message.what == "image" and message.ticket == self._image_run and self._path is not None:
             if self.scene.diagnosis is not None:  # of what the file held before
                 self._forget_image()
                 self.wall.show_all()

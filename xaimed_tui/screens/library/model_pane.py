@@ -85,12 +85,12 @@ class ModelPane(Vertical):
         """Show it, if it is still the one wanted."""
         from xaimed_tui.render.spec import PictureSpec
 
-        if message.run == self._run and self._picture is not None:
+        if message.ticket == self._run and self._picture is not None:
             self.query_one(ImageView).picture = PictureSpec(message.pixels)
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say why there is no picture where it would be shown, and not in passing at every visit."""
         message.stop()
-        if message.run == self._run:
+        if message.ticket == self._run:
             view = self.query_one(ImageView)
             view.picture, view.placeholder = None, message.reason

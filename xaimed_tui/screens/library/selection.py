@@ -152,7 +152,7 @@ class SelectionView(Container):
             self.tasks.set_rows((), empty="the tasks cannot be read")
             self._why_none = message.reason
             self._show_task()
-        elif message.what == "model" and message.run == self._run and self._loading is not None:
+        elif message.what == "model" and message.ticket == self._run and self._loading is not None:
             self._failed, self._loading = (self._loading, message.reason), None
             self._show_model()
 
@@ -209,7 +209,7 @@ class SelectionView(Container):
         from xaimed_tui.screens.library.trust import TrustScreen
 
         bundle = message.review.bundle
-        if message.run != self._review or not self.display or self.app.screen is not self.screen:
+        if message.ticket != self._review or not self.display or self.app.screen is not self.screen:
             return
         if message.review.standing.allowed:
             self.on_model_approved(messages.ModelApproved(bundle))
@@ -228,7 +228,7 @@ class SelectionView(Container):
 
     def on_model_loaded(self, message: messages.ModelLoaded) -> None:
         """Mark the network in use; a network that is no longer wanted is dropped here."""
-        if message.run != self._run:
+        if message.ticket != self._run:
             message.stop()
             return
         self._loading, self._loaded = None, message.bundle.path
