@@ -1,4 +1,4 @@
-"""Matching what a person types with names and paths: all letters in order, those that stand together count most."""
+"""Match what a person types with names and paths: all letters in order; letters next to each other count most."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _BOUNDARY = frozenset("/\\ _-.,:()[]")
 
 
 def fuzzy(query: str, text: str) -> tuple[float, tuple[int, ...]]:
-    """How well a text matches, and where.
+    """Say how well a text matches, and where.
 
-    Letters are looked for whatever their case, and blanks of the query are passed over. A query that stands in the text
-    as it is beats one whose letters are scattered; beginnings of words and later places (a file's name in its path)
-    count more. The work is linear in the text's length for any query.
+    Case and blanks in the query are ignored. A query that is in the text as it is beats one whose letters are
+    scattered; the beginnings of words and later places (a file's name in its path) count more. The work is linear in
+    the text's length for any query.
 
     Returns:
         A score, 0 if the text does not match, and the matching places in the text. An empty query matches all at 1.
@@ -37,7 +37,7 @@ def fuzzy(query: str, text: str) -> tuple[float, tuple[int, ...]]:
 
 
 def _best_start(wanted: str, within: str) -> int:
-    """The last place where the query stands, one where a word begins if there is one; -1 if there is none."""
+    """Return the last place of the query in the text, at the beginning of a word if possible; -1 if there is none."""
     start = within.rfind(wanted)
     place = start
     while place > 0 and within[place - 1] not in _BOUNDARY:
@@ -46,7 +46,7 @@ def _best_start(wanted: str, within: str) -> int:
 
 
 def _scattered(wanted: str, within: str) -> tuple[int, ...]:
-    """The places of the letters, found from the end: what was typed last is mostly the name at the end of a path."""
+    """Find the letters' places from the end: what is typed is mostly the name at the end of a path."""
     places: list[int] = []
     end = len(within)
     for letter in reversed(wanted):

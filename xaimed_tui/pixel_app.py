@@ -1,4 +1,4 @@
-"""An app that sends its terminal nothing that stands there already, and whose pictures may be pixels."""
+"""An app that sends its terminal only what it does not show already, and whose pictures may be pixels."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class PixelApp(OrderedKeys, UpdatedApp):
     """An app that knows what stands on its terminal, and how that shows pixels.
 
     Attributes:
-        pixels: how the terminal shows pixels; None where pictures are drawn as text.
-        pixel_screen: what stands on the terminal.
+        pixels: how the terminal shows pixels; None if pictures are drawn as text.
+        pixel_screen: what the terminal shows.
     """
 
     def __init__(self, pixels: Pixels | None) -> None:
@@ -32,7 +32,7 @@ class PixelApp(OrderedKeys, UpdatedApp):
         self._measured = size_of_a_character()
 
     def _pixel_screen(self, pixels: Pixels) -> PixelScreen:
-        from xaimed_tui.render.kitty import Kitty  # late: numpy, for which Home would wait
+        from xaimed_tui.render.kitty import Kitty  # late: importing numpy would delay Home
         from xaimed_tui.render.sixel_terminal import SixelTerminal
 
         if pixels.protocol == "kitty":
@@ -51,11 +51,11 @@ class PixelApp(OrderedKeys, UpdatedApp):
         return self.pixel_screen.update(update)
 
     def on_mount(self) -> None:
-        """Know when the terminal was another program's meanwhile."""
+        """Draw again after another program has used the terminal."""
         self.app_resume_signal.subscribe(self, lambda _: self.draw_screen_again())
 
     def on_resize(self, event: events.Resize) -> None:
-        """What stands on a terminal of another size nobody knows; and its characters may have another size too."""
+        """Paint everything: what a terminal shows after a change of size is unknown, and its characters may differ."""
         if self.pixels is not None:
             self._measure(event)
         self._repaint()
@@ -65,7 +65,7 @@ class PixelApp(OrderedKeys, UpdatedApp):
         if event.pixel_size is not None and event.size.area:
             measured = event.pixel_size.height // event.size.height, event.pixel_size.width // event.size.width
         if self.pixels is not None and measured is not None and min(measured) > 0 and measured != self._measured:
-            self._measured = measured  # as long as it does not change, the terminal's own answer counts
+            self._measured = measured  # until this changes, the size that the terminal itself answered is used
             self.pixels = replace(self.pixels, cell=measured)
             self._draw_all_again()
 
@@ -77,7 +77,7 @@ class PixelApp(OrderedKeys, UpdatedApp):
                 view.draw_again()
 
     def draw_screen_again(self) -> None:
-        """Another program may have written to the terminal: send all of it, with the pictures."""
+        """Send the whole screen with its pictures, because another program may have written to the terminal."""
         self._repaint(pictures=True)
 
     def _repaint(self, *, pictures: bool = False) -> None:
@@ -86,12 +86,12 @@ class PixelApp(OrderedKeys, UpdatedApp):
             self.screen.refresh()
 
     def forget_pictures(self) -> None:
-        """Leave none at the terminal."""
+        """Make the terminal drop all pictures."""
         protocol = self.pixel_screen.protocol
         farewell = "" if protocol is None else protocol.forget_all()
         if farewell and (driver := driver_of(self)) is not None:
             driver.write(farewell)
 
     def on_unmount(self) -> None:
-        """However the app ends, the terminal keeps no pictures."""
+        """Leave no pictures at the terminal, however the app ends."""
         self.forget_pictures()

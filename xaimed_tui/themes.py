@@ -1,4 +1,4 @@
-"""The app's own themes: calm greys, one accent, so that the colours on the screen are those of the pictures."""
+"""The app's own themes: calm greys and one accent, so that the colours on the screen are those of the pictures."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ COLOUR_BLIND = Theme(
         "text-error": "#ff9a52",
     },
 )
-"""Blue, yellow and orange after Okabe and Ito (2008), which differ in lightness too; red is never set against green."""
+"""Blue, yellow and orange after Okabe and Ito (2008), which differ in lightness too; red is never opposed to green."""
 
 HIGH_CONTRAST = Theme(
     name="xaimed-high-contrast",
@@ -102,18 +102,18 @@ HIGH_CONTRAST = Theme(
         "text-error": "#ff9d94",
     },
 )
-"""Every text on every ground at 7:1 or more (WCAG 2.2, level AAA)."""
+"""Every text on every background has a contrast of 7:1 or more (WCAG 2.2, level AAA)."""
 
 THEMES = (DARK, LIGHT, COLOUR_BLIND, HIGH_CONTRAST)
-"""The app's own themes, in the order in which a key goes through them."""
+"""The app's own themes, in the order in which a key cycles through them."""
 
 
 def is_stark(name: str) -> bool:
-    """Whether texts in pictures have to stand out as all others do in this theme: from black, not from a map."""
+    """Whether texts in pictures need the contrast that this theme gives all others: on black, not on a map."""
     return name == HIGH_CONTRAST.name
 
 
 def theme_after(name: str) -> str:
-    """The app's own theme after this one; the first of them after a theme of another."""
+    """Return the app's own theme after this one; the first one after a theme that is not the app's."""
     names = [theme.name for theme in THEMES]
     return names[(names.index(name) + 1) % len(names)] if name in names else names[0]

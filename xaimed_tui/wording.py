@@ -1,4 +1,4 @@
-"""Words for what the engine counts: cells, methods, confidence; and numbers as people write them."""
+"""Words for what the engine counts (cells, methods, confidence), and numbers as people write them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.results.statistics import GridStatistics
 
 LONG_LINE = 72
-"""Characters from which a line of a description counts as broken for its length."""
+"""Characters from which a line of a description counts as broken because of its length."""
 
 _DIGITS = "1234567890"
 """Keys of the methods that have no letter, by their place: the fifth method has the 5."""
@@ -43,29 +43,29 @@ def count_word(count: int) -> str:
 
 
 def method_name(method: str) -> str:
-    """What people call a method; what is no method goes by its key."""
+    """Return a method's name; its key if there is no such method."""
     return safe_name(registry.method_name(method), 30)
 
 
 def key_of(method: str) -> str:
-    """The key that starts a method; empty for one that has none."""
+    """Return the key that starts a method; empty if it has none."""
     return next((key for key, name in method_bindings().items() if name == method), "")
 
 
 def cell_list(cells: Iterable[Cell]) -> str:
-    """Cells in words, separated by commas."""
+    """Return cells in words, separated by commas."""
     return ", ".join(CELL_NAMES[cell] for cell in cells)
 
 
 def count_text(consensus: Consensus, cell: Cell) -> str:
-    """How many methods mark a cell: `2`, or `2?` where that depends on choices that are not settled."""
+    """Return how many methods mark a cell: `2`, or `2?` if that depends on choices that are not settled."""
     return f"{int(consensus.counts[cell])}{'?' if cell in consensus.unsettled else ''}"
 
 
 def settled_by(made: SaliencyMap, cells: GridStatistics) -> Literal["samples", "no samples", ""]:
-    """What settles which three cells a map marks: its samples, or that it draws none.
+    """Return what makes a map's choice of three cells certain: its samples, or that it needs none.
 
-    Empty if nothing does, and for a map with a warning: it claims nothing.
+    Empty if the choice is not certain, and for a map with a warning, which claims nothing.
     """
     if not cells.certain or made.warnings:
         return ""
@@ -73,7 +73,7 @@ def settled_by(made: SaliencyMap, cells: GridStatistics) -> Literal["samples", "
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration: `3 ms`, `0.42 s`, `12.3 s`, `3 min 20 s`."""
+    """Return a duration: `3 ms`, `0.42 s`, `12.3 s`, `3 min 20 s`."""
     if 0 < seconds < 0.1:
         return f"{max(1, round(1000 * seconds))} ms"
     if seconds < 10:
@@ -85,7 +85,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def time_left(elapsed: float, done: int, total: int) -> str:
-    """What remains at the present pace, roughly; empty until there is a pace to speak of."""
+    """Return roughly how long the rest takes at the present pace; empty while the pace is not known."""
     if elapsed < 0.5 or not 0 < done < total:
         return ""
     seconds = max(1, round(elapsed * (total - done) / done))
@@ -93,10 +93,10 @@ def time_left(elapsed: float, done: int, total: int) -> str:
 
 
 def reflow(text: str) -> str:
-    """Plain text that was broken into long lines by hand, so that it can be broken anew to the width of a pane.
+    """Join long lines that were broken by hand, so that a pane can wrap the text to its own width.
 
-    A line is joined to the one before it if both are prose, equally indented, and the one before was long. Tables
-    (two spaces inside a line), lists and short lines stay as they are.
+    A line is joined to the one before it if both are prose, equally indented, and the one before is long. Tables (two
+    spaces inside a line), lists and short lines stay as they are.
     """
     lines: list[str] = []
     indent_of_long: int | None = None
@@ -113,7 +113,7 @@ def reflow(text: str) -> str:
 
 
 def path_text(path: Path, width: int) -> str:
-    """A path in at most `width` columns: the home folder as `~`, cut at its beginning."""
+    """Return a path in at most `width` columns: the home folder as `~`, cut at its beginning."""
     text = safe_text(path)
     home = safe_text(Path.home())
     if text == home or text.startswith(home + "/"):

@@ -1,4 +1,4 @@
-"""The words under a map: how far the method is, which cells it marks, what to beware of."""
+"""The words under a map: how far the method is, which cells it marks, what to be careful about."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def cells_line(statistics: GridStatistics, width: int, *, settled: str) -> list[Part]:
-    """The three cells in words, and whether the choice is certain; lines break between cells only.
+    """Return the three cells in words, and whether the choice is certain; lines break only between cells.
 
-    `settled` is the word for a choice that no chance can change: `certain` after sampling; empty to say nothing.
+    `settled` is the word for a choice that is certain: `certain` after sampling; empty to say nothing.
     """
     if not statistics.top:
         return [("marks no cell: the map is constant", "bold $text-warning")]
@@ -51,12 +51,12 @@ def cells_line(statistics: GridStatistics, width: int, *, settled: str) -> list[
 
 
 def method_caption(run: MethodRun, width: int, now: float) -> Content:
-    """What there is to say about a method: how far it is, what it found, what to beware of."""
+    """Return what there is to say about a method: how far it is, what it found, what to be careful about."""
     parts: list[Part] = []
     if run.state == "running":
         parts += [_progress(run, width, now), "\n"]
         if left := time_left(now - run.paced_since, run.done - run.paced_from, run.total - run.paced_from):
-            # A method may end before its last sample: as soon as its three cells are certain.
+            # "At most": a method may end before its last sample, as soon as its three cells are certain.
             parts.append(f"at most {left}\n")
     elif run.state == "waiting":
         parts.append("waits for its turn\n")
@@ -64,7 +64,7 @@ def method_caption(run: MethodRun, width: int, now: float) -> Content:
         return Content.assemble(("failed: ", "bold $text-error"), run.reason)
     elif run.map is not None:
         parts += [_made(run.map, width), "\n"]
-    # Above the cells, in one line: what comes last is what a small card cuts off. The detail has all of it.
+    # Above the cells and in one line, because a small card cuts off the last lines. The detail shows all warnings.
     if run.map is not None and run.map.warnings and run.state == "done":
         parts.append((f"! {safe_text(run.map.warnings[0], limit=max(width - 2, 8))}\n", "$text-warning"))
     if run.statistics is not None:
@@ -73,14 +73,14 @@ def method_caption(run: MethodRun, width: int, now: float) -> Content:
 
 
 def _settled(run: MethodRun) -> str:
-    """The word for a settled choice; a map that still gets sharper claims nothing."""
+    """Return the word for a settled choice; empty while the map still gets sharper."""
     if run.map is None or run.statistics is None or run.state != "done":
         return ""
     return {"samples": "certain", "no samples": "not sampled", "": ""}[settled_by(run.map, run.statistics)]
 
 
 def cell_caption(made: SaliencyMap, statistics: GridStatistics, cell: Cell) -> Content:
-    """The numbers of one cell in one map, in four lines."""
+    """Return the numbers of one cell in one map, in four lines."""
     rank = rank_cells(statistics.mean).index(cell) + 1
     errors = made.cell_errors
     error = "" if errors is None else f" ± {errors[cell]:.3f}"
@@ -98,7 +98,7 @@ def cell_caption(made: SaliencyMap, statistics: GridStatistics, cell: Cell) -> C
 
 
 def method_state(run: MethodRun) -> str:
-    """One or two words for the headline; a click on them starts or stops the method."""
+    """Return one or two words for the headline; a click on them starts or stops the method."""
     if run.state == "running":
         return f"{round(100 * run.done / run.total)} % ■" if run.total else "running ■"
     if run.state == "done":
@@ -123,7 +123,7 @@ def _made(made: SaliencyMap, width: int) -> str:
 
 
 def agreement_caption(explanation: Explanation, cell: Cell | None = None) -> Content:
-    """Where most methods agree, and what that is worth; or which methods mark a cell."""
+    """Return where most methods agree, and what that is worth; or which methods mark a cell."""
     counts = explanation.consensus.counts
     if cell is not None:
         who = [

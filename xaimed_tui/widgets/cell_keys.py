@@ -1,4 +1,4 @@
-"""A picture of which one cell is pointed out, by keys or by the mouse."""
+"""Keys that point out a cell of a picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.results.cells import GRID, Cell
 
 
 def neighbour(cell: Cell | None, rows: int, columns: int) -> Cell:
-    """The cell so many rows and columns further, within the grid; the centre if there was none."""
+    """Return the cell so many rows and columns further, within the grid; the centre if `cell` is None."""
     if cell is None:
         return GRID // 2, GRID // 2
     row, column = cell[0] + rows, cell[1] + columns
@@ -30,13 +30,13 @@ class CellFrame(Vertical, can_focus=True):
         Binding("down,j", "point(1, 0)", "Cell below", show=False),
         Binding("left", "point(0, -1)", "Cell to the left", show=False),
         Binding("right", "point(0, 1)", "Cell to the right", show=False),
-        Binding("h", "screen.method(-1)", "Method before", show=False),  # without the arrows that the line of keys has
+        Binding("h", "screen.method(-1)", "Method before", show=False),  # without arrows: here they move through cells
         Binding("l", "screen.method(1)", "Next method", show=False),
     ]
 
     @dataclass
     class Pointed(Message):
-        """The person moves on by so many rows and columns."""
+        """The person moved by so many rows and columns."""
 
         rows: int
         columns: int

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 _RAMP = " .:-=+*#%@"
 
 _TICKS = ((0.25, "0.25"), (0.5, "0.5"), (0.75, "0.75"))
-"""Values between the ends whose numbers stand on the bar where it is long enough."""
+"""Values between the ends whose numbers are written on the bar if it is long enough."""
 
 _ROOM_FOR_TICKS = 30
-"""Characters from which on a bar has numbers on it."""
+"""Characters that a bar needs to have numbers on it."""
 
 
 class ColourBar(Widget):
-    """One line: the colours from 0 to 1 with numbers; glyphs of rising weight where there is no colour.
+    """One line: the colours from 0 to 1 with numbers; glyphs of rising weight if there is no colour.
 
-    The table of colours is loaded by a worker, as its library takes a quarter of a second to import.
+    A worker loads the table of colours, because importing matplotlib takes a quarter of a second.
     """
 
     DEFAULT_CSS = """
@@ -62,7 +62,7 @@ class ColourBar(Widget):
                 self._load()
 
     def on_show(self) -> None:
-        """Fetch the colours once they are to be seen: matplotlib would slow down the start."""
+        """Load the colours when they are first seen: matplotlib would slow down the start."""
         self._wanted = True
         self._load()
 
@@ -110,7 +110,7 @@ class ColourBar(Widget):
 
 
 def _gradient(name: str, steps: int, depth: Depth) -> list[Segment]:
-    """Half blocks: two steps of the colormap for every character."""
+    """Return half blocks: two steps of the colormap for each character."""
     table = colormap(name)
     if depth != "true":
         table = stepped_map(np.linspace(0, 1, len(table), dtype=np.float32)[None, :], name, depth)[0]
@@ -126,7 +126,7 @@ def _gradient(name: str, steps: int, depth: Depth) -> list[Segment]:
 
 
 def _ticks(steps: int) -> list[tuple[int, str, float]]:
-    """(place, character, value) of the numbers on a bar of so many characters; each is centred on its value."""
+    """Return (place, character, value) of the numbers on a bar of so many characters, each centred on its value."""
     if steps < _ROOM_FOR_TICKS:
         return []
     return [

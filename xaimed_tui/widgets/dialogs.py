@@ -1,4 +1,4 @@
-"""What dialogs have in common, and choosing one of several."""
+"""What dialogs have in common, and a dialog to choose one of several."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FRAME = """
 
 
 def keys_line(*pairs: tuple[str, str]) -> Content:
-    """The keys of a dialog, for its last line."""
+    """Return the keys of a dialog, for its last line."""
     parts: list[Part] = []
     for key, what in pairs:
         parts += ["  " if parts else "", (key, "bold $primary"), f" {what}"]
@@ -62,7 +62,7 @@ class ChooseDialog(ModalScreen[Hashable]):
             yield Static(keys_line(("Enter", "choose"), ("/", "filter"), ("Esc", "cancel")), classes="keys")
 
     def on_mount(self) -> None:
-        """The cursor stands on what is chosen now."""
+        """Show the rows, with the cursor on the one chosen now."""
         rows = self.query_one(RowList)
         rows.styles.height = min(len(self._rows), 14)
         rows.set_rows(self._rows)

@@ -15,7 +15,7 @@ from xaimed_tui.widgets.row_list import RowList
 
 
 class FilteredList(Vertical):
-    """A list of rows under a line that filters them; the line is there only while it is used."""
+    """A list of rows under a line that filters them; the line is shown only while it is used."""
 
     DEFAULT_CSS = """
     FilteredList { height: 1fr; }
@@ -40,8 +40,9 @@ class FilteredList(Vertical):
         return self.query_one(RowList)
 
     def _show_line(self) -> None:
-        """Show the line, which has the focus at once: the next key is its."""
+        """Show the line and give it the focus."""
         self.add_class("-filtering")
+        # At once, as `focus()` would do it later: the next key belongs to the line.
         self.screen.set_focus(self.query_one(Input))
 
     def on_input_changed(self, message: Input.Changed) -> None:
@@ -70,7 +71,7 @@ class FilteredList(Vertical):
         self.list.focus()
 
     def reveal(self, key: Hashable) -> bool:
-        """Put the cursor on the row of a key, whatever the filter; False if there is none."""
+        """Put the cursor on the row of a key, clearing the filter if it hides the row; False if there is none."""
         if not self.list.go_to(key) and self.list.has(key):
             self._forget_filter()
         return self.list.go_to(key)

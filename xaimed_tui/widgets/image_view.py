@@ -1,4 +1,4 @@
-"""A picture in a fixed box: drawn by a worker for exactly the size it has, painted once."""
+"""A picture in a fixed box: a worker draws it for exactly that size, and it is painted once."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from xaimed_tui.terminal.query import Pixels
 
 _SETTLE_SECONDS = 0.06
-"""A box that is being resized is drawn for once it has kept its size for so long."""
+"""Seconds that a box must have kept its size before its picture is drawn."""
 _KEPT = 8
-"""Drawn pictures that each view keeps: going back and forth costs nothing."""
+"""Drawn pictures that each view keeps, so that going back and forth costs nothing."""
 
 _Key = tuple[str, int, int, Depth, bool, "Pixels | None", bool]
 
 
 class ImageView(Widget):
-    """Shows a `PictureSpec`, or words as long as there is none. Give it a size; it never asks for one.
+    """Shows a `PictureSpec`, or words while there is none. Give it a size; it never asks for one.
 
     The picture is drawn in a thread, after the first paint of the screen, and again once a new size has settled. The
-    same spec a second time repaints nothing; of a spec that differs a little, only what differs is painted.
+    same spec a second time repaints nothing; a spec that differs a little repaints only what differs.
     """
 
     DEFAULT_CSS = """
@@ -53,7 +53,7 @@ class ImageView(Widget):
 
     @dataclass
     class CellHovered(Message):
-        """The mouse came upon a cell, or left them (None)."""
+        """The mouse entered a cell, or left the cells (None)."""
 
         cell: Cell | None
 
@@ -65,13 +65,13 @@ class ImageView(Widget):
 
     @dataclass
     class Rendered(Message):
-        """The picture stands on the screen, or will with the next paint."""
+        """The picture is on the screen, or will be with the next paint."""
 
     @dataclass
     class _Drawn(Message, bubble=False):
-        """The worker's result; dropped if it is not of the newest run."""
+        """The worker's result; kept but not shown if a newer drawing was asked for."""
 
-        run: int
+        number: int
         key: _Key
         image_key: str
         drawn: Drawing
@@ -90,7 +90,7 @@ class ImageView(Widget):
         self._drawn: Drawing | None = None
         self._drawn_image = ""
         self._kept: OrderedDict[_Key, Drawing] = OrderedDict()
-        self._run = 0
+        self._number = 0  # of the newest drawing asked for
         self._ready = False
         self._settling: Timer | None = None
         self._hovered: Cell | None = None
@@ -107,14 +107,14 @@ class ImageView(Widget):
         if picture is self._picture or (picture is not None and picture == self._picture):
             return
         self._picture = picture
-        self._run += 1
+        self._number += 1
         if picture is None or (self._drawn is not None and self._drawn_image != picture.image_key):
             self._forget_drawn()
         self._draw()
 
     @property
     def placeholder(self) -> str:
-        """Words in place of a picture: what is missing, or what is being done. Shown as they are, without markup."""
+        """Words instead of a picture: what is missing, or what is being done. Shown as they are, without markup."""
         return self._placeholder
 
     @placeholder.setter
@@ -155,7 +155,7 @@ class ImageView(Widget):
         self._draw()
 
     def draw_again(self) -> None:
-        """Draw for characters of another size in pixels."""
+        """Draw again, because a character has another size in pixels."""
         self._draw()
 
     def _draw(self) -> None:
@@ -163,7 +163,7 @@ class ImageView(Widget):
         spec, size = self._picture, self.content_size
         if not self._ready or spec is None or not size.area:
             return
-        self._run += 1
+        self._number += 1
         key = (
             spec.key,
             size.width,
@@ -177,9 +177,13 @@ class ImageView(Widget):
             self._kept.move_to_end(key)
             self._show(drawn, spec.image_key)
             return
-        run = self._run
+        number = self._number
         self.run_worker(
-            lambda: self._draw_in_thread(run, spec, key), thread=True, exclusive=True, group="draw", name="draw picture"
+            lambda: self._draw_in_thread(number, spec, key),
+            thread=True,
+            exclusive=True,
+            group="draw",
+            name="draw picture",
         )
 
     @property
@@ -187,7 +191,7 @@ class ImageView(Widget):
         """How the terminal shows pixels; None where pictures are drawn as text."""
         return getattr(self.app, "pixels", None)
 
-    def _draw_in_thread(self, run: int, spec: PictureSpec, key: _Key) -> None:
+    def _draw_in_thread(self, number: int, spec: PictureSpec, key: _Key) -> None:
         from xaimed_tui.render.picture import render  # late: Pillow and rich-pixels
 
         worker = get_current_worker()
@@ -196,14 +200,14 @@ class ImageView(Widget):
         _, columns, rows, depth, dark, pixels, stark = key
         drawn = render(spec, columns, rows, depth=depth, dark=dark, pixels=pixels, stark=stark)
         if not worker.is_cancelled:
-            self.post_message(self._Drawn(run, key, spec.image_key, drawn))
+            self.post_message(self._Drawn(number, key, spec.image_key, drawn))
 
     def on_image_view__drawn(self, message: _Drawn) -> None:
         """Keep what was drawn, and show it unless something newer was asked for."""
         self._kept[message.key] = message.drawn
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
-        if message.run == self._run:
+        if message.number == self._number:
             self._show(message.drawn, message.image_key)
 
     def _show(self, drawn: Drawing, image_key: str) -> None:
@@ -265,7 +269,7 @@ class ImageView(Widget):
         self._hover(self._cell_under(event))
 
     def on_leave(self) -> None:
-        """Say that the mouse is over no cell any more."""
+        """Say that the mouse is no longer over a cell."""
         self._hover(None)
 
     def on_click(self, event: events.Click) -> None:
@@ -286,7 +290,7 @@ class ImageView(Widget):
 
 
 def _difference(old: Strip, new: Strip) -> tuple[int, int]:
-    """The first and one past the last column in which two lines of the same length differ; (0, 0) if in none."""
+    """Return the first and one past the last column in which two lines of the same length differ; (0, 0) if none."""
     if old == new:
         return 0, 0
     before, after = _characters(old), _characters(new)

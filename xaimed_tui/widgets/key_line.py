@@ -1,7 +1,7 @@
 """The line at the bottom: the keys that can be pressed now, as many as there is room for, none of them cut.
 
-Textual's own footer makes a widget of each key and lays the screen out three times when they change, which is with
-nearly every key; one line of text takes a repaint.
+Textual's own footer makes a widget for each key. It lays the screen out three times when the keys change, which happens
+with nearly every key; one line of text only needs a repaint.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from textual.widget import Widget
 from xaimed_tui.widgets.words import Part
 
 HELP = "question_mark"
-"""The key that shows all others: it is always there."""
+"""The key that shows all others; it is always in the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ShownKey:
 
 
 class KeyLine(Widget):
-    """Screens declare their bindings in the order of their importance; what does not fit is left to the help."""
+    """The keys in the order in which screens declare their bindings, the important ones first; help has the rest."""
 
     ALLOW_SELECT = False
 
@@ -58,8 +58,8 @@ class KeyLine(Widget):
 
     @property
     def shown(self) -> tuple[ShownKey, ...]:
-        """The keys that are there: the first ones that fit beside the one for help, and that."""
-        left = self.size.width + 1  # behind the last one there need be no blank
+        """The keys in the line: the first ones that fit beside the key for help, then that key."""
+        left = self.size.width + 1  # the last key needs no blank after it
         left -= sum(key.columns + 1 for key in self._keys if key.key == HELP)
         shown: list[ShownKey] = []
         for key in self._keys:
@@ -81,7 +81,7 @@ class KeyLine(Widget):
             return
         keys: dict[str, ShownKey] = {}
         for _node, binding, enabled, _tooltip in screen.active_bindings.values():
-            if binding.show:  # of several keys for one action the first
+            if binding.show:  # only the first of several keys for one action
                 label = self.app.get_key_display(binding)
                 keys.setdefault(binding.action, ShownKey(binding.key, label, binding.description, enabled))
         if self._keys != (found := tuple(keys.values())):

@@ -1,4 +1,4 @@
-"""A table of keys and what they do, the words of each row below each other however narrow it is."""
+"""A table of keys and what they do; the words of a row stay in their column, however narrow the table is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Block = tuple[str, Sequence[tuple[str, str]]]
 """A heading, and keys with what they do."""
 
 KEYS = 12
-"""Columns of the keys; longer ones push their words on."""
+"""Columns for the keys; longer keys push their words to the right."""
 
 
 class KeyTable(Widget):
@@ -29,7 +29,7 @@ class KeyTable(Widget):
         self._blocks = [block for block in blocks if block[1]]
 
     def words(self, width: int) -> Content:
-        """The table in so many columns."""
+        """Return the table in so many columns."""
         parts: list[Part] = []
         for heading, rows in self._blocks:
             parts.append((f"{heading}\n", "bold"))
@@ -44,7 +44,7 @@ class KeyTable(Widget):
         return Content.assemble(*parts).rstrip()
 
     def render(self) -> RenderResult:
-        """The table in the columns there are."""
+        """Return the table in the columns there are."""
         return self.words(self.content_size.width)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:

@@ -15,4 +15,4 @@ OVER_NUMBERS = """
     {name}.-slim #numbers {{ layout: vertical; padding: 0 1; }}
     {name}.-slim #facts {{ width: 100%; height: auto; border-left: none; padding: 1 0 0 0; }}
 """
-"""Rules of a screen, by its name: a title, pictures (the screen's own rules), and below them numbers and facts."""
+"""Rules for the screen of a name: a title, pictures (by the screen's own rules), and below them numbers and facts."""

@@ -1,4 +1,4 @@
-"""Many lines of text under a scroll bar, none of them cut: a line too long for the view goes on in the next row."""
+"""Many lines of text with a scroll bar, none of them cut: a line too long for the view continues in the next row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textual.strip import Strip
 
 from engine.text import safe_text
 
-Look = Literal["plain", "marked", "strong"]
+Emphasis = Literal["plain", "marked", "strong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,14 @@ class Line:
     """A line of a `LinesView`.
 
     Attributes:
-        text: from wherever; it is made safe where it is drawn.
-        margin: what stands before it, such as its number.
-        look: `marked` for what deserves a look, `strong` for a heading.
+        text: from any source; it is made safe where it is drawn.
+        margin: what is shown before it, such as its number.
+        emphasis: `marked` for what deserves attention, `strong` for a heading.
     """
 
     text: str
     margin: str = ""
-    look: Look = "plain"
+    emphasis: Emphasis = "plain"
 
 
 class LinesView(ScrollView, can_focus=True):
@@ -39,7 +39,7 @@ class LinesView(ScrollView, can_focus=True):
 
     Args:
         lines: what to show.
-        prose: break lines at spaces. Otherwise each row is full, so that not even a space is missing (code).
+        prose: break lines at spaces. Otherwise (code) each row is full, so that not even a space is missing.
     """
 
     DEFAULT_CSS = """
@@ -52,13 +52,13 @@ class LinesView(ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"lines--margin", "lines--marked", "lines--strong"}
 
     GOES_ON = "↳"
-    """Stands in the margin of a row that belongs to the line above it."""
+    """In the margin of a row that continues the line above it."""
 
     def __init__(self, lines: Iterable[Line], *, prose: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines = tuple(lines)
         self._prose = prose
-        self._rows: list[tuple[str, str, Look]] = []
+        self._rows: list[tuple[str, str, Emphasis]] = []
         self._margin = self._width = 0
 
     def show(self, lines: Iterable[Line]) -> None:
@@ -79,12 +79,12 @@ class LinesView(ScrollView, can_focus=True):
         self.virtual_size = Size(self._width, len(self._rows))
         self.refresh()
 
-    def _wrapped(self, line: Line) -> Sequence[tuple[str, str, Look]]:
+    def _wrapped(self, line: Line) -> Sequence[tuple[str, str, Emphasis]]:
         text = safe_text(line.text, multiline=True).replace("\n", " ")
         width = max(self._width - self._margin - 1, 1)
         pieces = (_prose(text, width) if self._prose else _pieces(text, width)) or [""]
         return [
-            ((line.margin if index == 0 else self.GOES_ON).rjust(self._margin)[: self._margin], piece, line.look)
+            ((line.margin if index == 0 else self.GOES_ON).rjust(self._margin)[: self._margin], piece, line.emphasis)
             for index, piece in enumerate(pieces)
         ]
 
@@ -93,13 +93,15 @@ class LinesView(ScrollView, can_focus=True):
         base, width = self.rich_style, self.scrollable_content_region.width
         if index >= len(self._rows):
             return Strip.blank(width, base)
-        margin, text, look = self._rows[index]
-        beside = base + self.get_component_rich_style("lines--margin", partial=True)
-        style = base if look == "plain" else base + self.get_component_rich_style(f"lines--{look}", partial=True)
-        if look == "marked":
-            beside = style
+        margin, text, emphasis = self._rows[index]
+        margin_style = base + self.get_component_rich_style("lines--margin", partial=True)
+        style = base
+        if emphasis != "plain":
+            style = base + self.get_component_rich_style(f"lines--{emphasis}", partial=True)
+        if emphasis == "marked":
+            margin_style = style
         lead = f"{margin} " if self._margin else ""
-        return Strip([Segment(lead, beside), Segment(set_cell_size(text, max(width - len(lead), 0)), style)], width)
+        return Strip([Segment(lead, margin_style), Segment(set_cell_size(text, max(width - len(lead), 0)), style)], width)
 
 
 def _prose(text: str, width: int) -> list[str]:

@@ -32,7 +32,7 @@ LOOK_OFFERS: tuple[Offer, ...] = (
 
 
 class LookKeys:
-    """For screens and views with `LOOK_BINDINGS`: they have a look, and draw anew when it has changed."""
+    """A mixin for screens and views with `LOOK_BINDINGS`: they draw their pictures again when the look has changed."""
 
     @property
     def look(self) -> Look:
@@ -43,16 +43,16 @@ class LookKeys:
     """The displays that pictures are shown in here."""
 
     def look_changed(self) -> None:
-        """Draw the pictures anew."""
+        """Draw the pictures again."""
         raise NotImplementedError
 
     def steps_opacity(self, parameters: tuple[object, ...]) -> bool:
-        """Whether the key with these parameters leads to another opacity: at the ends there is none."""
+        """Whether the key with these parameters changes the opacity: at either end it does not."""
         (step,) = parameters
         return isinstance(step, int) and self.look.opacity_after(step) != self.look.opacity
 
     def action_display(self) -> None:
-        """Overlay, map alone, cells on the image: the next of those that are shown here."""
+        """Go on to the next display: overlay, map alone, cells on the image, as far as they are shown here."""
         self.look.next_display(self.displays)
         self._changed()
 

@@ -1,4 +1,4 @@
-"""The navigation bar on the left: where one can go, where one is, and whether the network library is ready."""
+"""The navigation bar on the left: where the person can go, which view is shown, and whether PyTorch is ready."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NavItem(Static):
         self.place = place
 
     def render(self) -> RenderResult:
-        """The key and the name; in the narrow form one below the other."""
+        """Return the key and the name; in the narrow form one below the other."""
         here = self.has_class("-here")
         if self.narrow:
             mark = f"▸{self.place.key}" if here else f" {self.place.key}"
@@ -63,7 +63,7 @@ class NavItem(Static):
 
 
 class NavBar(Vertical):
-    """All places, and a word about the state below them. Narrow where columns are dear."""
+    """All places, and the app's state below them. Narrow if there are few columns."""
 
     DEFAULT_CSS = """
     NavBar { width: 29; height: 100%; background: $panel; padding: 1 0 0 0; }
@@ -88,25 +88,25 @@ class NavBar(Vertical):
         yield Static(id="nav-state", markup=False)
 
     def watch_narrow(self, narrow: bool) -> None:
-        """Take or leave the names."""
+        """Show short or full names."""
         self.set_class(narrow, "-narrow")
         for item in self.query(NavItem):
             item.narrow = narrow
             item.refresh(layout=True)
 
     def watch_here(self, here: str) -> None:
-        """Mark where one is."""
+        """Mark the view that is shown."""
         for item in self.query(NavItem):
             item.set_class(item.place.view == here, "-here")
             item.refresh()
 
     def watch_state(self, state: str) -> None:
-        """Say what goes on."""
+        """Say what is going on."""
         if self.is_mounted:
             self.query_one("#nav-state", Static).update(state)
 
     def on_mount(self) -> None:
-        """Show what was set before there was anything to show it on."""
+        """Show what was set before the entries existed."""
         self.watch_narrow(self.narrow)
         self.watch_here(self.here)
         self.watch_state(self.state)

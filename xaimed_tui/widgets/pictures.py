@@ -1,4 +1,4 @@
-"""What the pictures of the screens show: specs made from maps and explanations."""
+"""Make the specs of the screens' pictures from maps and explanations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def method_picture(
     highlight: Cell | None = None,
     show_grid: bool = False,
 ) -> PictureSpec | None:
-    """A method's map on the image, in the look's display unless another is asked for; None while there is no map."""
+    """Return a method's map on the image, in the look's display unless another is given; None while there is no map."""
     from xaimed_tui.render.spec import PictureSpec
 
     if pixels is None or saliency is None:
@@ -47,7 +47,7 @@ def method_picture(
 
 
 def agreement_picture(explanation: Explanation, look: Look, *, highlight: Cell | None = None) -> PictureSpec:
-    """The counts on the image's cells."""
+    """Return the counts on the image's cells."""
     from xaimed_tui.render.spec import PictureSpec
 
     return PictureSpec(

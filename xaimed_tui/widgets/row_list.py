@@ -1,4 +1,4 @@
-"""A list of rows that stays quick with a hundred thousand of them: only the lines on the screen are ever built."""
+"""A list that stays fast with a hundred thousand rows: only the lines on the screen are ever built."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from textual.strip import Strip
 from engine.text import shorten, shorten_apart
 
 MOST_COMPARED = 2000
-"""Rows up to which all labels that are cut are compared with each other; in longer lists those that are in view."""
+"""Rows up to which all shortened labels are compared with each other; in longer lists only those in view are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Row:
     Attributes:
         key: what the row stands for.
         label: its text, safe to show.
-        reason: why it cannot be used; rows with a reason are greyed and come last.
+        reason: why it cannot be used; rows with a reason are greyed out and come last.
         mark: one character before the label.
     """
 
@@ -40,23 +40,23 @@ class Row:
 
 
 class Rows(Protocol):
-    """Where a list takes its rows from; they are made when they are drawn."""
+    """Where a list gets its rows from; a row is made when it is drawn."""
 
     def __len__(self) -> int:
-        """How many rows there are, shown or not."""
+        """Return how many rows there are."""
 
     def row(self, index: int) -> Row:
-        """The row with an index, counted from 0 in the order of the source."""
+        """Return one row."""
 
     def order(self, text: str) -> Sequence[int]:
-        """The rows to show, in order: those whose label contains a text, whatever its case."""
+        """Return the rows to show, in order: those whose label contains a text, in any case."""
 
     def find(self, key: Hashable) -> int | None:
-        """Which row has a key; None if there is none."""
+        """Return which row has a key; None if there is none."""
 
 
 class FewRows:
-    """Rows that are there already; those that cannot be used come last."""
+    """Rows held in memory; those that cannot be used come last."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._rows = list(rows)
@@ -83,7 +83,9 @@ class OfList(Message):
     list: RowList
 
     def __post_init__(self) -> None:
-        """Name the list as the sender: what a parent sends does not bubble past it, and one may set the filter."""
+        """Name the list as the sender."""
+        # Otherwise the sender is whichever widget is at work, and a message does not bubble past its sender: when a
+        # parent sets the filter, the widgets above it would not get the message.
         super().__post_init__()
         self.set_sender(self.list)
 
@@ -94,7 +96,7 @@ class OfList(Message):
 
 
 class RowList(ScrollView, can_focus=True):
-    """Rows of text with a cursor; a row that cannot be used stays visible, greyed."""
+    """Rows of text with a cursor; a row that cannot be used stays visible, greyed out."""
 
     DEFAULT_CSS = """
     RowList { overflow-x: hidden; scrollbar-size-vertical: 1; }
@@ -153,7 +155,7 @@ class RowList(ScrollView, can_focus=True):
 
     @property
     def shown(self) -> Sequence[Row]:
-        """The rows that pass the filter, in the order shown."""
+        """The rows that match the filter, in the order shown."""
         return [self._rows.row(index) for index in self._order]
 
     @property
@@ -170,8 +172,8 @@ class RowList(ScrollView, can_focus=True):
     def set_rows(self, rows: Iterable[Row] | Rows, *, empty: str | None = None, at: Hashable = None) -> None:
         """Show other rows.
 
-        The cursor stays on the row of the same key; where that has gone, on the place where it was; and if there was
-        none, it goes to the row of the key `at`.
+        The cursor stays on the row with the same key. If that row is gone, the cursor stays at its place; if there was
+        no row, it goes to the one with the key `at`.
         """
         before = self.current
         self._rows = FewRows(rows) if isinstance(rows, Iterable) else rows
@@ -180,7 +182,7 @@ class RowList(ScrollView, can_focus=True):
         self._show(before, at)
 
     def set_filter(self, text: str) -> None:
-        """Show only the rows whose label contains a text, whatever its case."""
+        """Show only the rows whose label contains a text, in any case."""
         self._filter = text
         self._show(self.current)
 
@@ -213,7 +215,7 @@ class RowList(ScrollView, can_focus=True):
         key = at if before is None else before.key
         place = None if key is None else self._place(key)
         if place is None:
-            # A row that has gone leaves its place to the next one; a filter begins at its first match.
+            # If the row is gone, the next one takes its place; a new filter starts at its first match.
             place = 0 if self._filter or before is None else min(self._cursor, max(len(self._order) - 1, 0))
         self._cursor = place
         self._resize_rows()
@@ -229,7 +231,7 @@ class RowList(ScrollView, can_focus=True):
     def _resize_rows(self) -> None:
         size = Size(max(self.container_size.width, 1), len(self._order))
         if self.show_vertical_scrollbar and size.height > self.container_size.height:
-            # The list stays as large as it can be: only the slider beside it changes, the screen is not laid out again.
+            # The scroll bar stays, so only its slider changes; setting `virtual_size` would lay the screen out again.
             self.set_reactive(RowList.virtual_size, size)
             self.vertical_scrollbar.window_virtual_size = size.height
             self.scroll_y = self.validate_scroll_y(self.scroll_y)
@@ -237,13 +239,13 @@ class RowList(ScrollView, can_focus=True):
             self.virtual_size = size
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Tell which rows are in view."""
+        """Report that other rows are in view."""
         super().watch_scroll_y(old_value, new_value)
         if round(old_value) != round(new_value):
             self.post_message(self.Scrolled(self))
 
     def on_resize(self) -> None:
-        """More or fewer rows are in view."""
+        """Report that more or fewer rows are in view."""
         self.post_message(self.Scrolled(self))
 
     # Movement
@@ -275,7 +277,7 @@ class RowList(ScrollView, can_focus=True):
             self.post_message(self.Chosen(self, row))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """An empty list cannot be filtered, nor one without a line for that."""
+        """An empty list cannot be filtered, nor a list without a filter line."""
         return (self._ask_filter is not None and len(self._rows) > 0) if action == "filter" else True
 
     def action_filter(self) -> None:
@@ -283,7 +285,7 @@ class RowList(ScrollView, can_focus=True):
             self._ask_filter()
 
     def on_click(self, event: events.Click) -> None:
-        """The first click moves the cursor, a click on the cursor chooses."""
+        """A click moves the cursor; a double click chooses the row."""
         index = event.y + round(self.scroll_y)
         if index < len(self._order):
             if index == self._cursor and event.chain > 1:
@@ -294,7 +296,7 @@ class RowList(ScrollView, can_focus=True):
     # Drawing
 
     def _labels(self, width: int) -> dict[str, str]:
-        """The rows' labels as they are shown at a width, told apart; of a long list those that are in view."""
+        """Return the labels as shown at a width, shortened so that they differ; of a long list, those in view."""
         few = len(self._rows) <= MOST_COMPARED
         place = (width,) if few else (width, round(self.scroll_y), self.size.height)
         if self._shown_labels is None or self._shown_labels[0] != place:
@@ -319,7 +321,7 @@ class RowList(ScrollView, can_focus=True):
             style += self.get_component_rich_style("row--unusable", partial=True)
         if index == self._cursor:
             style += self.get_component_rich_style("row--cursor", partial=True)
-        # The cursor and the rows that cannot be used are told by a character too, not only by colour.
+        # A character, not only a colour, marks the cursor and the rows that cannot be used.
         mark = ("▸" if index == self._cursor else " ") + ("✕" if row.reason else row.mark)
         label = self._labels(width - 3).get(row.label) or shorten(row.label, width - 3)
         return Strip([Segment(set_cell_size(f"{mark} {label}", width), style)], width)

@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 
 class TopBar(Widget):
-    """Name of the program, model in use (left), state (right)."""
+    """The program's name and the model in use (left), and the state (right)."""
 
     DEFAULT_CSS = """
     TopBar { height: 1; width: 100%; background: $panel; color: $text-muted; padding: 0 1; }
@@ -20,7 +20,7 @@ class TopBar(Widget):
     state: reactive[str] = reactive("")
 
     def render(self) -> RenderResult:
-        """One line; the state keeps its place, the model is cut if it must be."""
+        """Return one line; the state is always whole, the model is cut if necessary."""
         width = self.content_size.width
         left = f" {self.model}" if self.model else " research use only, not a medical device"
         beside = len("XAIMed ") + cell_len(self.state)

@@ -1,4 +1,4 @@
-"""Dialogs in which one types at once: what is typed while one of them is being opened is not lost."""
+"""Dialogs that begin with a line to type into: what is typed while they open is not lost."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class TypeAheadDialog(ModalScreen[ScreenResultType]):
     """A dialog whose first line has the focus from the beginning."""
 
     def take(self, event: events.Key) -> bool:
-        """Pass a letter on to the line, now or as soon as there is one; False if nobody types into a line.
+        """Pass a letter on to the line, now or as soon as there is one; False if it is not for a line.
 
         Letters that come a few milliseconds after the key that opens the dialog reach the view behind it, or the dialog
-        before its line. A line that has the focus keeps its letters, so none is passed on twice.
+        before its line exists. A line with the focus keeps its letters, so no letter is passed on twice.
         """
         line = self.focused
         if not event.is_printable or (line is None and self.is_mounted):
@@ -24,6 +24,6 @@ class TypeAheadDialog(ModalScreen[ScreenResultType]):
         return True
 
     def on_key(self, event: events.Key) -> None:
-        """A letter that came before the line was there."""
+        """Pass on a letter that came before the line existed."""
         if self.take(event):
             event.stop()

@@ -1,4 +1,4 @@
-"""Words that are said again and again: the same ones cost nothing, and where their box has a fixed size no layout."""
+"""Texts that change often: the same text again costs nothing, and in a box of fixed size no text costs a layout."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 Part = str | tuple[str, str]
-"""A piece of what is said: a text, or a text and its style."""
+"""A piece of text: plain, or with its style."""
 
 
 class Words(Static):
-    """Words whose box may grow with them."""
+    """A text whose box may grow with it."""
 
     GROWS: ClassVar[bool] = True
 
@@ -31,13 +31,13 @@ class Words(Static):
 
 
 class FixedWords(Words):
-    """Words in a box whose size the style sheet gives: other words repaint it, the screen is not laid out again."""
+    """A text in a box whose size the style sheet sets: a new text is painted without laying the screen out again."""
 
     GROWS = False
 
 
 class ScrolledWords(VerticalScroll):
-    """Where the style sheet lets the words be as long as they are, the keys scroll the nearest pane that can."""
+    """A text with keys that scroll it or, if it has its full height, the nearest pane around it that can scroll."""
 
     HELP = "The words"
 

@@ -104,4 +104,4 @@ def _numbered(review: Review) -> list[Line]:
 
 
 def _said(words: tuple[str, ...]) -> list[Line]:
-    return [Line(text, look="strong" if text.endswith(":") else "plain") for text in words]
+    return [Line(text, emphasis="strong" if text.endswith(":") else "plain") for text in words]
