@@ -94,14 +94,14 @@ class LinesView(ScrollView, can_focus=True):
         if index >= len(self._rows):
             return Strip.blank(width, base)
         margin, text, emphasis = self._rows[index]
-        margin_style = base + self.get_component_rich_style("lines--margin", partial=True)
+        side = base + self.get_component_rich_style("lines--margin", partial=True)
         style = base
         if emphasis != "plain":
             style = base + self.get_component_rich_style(f"lines--{emphasis}", partial=True)
         if emphasis == "marked":
-            margin_style = style
+            side = style
         lead = f"{margin} " if self._margin else ""
-        return Strip([Segment(lead, margin_style), Segment(set_cell_size(text, max(width - len(lead), 0)), style)], width)
+        return Strip([Segment(lead, side), Segment(set_cell_size(text, max(width - len(lead), 0)), style)], width)
 
 
 def _prose(text: str, width: int) -> list[str]:
