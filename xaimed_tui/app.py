@@ -168,7 +168,7 @@ class XAIMedApp(PixelApp, AppServices):
     def on_mount(self) -> None:
         """Paint, then do everything else."""
         self.query_one(HomeView).focus_first()
-        self.say("loading the network library…")
+        self.say("loading PyTorch…")
         self.call_after_refresh(self.run_worker, self._import_views, name="views", thread=True)
 
     def _import_views(self) -> None:
@@ -357,7 +357,7 @@ class XAIMedApp(PixelApp, AppServices):
     def on_torch_imported(self) -> None:
         """Networks can be loaded."""
         bars = [*self.screen_stack[0].query(TopBar)] if self.screen_stack else []  # none: the app is being left
-        if bars and bars[0].state.startswith("loading the network library"):
+        if bars and bars[0].state.startswith("loading PyTorch"):
             self.say("ready")
 
     def on_model_loading(self, message: messages.ModelLoading) -> None:

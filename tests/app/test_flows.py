@@ -70,12 +70,12 @@ async def test_a_key_pressed_while_the_library_is_imported_is_answered_at_once()
     app = make_app(engine)
     async with app.run_test(size=BIG) as pilot:
         await until(pilot, engine.waiting["warm_up"].is_set)
-        await until(pilot, lambda: "loading the network library" in screen_text(app))
+        await until(pilot, lambda: "loading PyTorch" in screen_text(app))
         await pilot.press("2")
         await until(pilot, lambda: app.views_made and app.selection.tasks.has_focus)
         gate.set()
         await settled(pilot)
-        assert "loading the network library" not in screen_text(app)
+        assert "loading PyTorch" not in screen_text(app)
 
 
 async def test_compliant_images_come_first_and_the_reason_is_shown_for_the_others() -> None:

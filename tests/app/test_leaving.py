@@ -41,14 +41,14 @@ def rise_runs(place: Path) -> Terminal:
 def imports_are_stuck(place: Path) -> Terminal:
     """The app on an engine whose import never ends."""
     terminal = Terminal.python(program("warm_up"), place, home(place))
-    terminal.read_until(b"loading the network library")
+    terminal.read_until(b"loading PyTorch")
     return terminal
 
 
 def torch_is_imported(place: Path) -> Terminal:
     """The app itself, at some moment of importing torch, which lets nobody else work at times."""
     terminal = Terminal.python(MAIN.format(arguments=[]), place, home(place))
-    terminal.read_until(b"loading the network library")
+    terminal.read_until(b"loading PyTorch")
     end = time.monotonic() + random.uniform(0, 1.5)
     while time.monotonic() < end:
         terminal.read(0.05)

@@ -36,7 +36,7 @@ def end_of(terminal: Terminal, *, seconds: float) -> int:
 def test_when_the_terminal_is_closed_the_app_ends_whatever_runs(held: str, ignored: bool, tmp_path: Path) -> None:
     terminal = Terminal.python(program(held, ignored=ignored), tmp_path)
     if held == "warm_up":
-        terminal.read_until(b"loading the network library")
+        terminal.read_until(b"loading PyTorch")
     else:
         open_sample(terminal)
         terminal.press(b"r")

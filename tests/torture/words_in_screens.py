@@ -179,7 +179,7 @@ async def check_screens(world: World, out: Path) -> int:
 async def _walk(walk: Walk, out: Path) -> None:
     world, app = walk.world, walk.app
     walk.look()
-    await walk.until(lambda: walk.on_screen("ready"), "a network library")
+    await walk.until(lambda: walk.on_screen("ready"), "PyTorch")
     await walk.press("2")
     await walk.told_apart("tasks", len(world.task_names))
     await walk.press("j", "j", "k", "k")  # Lungs is in the middle or at an end, as the names fall

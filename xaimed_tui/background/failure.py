@@ -22,15 +22,15 @@ DOING = {
     "pytorch": "importing PyTorch",
     "tasks": "reading the tasks",
     "change": "changing the task library",
-    "removed": "looking into the trash",
+    "removed": "reading the trash",
     "review": "reading a model's code",
-    "approval": "keeping an approval",
+    "approval": "storing an approval",
     "model": "loading the network",
     "check": "checking a model",
     "picture": "reading a model's picture",
     "folder": "reading the folder",
     "watch": "watching the folder",
-    "image": "looking at the image",
+    "image": "opening the image",
     "method": "making a saliency map",
     "save": "saving",
 }
@@ -52,7 +52,7 @@ _WORDS: tuple[tuple[type[BaseException], str, str], ...] = (
      "`xaimed models check` tests them; other models are not affected."),
     (ImageError, "The image cannot be read", "The other images are not affected. If the file is still being written, "
      "it is read again once it is whole."),
-    (NotCompliantError, "The image does not fit the model", "Nothing was made up to make it fit."),
+    (NotCompliantError, "The image does not fit the model", "An image is never altered to make it fit."),
     (DeviceError, "The device cannot be used", "The setting `device` says where to compute."),
     (ExportError, "Nothing was saved", "Nothing was left under a final name. The maps are still in the app."),
 )  # fmt: skip

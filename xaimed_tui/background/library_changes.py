@@ -79,7 +79,7 @@ class AddModel:
         said = f"Added {self.task}/{self.model}."
         if permission.standing_of(bundle).allowed:
             return said
-        return f"{said} It does not run before its code is approved: Enter shows it."
+        return f"{said} Its code must be approved before it can run: Enter shows it."
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Describe:
             return f"The task {self.task} has a new description."
         return (
             f"{self.task}/{self.model} has a new description. An approval covers that file too: the model has to be "
-            "approved anew."
+            "approved again."
         )
 
 
@@ -114,9 +114,9 @@ class Remove:
         from engine.library.tasks import task_names
 
         gone = changes.remove(folders, self.task, self.model)
-        where = "hidden, as it comes with XAIMed" if gone.path is None else "in the trash"
+        where = "hidden, because it comes with XAIMed" if gone.path is None else "in the trash"
         rest = self.model is None and self.task in task_names(folders)
-        more = " What comes with XAIMed of that name is still shown." if rest else ""
+        more = " The one of that name that comes with XAIMed is still shown." if rest else ""
         return f"Removed {gone.name}: it is {where}, and can be restored.{more}"
 
 
@@ -161,8 +161,8 @@ class DraftSettings:
 
         written = draft_into_place(find_model(folders, self.task, self.model)).path / "model.toml"
         return (
-            f"Written: {written}. Only whoever trained the model knows what belongs into the lines with CHECK. Once "
-            "they are right, Enter shows the model again, to be approved as it is then."
+            f"Wrote {written}. Only whoever trained the model knows what belongs in the lines marked CHECK. Once they "
+            "are right, press Enter to see the model again and approve it."
         )
 
 

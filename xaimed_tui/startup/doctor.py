@@ -15,10 +15,10 @@ from engine.cli.console import print_json, print_line
 if TYPE_CHECKING:
     from xaimed_tui.terminal.query import Answers
 
-HELP = "say what the app finds of this terminal, and what to set"
+HELP = "say what the app finds out about this terminal, and what to set"
 DESCRIPTION = (
-    "Says how many colours, which size, which way of showing images and which letters the app finds in this terminal, "
-    "and what to set where it could be better. Asks the terminal one question."
+    "Says what the app finds out about this terminal: its colours, its size, how it shows images, and its encoding; "
+    "and what to set to make it better. Asks the terminal one question."
 )
 
 _COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16", None: "none"}
@@ -112,7 +112,9 @@ def advise(found: Mapping[str, Any]) -> list[str]:
     advice: list[str] = []
     columns, rows = found["size"]
     if not found["on_a_terminal"]:
-        advice.append("This is no terminal: the app cannot be opened here; scripts have commands, see xaimed --help.")
+        advice.append(
+            "This is no terminal, so the app cannot run here; for scripts there are commands, see xaimed --help."
+        )
     elif columns < SMALLEST[0] or rows < SMALLEST[1]:
         advice.append(f"Make the window larger: the app is made for at least {SMALLEST[0]}x{SMALLEST[1]} characters.")
     if found["colours"] in ("256", "16"):
@@ -123,7 +125,7 @@ def advise(found: Mapping[str, Any]) -> list[str]:
     if str(found["letters"]).lower().replace("-", "") != "utf8":
         advice.append("Letters are not UTF-8, which lines and pictures need: export LC_ALL=C.UTF-8.")
     if found["inside"]:
-        advice.append(f"Inside {found['inside']} pictures are half blocks: it passes no images on.")
+        advice.append(f"Inside {found['inside']} pictures are half blocks, because it passes no images on.")
         if found["inside"] == "tmux" and found["colours"] != "16 million":
             advice.append('For all colours in tmux: set -as terminal-features ",*:RGB" in ~/.tmux.conf.')
     else:
@@ -135,27 +137,25 @@ def _about_images(found: Mapping[str, Any]) -> list[str]:
     uses, best = found["images_drawn_as"], found["best_images"]
     advice = []
     if uses == "half" and best != "half":
-        advice.append(f'The terminal shows real pixels: --images {best}, or images = "{best}" in the settings file.')
+        advice.append(
+            f'The terminal can show real pixels: use --images {best}, or images = "{best}" in the settings file.'
+        )
     elif uses == "kitty" and found["answered"] and not found["kitty_graphics"]:
-        advice.append(
-            f"Pictures are to be sent by Kitty's protocol, which the terminal does not know: --images {best}."
-        )
+        advice.append(f"Pictures are sent by Kitty's protocol, which the terminal does not know: use --images {best}.")
     elif uses == "sixel" and found["answered"] and not found["sixel"]:
-        advice.append(f"Pictures are to be sent as Sixel, which the terminal does not know: --images {best}.")
+        advice.append(f"Pictures are sent as Sixel, which the terminal does not know: use --images {best}.")
     elif found["sixel"] and best == "half" and found["pixels_of_a_character"] is None:
-        advice.append(
-            "The terminal knows Sixel but does not say how large a character is: pictures may miss their places."
-        )
+        advice.append("The terminal knows Sixel but does not say how large a character is: pictures may be misplaced.")
     elif found["sixel"] and best == "half":
         advice.append(
-            f"The terminal knows Sixel, but in {found['sixel_colours']} colours, too few. XTerm has more with "
+            f"The terminal knows Sixel, but only {found['sixel_colours']} colours, too few. XTerm has more with "
             "-xrm 'XTerm*numColorRegisters: 256'."
         )
     xterm = str(found["name"] or "").lower().startswith("xterm(")
     if xterm and not found["sixel"]:
-        advice.append("XTerm shows real pixels, by Sixel, if it was built to and is started as xterm -ti vt340.")
+        advice.append("XTerm can show real pixels by Sixel if it was built for it and is started as xterm -ti vt340.")
     if uses == "sixel" and xterm:
-        advice.append("XTerm keeps 16 Sixel pictures: now and then the app paints all of the screen again.")
+        advice.append("XTerm keeps 16 Sixel pictures, so the app sometimes paints the whole screen again.")
     return advice
 
 

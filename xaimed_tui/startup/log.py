@@ -71,9 +71,7 @@ def open_log() -> str:
     except OSError as error:
         logging.getLogger().addHandler(logging.NullHandler())
         reason = (error.strerror or str(error)).lower()
-        return safe_text(
-            f"{places.log_file()} cannot be written ({reason}): what goes wrong is kept nowhere.", limit=400
-        )
+        return safe_text(f"{places.log_file()} cannot be written ({reason}): errors are not logged.", limit=400)
     handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -181,7 +181,7 @@ async def test_a_bundled_task_is_hidden_and_restored(folder: Path, monkeypatch: 
         await choose(pilot, app, "Remove the task Hearts")
         await press(pilot, "tab", "enter")
         await until(pilot, lambda: here(app)[0] == "Lungs")
-        await told(pilot, "hidden, as it comes with XAIMed")
+        await told(pilot, "hidden, because it comes with XAIMed")
         await choose(pilot, app, "Restore")
         await press(pilot, "enter")
         await until(pilot, lambda: here(app)[0] == "Hearts")
