@@ -46,7 +46,7 @@ class Rows(Protocol):
         """Return how many rows there are."""
 
     def row(self, index: int) -> Row:
-        """Return one row."""
+        """Return the row with an index, counted from 0 in the order of the source."""
 
     def order(self, text: str) -> Sequence[int]:
         """Return the rows to show, in order: those whose label contains a text, in any case."""

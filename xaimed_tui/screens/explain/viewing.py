@@ -222,7 +222,6 @@ class Viewing(Horizontal):
         self.wall.show_card("original")
 
     def on_diagnosis_made(self, message: messages.DiagnosisMade) -> None:
-        """Show the answer."""
         if message.ticket != self._image_run or self.scene.image is None:
             return
         self.scene.diagnosis = message.diagnosis
