@@ -5,15 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from engine.storage.partial import partial_file
-
-if sys.platform != "win32":
-    import fcntl
 
 SHARED = 0o666
 """Mode of files in a tasks folder, as far as the umask allows: others may look at the same folder."""
@@ -93,32 +88,22 @@ def locked(path: Path) -> Iterator[None]:
     """Be the only one, among all threads and programs, who changes a file.
 
     The lock is a file `<name>.lock` beside it, which stays. It is let go when its holder ends, however that is.
+    Reading needs no lock, as files are replaced whole.
 
     Raises:
-        OSError: the folder cannot be written to, or another program has had the lock for ten seconds.
+        OSError: the folder cannot be written to, the lock is a link, or another program has had it for ten seconds.
     """
+    from filelock import FileLock, Timeout  # late: only who changes something needs it, and it takes time to import
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, _PRIVATE)
-    try:
-        _lock(descriptor, path)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    if sys.platform == "win32":
-        return
-    end = time.monotonic() + _PATIENCE
-    while True:
+    lock = FileLock(path.with_name(f"{path.name}.lock"), _PATIENCE, _PRIVATE, fallback_to_soft=False)
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise OSError(errno.EBUSY, "another program is writing it and does not end", str(path)) from None
-            time.sleep(0.01)
+            held.enter_context(lock)
+        except Timeout:
+            raise OSError(errno.EBUSY, "another program is writing it and does not end", str(path)) from None
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
                 raise
-            return  # a network file system without locks: the last of two who write at once wins
+            # On a network file system without locks, the last of two who write at once wins.
+        yield
