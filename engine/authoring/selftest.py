@@ -24,10 +24,14 @@ from engine.storage.writing import SHARED, replace_file
 from engine.text import safe_text
 
 if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
     from engine.network.classifier import Classifier
     from engine.results.diagnosis import Diagnosis
 
 IMAGE = "selftest.png"
+
+_SECTION = "selftest"
 
 _MOST_IMAGE = 64_000_000
 
@@ -137,42 +141,63 @@ def with_selftest(toml: bytes, image: str, probabilities: tuple[float, ...], pat
     Raises:
         LibraryError: the section cannot be replaced without touching another.
     """
+    import tomlkit  # late: most read models and write none
+    from tomlkit.exceptions import TOMLKitError
+
     text = toml.decode("utf-8-sig")
-    kept: list[str] = []
-    above: list[str] = []  # comments in the old section: those at its end belong to what follows
-    inside = False
-    for line in text.splitlines(keepends=True):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            inside = stripped.split("#")[0].strip() == "[selftest]"
-            kept += above
-            above = []
-        if not inside:
-            kept.append(line)
-        elif stripped.startswith("#"):
-            above.append(line)
-        elif stripped:
-            above = []
-    numbers = ", ".join(repr(round(p, 6)) for p in probabilities)
-    section = (
-        "[selftest]                   # written by xaimed models check --write-selftest\n"
-        f"image = {toml_string(image)}\nprobabilities = [{numbers}]\ntolerance = 0.001\n"
-    )
-    body = "".join([*kept, *above]).rstrip("\n")
-    new = f"{body}\n\n{section}" if body else section
     old = tomllib.loads(text)
-    old.pop("selftest", None)
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise _not_replaceable(path) from error
+    # A section that is written in another way, as an inline table for one, and one that a text shows are a person's.
+    plain = sum(line.split("#")[0].strip() == f"[{_SECTION}]" for line in text.splitlines())
+    if plain != (_SECTION in old) or document.as_string() != text:  # tomlkit gathers tables that lie apart
+        raise _not_replaceable(path)
+    table = tomlkit.table()
+    table.add("image", tomlkit.value(toml_string(image)))
+    table.add("probabilities", [round(p, 6) for p in probabilities])
+    table.add("tolerance", 0.001)
+    table.comment("written by xaimed models check --write-selftest")
+    table.trivia.comment_ws = " " * 19  # in a line with the comments of a draft
+    section = tomlkit.document().add(_SECTION, table).as_string()
+    body = _without_selftest(document).rstrip("\n")
+    new = f"{body}\n\n{section}" if body else section
+    old.pop(_SECTION, None)
     try:
         now = tomllib.loads(new)
-    except tomllib.TOMLDecodeError:  # written in a way that the lines above do not see
-        now = {}
-    if now.pop("selftest", None) is None or old != now:
-        raise LibraryError(
-            "its [selftest] cannot be replaced without touching something else",
-            subject=path,
-            remedy="remove that section by hand first",
-        )
+    except tomllib.TOMLDecodeError as error:
+        raise _not_replaceable(path) from error
+    if now.pop(_SECTION, None) is None or old != now:
+        raise _not_replaceable(path)
     return new.encode()
+
+
+def _without_selftest(document: TOMLDocument) -> str:
+    """The text of a `model.toml` without its section; the comments at the section's end belong to what follows."""
+    from tomlkit import ws
+    from tomlkit.items import Comment, Table
+
+    if not isinstance(section := document.get(_SECTION), Table):
+        return document.as_string()
+    above = ""
+    for key, item in section.value.body:
+        if key is not None:
+            above = ""
+        elif isinstance(item, Comment):
+            above += item.as_string()
+    place = next(place for place, (key, _) in enumerate(document.body) if key is not None and key.key == _SECTION)
+    document.remove(_SECTION)
+    document.body[place] = (None, ws(above))
+    return document.as_string()
+
+
+def _not_replaceable(path: Path) -> LibraryError:
+    return LibraryError(
+        "its [selftest] cannot be replaced without touching something else",
+        subject=path,
+        remedy="remove that section by hand first",
+    )
 
 
 def _noise_png(bundle: ModelBundle) -> bytes:

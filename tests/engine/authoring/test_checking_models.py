@@ -241,12 +241,26 @@ def test_comments_above_what_follows_an_old_selftest_are_kept() -> None:
     assert "# its own" not in made
 
 
+def test_of_all_else_no_byte_is_changed() -> None:
+    above = (
+        "# words\r\n\r\n[input]\r\nsize = [  # two numbers\r\n\t9, # height\r\n  9,]\r\n"
+        "  [ intended_use ]  # indented\n words='''\n\n a '''\n'an odd \"key\"'.a = 1_000\n\n\n"
+    )
+    below = "# of output\n[output]\nlogits = true# close by\n# last\n"
+    section = '[selftest] # old\nimage = "a"\nprobabilities = [\n0.0, # one\n1.0]\ntolerance = 1e-3\n\n'
+    made = with_selftest(f"{above}{section}{below}".encode(), "b.png", (0.5, 0.5), Path("model.toml")).decode()
+    assert made.startswith(f"{above}{below}\n[selftest]")
+    assert made.count("[selftest]") == 1
+    assert with_selftest(made.encode(), "b.png", (0.5, 0.5), Path("model.toml")).decode() == made
+
+
 @pytest.mark.parametrize(
     "toml",
     [
         'selftest = { image = "a", probabilities = [0.0, 1.0] }\n',
         '[ selftest ]\nimage = "a"\nprobabilities = [0.0, 1.0]\n',
         '[intended_use]\nwords = """\n[selftest]\nmore\n"""\n',
+        "[[a]]\nb = 1\n[[a]]\nb = 2\n[c]\n[[a]]\nb = 3\n",
     ],
 )
 def test_a_selftest_that_is_written_in_another_way_is_left_to_the_person(toml: str) -> None:
