@@ -44,6 +44,37 @@ def write_png(path: Path, samples: NDArray[np.integer], depth: int, kind: int, *
     return path
 
 
+_PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+"""Adam7: first row, first column, and the steps in both, of each reduced picture."""
+
+
+def write_deep_png(path: Path, samples: NDArray[np.integer], kind: int, *, interlaced: bool) -> Path:
+    """Write (H, W, C) samples as a 16-bit PNG, its rows in turn with each of the five filters."""
+    height, width, count = samples.shape
+    whole = samples.astype(">u2")
+    parts = [whole[top::down, left::right] for top, left, down, right in _PASSES] if interlaced else [whole]
+    data = b"".join(_filtered(part.reshape(len(part), -1).view("u1"), 2 * count) for part in parts if part.size)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, int(interlaced))
+    body = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(data)) + png_chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return path
+
+
+def _filtered(rows: NDArray[np.uint8], step: int) -> bytes:
+    """Rows of bytes as PNG's filters 0 to 4 (none, sub, up, average, Paeth) write them; `step` bytes are a pixel."""
+    out = []
+    above = np.zeros(rows.shape[1], np.int64)
+    for number, row in enumerate(rows.astype(np.int64)):
+        left, corner = (np.concatenate([np.zeros(step, np.int64), values[:-step]]) for values in (row, above))
+        guess = left + above - corner
+        distances = np.abs(np.stack([guess - left, guess - above, guess - corner]))
+        paeth = np.choose(distances.argmin(axis=0), [left, above, corner])
+        foretold = (np.zeros_like(row), left, above, (left + above) // 2, paeth)[number % 5]
+        out.append(bytes([number % 5]) + ((row - foretold) % 256).astype("u1").tobytes())
+        above = row
+    return b"".join(out)
+
+
 def transparent_colour(*samples: int) -> bytes:
     """The chunk that calls one colour transparent."""
     return png_chunk(b"tRNS", struct.pack(f">{len(samples)}H", *samples))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _PNG_END = b"IEND\xaeB`\x82"
 _DEFLATE = (8, 32946)
 """TIFF's two numbers for the same compression."""
+_OTHERS = (1, 5, 32773)
+"""TIFF's numbers for none, LZW and PackBits, which are never unpacked beyond the room that there is."""
+_NOT_DECODED = "its 16-bit colours cannot be decoded"
 _PNG_TAIL = 1 << 16  # some programs append to their files
 
 
@@ -106,12 +109,12 @@ def _deep_colour(picture: Image.Image, header: Header, data: bytes, path: Path) 
 
     So the file is decoded once more, by a library that does not. What Pillow made of it is of use twice: Pillow notices
     files that end early, which others fill up silently; and its values must be the upper bytes of the others', so that
-    no wrong decoding passes (Pillow gets uncompressed planar TIFFs wrong; OpenCV turns TIFFs though told not to).
+    no wrong decoding passes (Pillow gets uncompressed planar TIFFs wrong).
     """
     import numpy as np
 
     try:
-        array = _deep_tiff(data) if header.format == "TIFF" else _deep_opencv(data)
+        array = _deep_tiff(data) if header.format == "TIFF" else _deep_png(data)
     except Exception as error:  # decoders given hostile bytes again, as in `decode`
         raise damaged(error, path) from error
     eight = np.asarray(picture)
@@ -122,8 +125,6 @@ def _deep_colour(picture: Image.Image, header: Header, data: bytes, path: Path) 
     if header.alpha == "none":
         array = array[..., : 1 if header.grey else 3]  # samples that the file calls neither colour nor alpha
     array = _opaque(array, path)
-    if header.grey:
-        array = array[..., :1]  # OpenCV makes three channels of grey with alpha
     for candidate in (_upright(array, header.orientation), array):
         upper = eight[..., : candidate.shape[2]]
         if upper.shape == candidate.shape and np.array_equal(candidate >> 8, upper):
@@ -144,8 +145,8 @@ def _deep_tiff(data: bytes) -> Integers:
             most = int(np.prod(page.chunks)) * 2
             for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
                 _check_inflated(data[start : start + length], most)
-        elif page.compression != 1:  # LZW, for which it needs another package, and others that it does not bound
-            return _deep_opencv(data)
+        elif page.compression not in _OTHERS:
+            raise ValueError(_NOT_DECODED)
         samples = page.asarray(squeeze=False, maxworkers=1)  # (separate samples, 1, H, W, interleaved samples)
     planes = samples[:, 0]
     return np.asarray(planes[0] if planes.shape[0] == 1 else planes[..., 0].transpose(1, 2, 0), dtype=np.uint16)
@@ -161,18 +162,16 @@ def _check_inflated(data: bytes, most: int) -> None:
         raise ValueError("more pixels are compressed in it than it has")
 
 
-def _deep_opencv(data: bytes) -> Integers:
-    """(H, W, samples) uint16 of a PNG or TIFF, in whatever orientation."""
-    import cv2
+def _deep_png(data: bytes) -> Integers:
+    """(H, W, samples) uint16 of a PNG, in whatever orientation."""
+    import imagecodecs
     import numpy as np
 
-    decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    if decoded is None or decoded.dtype != np.uint16:
-        raise ValueError("its 16-bit colours cannot be decoded")
-    array = np.asarray(decoded, dtype=np.uint16)
-    array = array[..., None] if array.ndim == 2 else array
-    # OpenCV's order is blue, green, red.
-    return array[..., [2, 1, 0, *range(3, array.shape[2])]] if array.shape[2] >= 3 else array
+    try:
+        decoded = imagecodecs.png_decode(data)
+    except (imagecodecs.PngError, ValueError) as error:  # the latter where libpng's own message is not UTF-8
+        raise ValueError(_NOT_DECODED) from error
+    return np.asarray(decoded, dtype=np.uint16)
 
 
 def _check_key(array: Integers, key: object, path: Path) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import struct
+import tracemalloc
 from pathlib import Path
+from typing import Literal
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -20,6 +24,7 @@ from picture_files import (
     exif_orientation,
     png_chunk,
     transparent_colour,
+    write_deep_png,
     write_png,
 )
 from PIL import Image
@@ -77,6 +82,19 @@ def test_16_bit_png_keeps_every_bit(tmp_path: Path) -> None:
     check(read_image(write_png(tmp_path / "c.png", RGB_16, 16, RGB)), RGB_16, 16)
 
 
+@pytest.mark.parametrize("kind", [GREY_ALPHA, RGB, RGB_ALPHA])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_16_bit_png_with_each_filter_and_interlaced_keeps_every_bit(
+    tmp_path: Path, kind: int, interlaced: bool
+) -> None:
+    samples = {GREY_ALPHA: 2, RGB: 3, RGB_ALPHA: 4}[kind]
+    pixels = DRAWN.integers(0, 65536, (37, 29, samples), dtype=np.uint16)
+    if kind != RGB:
+        pixels[..., -1] = 65535
+    path = write_deep_png(tmp_path / "a.png", pixels, kind, interlaced=interlaced)
+    check(read_image(path), pixels if kind == RGB else pixels[..., :-1], 16)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_16_bit_tiff_keeps_every_bit(tmp_path: Path, order: str, compression: str | None) -> None:
@@ -92,6 +110,67 @@ def test_16_bit_rgb_tiff_compressed_by_lzw_keeps_every_bit(tmp_path: Path) -> No
     with Image.open(tmp_path / "a.tif") as picture:
         assert picture.info["compression"] == "tiff_lzw"
     check(read_image(tmp_path / "a.tif"), RGB_16, 16)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits"])
+def test_16_bit_colour_tiff_of_every_layout_is_what_libtiff_decodes(
+    tmp_path: Path, order: Literal["<", ">"], compression: str | None
+) -> None:
+    drawn = DRAWN.integers(0, 65536, (37, 29, 4), dtype=np.uint16)
+    drawn[20:, :, :3] = 7 * 256 + 5  # runs, for what compresses them
+    drawn[..., 3] = 65535
+    path = tmp_path / "a.tif"
+    pieces: list[dict[str, object]] = [{}, {"rowsperstrip": 8}, {"tile": (16, 32)}]
+    predictors = (None, 2) if compression in ("zlib", "lzw") else (None,)
+    planes = ("contig",) if compression is None else ("contig", "separate")  # for the other see the next test
+    for piece, predictor, planar, samples in itertools.product(pieces, predictors, planes, (3, 4)):
+        pixels = drawn[..., :samples]
+        options = piece | ({"extrasamples": ["unassalpha"]} if samples == 4 else {})
+        tifffile.imwrite(
+            path,
+            pixels if planar == "contig" else pixels.transpose(2, 0, 1),
+            photometric="rgb",
+            byteorder=order,
+            compression=compression,
+            predictor=predictor,
+            planarconfig=planar,
+            **options,  # type: ignore[arg-type]
+        )
+        decoded = imagecodecs.tiff_decode(path.read_bytes())
+        np.testing.assert_array_equal(decoded if planar == "contig" else decoded.transpose(1, 2, 0), pixels)
+        check(read_image(path), pixels[..., :3], 16)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lzma"])
+def test_16_bit_colour_tiff_compressed_in_other_ways_is_refused(tmp_path: Path, compression: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", RGB_16, photometric="rgb", compression=compression)
+    # The second where Pillow's libtiff was built without it.
+    with pytest.raises(ImageError, match="its 16-bit colours cannot be decoded|decoder error"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_16_bit_colour_tiff_that_decoders_understand_differently_is_refused(tmp_path: Path) -> None:
+    # Predictors are defined for LZW and Deflate; libtiff overlooks one that goes with PackBits.
+    tifffile.imwrite(tmp_path / "a.tif", RGB_16, photometric="rgb", compression="packbits", predictor=2)
+    with pytest.raises(ImageError, match="two decoders disagree"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_of_16_bit_colour_compressed_by_lzw_no_more_is_unpacked_than_there_is_room_for(tmp_path: Path) -> None:
+    pixels = np.zeros((2000, 2000, 3), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", compression="lzw", rowsperstrip=2000)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        for name in ("ImageLength", "RowsPerStrip"):
+            file.pages.first.tags[name].overwrite(3)
+    data = (tmp_path / "a.tif").read_bytes()
+    decode(data, tmp_path, Limits())  # imported
+    tracemalloc.start()
+    array, _ = decode(data, tmp_path, Limits())
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(array, pixels[:3])
+    assert most < 1_000_000 < pixels.nbytes
 
 
 def test_16_bit_rgb_tiff_in_planes_is_read_exactly_or_refused(tmp_path: Path) -> None:
