@@ -17,6 +17,7 @@ from torch import nn
 
 from engine.errors import ExplanationError, NotFiniteError, Stopped
 from engine.explainers.base import Reporter, Request, scaled_map
+from engine.explainers.cam_package import import_cam_package
 from engine.results.saliency import Parameter, SaliencyMap
 
 if TYPE_CHECKING:
@@ -136,9 +137,8 @@ def _graph_from(module: nn.Module) -> Iterator[None]:
 
 def _recording(key: str) -> Any:
     """Return a subclass of the package's class that records the channel weights and the unscaled weighted sum."""
-    from pytorch_grad_cam import GradCAM, GradCAMPlusPlus  # late: seconds of import
-
-    kind: Any = GradCAM if key == "gradcam" else GradCAMPlusPlus
+    package = import_cam_package()
+    kind: Any = package.GradCAM if key == "gradcam" else package.GradCAMPlusPlus
 
     class Recording(kind):  # type: ignore[misc]  # the package has no types, so its classes are `Any`
         weights: NDArray[np.float32]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
+from engine.errors import ExplanationError
 from engine.storage import places
 from xaimed_tui.preferences.settings import AppSettings
 
@@ -86,8 +88,12 @@ class Engine:
 
     def warm_methods(self) -> None:
         """Import what the methods import late, so that the first map need not wait for it."""
-        for name in ("skimage.segmentation", "sklearn.metrics", "lime.lime_base", "pytorch_grad_cam"):
+        from engine.explainers.cam_package import import_cam_package
+
+        for name in ("skimage.segmentation", "sklearn.metrics", "lime.lime_base"):
             import_module(name)
+        with suppress(ExplanationError):  # the CAMs will say it
+            import_cam_package()
 
     def list_tasks(self) -> tuple[Task, ...]:
         """The tasks of the library with their models; see `engine.library.tasks.list_tasks`."""

@@ -8,12 +8,20 @@ import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.cli.console import print_json, print_line
-
-if TYPE_CHECKING:
-    from xaimed_tui.terminal.query import Answers
+from engine.explainers.cam_package import opencv_problem
+from engine.text import safe_text
+from xaimed_tui.preferences.settings import load_settings
+from xaimed_tui.terminal.query import (
+    Answers,
+    ask_this_terminal,
+    best_pixels,
+    multiplexer,
+    over_ssh,
+    size_of_a_character,
+)
 
 HELP = "say what the app finds out about this terminal, and what to set"
 DESCRIPTION = (
@@ -35,12 +43,9 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Ask the terminal, print what was found, and return the exit status."""
-    from xaimed_tui.preferences.settings import load_settings
-    from xaimed_tui.terminal.query import ask_this_terminal, size_of_a_character
-
     settings, problems = load_settings({})
     found = findings(os.environ, ask_this_terminal(), images=settings.images, measured=size_of_a_character())
-    advice = [*problems, *advise(found)]
+    advice = [*problems, *advise(found), *about_opencv()]
     if arguments.json:
         print_json({**found, "advice": advice})
         return 0
@@ -64,8 +69,6 @@ def findings(
         images: the setting of that name.
         measured: height and width of a character in pixels, as the system knows them.
     """
-    from xaimed_tui.terminal.query import best_pixels, multiplexer, over_ssh
-
     size = shutil.get_terminal_size((0, 0))
     inside = multiplexer(environment)
     colours = color_system(environment)
@@ -102,7 +105,7 @@ def color_system(environment: Mapping[str, str]) -> str | None:
     """Return the colours that the app assumes: `truecolor`, `256`, `standard`, or None for no colour."""
     if "NO_COLOR" in environment:
         return None
-    from rich.console import Console
+    from rich.console import Console  # late: it takes as long as all the rest, and `xaimed --help` does without
 
     return Console(_environ=environment, force_terminal=True, color_system="auto").color_system
 
@@ -131,6 +134,14 @@ def advise(found: Mapping[str, Any]) -> list[str]:
     else:
         advice.extend(_about_images(found))
     return advice
+
+
+def about_opencv() -> list[str]:
+    """What to do where the CAMs' package cannot be loaded; empty if it can."""
+    if (problem := opencv_problem()) is None:
+        return []
+    cause, remedy = problem
+    return [safe_text(f"{cause}: {remedy}.")]
 
 
 def _about_images(found: Mapping[str, Any]) -> list[str]:

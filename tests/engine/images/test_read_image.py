@@ -146,7 +146,7 @@ def test_16_bit_colour_tiff_of_every_layout_is_what_libtiff_decodes(
 def test_16_bit_colour_tiff_compressed_in_other_ways_is_refused(tmp_path: Path, compression: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", RGB_16, photometric="rgb", compression=compression)
     # The second where Pillow's libtiff was built without it.
-    with pytest.raises(ImageError, match="its 16-bit colours cannot be decoded|decoder error"):
+    with pytest.raises(ImageError, match=r"its 16-bit colours cannot be decoded|decoder error"):
         read_image(tmp_path / "a.tif")
 
 
