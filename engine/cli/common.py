@@ -7,7 +7,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.bundle.model_bundle import subject_of
+from engine.cli.console import print_failure, waiting
+from engine.cli.streams import aside
 from engine.errors import DeviceError, ImageError, NotCompliantError, XAIMedError
+from engine.images.decoding.client import get_ready
+from engine.library.tasks import find_model
+from engine.storage.places import task_folders
+from engine.trust.permission import check_approved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +45,6 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
     Raises:
         TaskError, BundleError, DeviceError: as their names say.
     """
-    from engine.library.tasks import find_model
-    from engine.storage.places import task_folders
-    from engine.trust.permission import check_approved
-
     device: str = arguments.device
     if not _DEVICE.fullmatch(device):
         raise DeviceError("no such device", subject=f"device {device}", remedy="use auto, cpu or cuda:<number>")
@@ -52,8 +55,7 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
 
 def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
     """The images that the model takes, as far as their headers tell; the others are reported on standard error."""
-    from engine.cli.console import print_failure
-    from engine.images.compliance import check_file
+    from engine.images.compliance import check_file  # late: it brings numpy, which --help does without
 
     fit = []
     for path in images:
@@ -77,28 +79,14 @@ def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> 
     Raises:
         BundleError, DeviceError: as their names say.
     """
-    from engine.cli.console import waiting
-    from engine.cli.streams import aside
-    from engine.images.decoding.client import get_ready
-
     get_ready()  # meanwhile
     with waiting(f"Loading {bundle.task} / {bundle.name}"), aside():
-        from engine.network.classifier import Classifier
+        from engine.network.classifier import Classifier  # late: torch, which takes seconds
 
         return Classifier.load(bundle, device=device, precision=precision)
 
 
 def say_what_was_assumed(classifier: Classifier) -> None:
     """On standard error, once there are results that rest on it."""
-    from engine.bundle.model_bundle import subject_of
-    from engine.cli.console import print_failure
-
     for sentence in classifier.assumed:
         print_failure(f"{subject_of(classifier.bundle)}: {sentence}")
-
-
-def folder(text: str) -> Path:
-    """An argument that names a folder; an empty one is a variable that was not set, not the working directory."""
-    if not text:
-        raise argparse.ArgumentTypeError("the folder's name is empty")
-    return Path(text)

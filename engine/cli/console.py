@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from engine.errors import XAIMedError
+from engine.progress import no_progress
 from engine.text import safe_text
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def print_failure(message: str) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a table to standard output. Cells are made safe; long ones are wrapped, nothing is cut off."""
-    from rich import box
+    from rich import box  # late, here and below: --help and --json do without, and it takes longer than all they need
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -163,8 +164,6 @@ def following(text: str, names: dict[str, str]) -> Iterator[ProgressCallback]:
         text: what is worked on.
         names: the methods' names for people, by key.
     """
-    from engine.progress import no_progress
-
     if not _bars_are_welcome():
         yield no_progress
         return

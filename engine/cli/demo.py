@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.errors import TaskError
+from engine.library.tasks import find_model
+from engine.storage.places import bundled_tasks, task_folders
+
 if TYPE_CHECKING:
     import argparse
 
@@ -30,10 +34,6 @@ def find(chosen: Path | None) -> tuple[Path | None, ModelBundle]:
     Raises:
         TaskError, BundleError: the demo is not there, or broken.
     """
-    from engine.errors import TaskError
-    from engine.library.tasks import find_model
-    from engine.storage.places import bundled_tasks, task_folders
-
     try:
         return chosen, find_model(task_folders(chosen), TASK, None)
     except TaskError:  # a tasks folder was chosen that has no demo

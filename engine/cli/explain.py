@@ -8,9 +8,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.bundle.model_bundle import subject_of
 from engine.cli import common
+from engine.cli.arguments import folder_argument
+from engine.cli.console import following, print_failure, print_json, print_line, print_table
+from engine.cli.streams import aside
 from engine.errors import ExplanationError, ExportError, XAIMedError
-from engine.explainers import registry
+from engine.explainers.registry import left_out, method_keys, method_name
+from engine.images.image import read_image
 from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
@@ -32,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     built_in = [method.key for method in registry.BUILT_IN]
     common.configure(parser)
     parser.add_argument(
-        "--out", required=True, type=common.folder, metavar="DIR", help="folder for the results; made if need be"
+        "--out", required=True, type=folder_argument, metavar="DIR", help="folder for the results; made if need be"
     )
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
     parser.add_argument(
@@ -84,9 +89,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TaskError, BundleError, DeviceError, ExplanationError, ExportError: nothing can be explained.
     """
-    from engine.cli.console import print_failure, print_json, print_line
-    from engine.explainers.registry import left_out
-
     for line in left_out():
         print_failure(line)
     out: Path = arguments.out
@@ -132,12 +134,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) -> tuple[Explanation, Path]:
-    from engine.cli.console import following
-    from engine.cli.streams import aside
-    from engine.explainers.registry import method_keys, method_name
-    from engine.explanation.explain import explain
+    from engine.explanation.explain import explain  # late, like the next: torch and matplotlib
     from engine.export.folder import save_explanation
-    from engine.images.image import read_image
 
     image = read_image(path)
     with following(path.name, {key: method_name(key) for key in method_keys()}) as progress, aside():
@@ -187,9 +185,7 @@ def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
     Raises:
         ExplanationError: an unknown method, parameter or class, a value out of range.
     """
-    from engine.bundle.model_bundle import subject_of
-    from engine.explainers.registry import method_keys
-    from engine.explainers.settings import Settings, check_settings, read_parameter
+    from engine.explainers.settings import Settings, check_settings  # late: numpy, which --help does without
 
     parameters: dict[str, dict[str, Scalar]] = {}
     for method, name, text in arguments.parameters:
@@ -237,9 +233,6 @@ def _check_writable(out: Path) -> None:
 
 
 def _print_explanation(explanation: Explanation, folder: Path) -> None:
-    from engine.cli.console import print_line, print_table
-    from engine.explainers.registry import method_name
-
     diagnosis = explanation.diagnosis
     probability = float(diagnosis.probabilities[diagnosis.index])
     answer = f"{diagnosis.predicted}, {probability_text(probability, 3)} ({diagnosis.confidence.value})"

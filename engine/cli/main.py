@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from engine import __version__
-from engine.cli import common
+from engine.cli.arguments import folder_argument
 from engine.cli.console import OutputError, emit, print_failure
 from engine.errors import XAIMedError
 from engine.text import safe_text
@@ -160,7 +160,7 @@ def _run(
     if task is not None or arguments.app_model is not None:
         parser.error(f"--task and --model stand after the command {arguments.command}")
     if arguments.command == "demo":
-        from engine.cli import demo
+        from engine.cli import demo  # late, like what comes below: --version and --help end before
 
         found, bundle = demo.find(chosen)
         return open_app(AppRequest(found, bundle.task, bundle.name, bundle.samples, given))
@@ -240,7 +240,7 @@ def _parser(flags: Sequence[Flag], commands: Mapping[str, Command]) -> argparse.
     parser.add_argument("--version", action="version", version=f"xaimed {__version__}")
     parser.add_argument(
         "--tasks",
-        type=common.folder,
+        type=folder_argument,
         metavar="DIR",
         help="folder of tasks; otherwise $XAIMED_TASKS, or yours and the bundled ones",
     )

@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.authoring.check_report import model_lines
+from engine.bundle.model_bundle import read_bundle, subject_of
 from engine.cli import models_check
+from engine.cli.console import ask, emit, print_failure, print_json, print_line, waiting
+from engine.cli.streams import aside
 from engine.cli.tasks import as_json, list_removed, say_removed
 from engine.errors import LibraryError
+from engine.library import add_model, changes
+from engine.library.tasks import find_model, read_entry
+from engine.storage.places import task_folders
+from engine.text import safe_text
+from engine.trust import permission
 
 if TYPE_CHECKING:
     import argparse
@@ -107,13 +116,6 @@ def _choose(parser: argparse.ArgumentParser) -> None:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    from engine.bundle.model_bundle import subject_of
-    from engine.cli.console import print_line, waiting
-    from engine.cli.streams import aside
-    from engine.library import add_model, changes
-    from engine.storage.places import task_folders
-    from engine.trust import permission
-
     description = None if arguments.description is None else changes.description_from(arguments.description)
     parts = add_model.Parts(
         weights=arguments.weights,
@@ -136,13 +138,6 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    from engine.bundle.model_bundle import read_bundle
-    from engine.cli.console import emit, print_line
-    from engine.library import changes
-    from engine.library.tasks import read_entry
-    from engine.storage.places import task_folders
-    from engine.text import safe_text
-
     folders = task_folders(arguments.tasks)
     before = read_entry(folders, arguments.task, arguments.name)
     if arguments.description is None:
@@ -158,17 +153,10 @@ def _describe(arguments: argparse.Namespace) -> int:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from engine.library import changes
-    from engine.storage.places import task_folders
-
     return say_removed(changes.remove(task_folders(arguments.tasks), arguments.task, arguments.name))
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from engine.cli.console import print_line
-    from engine.library import changes
-    from engine.storage.places import task_folders
-
     folders = task_folders(arguments.tasks)
     if arguments.name is None:
         removed = [gone for gone in changes.removed(folders) if gone.model is not None]
@@ -182,11 +170,6 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from engine.authoring.check_report import model_lines
-    from engine.cli.console import print_json, print_line
-    from engine.library.tasks import read_entry
-    from engine.storage.places import task_folders
-
     entry = read_entry(task_folders(arguments.tasks), arguments.task, arguments.name)
     if arguments.json:
         content = as_json(entry)
@@ -204,16 +187,10 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from engine.cli.console import emit, print_line, waiting
-    from engine.cli.streams import aside
-    from engine.library.tasks import find_model
-    from engine.storage.places import task_folders
-    from engine.trust import permission
-
     bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.name)
     permission.check_approved(bundle)
     with waiting(f"Looking at {bundle.name}"), aside():
-        from engine.authoring import draft
+        from engine.authoring import draft  # late: torch, which the other verbs do without
 
         made = draft.draft(bundle) if arguments.print else draft.draft_into_place(bundle)
     if isinstance(made, str):
@@ -227,13 +204,10 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from engine.cli.console import ask, print_failure, print_line, waiting
-    from engine.cli.streams import aside
-
     source: Path = arguments.file
     target: Path = arguments.out or source.with_suffix(".safetensors")
     with waiting(f"Reading {source.name}"), aside():
-        from engine.authoring import convert
+        from engine.authoring import convert  # late: torch, which the other verbs do without
 
         converted = convert.read_safely(source)
     if converted is None:

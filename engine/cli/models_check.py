@@ -6,8 +6,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.authoring.check_report import check_lines
+from engine.bundle.model_bundle import subject_of
 from engine.cli import common
+from engine.cli.console import ask, print_failure, print_json, print_line, waiting
+from engine.cli.streams import aside
 from engine.errors import BundleError
+from engine.trust import permission
 
 if TYPE_CHECKING:
     import argparse
@@ -50,10 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TaskError, BundleError, DeviceError, ImageError, ExplanationError, LibraryError: it could not be checked.
     """
-    from engine.authoring.check import check_model
-    from engine.authoring.check_report import check_lines
-    from engine.cli.console import print_json, print_line, waiting
-    from engine.cli.streams import aside
+    from engine.authoring.check import check_model  # late: numpy, which --help does without
 
     if arguments.yes and not arguments.write_selftest:
         arguments.wrong_usage("--yes goes with --write-selftest")
@@ -131,8 +133,7 @@ def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, 
 
 def _write_selftest(bundle: ModelBundle, check: Check, *, yes: bool) -> None:
     """Write it, and say what that means: the approval was given for other bytes."""
-    from engine.authoring import selftest
-    from engine.cli.console import print_failure
+    from engine.authoring import selftest  # late: numpy, which --help does without
 
     now, image = selftest.write_selftest(bundle, None if check.made_up else check.image, check.diagnosis)
     print_failure(f"written: [selftest] in {now.path / 'model.toml'}, with the image {image}")
@@ -156,10 +157,6 @@ def approve_anew(before: ModelBundle, now: ModelBundle, written: frozenset[str],
         BundleError: more was changed than was written.
         ApprovalError: the approval could not be kept.
     """
-    from engine.bundle.model_bundle import subject_of
-    from engine.cli.console import ask, print_failure
-    from engine.trust import permission
-
     changes = permission.changes_between(before.files, now.files)
     subject = subject_of(now)
     if not {*changes.changed, *changes.added, *changes.removed} <= written:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.cli import common
+from engine.cli.console import counting, print_json, print_table
+from engine.cli.streams import aside
 from engine.errors import XAIMedError
+from engine.images.image import read_image
 from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
@@ -32,10 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TaskError, BundleError, DeviceError: nothing can be classified.
     """
-    from engine.cli.console import counting, print_json
-    from engine.cli.streams import aside
-    from engine.images.image import read_image
-
     bundle = common.find_bundle(arguments)
     images = common.fit_for(bundle, arguments.images)
     answers: list[tuple[Path, Diagnosis]] = []
@@ -74,8 +73,6 @@ def _as_json(path: Path, diagnosis: Diagnosis) -> dict[str, object]:
 
 
 def _print_answers(answers: list[tuple[Path, Diagnosis]]) -> None:
-    from engine.cli.console import print_table
-
     rows = []
     for path, diagnosis in answers:
         order = sorted(range(len(diagnosis.classes)), key=lambda i: -diagnosis.probabilities[i])

@@ -13,10 +13,12 @@ import faulthandler
 import io
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
+from engine.cli.console import print_failure
 from engine.storage import places
 from engine.text import safe_text
 
@@ -40,8 +42,6 @@ def own_streams(*, for_good: bool) -> Iterator[None]:
         for_good: leave it so, as the program ends afterwards, and libraries may have last words; see `let_go`.
     """
     global _aside
-    import tempfile
-
     try:
         sink: BinaryIO = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it may outlast this
     except OSError:  # no place for it
@@ -122,8 +122,6 @@ def _copied(stream: TextIO, descriptor: int) -> TextIO:
 
 def _report(sink: BinaryIO) -> None:
     """Put the end of what was written into the log, and say so on standard error."""
-    from engine.cli.console import print_failure
-
     if "ctypes" in sys.modules:  # it is with torch: native code may have printed without flushing
         import ctypes
 

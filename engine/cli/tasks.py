@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.cli.console import ask, emit, print_json, print_line, print_table
 from engine.errors import LibraryError
+from engine.library import changes
+from engine.library.tasks import list_tasks, task_description, task_names
+from engine.storage.places import task_folders
+from engine.text import safe_text
 
 if TYPE_CHECKING:
     import argparse
@@ -76,10 +81,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TaskError: the tasks folder cannot be read.
     """
-    from engine.cli.console import print_json, print_line, print_table
-    from engine.library.tasks import list_tasks
-    from engine.storage.places import task_folders
-
     folders = task_folders(arguments.tasks)
     tasks = list_tasks(folders)
     if arguments.json:
@@ -147,10 +148,6 @@ def _approval(model: ModelEntry) -> dict[str, object] | None:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    from engine.cli.console import print_line
-    from engine.library import changes
-    from engine.storage.places import task_folders
-
     folders = task_folders(arguments.tasks)
     place = changes.add_task(folders, arguments.name, changes.description_from(arguments.description))
     print_line(f"Added the task {arguments.name} in {place}. It has no models yet: see xaimed models add --help")
@@ -158,12 +155,6 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    from engine.cli.console import emit, print_line
-    from engine.library import changes
-    from engine.library.tasks import task_description
-    from engine.storage.places import task_folders
-    from engine.text import safe_text
-
     folders = task_folders(arguments.tasks)
     if arguments.description is None:
         text = task_description(folders, arguments.name)
@@ -175,11 +166,6 @@ def _describe(arguments: argparse.Namespace) -> int:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from engine.cli.console import print_line
-    from engine.library import changes
-    from engine.library.tasks import task_names
-    from engine.storage.places import task_folders
-
     folders = task_folders(arguments.tasks)
     say_removed(changes.remove(folders, arguments.name))
     if arguments.name in task_names(folders):
@@ -189,8 +175,6 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 def say_removed(gone: Removed) -> int:
     """Say where a removed task or model is now, and how it comes back."""
-    from engine.cli.console import print_line
-
     verb = "tasks" if gone.model is None else "models"
     where = "hidden, since it comes with XAIMed" if gone.path is None else f"in the trash, {gone.path}"
     print_line(f"Removed: {gone.name}. It is {where}; xaimed {verb} restore brings it back.")
@@ -198,10 +182,6 @@ def say_removed(gone: Removed) -> int:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from engine.cli.console import print_line
-    from engine.library import changes
-    from engine.storage.places import task_folders
-
     folders = task_folders(arguments.tasks)
     if arguments.name is None:
         return list_removed([gone for gone in changes.removed(folders) if gone.model is None], as_json=arguments.json)
@@ -212,8 +192,6 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 def list_removed(removed: Sequence[Removed], *, as_json: bool) -> int:
     """Print what can be restored."""
-    from engine.cli.console import print_json, print_line, print_table
-
     if as_json:
         print_json(
             [
@@ -237,10 +215,6 @@ def list_removed(removed: Sequence[Removed], *, as_json: bool) -> int:
 
 
 def _purge(arguments: argparse.Namespace) -> int:
-    from engine.cli.console import ask, print_line
-    from engine.library import changes
-    from engine.storage.places import task_folders
-
     folders = task_folders(arguments.tasks)
     unwanted = [
         gone for gone in changes.removed(folders) if gone.path is not None and arguments.name in (None, gone.task)

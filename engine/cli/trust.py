@@ -5,12 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.bundle.digest import digest_of, take_snapshot
+from engine.bundle.model_bundle import subject_of
+from engine.cli.console import ask, emit, print_failure, print_json, print_line, print_table
 from engine.errors import ApprovalError, BundleError, TaskError
+from engine.library.names import check_name, place_of
+from engine.library.tasks import find_model_folder
+from engine.storage.places import bundled_tasks, task_folders
+from engine.text import safe_text
+from engine.trust.approvals import files_set_aside, read_approvals
+from engine.trust.bundled import bundled_digests, bundled_files
+from engine.trust.inspection import lines_of
+from engine.trust.permission import Changes, Review, approve, review, revoke, state_now, words_about
 
 if TYPE_CHECKING:
     import argparse
-
-    from engine.trust.permission import Changes, Review
 
 HELP = "look at a model's code and approve it"
 DESCRIPTION = (
@@ -52,12 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _approve(name: str, tasks: Path | None, *, yes: bool) -> int:
-    from engine.bundle.model_bundle import subject_of
-    from engine.cli.console import emit, print_line
-    from engine.library.tasks import find_model_folder
-    from engine.storage.places import task_folders
-    from engine.trust.permission import approve, review
-
     task, model = _split(name)
     seen = review(find_model_folder(task_folders(tasks), task, model), task=task)
     subject = subject_of(seen.bundle)
@@ -76,8 +79,6 @@ def _approve(name: str, tasks: Path | None, *, yes: bool) -> int:
 
 
 def _agreed(subject: str) -> bool:
-    from engine.cli.console import ask
-
     answer = ask(f"Approve {subject}, so that its code runs?")
     if answer is None:
         raise ApprovalError(
@@ -90,11 +91,6 @@ def _agreed(subject: str) -> bool:
 
 def _shown(seen: Review) -> str:
     """Where the model lies, its code with line numbers, what deserves a look, and what the approval means."""
-    from engine.bundle.model_bundle import subject_of
-    from engine.text import safe_text
-    from engine.trust.inspection import lines_of
-    from engine.trust.permission import words_about
-
     code = lines_of(seen.code)
     width = len(str(len(code)))
     out = [
@@ -110,8 +106,6 @@ def _shown(seen: Review) -> str:
 
 def _split(name: str) -> tuple[str, str | None]:
     """Task and model of `TASK/MODEL`; the model may be left out where the task has just one."""
-    from engine.library.names import check_name
-
     task, slash, model = name.partition("/")
     check_name("task", task)
     if not slash:
@@ -124,13 +118,6 @@ def _split(name: str) -> tuple[str, str | None]:
 
 
 def _list(*, as_json: bool) -> int:
-    from engine.bundle.digest import digest_of
-    from engine.cli.console import print_failure, print_json, print_table
-    from engine.storage.places import bundled_tasks
-    from engine.trust.approvals import files_set_aside, read_approvals
-    from engine.trust.bundled import bundled_files
-    from engine.trust.permission import Changes, state_now
-
     approvals = read_approvals()
     if approvals.problem:
         print_failure(approvals.problem)
@@ -176,14 +163,6 @@ def _row(entry: dict[str, object]) -> tuple[str, ...]:
 
 
 def _revoke(name: str, tasks: Path | None) -> int:
-    from engine.bundle.digest import take_snapshot
-    from engine.cli.console import print_line
-    from engine.library.names import place_of
-    from engine.library.tasks import find_model_folder
-    from engine.storage.places import task_folders
-    from engine.trust.bundled import bundled_digests
-    from engine.trust.permission import revoke
-
     task, model = _split(name)
     digest, places = None, []
     try:

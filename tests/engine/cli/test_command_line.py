@@ -305,7 +305,7 @@ def test_a_fault_in_the_program_is_one_line_too(xaimed: Run, library: Path, monk
     def broken(folders: object) -> None:
         raise ValueError("wrong \x1b[2J")
 
-    monkeypatch.setattr("engine.library.tasks.list_tasks", broken)
+    monkeypatch.setattr("engine.cli.tasks.list_tasks", broken)
     status, out, err = xaimed("--tasks", library, "tasks")
     assert (status, out) == (1, "")
     assert err == (

@@ -181,7 +181,7 @@ def test_ctrl_c_ends_with_130_and_one_line_and_leaves_nothing(
 
         yield interrupt
 
-    monkeypatch.setattr("engine.cli.console.following", following)
+    monkeypatch.setattr("engine.cli.explain.following", following)
     status, out, err = xaimed("explain", *images, *DEMO, *FEW, "--out", tmp_path / "results")
     assert (status, out, err) == (130, "", "xaimed: interrupted\n")
     assert not (tmp_path / "results").exists() or not any((tmp_path / "results").iterdir())
