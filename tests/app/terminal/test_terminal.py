@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import subprocess
 import sys
 import threading
 import time
@@ -287,6 +288,22 @@ def test_doctor_asks_the_terminal_it_runs_on_and_prints_what_it_says(tmp_path: P
     assert (result["kitty_graphics"], result["sixel"], result["answered"]) == (True, False, True)
     assert result["images_setting"] == "half"
     assert any("--images kitty" in line for line in result["advice"])
+
+
+def test_doctor_names_a_library_that_keeps_the_cams_from_working(tmp_path: Path) -> None:
+    lacking = "libGL.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "cv2.py").write_text(f"raise ImportError({lacking!r})")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[1:] = ['doctor', '--json']; "
+        "from xaimed_tui.__main__ import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = [line for line in json.loads(done.stdout)["advice"] if "OpenCV" in line]
+    assert line == (
+        f"OpenCV, which the CAMs need, cannot be loaded ({lacking}): install the package libgl1 (Debian), or replace "
+        "opencv-python by opencv-python-headless."
+    )
 
 
 def test_the_app_asks_nothing_unless_it_is_to(tmp_path: Path) -> None:

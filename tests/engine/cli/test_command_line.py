@@ -82,6 +82,14 @@ def test_version_and_engine_import_nothing_heavy() -> None:
         assert done.stderr == ""
 
 
+@pytest.mark.parametrize("words", ["", "tasks", "models", "models check", "trust", "predict", "explain", "doctor"])
+def test_help_imports_nothing_heavy(words: str) -> None:
+    code = f"import sys; sys.argv = ['xaimed', *{words.split()}, '--help']; from xaimed_tui.__main__ import main; "
+    done = in_own_process(f"{code}main(); print([m for m in {HEAVY} if m in sys.modules])")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_version_takes_at_most_eight_times_an_empty_python() -> None:
     command = "import sys; from xaimed_tui.__main__ import main; sys.argv = ['xaimed', '--version']; sys.exit(main())"
     seconds: dict[str, list[float]] = {"pass": [], command: []}
