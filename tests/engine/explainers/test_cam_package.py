@@ -47,6 +47,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Break]:
     monkeypatch.setattr(sys, "fake_opencv_loader", True, raising=False)
     monkeypatch.delattr(sys, "fake_opencv_loader")
     yield Break(tmp_path, monkeypatch)
+    sys.modules.pop("cv2", None)  # the fake, before the true one comes back
     cam_package._opencv_problem.cache_clear()
 
 
