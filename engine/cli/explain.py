@@ -14,7 +14,7 @@ from engine.cli.arguments import folder_argument
 from engine.cli.console import following, print_failure, print_json, print_line, print_table
 from engine.cli.streams import aside
 from engine.errors import ExplanationError, ExportError, XAIMedError
-from engine.explainers.registry import left_out, method_keys, method_name
+from engine.explainers.registry import BUILT_IN, left_out, method_keys, method_name, sampling, usual_samples
 from engine.images.image import read_image
 from engine.results.diagnosis import probability_text
 
@@ -34,7 +34,7 @@ DESCRIPTION = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    built_in = [method.key for method in registry.BUILT_IN]
+    built_in = [method.key for method in BUILT_IN]
     common.configure(parser)
     parser.add_argument(
         "--out", required=True, type=folder_argument, metavar="DIR", help="folder for the results; made if need be"
@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--samples",
         type=_samples,
         default={},
-        metavar=",".join(f"{method.key}=N" for method in registry.sampling()),
+        metavar=",".join(f"{method.key}=N" for method in sampling()),
         help=f"masked images to use (default: the model's, else {_usual_samples()}); plug-ins may take them too",
     )
     effort.add_argument(
@@ -144,11 +144,11 @@ def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) 
 
 
 def _usual_samples() -> str:
-    return ",".join(f"{method.key}={registry.usual_samples(method)}" for method in registry.sampling())
+    return ",".join(f"{method.key}={usual_samples(method)}" for method in sampling())
 
 
 def _parameters() -> str:
-    return ", ".join(f"{method.key}.{key.name}" for method in registry.BUILT_IN for key in method.parameters)
+    return ", ".join(f"{method.key}.{key.name}" for method in BUILT_IN for key in method.parameters)
 
 
 def _methods(text: str) -> tuple[str, ...]:
@@ -185,7 +185,7 @@ def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
     Raises:
         ExplanationError: an unknown method, parameter or class, a value out of range.
     """
-    from engine.explainers.settings import Settings, check_settings  # late: numpy, which --help does without
+    from engine.explainers.settings import Settings, check_settings, read_parameter  # late: numpy
 
     parameters: dict[str, dict[str, Scalar]] = {}
     for method, name, text in arguments.parameters:
