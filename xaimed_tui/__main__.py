@@ -19,12 +19,12 @@ def open_app(request: AppRequest) -> int:
 
 
 def main() -> int:
-    """Run the command line; what it is not asked to do there is done in the app."""
+    """Run the command line, which opens the app if it gets no command."""
     from engine.cli.main import run
     from xaimed_tui.preferences.settings import FLAGS
 
     status = run(sys.argv[1:], open_app=open_app, flags=FLAGS, commands=("xaimed_tui.startup.doctor",), for_good=True)
-    if "engine.cli.streams" in sys.modules:  # not for --version, nor for the app
+    if "engine.cli.streams" in sys.modules:  # --version and the app do not import it
         from engine.cli.streams import let_go
 
         let_go()

@@ -1,4 +1,4 @@
-"""The app: its frame, the way between the views, and what concerns all of them."""
+"""The app: its frame, how it moves between views, and what concerns all of them."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ if TYPE_CHECKING:
 DEMO_TASK = "IHC Stain (demo)"
 
 DEMO_WORDS = (
-    "A small network that tells three stains apart, and patches to try it on. The arrow keys choose a patch, its "
-    "answer stands below the list. Press e: four methods show where the network looked. Enter looks closely at one."
+    "A small network that tells three stains apart, with patches to try it on. The arrow keys choose a patch; its "
+    "answer appears below the list. Press e: four methods show where the network looked. Enter shows one in detail."
 )
 
 ROOM_FOR_WORDS = (80, 24)
-"""Columns and rows below which the words about the demo would lie over what they are about."""
+"""Columns and rows below which the notice about the demo would cover what it is about."""
 
 
 def _commands() -> type[Provider]:
@@ -63,18 +63,18 @@ def _commands() -> type[Provider]:
 class XAIMedApp(PixelApp, AppServices):
     """See in a terminal what a network says about an image, how sure it is, and where it looked.
 
-    Home is painted with as little as will do; everything else is imported and made after that.
+    Home is painted first, with as few imports as possible; everything else is imported and made afterwards.
 
     Args:
-        engine: what computes.
+        engine: runs the networks and reads the files.
         clock: seconds, for elapsed times; tests stop it.
         task, model, folder: what to open at once, from the command line.
         settings: see `settings.py`.
-        memory: where one was last time; what the command line does not say is opened as it was.
+        memory: what was open last; the app opens it again unless the command line says otherwise.
         pixels: how the terminal shows pixels; None draws pictures as text.
-        leave: ends the process with a status; None ends the app alone.
-        garbage: told when nobody waits; None leaves it to Python.
-        problems: one safe line for everything about settings and memory that a person should know.
+        leave: ends the process with a status; None only ends the app.
+        garbage: collects garbage while nobody waits; None leaves that to Python.
+        problems: what is wrong with the settings or the memory, one safe line each.
 
     Attributes:
         views_made: whether there are other views than Home.
@@ -142,7 +142,7 @@ class XAIMedApp(PixelApp, AppServices):
             self.jobs.stop_everything()
 
     def finish_saving(self, seconds: float) -> None:
-        """Wait until all that was to be saved is, but not for longer than some seconds. May be called in a thread."""
+        """Wait until everything is saved, for so many seconds at most. May be called in a thread."""
         if "jobs" in vars(self):
             self.jobs.finish_saving(seconds)
 
@@ -157,7 +157,7 @@ class XAIMedApp(PixelApp, AppServices):
     # The frame
 
     def compose(self) -> ComposeResult:
-        """Only Home at first: the other views are made once it is painted."""
+        """Make only Home; the other views follow once it is painted."""
         yield TopBar()
         with Horizontal(id="frame"):
             yield NavBar()
@@ -172,7 +172,7 @@ class XAIMedApp(PixelApp, AppServices):
         self.call_after_refresh(self.run_worker, self._import_views, name="views", thread=True)
 
     def _import_views(self) -> None:
-        """Import what the views need, in a thread: Home answers meanwhile."""
+        """Import what the views need in a thread, so that Home responds to keys."""
         import xaimed_tui.screens.explain.view
         import xaimed_tui.screens.library.selection  # noqa: F401
         from engine.explainers.registry import left_out
@@ -195,7 +195,7 @@ class XAIMedApp(PixelApp, AppServices):
         self.jobs.warm_up(self, when_warm=None if self._garbage is None else self._garbage.settle)
         if self._garbage is not None:
             self.set_interval(1.0, self._garbage.tidy, name="garbage")
-        if self._once_made is not None:  # a key was quicker
+        if self._once_made is not None:  # a key was pressed before there were views
             self._once_made()
         elif first.folder is not None:
             self.action_go("explain")
@@ -206,7 +206,7 @@ class XAIMedApp(PixelApp, AppServices):
             self.notify(said, title="Settings", severity="warning", timeout=15, markup=False)
 
     async def on_event(self, event: events.Event) -> None:
-        """Whatever it is, it is no pause. What is pasted may come from anywhere: fields show what they are given."""
+        """Note that the person is active, and make pasted text safe: it may come from anywhere, and fields show it."""
         if self._garbage is not None and isinstance(event, events.InputEvent):
             self._garbage.touched()
         if isinstance(event, events.Paste):
@@ -215,7 +215,7 @@ class XAIMedApp(PixelApp, AppServices):
 
     @property
     def library(self) -> tuple[Task, ...]:
-        """The tasks that are listed; none before they are read."""
+        """The tasks that are listed; empty until they are read."""
         return self.selection.library if self.views_made else ()
 
     @property
@@ -233,13 +233,13 @@ class XAIMedApp(PixelApp, AppServices):
         return self.screen_stack[0].query_one(ExplainView)
 
     def say(self, text: str) -> None:
-        """Show what goes on, in the line at the top and below the bar."""
+        """Show the state of the app in the line at the top and below the bar."""
         for base in self.screen_stack[:1]:  # there is none while the app is being left
             base.query_one(TopBar).state = text
             base.query_one(NavBar).state = text
 
     def on_resize(self, event: events.Resize) -> None:
-        """The bar gives its columns to the pictures where they are dear."""
+        """Narrow the bar where the pictures need its columns."""
         self._fit_bar(event.size.width)
 
     def _fit_bar(self, width: int) -> None:
@@ -248,29 +248,29 @@ class XAIMedApp(PixelApp, AppServices):
         base.query_one(NavBar).narrow = width < {"home": 110, "selection": 150}.get(current or "", 190)
 
     def on_unmount(self) -> None:
-        """However the app ends, no work goes on behind it."""
+        """Stop all work, however the app ends."""
         self.stop_work()
 
     def give_back_terminal(self) -> None:
-        """Make the terminal what it was; nothing can be drawn after that."""
+        """Restore the terminal; nothing can be drawn after that."""
         self.forget_pictures()
         if (driver := driver_of(self)) is not None:
             driver.stop_application_mode()
             driver.close()
 
     def on_key(self, event: events.Key) -> None:
-        """A letter that was on its way to the view behind a dialog when the dialog was opened."""
+        """Give a dialog the letters that were typed while it opened; they are still addressed to the view behind it."""
         if self.screen_stack and isinstance(self.screen, TypeAheadDialog) and self.screen.take(event):
             event.stop()
             event.prevent_default()
 
-    # Going somewhere
+    # Navigation
 
     def action_go(self, view: str) -> None:
         """Switch to a view; each keeps its state."""
         base = self.screen_stack[0]
         switcher = base.query_one(ContentSwitcher)
-        if not self.views_made:  # the first moment
+        if not self.views_made:  # they are being made; `_begin` goes there then
             self._once_made = partial(self.action_go, view)
             return
         while len(self.screen_stack) > 1:
@@ -300,14 +300,14 @@ class XAIMedApp(PixelApp, AppServices):
             self.notify(DEMO_WORDS, title="The demo", timeout=15, markup=False)
 
     def action_help(self) -> None:
-        """The guide and all keys of the view one is in."""
+        """Show the guide and all keys of the current view."""
         from xaimed_tui.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
     def action_next_theme(self) -> None:
-        """Dark, light, colour-blind, high contrast."""
+        """Switch to the next theme: dark, light, colour-blind, high contrast."""
         self.choose_theme(theme_after(self.theme))
 
     def choose_theme(self, name: str) -> None:
@@ -316,7 +316,7 @@ class XAIMedApp(PixelApp, AppServices):
         self.remember(replace(self.memory.now, theme=name))
 
     async def action_quit(self) -> None:
-        """Leave, whatever runs."""
+        """Leave, whatever is running."""
         self.action_quit_now()
 
     def action_quit_now(self) -> None:
@@ -324,7 +324,7 @@ class XAIMedApp(PixelApp, AppServices):
         self.leave(0)
 
     def leave(self, status: int) -> None:
-        """Stop all work and leave with an exit status; nothing is waited for."""
+        """Stop all work and leave with an exit status, without waiting for anything."""
         self.stop_work()
         if self._leave is None:
             self.exit(status, return_code=status)
@@ -332,7 +332,7 @@ class XAIMedApp(PixelApp, AppServices):
             self._leave(status)
 
     def show_task(self, task: str) -> None:
-        """Go to a task; its models are chosen there."""
+        """Go to a task, to choose one of its models."""
         self.action_go("selection")
         self.selection.show_task(task)
 
@@ -342,12 +342,12 @@ class XAIMedApp(PixelApp, AppServices):
         self.selection.open_task(task, model)
 
     def open_folder(self, folder: Path, image: Path | None = None) -> None:
-        """Show the images of a folder, the cursor on one of them."""
+        """Show the images of a folder, with the cursor on one of them if it is given."""
         self.action_go("explain")
         self.explain.use_folder(folder, image)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """What the command palette offers."""
+        """Return what the command palette offers."""
         from xaimed_tui import palette
 
         return palette.commands(self, screen)
@@ -365,7 +365,7 @@ class XAIMedApp(PixelApp, AppServices):
         self.say(f"loading {safe_name(message.bundle.name, 30)}…")
 
     def on_model_loaded(self, message: messages.ModelLoaded) -> None:
-        """Take the network to the images."""
+        """Use the network for the images from now on."""
         bundle = message.bundle
         self.screen_stack[0].query_one(TopBar).model = safe_text(f"{bundle.task} / {bundle.name}")
         self.say(f"ready on {safe_text(message.model.device, limit=20)}")
@@ -373,7 +373,7 @@ class XAIMedApp(PixelApp, AppServices):
         self.remember(replace(self.memory.now, task=bundle.task, model=bundle.name))
         here = self.screen_stack[0].query_one(ContentSwitcher).current
         if here == "selection" and len(self.screen_stack) == 1:
-            self.action_go("explain")  # who has gone elsewhere meanwhile, or opened a dialog, is left there
+            self.action_go("explain")  # else the person went elsewhere, or opened a dialog, while it was loaded
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say in words what went wrong; views show it in their place too."""
@@ -381,15 +381,15 @@ class XAIMedApp(PixelApp, AppServices):
             self.say("no network loaded" if message.what == "pytorch" else "the network could not be loaded")
         if message.what in ("pytorch", "model", "save"):
             self.show_failure(message.failure)
-        elif message.what != "image":  # while one looks through a folder, it is said in the image's place
+        elif message.what != "image":  # that is said where the image would be, and a notice for each one would be in the way
             self.notify(message.reason, title="Not done", severity="error", timeout=10, markup=False)
 
     def on_fault_found(self, message: messages.FaultFound) -> None:
-        """A fault of the program: say so, name the log, and go on."""
+        """Report a fault of the program, name the log, and go on."""
         self.show_failure(message.failure)
 
     def show_failure(self, failure: Failure) -> None:
-        """Show what went wrong, why, and what to do; of several at once the first."""
+        """Show what went wrong, why, and what to do; of several at once, only the first."""
         from xaimed_tui.screens.failure import FailureScreen
 
         if not isinstance(self.screen, FailureScreen):

@@ -1,4 +1,4 @@
-"""What the app offers its screens and widgets: settings, background work, memory, and the way between views."""
+"""What the app offers its screens and widgets: settings, background work, memory and navigation."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from xaimed_tui.preferences.settings import AppSettings
 
 WRITE_AFTER = 1.0
-"""Seconds after which a change of place is written down, with those that follow it meanwhile."""
+"""Seconds from a change to its writing; the changes in between are written with it."""
 
 
 def services(node: HasApp) -> AppServices:
-    """The app that a widget or screen belongs to, as what it offers them."""
+    """Return the app of a widget or screen, as the services that it offers them."""
     return cast("AppServices", node.app)
 
 
@@ -39,7 +39,7 @@ class HasApp(Protocol):
 
 
 class AppServices(App[int]):
-    """The part of the app that its screens may rely on; what only the app can do is done in `XAIMedApp`.
+    """The part of the app that its screens may rely on; `XAIMedApp` overrides what only the app can do.
 
     Attributes:
         settings: what the person has set.
@@ -58,36 +58,36 @@ class AppServices(App[int]):
 
     @cached_property
     def jobs(self) -> Jobs:
-        """The app's background work; made when there is some."""
+        """The app's background work; made when first used."""
         from xaimed_tui.background.jobs import Jobs
 
         return Jobs(self, self._engine, clock=self._clock)
 
     @property
     def library(self) -> tuple[Task, ...]:
-        """The tasks that are listed; none before they are read."""
+        """The tasks that are listed; empty until they are read."""
         return ()
 
     def action_go(self, view: str) -> None:
         """Switch to a view: `home`, `selection` or `explain`."""
 
     def show_task(self, task: str) -> None:
-        """Go to a task; its models are chosen there."""
+        """Go to a task, to choose one of its models."""
 
     def open_task(self, task: str, model: str) -> None:
         """Load a model."""
 
     def open_folder(self, folder: Path, image: Path | None = None) -> None:
-        """Show the images of a folder, the cursor on one of them."""
+        """Show the images of a folder, with the cursor on one of them if it is given."""
 
     def choose_theme(self, name: str) -> None:
         """Use a theme, from now on and next time."""
 
     def draw_screen_again(self) -> None:
-        """Another program may have written to the terminal: send all of it, with the pictures."""
+        """Send the whole screen again, with its pictures: another program may have written to the terminal."""
 
     def say(self, text: str) -> None:
-        """Show what goes on, in the line at the top and below the bar."""
+        """Show the state of the app in the line at the top and below the bar."""
 
     def show_failure(self, failure: Failure) -> None:
         """Show what went wrong, why, and what to do."""

@@ -1,4 +1,4 @@
-"""The command palette: every command, task, model, folder and image of late, and theme, found by a few letters."""
+"""The command palette: commands, tasks, models, recent folders and images, and themes, found by a few letters."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from xaimed_tui.app_services import AppServices
 
 WIDEST = 70
-"""Characters of a path; of a longer one the end is shown."""
+"""Characters of a path that are shown; a longer one is cut at its beginning."""
 
 
 class Commands(Provider):
-    """All commands that `XAIMedApp.get_system_commands` offers, in its order; names may hold anything."""
+    """All commands that `XAIMedApp.get_system_commands` offers, in its order; names may contain anything."""
 
     async def discover(self) -> Hits:
-        """What is shown before anything is typed."""
+        """Yield what is shown before anything is typed."""
         for name, about, callback, shown in self.app.get_system_commands(self.screen):
             if shown:
                 yield DiscoveryHit(Text(name), callback, text=name, help=_plain(about))
@@ -47,12 +47,12 @@ class Commands(Provider):
 
 
 def _plain(words: str) -> str:
-    """Words in which Textual looks for no markup."""
-    return cast("str", Content(words))  # what is no `str` is taken as it is
+    """Wrap words so that Textual looks for no markup in them."""
+    return cast("str", Content(words))  # Textual reads markup only in a `str`
 
 
 def commands(app: AppServices, screen: Screen[object]) -> Iterable[SystemCommand]:
-    """All of them; those of a view only where its keys work."""
+    """Yield all commands; those of a view only where its keys work."""
     yield SystemCommand("Home", "What XAIMed is, and the guide", partial(app.action_go, "home"))
     yield SystemCommand("Task & Model Selection", "Choose a network", partial(app.action_go, "selection"))
     yield SystemCommand("Visualize & Explain", "Look at images", partial(app.action_go, "explain"))
@@ -69,7 +69,7 @@ def commands(app: AppServices, screen: Screen[object]) -> Iterable[SystemCommand
 
 
 def of_here(screen: Screen[object]) -> Iterable[SystemCommand]:
-    """What a screen, or the view that it shows, offers and can do now."""
+    """Yield what a screen, or the view that it shows, offers and can do now."""
     here: Widget = screen
     for switcher in screen.query(ContentSwitcher):
         here = switcher.visible_content or screen
@@ -80,8 +80,8 @@ def of_here(screen: Screen[object]) -> Iterable[SystemCommand]:
 
 
 def places_to_go(app: AppServices) -> Iterable[SystemCommand]:
-    """Tasks and models, folders and images of late."""
-    from xaimed_tui.wording import path_text  # it brings numpy, for which the first paint would wait
+    """Yield all tasks and models, and recent folders and images."""
+    from xaimed_tui.wording import path_text  # imports numpy, which would delay the first paint
 
     for task in app.library:
         name = safe_name(task.name, 60)
@@ -99,7 +99,7 @@ def places_to_go(app: AppServices) -> Iterable[SystemCommand]:
 
 
 def themes(app: AppServices) -> Iterable[SystemCommand]:
-    """All themes, the app's own first; they are shown once something is typed."""
+    """Yield all themes, the app's own first; the others are shown only once something is typed."""
     own = [name for name in app.available_themes if name.startswith("xaimed")]
     for name in (*own, *(other for other in app.available_themes if other not in own)):
         about = "In use" if name == app.theme else "Use these colours"
