@@ -381,7 +381,7 @@ class XAIMedApp(PixelApp, AppServices):
             self.say("no network loaded" if message.what == "pytorch" else "the network could not be loaded")
         if message.what in ("pytorch", "model", "save"):
             self.show_failure(message.failure)
-        elif message.what != "image":  # that is said where the image would be, and a notice for each one would be in the way
+        elif message.what != "image":  # that is said where the image would be
             self.notify(message.reason, title="Not done", severity="error", timeout=10, markup=False)
 
     def on_fault_found(self, message: messages.FaultFound) -> None:

@@ -154,7 +154,7 @@ def test_the_demo_command_shows_the_failure_of_code_that_prints_and_raises_harm_
     approve(model)
     terminal = Terminal.python(START.format(argv=["xaimed", "--tasks", str(task.parent), "demo"]), tmp_path)
     onlooker = Onlooker(terminal)
-    onlooker.see("The model cannot be used", "ValueError:", "␛]52", "Enter go on")
+    onlooker.see("The model cannot be used", "ValueError:", "␛]52", "Enter close")
     terminal.press(b"l")
     onlooker.see("Log  ", "c copy")
     terminal.press(b"\x1b")

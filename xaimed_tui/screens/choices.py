@@ -1,4 +1,4 @@
-"""Choosing what is explained: the class, and the layer at which the CAMs look."""
+"""Dialogs that choose what is explained: the class, and the layer at which the CAMs look."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def class_rows(diagnosis: Diagnosis) -> list[Row]:
-    """Every class with its probability and how confident that is."""
+    """Return a row for every class, with its probability and confidence level."""
     return [
         Row(name, f"{safe_name(name, 40)}   {probability_text(value)} {level}")
         for name, value, level in zip(diagnosis.classes, diagnosis.probabilities, diagnosis.confidences, strict=True)
@@ -27,14 +27,14 @@ def class_rows(diagnosis: Diagnosis) -> list[Row]:
 
 
 def choose_class(app: App[int], scene: Scene, changed: Callable[[], None]) -> None:
-    """Ask which class the maps are to explain; `changed` is called once the scene has another one."""
+    """Ask which class the maps should explain; call `changed` if the scene gets another one."""
     model = scene.model
     if (diagnosis := scene.diagnosis) is None:
         return
     rows = [Row("", f"the predicted class ({safe_name(diagnosis.predicted, 40)})"), *class_rows(diagnosis)]
 
     def chosen(name: Hashable) -> None:
-        # Another network, that was being loaded, has not been asked about.
+        # While the dialog was open, another network may have been loaded: these are not its classes.
         if isinstance(name, str) and (name or None) != scene.target and scene.model is model:
             scene.target = name or None
             changed()
@@ -44,7 +44,7 @@ def choose_class(app: App[int], scene: Scene, changed: Callable[[], None]) -> No
 
 
 def choose_layer(app: App[int], scene: Scene, changed: Callable[[], None]) -> None:
-    """Ask at which layer the CAMs are to look; `changed` is called once the scene has another one."""
+    """Ask at which layer the CAMs should look; call `changed` if the scene gets another one."""
     if (model := scene.model) is None:
         return
     current = scene.layer or model.default_layer

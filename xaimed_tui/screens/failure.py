@@ -1,4 +1,4 @@
-"""A failure as a screen, and the log."""
+"""Screens that show a failure, and the log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOG_SHOWN = 200_000
 
 
 class FailureScreen(ModalScreen[None]):
-    """What, why, what to do, where the log is."""
+    """What went wrong, why, what to do, and where the log is."""
 
     DEFAULT_CSS = (
         FRAME.format(name="FailureScreen")
@@ -37,7 +37,7 @@ class FailureScreen(ModalScreen[None]):
     )
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,q", "leave", "Go on"),
+        Binding("escape,enter,q", "leave", "Close"),
         Binding("c", "copy", "Copy"),
         Binding("l", "app.log", "Log"),
         Binding("question_mark", "app.help", "Help", show=False),
@@ -59,10 +59,10 @@ class FailureScreen(ModalScreen[None]):
             dialog.border_title = Content(failure.title)
             with VerticalScroll():
                 yield Static(Content.assemble(*parts), markup=False)
-            yield Static(keys_line(("c", "copy"), ("l", "log"), ("Enter", "go on")), classes="keys")
+            yield Static(keys_line(("c", "copy"), ("l", "log"), ("Enter", "close")), classes="keys")
 
     def action_copy(self) -> None:
-        """Put the words on the clipboard of the terminal (OSC 52)."""
+        """Copy the text to the terminal's clipboard (OSC 52)."""
         self.app.copy_to_clipboard(f"{self.failure.title}\n\n{self.failure.words}")
         self.notify("Copied, if your terminal allows it.", markup=False)
 
@@ -79,20 +79,20 @@ class LogScreen(LinesScreen):
         super().__init__(f"Log  {safe_text(log_file(), limit=100)}", end_of_log(log_file()).split("\n"))
 
     def on_mount(self) -> None:
-        """The last lines are the ones that matter."""
+        """Scroll to the end: the last lines are the ones that matter."""
         super().on_mount()
         self.call_after_refresh(self.query_one(LinesView).scroll_end, animate=False)
 
 
 def end_of_log(path: Path) -> str:
-    """The last part of the log, from a line's beginning; words where there is none."""
+    """Return the last part of the log from the start of a line, or a sentence if there is none."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - LOG_SHOWN))
             content = file.read(LOG_SHOWN)
     except FileNotFoundError:
-        return "There is no log: it could not be written, or it was taken away."
+        return "There is no log: it could not be written, or it was deleted."
     except OSError as error:
         return f"The log cannot be read: {error.strerror or error}."
     if size > LOG_SHOWN:

@@ -1,4 +1,4 @@
-"""Help: the keys of what has the focus, of the view one is in, of everywhere, if they do something; and the guide."""
+"""Help: the keys that work now in the focused widget, on the screen and everywhere; and the guide."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _GENERAL = (
     ("Ctrl+P", "all commands, by name"),
     ("Ctrl+T", "next theme: dark, light, colour-blind, high contrast"),
     ("Ctrl+L", "the log: what went wrong, and what libraries wrote"),
-    ("Ctrl+Q", "leave at once, whatever runs"),
+    ("Ctrl+Q", "quit at once, whatever is running"),
 )
 
 _LOOK = (
     ("o", "overlay, map alone, cells"),
     ("[ ]", "let the map cover less or more of the image"),
-    ("m", "other colours: viridis, cividis, magma, grey"),
+    ("m", "change the colours: viridis, cividis, magma, grey"),
 )
 
 _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -44,7 +44,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "selection": (
         ("↑ ↓ or j k", "move"),
         ("← →", "tasks, models"),
-        ("Tab", "to the descriptions, to scroll them"),
+        ("Tab", "go to the descriptions, to scroll them"),
         ("Enter", "load the model and go on; first show its code, if it is not approved"),
         ("/", "filter the list"),
         ("m", "manage: add, describe, remove, restore tasks and models"),
@@ -56,17 +56,13 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("f", "choose another folder"),
         ("/", "filter the images"),
         ("e", "explain with all methods"),
-        (
-            " ".join(method.letter for method in BUILT_IN),
-            f"{', '.join(method.name for method in BUILT_IN)} alone; "
-            f"{len(BUILT_IN) + 1} and on: the methods of plug-ins",
-        ),
-        ("s x", "stop all, stop the one chosen; its map so far is kept"),
+        ("l r g p", "LIME, RISE, Grad-CAM, Grad-CAM++ alone; 5 and on: the methods of plug-ins"),
+        ("s x", "stop all, stop the one chosen; the maps so far are kept"),
         ("← →", "choose a picture"),
         ("Enter", "look at it closely"),
         ("z", "let the picture fill the screen"),
         *_LOOK,
-        ("n", "one cell in all pictures, with its numbers; arrows or the mouse choose it"),
+        ("n", "point out one cell in all pictures, with its numbers; arrows or mouse choose it"),
         ("t y", "class to explain, layer of the CAMs"),
         ("b", "side by side with another class or network"),
         ("w", "save"),
@@ -75,8 +71,8 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "side-by-side": (
         ("← → or h l", "the other methods, the agreement"),
         ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
-        ("s", "stop what runs on both sides; the maps so far are kept"),
-        ("Tab", "to the words, to scroll them, and to the pictures, where arrows choose a cell"),
+        ("s", "stop the methods on both sides; the maps so far are kept"),
+        ("Tab", "go to the text, to scroll it, and to the pictures, where arrows choose a cell"),
         ("Esc", "back"),
     ),
     "detail": (
@@ -84,13 +80,13 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
         ("o", "overlay, map alone"),
         *_LOOK[1:],
-        ("Tab", "to the facts, to scroll them, and to the pictures, where arrows choose a cell"),
+        ("Tab", "go to the facts, to scroll them, and to the pictures, where arrows choose a cell"),
         ("c v", "copy the numbers as text, as CSV, to the terminal's clipboard"),
         ("Esc", "back"),
     ),
     "zoom": (
         ("+ -", "larger, smaller; so does the mouse wheel"),
-        ("0", "all of the picture"),
+        ("0", "the whole picture"),
         ("← ↓ ↑ → or h j k l", "move the picture; so does dragging it with the mouse"),
         ("Tab", "the next picture"),
         *_LOOK,
@@ -100,33 +96,33 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 _HERE = {"DetailScreen": "detail", "ZoomScreen": "zoom", "SideBySideScreen": "side-by-side"}
-"""The tables of screens that are no view of the lowest one."""
+"""The tables of the screens that cover the views."""
 
 
 def live_keys(screen: Screen[object]) -> set[str]:
-    """The keys that do something on a screen as it is now; those that come before all others work anywhere."""
+    """Return the keys that do something on a screen now; keys with priority work anywhere."""
     live = {key for key, active in screen.active_bindings.items() if active.enabled}
     return live | priority_keys(screen)
 
 
 def key_named(sign: str) -> str:
-    """The key that a sign of the tables stands for, as Textual calls it."""
+    """Return Textual's name of the key that a sign in the tables stands for."""
     return _SIGNS.get(sign, sign.lower() if sign.startswith("Ctrl") else sign)
 
 
-def living(rows: Iterable[tuple[str, str]], live: set[str]) -> list[tuple[str, str]]:
-    """The rows of a table that name a key that does something; of several keys those that do."""
+def live_rows(rows: Iterable[tuple[str, str]], live: set[str]) -> list[tuple[str, str]]:
+    """Return the rows of a table whose keys do something; of several keys in a row, only those that do."""
     kept = []
     for keys, what in rows:
         signs = keys.split()
-        left = [sign for sign in signs if sign == "or" or key_named(sign) in live]
-        if set(left) - {"or"}:
-            kept.append((keys if left == signs else " ".join(sign for sign in left if sign != "or"), what))
+        working = [sign for sign in signs if sign == "or" or key_named(sign) in live]
+        if set(working) - {"or"}:
+            kept.append((keys if working == signs else " ".join(sign for sign in working if sign != "or"), what))
     return kept
 
 
 def _own_keys(widget: Widget | None) -> set[str]:
-    """The keys that a widget and those that it is made from declare, as far as they are the app's."""
+    """Return the keys that a widget's class and its bases declare, those of Textual left out."""
     kinds = [each for each in type(widget).__mro__ if each.__module__.startswith("xaimed_tui")]
     declared = [binding for each in kinds for binding in Binding.make_bindings(each.__dict__.get("BINDINGS", ()))]
     return {binding.key for binding in declared}
@@ -157,7 +153,7 @@ class HelpScreen(ModalScreen[None]):
         self._behind = behind
 
     def compose(self) -> ComposeResult:
-        """The keys of what has the focus, of where one is, and of everywhere; the guide."""
+        """Show the keys of the focused widget, of this screen and of everywhere, then the guide."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Help"
             with VerticalScroll():
@@ -166,7 +162,7 @@ class HelpScreen(ModalScreen[None]):
             yield Static(keys_line(("j k", "scroll"), ("Esc", "close")), classes="keys")
 
     def on_mount(self) -> None:
-        """Arrows scroll."""
+        """Focus the text, so that arrows scroll it."""
         self.query_one(VerticalScroll).focus()
 
     def _keys(self) -> list[Block]:
@@ -177,20 +173,20 @@ class HelpScreen(ModalScreen[None]):
         here = _HERE.get(kind) or ((switchers.first().current or "home") if switchers else "")
         live = live_keys(self._behind)
         focused, about = self._keys_of_focused(live)
-        left = live - _own_keys(self._behind.focused)  # what has the focus takes its keys before the screen
-        table = living(_KEYS[here], left) if here in _KEYS else self._declared(type(self._behind), left)
-        return [(about, focused), ("This screen", table), ("Everywhere", living(_GENERAL, live))]
+        unclaimed = live - _own_keys(self._behind.focused)  # the focused widget gets its keys before the screen does
+        table = live_rows(_KEYS[here], unclaimed) if here in _KEYS else self._declared(type(self._behind), unclaimed)
+        return [(about, focused), ("This screen", table), ("Everywhere", live_rows(_GENERAL, live))]
 
     def _keys_of_focused(self, live: set[str]) -> tuple[list[tuple[str, str]], str]:
-        """The keys of the widget that has the focus, as it declares them itself, and what the widget is."""
+        """Return the keys that the focused widget declares, and what the widget is."""
         widget = self._behind.focused
         if widget is None:
             return [], ""
         about = next((text for kind in type(widget).__mro__ if (text := kind.__dict__.get("HELP"))), "")
-        return self._declared(type(widget), live), str(about or "What has the focus")
+        return self._declared(type(widget), live), str(about or "In focus")
 
     def _declared(self, kind: type, live: set[str]) -> list[tuple[str, str]]:
-        """Keys as a class of the app's and those that it is made from declare them."""
+        """Return the keys that a class and its bases declare, those of Textual left out."""
         keys: dict[str, list[str]] = {}
         for each in kind.__mro__:
             if each.__module__.startswith("xaimed_tui"):

@@ -19,7 +19,7 @@ _LOGO = ((1, 0, 2), (0, 2, 1), (2, 4, 3))
 """An agreement map: the counts of a made-up explanation."""
 
 _SHADES = ("#31235f on #cfcde8", "#ffffff on #3b4f86", "#ffffff on #1f5f73", "#000000 on #35b779", "#2b2600 on #fde725")
-"""Digits on the colours of their counts, at 7:1 or more: the logo is the same in every theme."""
+"""Digits on the colours of their counts, with a contrast of 7:1 or more: the logo is the same in every theme."""
 
 _ABOUT = (
     "Four methods show which parts of an image moved a network's answer: LIME, RISE, Grad-CAM and Grad-CAM++. "
@@ -28,7 +28,7 @@ _ABOUT = (
 
 
 class HomeView(Horizontal):
-    """The first thing a person sees. Painted before anything heavy is imported."""
+    """The first view that a person sees, painted before anything heavy is imported."""
 
     SCOPED_CSS = False
     DEFAULT_CSS = """
@@ -61,7 +61,7 @@ class HomeView(Horizontal):
     ]
 
     def compose(self) -> ComposeResult:
-        """Brand, next steps, notice; the guide follows after the first paint."""
+        """Make the brand, the next steps and the notice; the guide follows after the first paint."""
         with Vertical(id="home-left"):
             with Horizontal(id="home-brand"):
                 yield Static(_logo(), id="logo")
@@ -99,7 +99,7 @@ class HomeView(Horizontal):
         await self.query_one("#guide-pane").mount(Markdown(GUIDE.read_text(encoding="utf-8"), open_links=False))
 
     def focus_first(self) -> None:
-        """Arrows scroll the guide."""
+        """Focus the guide, so that arrows scroll it."""
         self.query_one("#guide-pane").focus(scroll_visible=False)
 
     def action_scroll_guide(self, step: int) -> None:

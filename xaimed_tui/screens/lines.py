@@ -1,4 +1,4 @@
-"""Lines of text as a screen: the log, what is known of a model, and how it fared when it was tried."""
+"""A screen of text lines: the log, all about a model, or the results of its check."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class LinesScreen(ModalScreen[None]):
         self.query_one(LinesView).scroll_relative(y=2 * step, animate=False)
 
     def action_copy(self) -> None:
-        """Put what is shown on the clipboard of the terminal (OSC 52)."""
+        """Copy the lines to the terminal's clipboard (OSC 52)."""
         self.app.copy_to_clipboard(safe_text("\n".join(self.lines), multiline=True))
         self.notify("Copied, if your terminal allows it.", markup=False)
 

@@ -137,7 +137,7 @@ async def test_the_log_is_shown_from_anywhere_made_safe_its_end_first() -> None:
 
 def test_of_a_large_log_only_the_end_is_read_from_a_line_s_beginning(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    assert end_of_log(path) == "There is no log: it could not be written, or it was taken away."
+    assert end_of_log(path) == "There is no log: it could not be written, or it was deleted."
     path.touch()
     assert end_of_log(path) == "The log is empty."  # a full disk says nothing of what went wrong
     path.write_bytes(b"x" * LOG_SHOWN + b"\nlast\n")

@@ -14,7 +14,7 @@ from xaimed_tui.screens.compare.screen import SideBySideScreen
 from xaimed_tui.screens.detail.screen import DetailScreen
 from xaimed_tui.screens.explain.view import ExplainView
 from xaimed_tui.screens.explain.zoom import ZoomScreen
-from xaimed_tui.screens.help import _GENERAL, _KEYS, HelpScreen, key_named, live_keys, living
+from xaimed_tui.screens.help import _GENERAL, _KEYS, HelpScreen, key_named, live_keys, live_rows
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.screens.library.selection import SelectionView
 from xaimed_tui.widgets.key_table import KeyTable
@@ -124,8 +124,8 @@ async def test_keys_that_can_do_nothing_yet_are_not_told() -> None:
 
 def test_of_several_keys_those_that_do_something_are_told() -> None:
     rows = [("s x", "stop"), ("↑ ↓ or j k", "move"), ("n", "numbers")]
-    assert living(rows, {"s", "up", "down", "j", "k"}) == [("s", "stop"), ("↑ ↓ or j k", "move")]
-    assert living(rows, {"j", "k", "n"}) == [("j k", "move"), ("n", "numbers")]
+    assert live_rows(rows, {"s", "up", "down", "j", "k"}) == [("s", "stop"), ("↑ ↓ or j k", "move")]
+    assert live_rows(rows, {"j", "k", "n"}) == [("j k", "move"), ("n", "numbers")]
 
 
 async def test_where_one_types_a_question_mark_is_text_and_the_last_line_tells_the_keys() -> None:
