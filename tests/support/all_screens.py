@@ -185,7 +185,7 @@ SCREENS: dict[str, Shot] = {
     "choose-class": Shot((*TO_IMAGES, "t"), "ChooseDialog", "The maps show what speaks for this class."),
     "choose-layer": Shot((*TO_IMAGES, "y"), "ChooseDialog", "Early layers show detail"),
     "choose-beside": Shot((*TO_IMAGES, "b"), "ChooseDialog", "model Small CNN"),
-    "save": Shot((*TO_IMAGES, "g", "w"), "SaveDialog", "patch-01 is there already and stays as it is.", completed=True),
+    "save": Shot((*TO_IMAGES, "g", "w"), "SaveDialog", "patch-01 already exists and stays as it is.", completed=True),
     "folder": Shot(("f",), "FolderDialog", "Tab tree", in_folder),
     "help": Shot(("3", "question_mark"), "HelpScreen", "Help"),
     "palette": Shot(("ctrl+p",), "CommandPalette", "Open the demo"),

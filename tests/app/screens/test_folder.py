@@ -94,7 +94,7 @@ async def test_a_folder_that_disappears_is_said_so_and_what_was_made_stays(tmp_p
         await press(pilot, "g")
         shutil.rmtree(folder)
         await until(pilot, lambda: "the folder is gone" in screen_text(app))
-        await told(pilot, "not there any more")
+        await told(pilot, "no longer there")
         assert app.explain.explanation is not None
         fill(folder, "a.png", "z.png")
         await until(pilot, lambda: labels(app) == ["a.png", "z.png"])

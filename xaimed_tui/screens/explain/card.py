@@ -1,4 +1,4 @@
-"""One picture of the wall with its name above and the facts below it."""
+"""One picture of the wall, with its name and the facts below it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Card(Vertical):
 
     @dataclass
     class StateClicked(Message):
-        """The state at the right end of the headline was clicked: the method is to be started, or stopped."""
+        """The state at the right end of the headline was clicked, to start or stop the method."""
 
         card: Card
 
@@ -50,7 +50,7 @@ class Card(Vertical):
         self._state = ""
 
     def compose(self) -> ComposeResult:
-        """The picture, and under it name and state, then the facts."""
+        """Make the picture, below it the name and state, then the facts."""
         yield ImageView()
         yield FixedWords(classes="headline")
         yield FixedWords(classes="caption")
@@ -60,7 +60,7 @@ class Card(Vertical):
 
     @property
     def room(self) -> int:
-        """Columns for words: the card's own, or, while it is hidden, those of the wall on which it would stand."""
+        """Columns for words: those of the card or, while it is hidden, of its wall."""
         width = self.size.width or (self.parent.size.width if isinstance(self.parent, Widget) else 0)
         return max(width - 2, 12)
 
@@ -71,7 +71,7 @@ class Card(Vertical):
     def show(
         self, picture: PictureSpec | None, *, words: str = "", state: str = "", caption: Content | str = ""
     ) -> None:
-        """Show a picture, or words in its place, with a short state beside the name and facts below."""
+        """Show a picture, or words instead of one, with a short state beside the name and the facts below."""
         self.view.placeholder = words
         self.view.picture = picture
         self._state = state
@@ -91,7 +91,7 @@ class Card(Vertical):
         self._headline()
 
     def on_resize(self) -> None:
-        """The state stands at the right end."""
+        """Move the state to the new right end."""
         self._headline()
 
     def on_click(self, event: events.Click) -> None:

@@ -1,4 +1,4 @@
-"""What stands on the cards of Visualize & Explain."""
+"""Fill the cards of Visualize & Explain with pictures and words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show_original(card: Card, scene: Scene) -> None:
-    """The image, its name and size."""
+    """Show the image, its name and its size."""
     from xaimed_tui.render.spec import PictureSpec
 
     image = scene.image
@@ -31,7 +31,7 @@ def show_original(card: Card, scene: Scene) -> None:
 
 
 def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
-    """A method's map, its state, its three cells."""
+    """Show a method's map, its state and its three cells."""
     card.show(
         method_picture(scene.pixels, run.map, run.statistics, scene.look, highlight=scene.cell),
         words=_words(run, answered=scene.diagnosis is not None),
@@ -41,14 +41,14 @@ def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
 
 
 def show_progress(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
-    """The words of a method's card only: the picture has not changed."""
+    """Update only the words of a method's card; its picture has not changed."""
     card.caption(_caption(card, run, scene, now), _state(run, scene))
     if run.map is None:
         card.view.placeholder = _words(run, answered=scene.diagnosis is not None)
 
 
 def show_agreement(card: Card, scene: Scene, methods: int) -> None:
-    """The counts of the maps made so far, of `methods` that there are."""
+    """Show the counts of the maps made so far, of `methods` methods in all."""
     if scene.explanation is None or scene.pixels is None:
         card.show(None, words="counts where the methods agree" if scene.diagnosis is not None else "")
         return
@@ -58,7 +58,7 @@ def show_agreement(card: Card, scene: Scene, methods: int) -> None:
 
 
 def _state(run: MethodRun, scene: Scene) -> str:
-    """The state of a method; nothing while it cannot be started."""
+    """Return the state of a method; empty while it cannot be started."""
     return "" if run.state == "idle" and scene.diagnosis is None else method_state(run)
 
 

@@ -33,19 +33,19 @@ class DiagnosisPanel(Widget):
         self._least = 1
 
     def reserve(self, classes: int) -> None:
-        """Keep room for an answer about so many classes, so that the list above stays as long as it is."""
+        """Keep room for an answer about so many classes, so that the list above keeps its height."""
         self._least = _lines_for(classes)
         self.refresh(layout=True)
 
     def show(self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None) -> None:
-        """Show an answer, or words in its place."""
+        """Show an answer, or words instead of one."""
         width = self.content_size.width
         before = self._lines(width)
         self._diagnosis, self._words, self._target = diagnosis, words, target
         self.refresh(layout=not width or before != self._lines(width))
 
     def render(self) -> RenderResult:
-        """The predicted class in words, then two lines a class: name, probability and level; the bar."""
+        """Draw the predicted class, then two lines per class: name, probability and level above a bar."""
         if self._diagnosis is None:
             return Content(self._words)
         diagnosis, width = self._diagnosis, max(self.content_size.width or self.container_size.width, 12)
@@ -72,7 +72,7 @@ class DiagnosisPanel(Widget):
         return Content.assemble(*parts)
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        """As many lines as the answer takes at this width."""
+        """Return how many lines the answer takes at this width."""
         return self._lines(width)
 
     def _lines(self, width: int) -> int:
@@ -87,7 +87,7 @@ def _lines_for(classes: int) -> int:
 
 
 def bar(share: float, width: int) -> str:
-    """A horizontal bar of a share in [0, 1], in eighths of a character; its empty rest is dotted."""
+    """Return a horizontal bar for a share in [0, 1], drawn in eighths of a character; the rest is dotted."""
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     full, part = divmod(eighths, 8)
     text = "█" * full + (_EIGHTHS[part] if part else "")

@@ -1,4 +1,4 @@
-"""The rows of an image folder: names, and what is known of them; rows are made when they are drawn."""
+"""The rows of an image folder: each file's name, and why it cannot be used; made only when they are drawn."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from engine.images.listing import shown_name
 from xaimed_tui.widgets.row_list import Row
 
 ALL_JUDGED = 1000
-"""Files up to which all are judged at once, and those that cannot be used come last. In larger folders files are
-judged as they come into view, and stay in their place."""
+"""Files up to which all are judged at once, and unusable ones are listed last. In larger folders, files are judged
+as they come into view, and keep their places."""
 
 
 class FileRows:

@@ -1,4 +1,4 @@
-"""Choosing an image folder: a path to type roughly, the folders that it may mean, those of late, and a tree."""
+"""The dialog that chooses an image folder: by a roughly typed path, from recent folders, or in a tree."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from xaimed_tui.wording import path_text
 
 
 class FolderSuggester(Suggester):
-    """Completes a typed path to the first folder whose name begins so."""
+    """Completes a typed path to the first folder whose name starts with it."""
 
     def __init__(self) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
 
     async def get_suggestion(self, value: str) -> str | None:
-        """The completed path; folders may be large and disks slow, so it is looked for in a thread."""
+        """Return the completed path, searched in a thread: folders may be large and disks slow."""
         return await asyncio.to_thread(completed, value)
 
 
 class FolderTree(DirectoryTree):
-    """Only folders, their names made safe."""
+    """A tree of folders only, with safe names."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "cursor_down", "Down", show=False),
@@ -48,17 +48,17 @@ class FolderTree(DirectoryTree):
     ]
 
     def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
-        """Folders that are not hidden."""
+        """Return the folders that are not hidden."""
         return [path for path in paths if not path.name.startswith(".") and is_folder(path)]
 
     def render_label(self, node: TreeNode[DirEntry], base_style: Style, style: Style) -> Text:
-        """The name as text in which nothing acts on the terminal."""
+        """Return the name as safe text."""
         mark = "▾ " if node.is_expanded else "▸ "
         return Text(f"{mark}{safe_text(node.label)}", style=base_style + style)
 
 
 class FolderDialog(TypeAheadDialog[Path | None]):
-    """Choose a folder; None if none was."""
+    """Choose a folder; returns None if none is chosen."""
 
     DEFAULT_CSS = (
         FRAME.format(name="FolderDialog")
@@ -82,7 +82,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
         super().__init__()
         self._start = start.absolute()
         self._recent = tuple(recent)
-        self._matched = ""  # the text for which the matches are
+        self._matched = ""  # the text that the shown matches belong to
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
@@ -118,7 +118,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
 
     @property
     def matches(self) -> RowList:
-        """The folders that what is typed may mean; at first those of late."""
+        """The folders that the typed text may mean; recent ones while nothing is typed."""
         return self.query_one("#folder-matches", RowList)
 
     @on(Input.Changed)
@@ -129,7 +129,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
         self._match("" if untouched else message.value)
 
     def _match(self, typed: str) -> None:
-        find = partial(self._find, typed)  # no coroutine yet: one that the next letter overtakes is never begun
+        find = partial(self._find, typed)  # a coroutine cancelled unstarted would warn
         self.run_worker(find, group="matches", exclusive=True)  # type: ignore[arg-type]
 
     async def _find(self, typed: str) -> None:
@@ -137,14 +137,14 @@ class FolderDialog(TypeAheadDialog[Path | None]):
             found = await asyncio.to_thread(matching_folders, typed, self._recent, Path.cwd())
         else:
             found = await asyncio.to_thread(existing, self._recent)
-        words = "no folder matches" if typed else "no folders of late"
+        words = "no folder matches" if typed else "no recent folders"
         self._matched = typed
         self.matches.set_rows([Row(folder, path_text(folder, 66)) for folder in found], empty=words)
         if found:
             self.matches.go_to(found[0])
 
     def on_key(self, event: events.Key) -> None:
-        """The down arrow leaves the path for the matches."""
+        """Go from the path to the matches with the down arrow."""
         if event.key == "down" and self.query_one(Input).has_focus:
             event.stop()
             self.matches.focus()
@@ -161,12 +161,12 @@ class FolderDialog(TypeAheadDialog[Path | None]):
         return row.key if row is not None and isinstance(row.key, Path) else None
 
     def action_type(self) -> None:
-        """Go to the path: it is the filter here."""
+        """Focus the path, which filters the matches."""
         self.set_focus(self.query_one(Input))
 
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
-        """Open the folder typed or, if that is none, the best match of what is typed."""
+        """Open the typed folder or, if there is none, its best match."""
         self._open(message.value.strip(), self._match_here if message.value == self._matched else None)
 
     @on(DirectoryTree.DirectorySelected)
@@ -174,11 +174,11 @@ class FolderDialog(TypeAheadDialog[Path | None]):
         self._open(None, message.path)
 
     def _open(self, typed: str | None, match: Path | None) -> None:
-        look = partial(self._look, typed, match)
-        self.run_worker(look, group="open", exclusive=True)  # type: ignore[arg-type]
+        find = partial(self._open_existing, typed, match)
+        self.run_worker(find, group="open", exclusive=True)  # type: ignore[arg-type]
 
-    async def _look(self, typed: str | None, match: Path | None) -> None:
-        """Disks may be slow, so they are looked at in a thread."""
+    async def _open_existing(self, typed: str | None, match: Path | None) -> None:
+        """Find the folder in a thread, since disks may be slow, and open it."""
         folder = await asyncio.to_thread(_first_folder, typed, match)
         if not self.is_current:
             return
@@ -195,7 +195,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
 
 
 def _first_folder(typed: str | None, match: Path | None) -> Path | None:
-    """The folder whose path is typed, or the match."""
+    """Return the typed folder, or else the match; None if neither exists."""
     if typed:
         try:
             folder = Path(typed).expanduser()
@@ -207,5 +207,5 @@ def _first_folder(typed: str | None, match: Path | None) -> Path | None:
 
 
 def _existing(path: Path) -> Path:
-    """The folder in which the tree starts: the parent, so that its neighbours are seen."""
+    """Return the folder where the tree starts: the nearest existing one above, so that neighbours are shown."""
     return next((candidate for candidate in (path.parent, *path.parents) if is_folder(candidate)), Path("/"))

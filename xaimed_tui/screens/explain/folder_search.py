@@ -1,4 +1,4 @@
-"""Finding a folder by a path typed roughly: every part of it may be a few letters of a folder's name."""
+"""Find folders by a roughly typed path: each part may be a few letters of a folder's name."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ MOST = 40
 """Folders that are offered."""
 
 _WIDTH = 6
-"""Folders that are followed for a part that names none exactly."""
+"""Folders that are followed for each part that is not an exact name."""
 
 _LOOKED_AT = 5000
-"""Entries of a folder that are looked at; what lies behind them is found by its exact name only."""
+"""Entries of a folder that are compared; later ones are found only by their exact name."""
 
 
 def matching_folders(typed: str, recent: Sequence[Path], here: Path) -> list[Path]:
-    """Folders that a typed path may mean, the best first: below what is typed so far, and among those of late.
+    """Return the folders that a typed path may mean, the best first: on the disk, and among recent ones.
 
-    Reads folders, which may take its time; folders that cannot be read have nothing below them.
+    Reads folders, which may take long. Unreadable folders count as empty.
 
     Args:
-        typed: `~/da/may` finds `~/data/scans-may`; a part that exists is taken as it is.
-        recent: folders of late; a rough part of their path suffices.
-        here: what a relative path begins at.
+        typed: `~/da/may` finds `~/data/scans-may`; a part that exists is used as it is.
+        recent: folders used before; a few letters of their path find them.
+        here: the folder that a relative path starts from.
     """
     scored: dict[Path, float] = {}
     try:
@@ -52,10 +52,9 @@ def matching_folders(typed: str, recent: Sequence[Path], here: Path) -> list[Pat
 
 
 def completed(typed: str) -> str | None:
-    """A path completed to the first folder whose name begins so, in the way it was begun (`~` stays `~`).
+    """Complete a path to the first folder whose name starts with its last part (`~` stays `~`).
 
-    Reads a folder, which may take its time. None if there is no such folder; names that are not safe to show are
-    passed over.
+    Reads a folder, which may take long. None if there is no such folder; names that are not safe to show are skipped.
     """
     head, separator, begun = typed.rpartition("/")
     try:
@@ -75,7 +74,7 @@ def completed(typed: str) -> str | None:
 
 
 def _heads(head: Path) -> list[Path]:
-    """The folders that the beginning of a path may mean; itself if it is one."""
+    """Return the folders that the beginning of a path may mean: only itself if it exists."""
     if is_folder(head):
         return [head]
     bases = [Path(head.anchor)]
@@ -109,7 +108,7 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path leads to a folder; what cannot be a path, or cannot be looked at, does not."""
+    """Whether a path leads to a folder; False for an impossible path, and if it cannot be examined."""
     try:
         return path.is_dir()
     except (OSError, ValueError):  # a name with a NUL, a path that is too long, no permission
@@ -117,5 +116,5 @@ def is_folder(path: Path) -> bool:
 
 
 def existing(paths: Iterable[Path]) -> list[Path]:
-    """Those that are folders now."""
+    """Return the paths that are folders now."""
     return [path for path in paths if is_folder(path)]

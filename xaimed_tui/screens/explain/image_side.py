@@ -38,7 +38,7 @@ CHOOSE_A_FOLDER = "f chooses a folder"
 
 
 class ImageSide(Vertical):
-    """Lists a folder, greys what cannot be fed to the network, and says which image is pointed at."""
+    """Lists a folder, greys the images that the network cannot take, and reports which one is under the cursor."""
 
     SCOPED_CSS = False
     DEFAULT_CSS = """
@@ -64,7 +64,7 @@ class ImageSide(Vertical):
 
     @dataclass
     class Rewritten(Message):
-        """The image under the cursor, which could be read, was written anew, or at least touched."""
+        """The image under the cursor, which was readable, was written again, or at least touched."""
 
         path: Path
 
@@ -80,8 +80,8 @@ class ImageSide(Vertical):
         self._judging: Timer | None = None
         self._pointed: Path | None = None
         self._at: Path | None = None
-        self._fresh = False  # nothing was pointed at in this folder yet
-        self._began: Path | None = None  # what the cursor was put on at first, as long as it stays there
+        self._fresh = False  # the cursor has not been on an image of this folder yet
+        self._began: Path | None = None  # the image that the cursor was first put on, as long as it stays there
         self.problem = ""
         """Why the folder cannot be read; empty if it can."""
 
@@ -102,14 +102,14 @@ class ImageSide(Vertical):
         return self.query_one("#images-list", RowList)
 
     def reveal(self, path: Path) -> bool:
-        """Put the cursor on an image; a filter that hides it goes. False, and a word about it, if it is not there."""
+        """Put the cursor on an image, removing a filter that hides it; say so and return False if it is gone."""
         there = self.query_one("#images", FilteredList).reveal(path)
         if not there:
             self.notify(f"{safe_name(path.name, 60)} is not in this folder any more.", severity="warning", markup=False)
         return there
 
     def on_resize(self) -> None:
-        """The folder's path has other columns now."""
+        """Fit the folder's path to the new width."""
         self.call_after_refresh(self._show_folder)
 
     # The folder
@@ -119,11 +119,11 @@ class ImageSide(Vertical):
         return self._folder
 
     def list_folder(self, folder: Path | None, bundle: ModelBundle | None, *, at: Path | None = None) -> None:
-        """Show a folder's images, judged by what the network takes, the cursor first `at` one; None shows none."""
+        """Show a folder's images, judged by what the network takes, with the cursor `at` one; None shows none."""
         self._folder, self._bundle, self._at = folder, bundle, at
         self._reasons, self._pointed, self._gone, self.problem = {}, None, False, ""
         self._fresh, self._began = at is None, None
-        self._judged = 0  # what is still on its way is about files of the same names in another folder
+        self._judged = 0  # late answers are about files of the same names in another folder
         self._rows = FileRows(folder or Path(), (), self._reasons)
         if folder is None:
             self._run = 0
@@ -143,11 +143,11 @@ class ImageSide(Vertical):
         self._show_folder()
 
     def on_folder_listed(self, message: messages.FolderListed) -> None:
-        """Show the names; files that have gone leave, files that came are judged."""
-        if message.ticket != self._run:
+        """Show the names; drop files that are gone, judge new ones."""
+        if message.run != self._run:
             return
         came_back, self._gone = self._gone, False
-        if message.names is not self._rows.names or not message.names:  # else it is only said that they are all
+        if message.names is not self._rows.names or not message.names:  # else: the list is complete
             self._rows = FileRows(message.folder, message.names, self._reasons)
             if message.whole:
                 for name in self._reasons.keys() - message.names:
@@ -163,8 +163,8 @@ class ImageSide(Vertical):
             self.notify("The folder is there again.", markup=False)
 
     def on_files_modified(self, message: messages.FilesModified) -> None:
-        """What was found out about these files holds no more."""
-        if message.ticket != self._run:
+        """Judge these files again: what was known about them is no longer true."""
+        if message.run != self._run:
             return
         refused = [name for name in message.names if self._reasons.pop(name, "")]
         self._judge()
@@ -172,15 +172,15 @@ class ImageSide(Vertical):
             self._show_files()
             self._show_folder()
         if (path := self._pointed) is not None and path.name in message.names:
-            # One that was refused is most likely complete only now.
+            # A refused image was probably still being written.
             self.post_message(self.Pointed(path) if path.name in refused else self.Rewritten(path))
 
     def on_folder_gone(self, message: messages.FolderGone) -> None:
-        """Say so; what was read of it stays."""
-        if message.ticket == self._run:
+        """Say that the folder is gone; keep showing what was read."""
+        if message.run == self._run:
             self._gone = True
             self._show_folder()
-            words = f"{path_text(message.folder, 200)} is not there any more. What is shown was read before."
+            words = f"{path_text(message.folder, 200)} is no longer there. What is shown was read before."
             self.notify(words, title="The folder is gone", severity="warning", timeout=15, markup=False)
 
     @on(RowList.Scrolled, "#images-list")
@@ -190,7 +190,7 @@ class ImageSide(Vertical):
             self._judging = self.set_timer(LOOK_AFTER, self._judge, name="judge")
 
     def _judge(self) -> None:
-        """Find out about the images of which it is not known whether they can be used, as far as they matter now."""
+        """Judge the images that are not judged yet: all of a small folder, else those in view."""
         if self._judging is not None:
             self._judging.stop()
             self._judging = None
@@ -204,33 +204,33 @@ class ImageSide(Vertical):
             self._judged = services(self).jobs.judge(self, self._folder, unknown, self._bundle)
 
     def on_compliance_found(self, message: messages.ComplianceFound) -> None:
-        """Grey what cannot be fed to the network."""
-        if message.ticket != self._judged:
+        """Grey the images that the network cannot take."""
+        if message.run != self._judged:
             message.stop()
             return
         for name, reason in message.reasons.items():
-            if reason or not self._reasons.get(name):  # a header looks right though reading the image has failed
+            if reason or not self._reasons.get(name):  # a good header does not undo a failed reading
                 self._reasons[name] = reason
         if any(message.reasons.values()):
             self._show_files()
             self._show_folder()
             if self._began is not None and self.reason_of(self._began) and self._rows.all_judged:
-                self.images.action_end(-1)  # nobody has chosen that one: begin with the first that can be used
+                self.images.action_end(-1)  # nobody chose that one: start with the first usable one
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
-        """Say why the folder cannot be read: here, and not in passing too."""
-        if message.what == "folder" and message.ticket == self._run:
+        """Say why the folder cannot be read: here only, without a notice."""
+        if message.what == "folder" and message.run == self._run:
             message.stop()
             self.images.set_rows((), empty="the folder cannot be read")
             self.problem = message.reason
             self.show_answer(None, words=message.reason)
 
     def reason_of(self, path: Path | None) -> str:
-        """Why an image cannot be fed to the network, as far as known; empty if it can."""
+        """Return why the network cannot take an image, as far as known; empty if it can."""
         return self._reasons.get(path.name, "") if path is not None else ""
 
     def refuse(self, path: Path, reason: str) -> None:
-        """Grey an image of which it turned out only now that it cannot be used."""
+        """Grey an image that has just turned out to be unusable."""
         self._reasons[path.name] = reason
         self._show_files()
         self._show_folder()
@@ -271,11 +271,11 @@ class ImageSide(Vertical):
         self.query_one("#diagnosis", DiagnosisPanel).reserve(classes)
 
     def show_answer(self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None) -> None:
-        """Show the network's answer, or words in its place."""
+        """Show the network's answer, or words instead of one."""
         self.query_one("#diagnosis", DiagnosisPanel).show(diagnosis, words=words, target=target)
 
     def show_choices(self, model: Model | None, target: str | None, layer: str | None, look: Look) -> None:
-        """Show what is explained, where the CAMs look, and how their maps are drawn."""
+        """Show the class to explain, the layer of the CAMs, and how maps are drawn."""
         choices = self.query_one("#choices", Words)
         self.set_class(model is not None, "-network")
         self.query_one(ColourBar).colormap = look.colormap

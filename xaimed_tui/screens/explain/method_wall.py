@@ -1,4 +1,4 @@
-"""The wall with the methods at work on it: starts them, hears from them, shows what they found."""
+"""The wall and the methods at work on it: starts them, receives their messages, shows their maps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MethodWall(MethodListener, Wall):
         self.runs = {method: MethodRun(method) for method in self._methods}
 
     def on_mount(self) -> None:
-        """Elapsed times are shown while methods run."""
+        """Keep the elapsed times of running methods up to date."""
         self.set_interval(0.5, self._tick, name="elapsed")
 
     @property
@@ -65,7 +65,7 @@ class MethodWall(MethodListener, Wall):
         self._changed()
 
     def start(self, methods: Iterable[str]) -> None:
-        """Start methods on the scene; those that work or wait already are left alone."""
+        """Start methods on the scene, except those that already work or wait."""
         scene = self._scene
         if scene.model is None or scene.image is None or scene.diagnosis is None:
             return
@@ -82,13 +82,13 @@ class MethodWall(MethodListener, Wall):
         self._changed()
 
     def again(self, affected: Iterable[str]) -> None:
-        """Start anew, with other settings, what was made or under way; maps that are not affected stay."""
+        """Make the affected maps again with the new settings, and whatever is still at work; other maps stay."""
         scene, affected = self._scene, tuple(affected)
         again = [m for m, run in self.runs.items() if run.busy or (m in affected and run.state != "idle")]
         self.jobs.withdraw("explain")
         self.subject = None
         if again or scene.explanation is None:
-            scene.explanation = None  # until the first of them has ended
+            scene.explanation = None  # until the first of them is done
         else:
             settings = replace(scene.explanation.settings, target=scene.target, layer=scene.layer)
             scene.explanation = replace(scene.explanation, settings=settings)
@@ -98,7 +98,7 @@ class MethodWall(MethodListener, Wall):
         self.start(again)
 
     def on_card_state_clicked(self, message: Card.StateClicked) -> None:
-        """Start a method that has no whole map, stop one at work."""
+        """Start a method without a whole map, or stop one at work."""
         message.stop()
         key = message.card.key
         self.go(key)
@@ -108,27 +108,27 @@ class MethodWall(MethodListener, Wall):
         elif key in self.unfinished():
             self.start((key,))
 
-    # Hearing
+    # What the methods report
 
     def run_changed(self, run: MethodRun) -> None:
         """Show the method's card."""
         self.show_card(run.method)
 
     def run_advanced(self, run: MethodRun) -> None:
-        """Show the words of the method's card."""
+        """Update the words of the method's card."""
         show_progress(self.card(run.method), run, self._scene, self.jobs.clock())
 
     def explained(self, explanation: Explanation | None) -> None:
-        """Count anew where the methods agree."""
+        """Show the new counts of where the methods agree."""
         self._scene.explanation = explanation
         self.show_card("agreement")
 
     def run_ended(self) -> None:
-        """Other things can be done now."""
+        """Offer what can be done now."""
         self._changed()
 
     def _changed(self) -> None:
-        """What can be done has changed, and what the line at the top says."""
+        """Update what can be done, and what the line at the top says."""
         self.refresh_bindings()
         if self._scene.model is None:
             return
@@ -142,7 +142,7 @@ class MethodWall(MethodListener, Wall):
     # One cell in all pictures
 
     def point_at(self, cell: Cell | None) -> None:
-        """Point a cell out in every picture and show its numbers below them; None shows the captions again."""
+        """Point out a cell in every picture, with its numbers below; None shows the captions again."""
         if cell != self._scene.cell:
             self._scene.cell = cell
             self.show_all()
@@ -164,7 +164,7 @@ class MethodWall(MethodListener, Wall):
             super().action_vertical(step)
 
     def on_image_view_cell_hovered(self, message: ImageView.CellHovered) -> None:
-        """While a cell is pointed out, the mouse can do it too; else it may pass over without a repaint."""
+        """Let the mouse choose the cell while one is pointed out; else it may pass without a repaint."""
         if self._scene.cell is not None and message.cell is not None:
             self.point_at(message.cell)
 
@@ -175,7 +175,7 @@ class MethodWall(MethodListener, Wall):
             self.show_card(card.key)
 
     def show_card(self, key: str) -> None:
-        """Show one card: of a method, of the `original` or of the `agreement`."""
+        """Show one card: a method's, the `original` or the `agreement`."""
         card = self.card(key)
         if key == "original":
             show_original(card, self._scene)

@@ -24,7 +24,7 @@ _STEP = 4
 
 
 class PannableView(ImageView):
-    """An `ImageView` with a magnification and a place in its middle; both stay when the picture changes."""
+    """An `ImageView` with a magnification and a centre; both stay when the picture changes."""
 
     @dataclass
     class Magnified(Message):
@@ -40,12 +40,12 @@ class PannableView(ImageView):
     _held = False
 
     def show(self, picture: PictureSpec | None) -> None:
-        """Show a picture at the present magnification, the same place of it in the middle."""
+        """Show a picture at the current magnification and centre."""
         self._whole_picture = picture
         self.picture = None if picture is None else replace(picture, zoom=self.zoom, centre=self._centre)
 
     def magnify(self, step: int, *, under: tuple[int, int] | None = None) -> None:
-        """Show the picture larger (1) or smaller (-1); what is `under` a character of the view stays there."""
+        """Show the picture larger (1) or smaller (-1); the point `under` a character of the view stays there."""
         index = min(max(ZOOMS.index(self.zoom) + step, 0), len(ZOOMS) - 1)
         if ZOOMS[index] == self.zoom:
             return
@@ -71,7 +71,7 @@ class PannableView(ImageView):
         self.post_message(self.Magnified(self.zoom))
 
     def pan(self, right: int, down: int) -> None:
-        """See what lies further right and down, in steps."""
+        """Move the view right and down by so many steps."""
         place = self._place()
         if place is not None:
             self._move(right * max(place.columns // _STEP, 1), down * max(place.rows // _STEP, 1))
@@ -80,7 +80,7 @@ class PannableView(ImageView):
         place = self._place()
         if place is None or self.zoom == 1:
             return
-        # From the offset as it was rounded: from characters to characters nothing gets lost.
+        # From the rounded offset that is shown, so that a step moves the picture by exactly so many characters.
         self._centre = (
             (place.offset[0] + columns + place.columns / 2) / place.whole_columns,
             (place.offset[1] + rows + place.rows / 2) / place.whole_rows,
@@ -89,7 +89,7 @@ class PannableView(ImageView):
         self.show(self._whole_picture)
 
     def _keep_inside(self) -> None:
-        """No step beyond an edge, which would have to be taken back first."""
+        """Stop at the edges: a step beyond one would have to be undone before the picture moves back."""
         place = self._place()
         if place is not None:
             half_x, half_y = place.columns / place.whole_columns / 2, place.rows / place.whole_rows / 2
@@ -118,17 +118,17 @@ class PannableView(ImageView):
         self.release_mouse()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Move the picture with the mouse that holds it."""
+        """Drag the picture."""
         if self._held and (event.delta_x or event.delta_y):
             self._move(-event.delta_x, -event.delta_y)
         super().on_mouse_move(event)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Larger, around the pointer."""
+        """Magnify around the pointer."""
         self._wheel(event, 1)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Smaller, around the pointer."""
+        """Shrink around the pointer."""
         self._wheel(event, -1)
 
     def _wheel(self, event: events.MouseEvent, step: int) -> None:

@@ -1,4 +1,4 @@
-"""Saving: where to, and which files."""
+"""The dialog that saves an explanation: where to, and which files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEFAULT_FOLDER = "xaimed-results"
 
 
 class SaveDialog(TypeAheadDialog[Path | None]):
-    """Choose where to write; None if nothing is to be written."""
+    """Choose where to write; returns None to write nothing."""
 
     DEFAULT_CSS = (
         FRAME.format(name="SaveDialog")
@@ -51,7 +51,7 @@ class SaveDialog(TypeAheadDialog[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Save"
-            yield Static("A folder of its own for this image is made in:", classes="about", markup=False)
+            yield Static("This image gets a folder of its own in:", classes="about", markup=False)
             yield Input(value=self._folder, suggester=FolderSuggester(), id="save-folder", compact=True)
             yield Static(id="save-problem", markup=False)
             yield Static(self._files(), id="save-files", markup=False)
@@ -64,12 +64,12 @@ class SaveDialog(TypeAheadDialog[Path | None]):
             stem = safe_folder_name(self._explanation.image.path.stem)
             parts += ["A new folder: ", (path_text(folder.absolute(), 52), "bold $foreground"), "\n"]
             if folder.name != stem:
-                parts.append((f"{stem} is there already and stays as it is.\n", "$text-warning"))
+                parts.append((f"{stem} already exists and stays as it is.\n", "$text-warning"))
         names = ", ".join(safe_text(name) for name in explanation_file_names(made))
         pictures, rest = names.split(", saliency.npz")
         parts += [f"\nPNG pictures: {pictures}\nMaps as float32 arrays (NumPy): saliency.npz\n"]
         parts += [f"Statistics (CSV): {rest.split(', ')[1]}\n"]
-        parts += [f"Answer, agreement and all that reproducing takes (JSON): {rest.split(', ')[2]}\n"]
+        parts += [f"Answer, agreement, and all to reproduce them (JSON): {rest.split(', ')[2]}\n"]
         missing = [method_name(method) for method in method_keys() if method not in made]
         if missing:
             parts.append((f"Not made yet, and not saved: {', '.join(missing)}.\n", "$text-warning"))
@@ -77,11 +77,11 @@ class SaveDialog(TypeAheadDialog[Path | None]):
 
     @on(Input.Changed)
     def _path_typed(self, message: Input.Changed) -> None:
-        """Look in a thread which folder it would be: disks may be slow."""
+        """Find in a thread which folder it would be, since disks may be slow."""
         self._typed += 1
         number = self._typed
 
-        def look() -> None:
+        def find() -> None:
             folder = _folder_of(message.value)
             if folder is not None:
                 folder = next_folder(folder, self._explanation.image.path.stem)
@@ -91,7 +91,7 @@ class SaveDialog(TypeAheadDialog[Path | None]):
             if number == self._typed and self.is_mounted:
                 self.query_one("#save-files", Static).update(self._files(folder))
 
-        self.run_worker(look, thread=True, exclusive=True, group="next folder", name="next folder", exit_on_error=False)
+        self.run_worker(find, thread=True, exclusive=True, group="next folder", name="next folder", exit_on_error=False)
 
     def on_mount(self) -> None:
         folder = self.query_one(Input)
@@ -118,10 +118,10 @@ class SaveDialog(TypeAheadDialog[Path | None]):
 
 
 def _folder_of(typed: str) -> Path | None:
-    """The folder typed, which need not exist; None if it cannot be one."""
+    """Return the typed folder, which need not exist; None if it cannot be a folder."""
     typed = typed.strip()
     try:
         folder = Path(typed).expanduser() if typed and "\0" not in typed else None
         return None if folder is None or (folder.exists() and not folder.is_dir()) else folder
-    except (RuntimeError, OSError):  # no such home folder; a path that is too long, or may not be looked at
+    except (RuntimeError, OSError):  # no such home folder; a path that is too long or not permitted
         return None

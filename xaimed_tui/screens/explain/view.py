@@ -1,4 +1,4 @@
-"""Visualize & Explain: what a person can do with the image looked at, key by key."""
+"""Visualize & Explain: what a person can do with the image, key by key."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ExplainView(LookKeys, Viewing):
 
     @property
     def offered(self) -> Iterable[Offer]:
-        """What the command palette has of this view, if it can be done now."""
+        """The commands of this view in the palette, which shows those that can be used now."""
         yield from (
             ("Choose an image folder", "f", "folder"),
             ("Explain with all methods", "e", "explain_all"),
@@ -73,11 +73,11 @@ class ExplainView(LookKeys, Viewing):
         super().__init__(folder=folder, image=image, look=look, id=id)
         for key, method in method_bindings().items():
             bind(self, key, f"explain('{method}')", method_name(method))
-        self._results: Path | None = None  # the folder written to last: the next image goes there too
+        self._results: Path | None = None  # the last folder saved to, offered for the next image
         self._pointed_from: Widget | None = None  # what had the focus before a cell was pointed out
 
     def focus_first(self) -> None:
-        """The images, shown as they were last looked at elsewhere."""
+        """Focus the images, shown with the look that another screen may have changed."""
         self.images.focus()
         self.look_changed()
 
@@ -143,7 +143,7 @@ class ExplainView(LookKeys, Viewing):
         self.action_open()
 
     def action_open(self) -> None:
-        """Look at one method closely, or at what went wrong."""
+        """Open the detail of a method, or what went wrong."""
         if self._failure is not None:
             services(self).show_failure(self._failure)
             return
@@ -158,14 +158,14 @@ class ExplainView(LookKeys, Viewing):
             self.app.push_screen(DetailScreen(self.scene.explanation, self.wall.active, self.look), self.wall_after)
 
     def wall_after(self, key: str | None) -> None:
-        """The card last looked at in detail is the active one; all look as it did."""
+        """Make the card active that another screen showed last; show all with its look."""
         if key is not None:
             self.wall.go(key)
             self.refresh_bindings()
         self.look_changed()
 
     def action_explain_all(self) -> None:
-        """Start every method that has no whole map, and show the first one where nothing of them would be seen."""
+        """Start every method without a whole map; show the first one if only the original has room."""
         methods = self.wall.unfinished()
         if self.wall.one and self.wall.active == "original" and methods:
             self.wall.go(methods[0])
@@ -177,7 +177,7 @@ class ExplainView(LookKeys, Viewing):
         self.wall.start((method,))
 
     def action_stop(self) -> None:
-        """Stop all methods; what they have is kept."""
+        """Stop all methods; their maps so far are kept."""
         self.jobs.stop_methods()
 
     def action_stop_one(self) -> None:
@@ -185,12 +185,12 @@ class ExplainView(LookKeys, Viewing):
         self.jobs.stop_methods(self.wall.active)
 
     def action_card(self, step: int) -> None:
-        """Make another card the active one, or point at the cell beside."""
+        """Make another card active, or point at the neighbouring cell."""
         if not self.wall.move_point(0, step):
             self.wall.step(step)
 
     def action_numbers(self) -> None:
-        """Point one cell out in all pictures, with its numbers; arrows and the mouse choose the cell."""
+        """Point out one cell in all pictures, with its numbers; arrows and the mouse choose the cell."""
         if self.scene.cell is None:
             self._pointed_from = self.screen.focused
             self.wall.point_at(CELLS[0])
@@ -199,7 +199,7 @@ class ExplainView(LookKeys, Viewing):
             self._leave_numbers()
 
     def _leave_numbers(self) -> None:
-        """Give back the focus that the cell took."""
+        """Point out no cell any more, and give back the focus that it took."""
         self.wall.point_at(None)
         if self.wall.has_focus and self._pointed_from is not None:
             self._pointed_from.focus()
@@ -213,7 +213,7 @@ class ExplainView(LookKeys, Viewing):
         self.show_everything()
 
     def action_zoom(self) -> None:
-        """Let the active picture fill the screen."""
+        """Fill the screen with the active picture."""
         from xaimed_tui.screens.explain.zoom import ZoomScreen
 
         self.app.push_screen(ZoomScreen(self.wall, self.scene), self.wall_after)
@@ -229,7 +229,7 @@ class ExplainView(LookKeys, Viewing):
         self.app.push_screen(FolderDialog(self.folder or Path.cwd(), recent), chosen)
 
     def action_target(self) -> None:
-        """Choose the class that is explained."""
+        """Choose the class to explain."""
         from xaimed_tui.screens.choices import choose_class
 
         choose_class(self.app, self.scene, lambda: self._explain_again(self.runs))
@@ -266,7 +266,7 @@ class ExplainView(LookKeys, Viewing):
         self.app.push_screen(SaveDialog(explanation, start), chosen)
 
     def action_back(self) -> None:
-        """From the pictures to the images, from the images to the models."""
+        """Go back from the pictures to the images, and from the images to the models."""
         if self.scene.cell is not None:
             self._leave_numbers()
         elif self.images.has_focus:

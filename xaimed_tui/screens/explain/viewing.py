@@ -1,4 +1,4 @@
-"""What is looked at: a network, a folder, an image. It is read, the network is asked, and what is known is kept."""
+"""The network, folder and image in view: reads the image, asks the network, and keeps the results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xaimed_tui.background.jobs import Jobs
 
 SETTLE = 0.08
-"""Seconds that a highlighted image must stay so before it is read while one moves on quickly."""
+"""Seconds that an image must stay under the cursor before it is read, while the person moves on quickly."""
 
 NO_NETWORK = "No network yet.\n2 chooses a task and a model,\nd opens the demo."
 
@@ -37,12 +37,12 @@ class Viewing(Horizontal):
     """The list of images and the answer on the left, the pictures on the right.
 
     Args:
-        folder, image: to open at first; without a folder the samples of the network.
+        folder, image: what to open at first; without a folder, the samples of the network.
         look: how pictures are shown at first.
 
     Attributes:
-        scene: what is shown at the moment.
-        folder: the images are of this folder; None before there is any.
+        scene: what is shown now.
+        folder: the folder of the images; None before there is any.
         image_failure: what went wrong with the image under the cursor.
     """
 
@@ -52,7 +52,7 @@ class Viewing(Horizontal):
         super().__init__(id=id)
         self.scene = Scene(look=look or Look())
         self.folder = folder
-        self._image_wanted = image  # the cursor goes there when the folder is listed
+        self._image_wanted = image  # where the cursor goes when the folder is listed
         self._folder_chosen = folder is not None
         self._path: Path | None = None
         self._kept = ImageCache(0)
@@ -66,8 +66,8 @@ class Viewing(Horizontal):
         yield MethodWall(self.scene, id="wall")
 
     def on_mount(self) -> None:
-        """Say what to do first; open the folder of the command line."""
-        self._kept = ImageCache(1_000_000 * services(self).settings.memory)
+        """Say what to do first; open the folder that the command line names."""
+        self._kept = Kept(1_000_000 * services(self).settings.memory)
         if self.folder is not None:
             self.side.list_folder(self.folder, None, at=self._image_wanted)
         self.show_everything()
@@ -98,14 +98,14 @@ class Viewing(Horizontal):
 
     @property
     def runs(self) -> dict[str, MethodRun]:
-        """The state of every method on the image shown."""
+        """The run of every method on the image shown."""
         return self.wall.runs
 
     # Model and folder
 
     def use_model(self, bundle: ModelBundle, model: Model) -> None:
-        """Answer with this network from now on."""
-        self._forget_image()  # while what was made is still the other network's
+        """Use this network from now on."""
+        self._forget_image()  # first, so that its results are kept as those of the old network
         scene = self.scene
         if scene.bundle is None or (scene.bundle.path, scene.bundle.digest) != (bundle.path, bundle.digest):
             scene.target = scene.layer = None
@@ -116,7 +116,7 @@ class Viewing(Horizontal):
         self._open_folder()
 
     def use_folder(self, folder: Path, image: Path | None = None) -> None:
-        """Show the images of this folder from now on, the cursor first on one of them."""
+        """Show the images of this folder from now on, with the cursor on `image` if it is given."""
         self.folder, self._folder_chosen, self._image_wanted = folder, True, image
         self._open_folder()
         self.images.focus()
@@ -128,7 +128,7 @@ class Viewing(Horizontal):
     def _open_folder(self) -> None:
         self._forget_image()
         if self.folder is not None and self.folder == self.side.folder and self.scene.bundle and not self.side.problem:
-            self.side.judge_by(self.scene.bundle)  # another network looks at the same images
+            self.side.judge_by(self.scene.bundle)  # the images are the same; only the network has changed
             self.show_everything()
             wanted = self._image_wanted
             if wanted in (None, self._path) or not self.side.reveal(wanted):
@@ -141,7 +141,7 @@ class Viewing(Horizontal):
     # One image
 
     def on_image_side_pointed(self, message: ImageSide.Pointed) -> None:
-        """Open the image under the cursor: at once, but not every one of a row that is run through."""
+        """Open the image under the cursor: at once, unless the person is running through the list."""
         message.stop()
         self._forget_image()
         self._path = message.path
@@ -159,7 +159,7 @@ class Viewing(Horizontal):
         self._moved_at = now
 
     def _forget_image(self) -> None:
-        """Nothing of the image before may be drawn from here on; what is known of it is kept."""
+        """Keep the results of the current image and clear it: none of it may be drawn from here on."""
         scene = self.scene
         if scene.image is not None and scene.pixels is not None and scene.diagnosis is not None:
             known = CachedImage(scene.image, scene.pixels, scene.diagnosis, scene.explanation)
@@ -181,7 +181,7 @@ class Viewing(Horizontal):
         self._read_image()
 
     def _read_image(self) -> None:
-        """Read the file, and ask the network unless its answer is shown already: the file may be another one by now."""
+        """Read the file, which may have changed, and ask the network unless its answer is already shown."""
         assert self._path is not None
         scene = self.scene
         model = None if self.side.reason_of(self._path) else scene.model
@@ -189,13 +189,13 @@ class Viewing(Horizontal):
         self._image_run = self.jobs.open_image(self, self._path, scene.bundle, model, known=answered)
 
     def on_image_side_rewritten(self, message: ImageSide.Rewritten) -> None:
-        """See whether the file holds another image than the one shown."""
+        """Check whether the file still holds the image that is shown."""
         message.stop()
         if message.path == self._path and self._settling is None:
             self._read_image()
 
     def _key(self, path: Path) -> tuple[object, ...]:
-        """What an explanation depends on, besides the pixels."""
+        """Return what an explanation depends on, besides the pixels."""
         scene = self.scene
         bundle = None if scene.bundle is None else (scene.bundle.path, scene.bundle.digest)
         return path, bundle, scene.target, scene.layer
@@ -212,7 +212,7 @@ class Viewing(Horizontal):
         """Show the image while the network thinks."""
         if message.ticket != self._image_run or message.image.path != self._path:
             return
-        if self.scene.image is not None:  # what was known is of another content
+        if self.scene.image is not None:  # the kept results are of older content
             self._kept.drop(self._key(self._path))
             self.scene.forget_image()
             self.wall.forget()
@@ -231,9 +231,9 @@ class Viewing(Horizontal):
         self.refresh_bindings()
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
-        """Say in its place what went wrong with an image."""
-        if message.what == "image" and message.ticket == self._image_run and self._path is not None:
-            if self.scene.diagnosis is not None:  # of what the file held before
+        """Say where the image would be what went wrong with it."""
+        if message.what == "image" and message.run == self._image_run and self._path is not None:
+            if self.scene.diagnosis is not None:  # of older content of the file
                 self._forget_image()
                 self.wall.show_all()
             self.image_failure = message.failure
@@ -243,7 +243,7 @@ class Viewing(Horizontal):
             self.wall.show_card("original")
 
     def on_compliance_found(self) -> None:
-        """The image shown may be among those found not to be compliant."""
+        """Update the answer: the image shown may be among those found not to be compliant."""
         if self.side.reason_of(self._path):
             self.show_answer()
 
@@ -253,7 +253,7 @@ class Viewing(Horizontal):
         self.wall.show_all()
 
     def show_answer(self) -> None:
-        """Show the answer, or words in its place, and what is chosen."""
+        """Show the answer, or words instead of one, and what is chosen."""
         scene, words = self.scene, self._words()
         scene.words = "" if scene.model is not None and self._path is None and self.folder is not None else words
         diagnosis = None if self.side.reason_of(self._path) else scene.diagnosis
@@ -261,7 +261,7 @@ class Viewing(Horizontal):
         self.side.show_choices(scene.model, scene.target, scene.layer, scene.look)
 
     def _words(self) -> str:
-        """What to say while there is no answer."""
+        """Return what to say while there is no answer."""
         if reason := self.side.reason_of(self._path) or self.side.problem:
             return safe_text(reason, limit=400)
         if self.scene.model is None:
@@ -271,5 +271,5 @@ class Viewing(Horizontal):
         return "the network looks…" if self.scene.image is not None else "reading the image…"
 
     def on_resize(self) -> None:
-        """Words are broken to the width of their cards."""
+        """Fit all words to the new width of their cards."""
         self.call_after_refresh(self.show_everything)

@@ -1,4 +1,4 @@
-"""The wall of pictures: all at once where there is room, one at a time where there is not."""
+"""The wall of pictures: all at once if there is room, else one at a time."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ SMALLEST_CARD = (22, 12)
 """Columns and rows below which a card has no room for its picture and its words."""
 
 _WORDS = 5
-"""Rows of a card that are not picture: headline and caption."""
+"""Rows of a card that the headline and caption take from the picture."""
 
 _SHORT = {"original": "Image", "agreement": "Agree"}
 """What the tabs call the pictures that are no method's."""
 
 
 def in_order(methods: Sequence[str], columns: int) -> list[str]:
-    """The cards from left to right and top to bottom.
+    """Return the cards from left to right and top to bottom.
 
-    Four methods in three columns stand as in the paper's figure 6: the original and the agreement on the left, the
-    methods beside them. Else the original and the agreement come first.
+    Four methods in three columns are arranged as in the paper's figure 6: the original and the agreement on the left,
+    the methods beside them. Otherwise the original and the agreement come first.
     """
     if columns == 3 and len(methods) == 4:
         return ["original", *methods[:2], "agreement", *methods[2:]]
@@ -41,7 +41,7 @@ def in_order(methods: Sequence[str], columns: int) -> list[str]:
 
 
 def columns_for(cards: int, width: int, height: int) -> int:
-    """In how many columns all cards are largest in a box of characters; 0 if not all have room at once."""
+    """Return the columns in which the cards are largest in a box of characters; 0 if they do not all fit."""
     best, largest = 0, 0
     for columns in range(1, cards + 1):
         wide, high = (width - columns + 1) // columns, height // -(-cards // columns)
@@ -59,7 +59,7 @@ def _short_name(key: str) -> str:
 
 
 class Tabs(FixedWords):
-    """The names of the pictures while only one is shown."""
+    """The names of all pictures, while only one is shown."""
 
     @dataclass
     class Picked(Message):
@@ -69,11 +69,11 @@ class Tabs(FixedWords):
 
     def __init__(self) -> None:
         super().__init__()
-        self._places: list[tuple[int, int, int]] = []  # first column, one past the last, index
+        self._places: list[tuple[int, int, int]] = []  # first column, column after the last, index
 
     def show(self, keys: Sequence[str], active: int) -> None:
-        """Mark the one shown. Names that have no room to the right push out those on the left."""
-        names = [_SHORT.get(key) or _short_name(key) for key in keys]
+        """Mark the one shown, leaving out names on the left until it fits."""
+        names = [_SHORT.get(key) or method_name(key)[:9] for key in keys]
         first = 0
         while first < active and sum(len(name) + 2 for name in names[first : active + 1]) > max(self.size.width, 30):
             first += 1
@@ -87,14 +87,14 @@ class Tabs(FixedWords):
         self.say(Content.assemble(*parts))
 
     def on_click(self, event: events.Click) -> None:
-        """Show the one whose name was clicked."""
+        """Show the picture whose name was clicked."""
         for start, end, index in self._places:
             if start <= event.x < end:
                 self.post_message(self.Picked(index))
 
 
 class Wall(Container, can_focus=True):
-    """The original, one card a method, and the agreement; one of the cards is active."""
+    """The original, one card per method, and the agreement; one of the cards is active."""
 
     DEFAULT_CSS = """
     Wall { layout: grid; grid-size: 3; grid-gutter: 0 1; padding: 0 0 0 1; }
@@ -135,16 +135,16 @@ class Wall(Container, can_focus=True):
         self._cards = {key: Card(key, names.get(key) or method_name(key)) for key in self._order}
 
     def compose(self) -> ComposeResult:
-        """The tabs, which are shown only where one picture is, and the cards."""
+        """Make the tabs, shown only while one picture is, and the cards."""
         yield Tabs()
         yield from self._cards.values()
 
     def on_mount(self) -> None:
-        """The original is active."""
+        """Mark the original as active."""
         self._mark()
 
     def on_resize(self, event: events.Resize) -> None:
-        """All at once, in the columns that make them largest, or one at a time."""
+        """Show all cards in the columns that make them largest, or one at a time."""
         columns = columns_for(len(self._cards), event.size.width - 1, event.size.height)
         self.set_class(not columns, "-one")
         self.set_class(bool(columns) and self._spare_rows(columns, event.size) >= 2, "-tall")
@@ -184,7 +184,7 @@ class Wall(Container, can_focus=True):
         self.post_message(self.Moved(self._active))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what changes something: where one picture is shown there are no rows."""
+        """Offer moving between rows only if there are rows: not while one picture is shown."""
         return not self.one if action == "vertical" else True
 
     def action_vertical(self, step: int) -> None:
@@ -192,13 +192,13 @@ class Wall(Container, can_focus=True):
         place = self._order.index(self._active) + self._columns * step
         if self.one:
             return
-        if not 0 <= place < len(self._order):  # from the last row to the first one, and back
+        if not 0 <= place < len(self._order):  # wrap around from the last row to the first, and back
             place %= self._columns * -(-len(self._order) // self._columns)
             place = min(place, len(self._order) - 1)
         self.step(place - self._order.index(self._active))
 
     def on_card_clicked(self, message: Card.Clicked) -> None:
-        """Take the click for a choice."""
+        """Make the clicked card active."""
         message.stop()
         self.go(message.card.key)
         self.post_message(self.Opened(self._active) if message.again else self.Moved(self._active))
@@ -210,7 +210,7 @@ class Wall(Container, can_focus=True):
         self.post_message(self.Moved(self._active))
 
     def _spare_rows(self, columns: int, size: Size) -> int:
-        """Rows of each card that a square picture leaves empty: words can have them."""
+        """Return the rows of each card that a square picture leaves free for words."""
         wide, high = (size.width - columns) // columns, size.height // -(-len(self._cards) // columns)
         return high - _WORDS - -(-wide // 2)
 

@@ -1,4 +1,4 @@
-"""One picture fills the screen, can be magnified and moved."""
+"""One picture that fills the screen, to be magnified and moved."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from xaimed_tui.session.scene import Scene
 
 FOLLOW_EVERY = 1 / 4
-"""Seconds after which a map that becomes sharper is looked at again."""
+"""Seconds between updates of a map that is getting sharper."""
 
 
 class ZoomScreen(LookKeys, Screen[str]):
-    """The pictures of a wall, one at a time; returns the key of the one looked at last.
+    """The pictures of a wall, one at a time; returns the key of the one shown last.
 
     Args:
-        wall: holds the pictures; what happens to them there is shown here too.
-        scene: what they are of.
+        wall: holds the pictures; changes to them are shown here too.
+        scene: what they show.
     """
 
     DEFAULT_CSS = """
@@ -58,7 +58,7 @@ class ZoomScreen(LookKeys, Screen[str]):
     offered: tuple[Offer, ...] = (
         ("Larger", "+", "magnify(1)"),
         ("Smaller", "-", "magnify(-1)"),
-        ("All of the picture", "0", "fit"),
+        ("Whole picture", "0", "fit"),
         ("Next picture", "Tab", "step(1)"),
         *LOOK_OFFERS,
     )
@@ -70,14 +70,14 @@ class ZoomScreen(LookKeys, Screen[str]):
         self._key = wall.active
 
     def compose(self) -> ComposeResult:
-        """Words, picture, key to the colours."""
+        """Make the title, the picture and the colour bar."""
         yield FixedWords(id="title")
         yield PannableView(placeholder="no picture")
         yield ColourBar(self.look.colormap)
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Show the picture, and follow it while its method works."""
+        """Show the picture, and update it while its method works."""
         self._show()
         self.set_interval(FOLLOW_EVERY, self._show, name="follow")
 
@@ -97,7 +97,7 @@ class ZoomScreen(LookKeys, Screen[str]):
 
     @property
     def _style(self) -> str:
-        """What the picture shows; empty while there is none."""
+        """The picture's style; empty while there is none."""
         picture = self._wall.card(self._key).view.picture
         return "" if picture is None else picture.style
 
@@ -127,7 +127,7 @@ class ZoomScreen(LookKeys, Screen[str]):
     # Actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what changes something."""
+        """Offer only what changes something."""
         if not self.is_mounted:
             return True
         match action:
@@ -146,7 +146,7 @@ class ZoomScreen(LookKeys, Screen[str]):
         return True
 
     def on_pannable_view_magnified(self) -> None:
-        """Say how large it is."""
+        """Show the new magnification."""
         self._show()
         self.refresh_bindings()
 
@@ -160,7 +160,7 @@ class ZoomScreen(LookKeys, Screen[str]):
         self.view.pan(right, down)
 
     def action_step(self, step: int) -> None:
-        """The next card that has a picture; magnification and place stay."""
+        """Show the next card that has a picture, at the same magnification and place."""
         keys = self._pictures
         if self._key in keys:
             self._key = keys[(keys.index(self._key) + step) % len(keys)]
