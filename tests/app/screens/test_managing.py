@@ -113,7 +113,7 @@ async def test_describing_a_model_says_what_that_means_for_its_approval(folder: 
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, "2")
         await choose(pilot, app, "Describe the model CNN")
-        assert "has to be approved anew" in screen_text(app)
+        assert "you have to approve the model again" in screen_text(app)
         app.screen.query_one(TextArea).text = "Ten patients."
         await press(pilot, "ctrl+s")
         await until(pilot, lambda: "Ten patients." in screen_text(app))

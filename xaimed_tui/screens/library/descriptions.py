@@ -1,4 +1,4 @@
-"""What tasks and models are, in words."""
+"""Describe tasks and models in words."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ MOST_CLASSES = 50
 
 
 def prose(text: str) -> str:
-    """A description, broken anew."""
+    """Return a description, cut if it is too long, whose lines can be broken to any width."""
     return reflow(_cut(text, LONGEST_DESCRIPTION))
 
 
 def _cut(text: str, limit: int) -> str:
-    """Text of several lines, made safe; where it is cut, it says so."""
+    """Return text of several lines made safe; if it is cut, its end says so."""
     shown = safe_text(text, multiline=True, limit=limit)
     return f"{shown}\n(Cut here: the text has {len(text):,} characters.)" if len(shown) >= limit else shown
 
 
 def label(model: ModelEntry) -> str:
-    """A model's name, and why it cannot be used yet."""
+    """Return a model's name, with its state if it cannot be used yet."""
     name = safe_text(model.name)
     return name if model.usable else f"{name} · {model.state}"
 
@@ -45,17 +45,17 @@ def _sentence(clause: str) -> str:
 
 
 def why_no_model(task: Task) -> str:
-    """Why nothing can be done with a task; empty if something can."""
+    """Return why a task cannot be used; empty if it can."""
     return "" if any(model.usable for model in task.models) else "no model of this task can be used"
 
 
 def standing(entry: ModelEntry, *, loading: bool, loaded: bool, error: str) -> list[Part]:
-    """Whether a model is in use or can be, and how.
+    """Say whether a model is in use, or can be, and how.
 
     Args:
         entry: the model.
         loading, loaded: whether it is being loaded, or is in use.
-        error: why it could not be loaded, in a safe line; empty if it was not tried.
+        error: why it could not be loaded, as a safe line; empty if that did not fail.
     """
     parts: list[Part] = []
     if error:
@@ -76,7 +76,7 @@ def standing(entry: ModelEntry, *, loading: bool, loaded: bool, error: str) -> l
 
 
 def facts(bundle: ModelBundle) -> list[Part]:
-    """How the network is fed and read, what was assumed about it, and what its makers say."""
+    """Return the network's input and classes, what was assumed about it, and what its makers say."""
     height, width = bundle.input.size
     colour = "grey" if bundle.input.channels == 1 else "RGB"
     how = "of exactly this size" if bundle.input.exact_size else f"other sizes: {bundle.input.resize}"

@@ -1,4 +1,4 @@
-"""Adding, describing, removing and restoring tasks and models: what is offered, the forms, the questions."""
+"""Dialogs that add, describe, remove and restore tasks and models."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ _BUTTONS = """
 
 
 Changed = Callable[["messages.LibraryChanged | None"], None]
-"""Told what a dialog changed in the library; None if it changed nothing."""
+"""Called with what a dialog changed in the library; with None if it changed nothing."""
 
 
 def offer(view: Widget, task: Task | None, entry: ModelEntry | None, changed: Changed) -> None:
-    """Ask what is to be done with the task and the model under the cursors, and see to it.
+    """Ask what to do with the task and the model under the cursors, and do it.
 
-    `view` gets the answers of the background work; `changed` is called with what a dialog changed, or None.
+    `view` receives the messages of the background work; `changed` is called with what a dialog changed, or None.
     """
     rows = [Row("add-task", "Add a task")]
     if task is not None:
@@ -79,7 +79,7 @@ def offer(view: Widget, task: Task | None, entry: ModelEntry | None, changed: Ch
         elif (screen := _screen_for(key, task, entry)) is not None:
             view.app.push_screen(screen, changed)
 
-    about = "The files are in the task folders; what is removed goes into a trash folder beside them."
+    about = "The files are in the task folders; removed ones go to a trash folder beside them."
     view.app.push_screen(ChooseDialog("Tasks and models", about, rows, "add-task"), chosen)
 
 
@@ -97,7 +97,7 @@ def _about_model(name: str, entry: ModelEntry) -> list[Row]:
 
 
 def offer_removed(view: Widget, removed: Sequence[Removed], changed: Changed) -> None:
-    """Ask which of the removed tasks and models is to be restored."""
+    """Ask which removed task or model to restore."""
     newest = {(gone.task, gone.model): gone for gone in reversed(removed)}
     rows = [
         Row(key, f"{safe_name(gone.name, 40)}   {'hidden' if gone.path is None else 'removed'} {_minute(gone.when)}")
@@ -109,7 +109,7 @@ def offer_removed(view: Widget, removed: Sequence[Removed], changed: Changed) ->
 
     deletable = tuple(gone for gone in removed if gone.path is not None)
     if deletable:
-        rows.append(Row("purge", f"Delete for good what is in the trash ({len(deletable)})"))
+        rows.append(Row("purge", f"Empty the trash for good ({len(deletable)})"))
 
     def chosen(key: Hashable) -> None:
         if key == "purge":
@@ -119,12 +119,12 @@ def offer_removed(view: Widget, removed: Sequence[Removed], changed: Changed) ->
         elif isinstance(key, tuple):
             services(view).jobs.change_library(view, Restore(*key))
 
-    about = "Of several of one name, the one that was removed last comes back."
+    about = "If several have the same name, the one removed last is restored."
     view.app.push_screen(ChooseDialog("Restore", about, rows, rows[0].key), chosen)
 
 
 def _minute(when: str) -> str:
-    """A time of the trash, to the minute: it is that of no time zone."""
+    """Return when something was removed, to the minute; the trash stores times in UTC."""
     return f"{when[:16].replace('T', ' ')} UTC"
 
 
@@ -156,15 +156,15 @@ def _screen_for(key: Hashable, task: Task | None, entry: ModelEntry | None) -> S
 
 
 _BACK = (
-    "Its files go into the trash folder beside the tasks and can be restored from there; what comes with XAIMed is "
+    "Its files go to the trash folder beside the tasks and can be restored from there; what comes with XAIMed is "
     "only hidden."
 )
 
 
 _ABOUT_DRAFTING = (
-    "The network is run to find out which input sizes it takes, its outputs and its layers. They are written into a "
-    f"commented {SETTINGS} in the model's folder. An approval is for every byte of a model, so the one from before "
-    "does not hold any longer."
+    "This runs the network to find its input sizes, outputs and layers, and writes them into a commented "
+    f"{SETTINGS} in the model's folder. An approval covers every byte of a model, so you have to approve this one "
+    "again."
 )
 
 
@@ -186,15 +186,15 @@ def _new_model(task: str, typed: Mapping[str, str]) -> Change:
     )
 
 
-_TASK_FIELDS = {"name": "name, which people see", "description": "what is decided: a text, or a file with one"}
+_TASK_FIELDS = {"name": "name, as people see it", "description": "what is decided: text, or a text file"}
 
 _MODEL_FIELDS = {
-    "name": "name, which people see",
+    "name": "name, as people see it",
     "weights": "weights: a state_dict, .pt or .safetensors",
     "architecture": "architecture: a Python file with build_model()",
-    "description": "description: a text, or a file with one (may be empty)",
-    "picture": "picture of its performance (may be empty)",
-    "settings": "model.toml (may be empty)",
+    "description": "description: text, or a text file (optional)",
+    "picture": "picture of its performance (optional)",
+    "settings": "model.toml (optional)",
 }
 
 Done = messages.LibraryChanged | None
@@ -224,7 +224,7 @@ class _Changing(TypeAheadDialog[Done]):
         self.dismiss(message)
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
-        """Say why not, and let the person mend it."""
+        """Say why it failed, and stay open for a correction."""
         message.stop()
         self.waiting = False
         self._say(message.reason)
@@ -233,13 +233,13 @@ class _Changing(TypeAheadDialog[Done]):
         self.query_one(".problem", Static).update(words)
 
     def action_leave(self) -> None:
-        """Change nothing; what is under way is not stopped half-way."""
+        """Close without a change; a change under way is not stopped halfway."""
         if not self.waiting:
             self.dismiss(None)
 
 
 class ConfirmDialog(_Changing):
-    """A question before something is removed, or written. What has the focus at first is the button that does not."""
+    """A question before something is removed or written. At first, the Cancel button has the focus."""
 
     DEFAULT_CSS = FRAME.format(name="ConfirmDialog") + _BUTTONS.format(name="ConfirmDialog")
 
@@ -257,10 +257,10 @@ class ConfirmDialog(_Changing):
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button(self._verb, id="go-on", variant="warning", compact=True)
-            yield Static(keys_line(("Tab", "go on"), ("Enter", "press"), ("Esc", "cancel")), classes="keys")
+            yield Static(keys_line(("Tab", "next"), ("Enter", "press"), ("Esc", "cancel")), classes="keys")
 
     def on_mount(self) -> None:
-        """Enter alone changes nothing."""
+        """Focus Cancel, so that Enter alone changes nothing."""
         self.query_one("#cancel").focus()
 
     @on(Button.Pressed, "#go-on")
@@ -273,7 +273,7 @@ class ConfirmDialog(_Changing):
 
 
 class Form(_Changing):
-    """Some lines to fill in."""
+    """A few lines to fill in."""
 
     DEFAULT_CSS = (
         FRAME.format(name="Form")
@@ -303,7 +303,7 @@ class Form(_Changing):
 
 
 class DescribeDialog(_Changing):
-    """A description to write."""
+    """A dialog to write a description in."""
 
     DEFAULT_CSS = (
         FRAME.format(name="DescribeDialog")
@@ -316,7 +316,7 @@ class DescribeDialog(_Changing):
     def __init__(self, task: str, model: str | None, description: str) -> None:
         super().__init__()
         self._named = (task, model)
-        # What a terminal must not be given cannot be edited either: it is written anew.
+        # A text that is not safe to show cannot be edited either: the person starts with an empty one.
         safe = safe_text(description, multiline=True) == description.replace("\t", "    ")
         self._text = description.rstrip() if safe else ""
 
@@ -325,7 +325,7 @@ class DescribeDialog(_Changing):
         name = safe_name(task if model is None else f"{task}/{model}", 60)
         about = "People see this text."
         if model is not None:
-            about += " The model's approval covers it too: with another text, the model has to be approved anew."
+            about += " The model's approval covers it too: if you change it, you have to approve the model again."
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(f"Describe {name}")  # a `str` would be read as markup
             yield Static(about, classes="about", markup=False)

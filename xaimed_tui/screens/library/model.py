@@ -1,4 +1,4 @@
-"""A model as a screen: all that is known of it, and how it fares when it is tried as a physician would meet it."""
+"""Screens about a model: all that is known of it, and a check that tries it as a physician would."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class ModelScreen(LinesScreen):
-    """All that is known of a model; nothing of it is run."""
+    """All that is known of a model; its code is not run."""
 
     def __init__(self, entry: ModelEntry) -> None:
         super().__init__(f"All about {safe_name(entry.name, 80)}", model_lines(entry))
 
 
 class CheckScreen(LinesScreen):
-    """What is being tried, then what came of it. Closing the screen stops the check."""
+    """The progress of a check, then its results. Closing the screen stops the check."""
 
     LEAVING = "stop or close"
 
@@ -46,12 +46,12 @@ class CheckScreen(LinesScreen):
         return services(self).jobs
 
     def on_check_advanced(self, message: messages.CheckAdvanced) -> None:
-        """Say which method is tried."""
+        """Say which method is being tried."""
         message.stop()
         self.say(f"Trying {method_name(message.method)} with few samples…")
 
     def on_model_checked(self, message: messages.ModelChecked) -> None:
-        """Show what came of it."""
+        """Show the results."""
         message.stop()
         if message.passed:
             self.say(Content.styled("Everything works.", "$text-success"))
@@ -60,16 +60,16 @@ class CheckScreen(LinesScreen):
         self.show(message.lines)
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
-        """Say why there is nothing to show."""
+        """Say why there are no results."""
         message.stop()
         self.say(Content.styled("It could not be checked.", "$text-error"))
         self.show((message.reason,))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There is nothing to copy before there is something to read."""
+        """Offer to copy once there is something to read."""
         return bool(self.lines) if action == "copy" else True
 
     def action_leave(self) -> None:
-        """Stop what is under way, and close."""
+        """Stop the check, and close."""
         self._jobs.withdraw("check")
         self.dismiss(None)

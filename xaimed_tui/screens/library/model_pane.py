@@ -1,4 +1,4 @@
-"""About a model: whether it can be used, what its makers say, how it is fed and read, a picture of its performance."""
+"""The pane about a model: whether it can be used, its description, input and classes, and its picture."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ModelPane(Vertical):
         self._run = 0
 
     def compose(self) -> ComposeResult:
-        """The words above, facts and picture below."""
+        """Make the description above, the facts and the picture below."""
         with ScrolledWords(id="model-scroll"):
             yield Static(id="model-text", markup=False)
         with Horizontal(id="model-base"):
@@ -60,7 +60,7 @@ class ModelPane(Vertical):
             yield ImageView(id="model-picture")
 
     def show(self, entry: ModelEntry | None, standing: Sequence[Part] = ()) -> None:
-        """Show a model and how it stands with it; None shows nothing."""
+        """Show a model and its `standing`; None shows nothing."""
         text: Content | str = ""
         about: Content | str = ""
         if entry is not None:
@@ -74,7 +74,7 @@ class ModelPane(Vertical):
 
     def _show_picture(self, path: Path | None) -> None:
         self.set_class(path is not None, "-pictured")
-        if path != self._picture:  # nothing of another model's
+        if path != self._picture:  # it is another model's
             view = self.query_one(ImageView)
             view.picture, view.placeholder = None, ""
         self._picture = path
@@ -82,14 +82,14 @@ class ModelPane(Vertical):
             self._run = services(self).jobs.open_picture(self, path)
 
     def on_picture_read(self, message: messages.PictureRead) -> None:
-        """Show it, if it is still the one wanted."""
+        """Show the picture, if it is still the one wanted."""
         from xaimed_tui.render.spec import PictureSpec
 
         if message.ticket == self._run and self._picture is not None:
             self.query_one(ImageView).picture = PictureSpec(message.pixels)
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
-        """Say why there is no picture where it would be shown, and not in passing at every visit."""
+        """Say where the picture would be why there is none, without a notice at every visit."""
         message.stop()
         if message.ticket == self._run:
             view = self.query_one(ImageView)

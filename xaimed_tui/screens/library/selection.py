@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from engine.library.tasks import ModelEntry, Task
 
-_NO_TASKS = "There are no tasks in the task folders: m adds one, the README says how."
+_NO_TASKS = "There are no tasks in the task folders. m adds one; the README says how."
 
 
 class SelectionView(Container):
-    """Tasks, what a task is about, its models, what a model is."""
+    """The tasks, the description of a task, its models, and the description of a model."""
 
     SCOPED_CSS = False
     DEFAULT_CSS = """
@@ -104,7 +104,7 @@ class SelectionView(Container):
             self.models.focus()
 
     def _go_to_task(self, name: str) -> Task | None:
-        """Put the cursor on a task and show it; None if there is none of that name."""
+        """Put the cursor on a task and show it; None if no task has that name."""
         index = next((i for i, task in enumerate(self._tasks) if task.name == name), None)
         if index is None or not self._reveal(self.tasks, index):
             return None
@@ -113,11 +113,11 @@ class SelectionView(Container):
 
     @staticmethod
     def _reveal(rows: RowList, index: int) -> bool:
-        """Put the cursor on a row; a filter that hides it goes."""
+        """Put the cursor on a row, removing a filter that hides it."""
         return isinstance(rows.parent, FilteredList) and rows.parent.reveal(index)
 
     def focus_first(self) -> None:
-        """Where one was, or the tasks."""
+        """Leave the focus where it is in this view; else focus the models if one is loaded, or the tasks."""
         if not self.screen.focused or self not in self.screen.focused.ancestors:
             (self.models if self._loaded else self.tasks).focus()
 
@@ -136,7 +136,7 @@ class SelectionView(Container):
             self.open_task(self._wish[0], self._wish[1])
 
     def _go_to_changed(self, name: str, model: str | None) -> None:
-        """Put the cursors on a task and model, as far as they are there."""
+        """Put the cursors on a task and model, as far as they exist."""
         task = self._go_to_task(name)
         if task is None:
             return
@@ -147,7 +147,7 @@ class SelectionView(Container):
         self._show_model()
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
-        """Say in the pane what the app says in passing."""
+        """Say in the pane what the app says in a notice."""
         if message.what == "tasks":
             self.tasks.set_rows((), empty="the tasks cannot be read")
             self._why_none = message.reason
@@ -157,7 +157,7 @@ class SelectionView(Container):
             self._show_model()
 
     def open_task(self, name: str, model: str | None = None) -> None:
-        """Choose a task by name and load its model: the one named, or else its first usable one."""
+        """Choose a task by name and load the named model, or else its first usable one."""
         if not self._listed:
             self._wish = (name, model)
             return
@@ -176,7 +176,7 @@ class SelectionView(Container):
         self._reveal(self.models, task.models.index(entry))
         if entry.usable or self.display:
             self._load(entry)
-        else:  # asked for at the start, beside a folder: its code is not shown over the images
+        else:  # named at the start, with a folder: do not cover the images with its code
             said = f"{safe_name(f'{name}/{entry.name}', 80)} was not loaded: {safe_text(entry.reason)} 2 shows it."
             self.notify(said, title="No network", severity="warning", timeout=15, markup=False)
 
@@ -205,7 +205,7 @@ class SelectionView(Container):
         self._show_model()
 
     def on_model_reviewed(self, message: messages.ModelReviewed) -> None:
-        """Show a model's code and ask, if the person is still here; what was approved meanwhile is just loaded."""
+        """Show a model's code and ask, if the person is still here; just load it if it is approved by now."""
         from xaimed_tui.screens.library.trust import TrustScreen
 
         bundle = message.review.bundle
@@ -222,7 +222,7 @@ class SelectionView(Container):
         self.app.push_screen(TrustScreen(message.review), answered)
 
     def on_model_approved(self, message: messages.ModelApproved) -> None:
-        """Read the library anew, and load the model."""
+        """Read the library again, and load the model."""
         self._listed, self._wish = False, (message.bundle.task, message.bundle.name)
         self.action_reload()
 
@@ -246,7 +246,7 @@ class SelectionView(Container):
         return task.models[row.key] if task and row is not None and isinstance(row.key, int) else None
 
     def _say(self, words: str) -> None:
-        """Words about the task, or why there is none."""
+        """Say what the task is about, or why there is none."""
         self.query_one("#task-text", Static).update(words)
 
     def _show_task(self) -> None:
@@ -295,7 +295,7 @@ class SelectionView(Container):
         return True
 
     def action_choose(self) -> None:
-        """From the tasks on to the models; elsewhere load the model under the cursor."""
+        """Go from the tasks to the models; elsewhere, load the model under the cursor."""
         if self.tasks.has_focus:
             self.models.focus()
         elif (entry := self._entry_here()) is not None:
@@ -315,23 +315,23 @@ class SelectionView(Container):
             offer(self, self._task_here(), self._entry_here(), self.library_changed)
 
     def on_removed_listed(self, message: messages.RemovedListed) -> None:
-        """Ask what is to be restored, if the person is still here."""
+        """Ask what to restore, if the person is still here."""
         if self.display and self.app.screen is self.screen:
             offer_removed(self, message.removed, self.library_changed)
 
     def on_library_changed(self, message: messages.LibraryChanged) -> None:
-        """A change without a dialog of its own was made."""
+        """Report a change that was made without a dialog."""
         self.library_changed(message)
 
     def library_changed(self, change: messages.LibraryChanged | None) -> None:
-        """Say what was done, and read the library anew; None if nothing was."""
+        """Say what was changed, and read the library again; None if nothing was."""
         if change is not None:
             self.notify(change.said, title="Done", markup=False)
             self._changed = (change.task, change.model)
             self.action_reload()
 
     def action_back(self) -> None:
-        """From the models to the tasks, from the tasks home."""
+        """Go back from the models to the tasks, and from the tasks to Home."""
         if self.models.has_focus:
             self.tasks.focus()
         else:

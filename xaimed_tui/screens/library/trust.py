@@ -1,4 +1,4 @@
-"""Looking at a model's code, and approving it."""
+"""The dialog that shows a model's code and asks for approval."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class TrustScreen(ModalScreen[bool]):
-    """A model's code, what in it deserves a look, and the question; returns whether it is approved.
+    """A model's code, what in it deserves a look, and the question; returns whether the person approves.
 
-    Enter approves only on the button, which one has to go to; what has the focus at first is the code.
+    The code has the focus at first, so Enter approves only after the person has gone to the button.
     """
 
     DEFAULT_CSS = (
@@ -53,7 +53,7 @@ class TrustScreen(ModalScreen[bool]):
         self._review = review
 
     def compose(self) -> ComposeResult:
-        """Which model, its code, what there is to say about it, the buttons."""
+        """Make the model's name, its code, what deserves a look, and the buttons."""
         from engine.bundle.model_bundle import subject_of
         from engine.trust.permission import words_about
 
@@ -66,33 +66,33 @@ class TrustScreen(ModalScreen[bool]):
             code.border_title = "architecture.py"
             yield code
             findings = LinesView(_said(words_about(self._review)), prose=True, id="findings")
-            findings.border_title = "What there is to know"
+            findings.border_title = "What to know about it"
             yield findings
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button("Approve", id="approve", variant="warning", compact=True)
             yield Static(
-                keys_line(("↑ ↓", "scroll"), ("Tab", "go on"), ("A", "approve (capital)"), ("Esc", "cancel")),
+                keys_line(("↑ ↓", "scroll"), ("Tab", "next"), ("A", "approve (capital)"), ("Esc", "cancel")),
                 classes="keys",
             )
 
     def on_mount(self) -> None:
-        """The code first."""
+        """Focus the code."""
         self.query_one("#code").focus()
 
     @on(Button.Pressed, "#approve")
     def action_approve(self) -> None:
-        """It may run from now on."""
+        """Approve: the code may run from now on."""
         self.dismiss(True)
 
     @on(Button.Pressed, "#cancel")
     def action_leave(self) -> None:
-        """Nothing was approved."""
+        """Close without approval."""
         self.dismiss(False)
 
 
 def _numbered(review: Review) -> list[Line]:
-    """The code with its line numbers; those that deserve a look are marked, by a sign too."""
+    """Return the code with line numbers; lines that deserve a look are marked by colour and by a sign."""
     from engine.trust.inspection import lines_of
 
     odd = {finding.line for finding in review.findings}
