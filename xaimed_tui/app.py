@@ -168,7 +168,8 @@ class XAIMedApp(PixelApp, AppServices):
     def on_mount(self) -> None:
         """Paint, then do everything else."""
         self.query_one(HomeView).focus_first()
-        self.say("loading PyTorch…")
+        self.say("loading the network library…")
+        # Not earlier: the imports would compete with the first paint for Python's lock.
         self.call_after_refresh(self.run_worker, self._import_views, name="views", thread=True)
 
     def _import_views(self) -> None:
@@ -273,7 +274,7 @@ class XAIMedApp(PixelApp, AppServices):
         if not self.views_made:  # they are being made; `_begin` goes there then
             self._once_made = partial(self.action_go, view)
             return
-        while len(self.screen_stack) > 1:
+        while len(self.screen_stack) > 1:  # dialogs and screens lie over the views
             self.pop_screen()
         switcher.current = view
         base.query_one(NavBar).here = view

@@ -96,5 +96,5 @@ def end_of_log(path: Path) -> str:
     except OSError as error:
         return f"The log cannot be read: {error.strerror or error}."
     if size > LOG_SHOWN:
-        content = content.partition(b"\n")[2]
+        content = content.partition(b"\n")[2]  # without the first line, which is cut
     return content.decode("utf-8", "backslashreplace").rstrip("\n") or "The log is empty."

@@ -30,7 +30,7 @@ class CellFrame(Vertical, can_focus=True):
         Binding("down,j", "point(1, 0)", "Cell below", show=False),
         Binding("left", "point(0, -1)", "Cell to the left", show=False),
         Binding("right", "point(0, 1)", "Cell to the right", show=False),
-        Binding("h", "screen.method(-1)", "Method before", show=False),  # without arrows: here they move through cells
+        Binding("h", "screen.method(-1)", "Previous method", show=False),  # without the arrows of the key line
         Binding("l", "screen.method(1)", "Next method", show=False),
     ]
 

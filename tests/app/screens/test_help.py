@@ -145,7 +145,7 @@ async def test_the_help_begins_with_the_keys_of_what_has_the_focus() -> None:
         text = screen_text(app)
         assert "cell above" in text
         assert "cell to the right" in text
-        assert "h            method before" in text
+        assert "h            previous method" in text
         assert "the other methods" not in text  # the arrows are the picture's now
         await press(pilot, "escape")
         app.screen.query_one("#statistics").focus()
@@ -158,10 +158,10 @@ async def test_the_line_of_keys_names_no_key_that_the_picture_with_the_focus_tak
     app = make_app()
     async with app.run_test(size=(160, 50)) as pilot:
         await press(pilot, *TO_IMAGES, "g", "enter")
-        assert "← Method before → Next method" in screen_text(app).splitlines()[-1]
+        assert "← Previous → Next method" in screen_text(app).splitlines()[-1]
         app.screen.query_one("#image-frame").focus()
         await press(pilot)
-        assert "Method" not in screen_text(app).splitlines()[-1]
+        assert "Previous" not in screen_text(app).splitlines()[-1]
 
 
 @pytest.mark.parametrize("width", [30, 60, 61, 200])

@@ -57,7 +57,7 @@ async def test_two_classes_of_one_network_share_a_cell_and_differ_in_others() ->
         assert sorted(made) == [(m, "NO-IDC") for m in ("gradcam", "gradcam++", "lime", "rise")]  # A's are kept
         assert not any(call[0] in ("load", "diagnose") for call in engine.calls)
         # LIME: A marks bottom left, bottom, centre; B top left, bottom, top right.
-        assert words(app).startswith("1 of 3 cells shared: bottom. Two choices at random share 1 on average.")
+        assert words(app).startswith("1 of 3 cells shared: bottom. Two random choices share 1 on average.")
         assert "Only A: centre, bottom left." in words(app)
         assert "Only B: top left, top right." in words(app)
         assert "A shows what speaks for IDC, B what speaks for NO-IDC." in words(app)
@@ -221,7 +221,7 @@ async def test_the_rank_correlation_of_the_two_maps_is_said_for_every_method() -
         sides = app.screen.query(ComparedSide)
         value = rank_correlation(*(side.runs["lime"].map for side in sides))
         assert f"Rank correlation of the two maps (Spearman's ρ): {value:.2f}. Noise of the samples" in words(app)
-        assert "Certain: no other cell could stand among the three of A or of B." in words(app)
+        assert "Certain: no other cell could be among the three of A or of B." in words(app)
         assert (
             screen_text(app)
             .splitlines()[0]

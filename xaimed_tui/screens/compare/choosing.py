@@ -1,4 +1,4 @@
-"""Choosing what to put beside the answer at hand: another class of the same network, or another network."""
+"""The dialog that chooses what to compare with: another class of the network, or another network."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from xaimed_tui.session.method_run import MethodRun
     from xaimed_tui.session.scene import Scene
 
-ABOUT = "Beside what is shown now, on the same image:"
+ABOUT = "Compare on the same image with:"
 
 
 def choices(scene: Scene, library: Sequence[Task]) -> list[Row]:
-    """The other classes of the network in use, then the other networks: those of its own task first."""
+    """Return rows for the network's other classes, then for the other networks, those of its task first."""
     if scene.bundle is None or scene.diagnosis is None:
         return []
     here = scene.bundle
@@ -48,8 +48,8 @@ def choices(scene: Scene, library: Sequence[Task]) -> list[Row]:
     return rows
 
 
-def open_beside(app: AppServices, scene: Scene, runs: Mapping[str, MethodRun], method: str) -> None:
-    """Ask what to compare with, and open it beside what is shown now."""
+def open_comparison(app: AppServices, scene: Scene, runs: Mapping[str, MethodRun], method: str) -> None:
+    """Ask what to compare with, and show it beside what is shown now."""
     library = app.library
     rows = choices(scene, library)
     if scene.bundle is None or scene.image is None or scene.diagnosis is None:

@@ -51,7 +51,7 @@ MAP_COLUMNS = (
     ("± error", 7),
     ("", 6),
 )
-"""Names and widths of the table's columns: rank, mean and its error on both sides, and what both make of a cell."""
+"""Names and widths of the table's columns: rank, mean and its error on both sides, and whether both mark the cell."""
 
 
 class ComparedTable(CellTable):
@@ -62,7 +62,7 @@ class ComparedTable(CellTable):
         self._filled: object = None
 
     def fill(self, columns: Sequence[tuple[str, int]], rows: list[tuple[Text, ...]]) -> None:
-        """Show rows below columns of these names and widths, with the cursor where it was; the same twice is free."""
+        """Show rows under columns of these names and widths, keeping the cursor; do nothing if they are shown."""
         filled = (tuple(columns), rows)
         if filled == self._filled:
             return
@@ -77,7 +77,7 @@ class ComparedTable(CellTable):
 
 
 class SideBySideScreen(Screen[None]):
-    """Two answers beside each other. What is missing is loaded and made while one looks."""
+    """Two answers side by side. Missing networks and maps are loaded and made while the screen is open."""
 
     @dataclass
     class Correlated(Message):
@@ -98,7 +98,7 @@ class SideBySideScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back"),
-        Binding("left,h", "method(-1)", "Method before", key_display="←"),
+        Binding("left,h", "method(-1)", "Previous", key_display="←"),
         Binding("right,l", "method(1)", "Next method", key_display="→"),
         Binding("s", "stop", "Stop all"),
         Binding("tab", "app.focus_next", "Next pane"),
@@ -109,6 +109,7 @@ class SideBySideScreen(Screen[None]):
 
     def __init__(self, first: Answer, second: Answer, jobs: Jobs, look: Look, *, method: str) -> None:
         super().__init__()
+        # Each side has its own jobs: a new job cancels the older one of its kind.
         self._sides = (
             ComparedSide("A", first, jobs.sibling(), look, id="side-a"),
             ComparedSide("B", second, jobs.sibling(), look, id="side-b"),
@@ -116,10 +117,10 @@ class SideBySideScreen(Screen[None]):
         self._keys = [*self._sides[0].runs, "agreement"]
         self._key = method if method in self._keys else self._keys[0]
         self._cell: Cell | None = None
-        self._correlations: dict[str, tuple[SaliencyMap, SaliencyMap, float | None]] = {}  # None: being worked out
+        self._correlations: dict[str, tuple[SaliencyMap, SaliencyMap, float | None]] = {}  # None: being computed
 
     def compose(self) -> ComposeResult:
-        """Two pictures above, numbers and words below."""
+        """Make two pictures above, numbers and words below."""
         yield FixedWords(id="title")
         with Vertical(id="body"):
             with Horizontal(id="sides"):
@@ -142,7 +143,7 @@ class SideBySideScreen(Screen[None]):
             side.look_at(self._key)
 
     def _show_title(self, summary: str) -> None:
-        """What is looked at, and in short what has come of it: on small screens the words below are out of sight."""
+        """Show the method and a short result in the title: on small screens the words below are out of sight."""
         image = safe_name(self._sides[0].answer.path.name, 50)
         place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
         name = self._sides[0].name_of_method()
@@ -201,7 +202,7 @@ class SideBySideScreen(Screen[None]):
         return parts
 
     def _correlate(self) -> None:
-        """Work out in a thread how alike the two finished maps of each method are, once for two maps."""
+        """Compute in a thread how alike each method's two finished maps are, once per pair of maps."""
         first, second = (side.runs for side in self._sides)
         for method, run in first.items():
             one, two = run.map, second[method].map
@@ -216,7 +217,7 @@ class SideBySideScreen(Screen[None]):
         self.post_message(self.Correlated(method, (one, two), rank_correlation(one, two)))
 
     def on_side_by_side_screen_correlated(self, message: Correlated) -> None:
-        """Say it, if the maps are still those."""
+        """Show the correlation, if the maps are still the same."""
         one, two = message.maps
         known = self._correlations.get(message.method)
         if known is not None and known[0] is one and known[1] is two:
@@ -224,12 +225,12 @@ class SideBySideScreen(Screen[None]):
             self._side_changed()
 
     def _values(self) -> dict[str, float]:
-        """The rank correlations worked out so far, by method."""
+        """Return the rank correlations computed so far, by method."""
         values = {method: value for method, (_, _, value) in self._correlations.items()}
         return {key: value for key in self._keys if (value := values.get(key)) is not None}
 
     def _one_output(self) -> bool:
-        """Whether both sides ask the same network, whose two classes are one number and its negative."""
+        """Whether both sides use one network whose two classes are one output and its negative."""
         first, second = (side.answer for side in self._sides)
         if first.bundle.path != second.bundle.path or first.diagnosis is None or len(first.diagnosis.classes) != 2:
             return False
@@ -264,10 +265,10 @@ class SideBySideScreen(Screen[None]):
         self._look()
 
     def action_stop(self) -> None:
-        """Stop the methods of both sides; what they have is kept."""
+        """Stop the methods of both sides; their maps so far are kept."""
         for side in self._sides:
             side.stop()
 
     def action_leave(self) -> None:
-        """Back; what still runs is stopped."""
+        """Go back, and stop what is still running."""
         self.dismiss(None)

@@ -1,4 +1,4 @@
-"""One of two answers beside each other: a network and a class on the image, with the map of one method at a time."""
+"""One side of a comparison: a network and a class on the image, with one method's map at a time."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Answer:
-    """What one side starts from; what is None is loaded, read or asked for.
+    """What one side starts from; whatever is None is loaded, read or computed.
 
     Attributes:
         bundle, model: the network.
         path: the image.
-        image, pixels, diagnosis: as read and answered already by this network.
+        image, pixels, diagnosis: as already read, and answered by this network.
         target: class to explain; None, or a class that the network does not have, for the predicted one.
-        layer: where the CAMs look.
+        layer: the layer of the CAMs; None for the default.
         maps: finished maps of this network, class and layer.
-        explanation: what was made of them.
+        explanation: the explanation that holds them.
     """
 
     bundle: ModelBundle
@@ -65,8 +65,8 @@ class Answer:
     explanation: Explanation | None = None
 
 
-class ComparedSide(MethodListener, CellFrame):
-    """Loads, asks and explains what is missing by itself, with jobs of its own, and shows one map of it.
+class ComparedSide(HearsMethods, CellFrame):
+    """Loads, asks and explains whatever is missing, with jobs of its own, and shows one map at a time.
 
     While it has the focus, arrows move through the picture's cells.
     """
@@ -108,13 +108,13 @@ class ComparedSide(MethodListener, CellFrame):
         return self.answer.explanation
 
     def compose(self) -> ComposeResult:
-        """Who answers what, the picture, its cells."""
+        """Make the heading, the picture and the caption."""
         yield FixedWords(classes="who")
         yield ImageView()
         yield FixedWords(classes="caption")
 
     def on_mount(self) -> None:
-        """Go on from what there is."""
+        """Start with the first thing that is missing."""
         self.set_interval(0.5, self._tick, name="elapsed")
         self.show()
         if self.answer.model is None:
@@ -125,22 +125,22 @@ class ComparedSide(MethodListener, CellFrame):
             self._explain()
 
     def on_resize(self) -> None:
-        """Words are broken to the width there is."""
+        """Fit the words to the new width."""
         self.call_after_refresh(self.show)
 
     def watch_has_focus(self, has_focus: bool) -> None:
-        """A sign says that arrows move through the cells now."""
+        """Show or hide the sign that arrows move through the cells."""
         super().watch_has_focus(has_focus)
         self.query_one(".who", FixedWords).say(self._who())
 
     def on_unmount(self) -> None:
-        """Nothing goes on behind a closed screen."""
+        """Stop all work: nothing may go on behind a closed screen."""
         self._jobs.stop_everything()
 
     # From the network to the maps
 
     def on_model_loaded(self, message: messages.ModelLoaded) -> None:
-        """Ask the network. The app must not take it for the one in use."""
+        """Ask the network, and stop the message: the app would take the network for the one in use."""
         message.stop()
         self.answer.model = message.model
         self._open_image()
@@ -162,7 +162,7 @@ class ComparedSide(MethodListener, CellFrame):
             self._explain()
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
-        """Say in its place why there is nothing to compare with."""
+        """Say where the picture would be why there is nothing to compare with."""
         message.stop()
         self.problem = message.reason
         self.show()
@@ -184,18 +184,18 @@ class ComparedSide(MethodListener, CellFrame):
         self.show()
 
     def stop(self) -> None:
-        """Stop the methods; what they have is kept."""
+        """Stop the methods; their maps so far are kept."""
         self._jobs.stop_methods()
 
-    # Hearing
+    # What the methods report
 
     def run_changed(self, run: MethodRun) -> None:
-        """Show it if it is the one looked at."""
+        """Show the method's map if it is in view."""
         if self.method in (run.method, "agreement"):
             self.show()
 
     def run_advanced(self, run: MethodRun) -> None:
-        """Show how far it is."""
+        """Show the method's progress if it is in view."""
         if self.method == run.method:
             self._show_caption()
 
@@ -204,7 +204,7 @@ class ComparedSide(MethodListener, CellFrame):
         self.answer.explanation = explanation
 
     def run_ended(self) -> None:
-        """Other keys apply."""
+        """Report that other keys apply now."""
         self.post_message(self.Changed(self))
 
     def _tick(self) -> None:
@@ -271,7 +271,7 @@ class ComparedSide(MethodListener, CellFrame):
         if self.answer.model is None:
             return "the network is being loaded…"
         if self.answer.diagnosis is None:
-            return "the network looks…"
+            return "asking the network…"
         if self.method == "agreement":
             return "counts where the methods agree"
         run = self.runs[self.method]
@@ -286,5 +286,5 @@ class ComparedSide(MethodListener, CellFrame):
         self.query_one(".caption", FixedWords).say(words if not self.problem else "")
 
     def name_of_method(self) -> str:
-        """What is looked at, in words."""
+        """Return the name of what is shown."""
         return "Agreement" if self.method == "agreement" else method_name(self.method)

@@ -1,4 +1,4 @@
-"""What two answers beside each other share and where they differ, in words and in the rows of a table."""
+"""What two answers share and where they differ, in words and in table rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def comparison_words(compared: CellComparison, maps: Sequence[SaliencyMap]) -> list[Part]:
-    """Which of the three cells two maps share, where they differ, and how far that is certain."""
+    """Say which of the three cells two maps share, where they differ, and what of this is certain."""
     if compared.constant:
         return [("One of the maps is constant and marks no cell: there is nothing to compare.\n", "$text-warning")]
     count = len(compared.shared)
@@ -28,7 +28,7 @@ def comparison_words(compared: CellComparison, maps: Sequence[SaliencyMap]) -> l
         (f"{count} of 3 cells shared{' for certain' if compared.unsettled else ''}", "bold $foreground"),
         f"{': ' if count else ''}{cell_list(compared.shared)}",
         f"; {len(compared.as_they_stand)} as they stand now" if compared.unsettled else "",
-        f". Two choices at random share {SHARED_BY_CHANCE:.0f} on average.\n",
+        f". Two random choices share {SHARED_BY_CHANCE:.0f} on average.\n",
     ]
     for name, cells in (("Only A: ", compared.only_first), ("Only B: ", compared.only_second)):
         if cells:
@@ -43,12 +43,12 @@ def comparison_words(compared: CellComparison, maps: Sequence[SaliencyMap]) -> l
     elif all(made.cells is None for made in maps):
         parts += [("Exact: ", "bold $foreground"), "no samples are drawn, so neither choice is down to chance.\n"]
     else:
-        parts += [("Certain: ", "bold $foreground"), "no other cell could stand among the three of A or of B.\n"]
+        parts += [("Certain: ", "bold $foreground"), "no other cell could be among the three of A or of B.\n"]
     return parts
 
 
 def summary(compared: CellComparison, correlation: float | None) -> str:
-    """The same in one short line: `2 of 3 cells shared, ρ 0.43`, `1 of 3 cells shared?, not certain`."""
+    """Say the same in one short line: `2 of 3 cells shared, ρ 0.43`, `1 of 3 cells shared?, not certain`."""
     if compared.constant:
         return "a constant map"
     words = f"{len(compared.as_they_stand)} of 3 cells shared"
@@ -58,10 +58,10 @@ def summary(compared: CellComparison, correlation: float | None) -> str:
 
 
 def correlation_words(value: float, maps: Sequence[SaliencyMap]) -> list[Part]:
-    """How alike two whole maps are."""
+    """Say how alike two whole maps are."""
     sizes = [made.values.shape for made in maps]
     over = "" if sizes[0] == sizes[1] else ", over {}x{} parts".format(*map(min, zip(*sizes, strict=True)))
-    noise = " Noise of the samples draws it towards 0." if any(made.cells is not None for made in maps) else ""
+    noise = " Sampling noise pulls it towards 0." if any(made.cells is not None for made in maps) else ""
     return [
         "Rank correlation of the two maps (Spearman's ρ",
         over,
@@ -72,7 +72,7 @@ def correlation_words(value: float, maps: Sequence[SaliencyMap]) -> list[Part]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if value == value else "none, as one is constant"
+    return f"{value:.2f}" if value == value else "none, as one is constant"  # NaN
 
 
 def map_rows(
@@ -81,7 +81,7 @@ def map_rows(
     maps: Sequence[SaliencyMap | None],
     compared: CellComparison | None,
 ) -> list[tuple[Text, ...]]:
-    """For every cell rank, mean and error on both sides, and what both make of it."""
+    """Return, for every cell, rank, mean and error on both sides, and whether both mark it."""
     rows = []
     for cell in CELLS:
         verdict, style = "", ""
@@ -109,7 +109,7 @@ def _numbers(table: GridStatistics | None, made: SaliencyMap | None, cell: Cell)
 
 
 def count_rows(first: Explanation | None, second: Explanation | None) -> list[tuple[Text, ...]]:
-    """For every cell how many methods mark it on each side."""
+    """Return, for every cell, how many methods mark it on each side."""
 
     def count(explanation: Explanation | None, cell: Cell) -> Text:
         return Text("-" if explanation is None else count_text(explanation.consensus, cell), style="bold")
@@ -120,7 +120,7 @@ def count_rows(first: Explanation | None, second: Explanation | None) -> list[tu
 def agreement_words(
     first: Explanation | None, second: Explanation | None, reason: str, correlations: Mapping[str, float]
 ) -> list[Part]:
-    """Where most methods of each side agree, and how alike the two sides' maps are."""
+    """Say where most methods of each side agree, and how alike the two sides' maps are."""
     if reason:
         return [(f"{reason}\n", "$text-warning")]
     if first is None or second is None:
@@ -137,7 +137,7 @@ def agreement_words(
             f"{top} of {made} methods mark {cell_list(cells) or 'no cell'}.\n",
         ]
     if any(statistics.ties for each in (first, second) for statistics in each.statistics.values()):
-        parts.append(("Some methods' cells are not certain, and with them the counts.\n", "$text-warning"))
+        parts.append(("Some methods' cells are not certain, so neither are the counts.\n", "$text-warning"))
     if correlations:
         parts.append("\nRank correlation of A's and B's maps (Spearman's ρ)\n")
         for method, value in correlations.items():

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class DetailScreen(LookKeys, Screen[str]):
-    """One method, or the agreement, of an explanation; returns the key of the one looked at last."""
+    """One method, or the agreement, of an explanation; returns the key of the one shown last."""
 
     DEFAULT_CSS = (
         OVER_NUMBERS.format(name="DetailScreen")
@@ -53,7 +53,7 @@ class DetailScreen(LookKeys, Screen[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back"),
-        Binding("left,h", "method(-1)", "Method before", key_display="←"),
+        Binding("left,h", "method(-1)", "Previous", key_display="←"),
         Binding("right,l", "method(1)", "Next method", key_display="→"),
         *LOOK_BINDINGS,
         Binding("c", "copy('text')", "Copy"),
@@ -68,7 +68,7 @@ class DetailScreen(LookKeys, Screen[str]):
         ("Copy the numbers as CSV", "v", "copy('CSV')"),
     )
 
-    displays = ("overlay", "map")  # the cells are always there, beside it
+    displays = ("overlay", "map")  # the picture beside it always shows the cells
 
     def __init__(self, explanation: Explanation, key: str, look: Look) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class DetailScreen(LookKeys, Screen[str]):
         self._cell: Cell | None = None
 
     def compose(self) -> ComposeResult:
-        """Two pictures above, numbers and facts below."""
+        """Make two pictures above, numbers and facts below."""
         yield FixedWords(id="title")
         with Vertical(id="body"):
             with Horizontal(id="pictures"):
@@ -101,7 +101,7 @@ class DetailScreen(LookKeys, Screen[str]):
         self.query_one(StatisticsTable).focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Give large terminals more air."""
+        """Add padding on large terminals."""
         self.set_class(event.size.height >= 45, "-roomy")
 
     # What is shown
@@ -196,7 +196,7 @@ class DetailScreen(LookKeys, Screen[str]):
         self.query_one(StatisticsTable).go_to(neighbour(self._cell, message.rows, message.columns))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what changes something: a map alone covers all of the image, and counts are always on it."""
+        """Offer what changes something: a map alone has no opacity, and the agreement is always an overlay."""
         if action == "opacity":
             return (self._key == "agreement" or self.look.display != "map") and self.steps_opacity(parameters)
         return self._key != "agreement" if action == "display" else True
@@ -208,13 +208,13 @@ class DetailScreen(LookKeys, Screen[str]):
         self.refresh_bindings()
 
     def action_copy(self, form: Literal["text", "CSV"]) -> None:
-        """Put the statistics shown on the clipboard of the terminal."""
+        """Copy the statistics shown to the terminal's clipboard."""
         from xaimed_tui.screens.detail.statistics_text import statistics_csv, statistics_text
 
         make = statistics_csv if form == "CSV" else statistics_text
         self.app.copy_to_clipboard(make(self._explanation, self._key))
-        words = f"The statistics went to the terminal's clipboard as {form}."
-        self.notify(f"{words} Some terminals take nothing from programs.", title="Copied", markup=False)
+        words = f"The statistics were sent to the terminal's clipboard as {form}."
+        self.notify(f"{words} Some terminals ignore that.", title="Copied", markup=False)
 
     def action_leave(self) -> None:
         self.dismiss(self._key)
@@ -236,7 +236,7 @@ def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
             "this method draws no samples, so its cells are not down to chance.\n",
         ]
     elif settled:
-        parts += [("Certain: ", "bold $foreground"), "no other cell could stand among the three.\n"]
+        parts += [("Certain: ", "bold $foreground"), "no other cell could be among the three.\n"]
     parts.extend((f"! {safe_text(warning)}\n", "$text-warning") for warning in made.warnings)
     if made.stopped:
         parts.append("Stopped before all samples were used.\n")
@@ -249,7 +249,7 @@ def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
     facts += [
         (safe_text(name).replace("_", " "), safe_text(value))
         for name, value in made.parameters.items()
-        if (name, value) != ("samples", made.samples)  # said above already
+        if (name, value) != ("samples", made.samples)  # said above
     ]
     width = max(len(name) for name, _ in facts)
     parts += [
@@ -271,6 +271,6 @@ def _agreement_facts(explanation: Explanation) -> list[Part]:
         parts.append("\nSpearman's rank correlation of the maps\n")
     for (one, other), value in consensus.correlation.items():
         names = f"{method_name(one)} and {method_name(other)}"
-        number = f"{value:5.2f}" if value == value else "none (a constant map)"
+        number = f"{value:5.2f}" if value == value else "none (a constant map)"  # NaN
         parts += [f"{names:<26}", (f"{number}\n", "$foreground")]
     return parts

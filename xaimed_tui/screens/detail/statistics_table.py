@@ -1,4 +1,4 @@
-"""Tables of the nine cells, and the numbers of a map's."""
+"""Tables of the nine cells, and of a map's statistics in them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class CellTable(DataTable[Text]):
-    """One row a cell."""
+    """A table with one row per cell."""
 
     DEFAULT_CSS = "CellTable { height: 10; width: auto; max-width: 100%; background: transparent; }"
 
-    HELP = "The table of the cells: the pictures point out the one of its row"
+    HELP = "The cells: the pictures point out that of the current row"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "cursor_down", "Next cell", show=False),
-        Binding("up,k", "cursor_up", "Cell before", show=False),
+        Binding("up,k", "cursor_up", "Previous cell", show=False),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:

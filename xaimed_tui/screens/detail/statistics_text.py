@@ -15,7 +15,7 @@ Table = list[list[str]]
 
 
 def statistics_csv(explanation: Explanation, key: str) -> str:
-    """A method's nine rows as in `statistics.csv`; the counts of the `agreement` as `row,column,count,methods`."""
+    """Return a method's nine rows as in `statistics.csv`; for the `agreement`, `row,column,count,methods`."""
     if key != "agreement":
         from engine.export.folder import statistics_bytes
 
@@ -28,7 +28,7 @@ def statistics_csv(explanation: Explanation, key: str) -> str:
 
 
 def statistics_text(explanation: Explanation, key: str) -> str:
-    """What it is, a table aligned for a fixed-width font, and what is to be known about it."""
+    """Return a heading, a table aligned for a fixed-width font, and notes on its certainty."""
     image = safe_text(explanation.image.path.name)
     network = safe_text(f"{explanation.bundle.task} / {explanation.bundle.name}")
     name = "Agreement" if key == "agreement" else method_name(key)
@@ -54,7 +54,7 @@ def _method(explanation: Explanation, key: str) -> tuple[Table, str]:
     elif settled == "no samples":
         notes = "Not sampled: the choice of the three is not down to chance.\n"
     elif settled:
-        notes = "Certain: no other cell could stand among the three.\n"
+        notes = "Certain: no other cell could be among the three.\n"
     if made.stopped:
         notes += "Stopped before all samples were used.\n"
     return table, notes + "".join(f"! {safe_text(warning)}\n" for warning in made.warnings)

@@ -42,6 +42,7 @@ class DiagnosisPanel(Widget):
         width = self.content_size.width
         before = self._lines(width)
         self._diagnosis, self._words, self._target = diagnosis, words, target
+        # Only another height needs a layout, which would repaint the whole side.
         self.refresh(layout=not width or before != self._lines(width))
 
     def render(self) -> RenderResult:

@@ -87,7 +87,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Image folder"
-            typed = safe_text(self._start)
+            typed = safe_text(self._start)  # if that changes the path, nobody could edit it to the real one
             yield Input(
                 value=f"{typed}/" if typed == str(self._start) else "",
                 placeholder="a folder; → completes",

@@ -70,6 +70,7 @@ class MethodWall(MethodListener, Wall):
         if scene.model is None or scene.image is None or scene.diagnosis is None:
             return
         if self.subject is None:
+            # Finished maps are not made again, but count in the agreement.
             kept = {m: run.map for m, run in self.runs.items() if run.map is not None and run.state == "done"}
             self.subject = self.jobs.prepare(
                 scene.model, scene.image, scene.diagnosis, target_class=scene.target, layer=scene.layer, maps=kept

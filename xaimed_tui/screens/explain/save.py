@@ -88,7 +88,7 @@ class SaveDialog(TypeAheadDialog[Path | None]):
             self.app.call_from_thread(show, folder)
 
         def show(folder: Path | None) -> None:
-            if number == self._typed and self.is_mounted:
+            if number == self._typed and self.is_mounted:  # else a later letter has an answer of its own
                 self.query_one("#save-files", Static).update(self._files(folder))
 
         self.run_worker(find, thread=True, exclusive=True, group="next folder", name="next folder", exit_on_error=False)

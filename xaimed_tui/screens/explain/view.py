@@ -33,7 +33,7 @@ class ExplainView(LookKeys, Viewing):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "explain_all", "Explain"),
         Binding("s", "stop", "Stop all"),
-        Binding("left", "card(-1)", "Picture before", show=False, priority=False),
+        Binding("left", "card(-1)", "Previous picture", show=False, priority=False),
         Binding("right", "card(1)", "Next picture", show=False),
         Binding("enter", "open", "Detail"),
         Binding("f", "folder", "Folder"),
@@ -42,7 +42,7 @@ class ExplainView(LookKeys, Viewing):
         *LOOK_BINDINGS,
         Binding("t", "target", "Class"),
         Binding("n", "numbers", "Numbers"),
-        Binding("b", "beside", "Beside"),
+        Binding("b", "compare", "Beside"),
         Binding("y", "layer", "Layer"),
         Binding("x", "stop_one", "Stop this"),
         Binding("escape", "back", "Back", show=False),
@@ -59,7 +59,7 @@ class ExplainView(LookKeys, Viewing):
             ("Stop the method chosen", "x", "stop_one"),
             ("Look closely at the picture chosen", "Enter", "open"),
             ("Choose the class to explain", "t", "target"),
-            ("Side by side with another class or network", "b", "beside"),
+            ("Side by side with another class or network", "b", "compare"),
             ("Choose the layer of the CAMs", "y", "layer"),
             *LOOK_OFFERS,
             ("One cell in all pictures, with its numbers", "n", "numbers"),
@@ -100,7 +100,7 @@ class ExplainView(LookKeys, Viewing):
         match action:
             case "explain_all":
                 return answered and bool(self.wall.unfinished())
-            case "explain" | "target" | "beside":
+            case "explain" | "target" | "compare":
                 return answered
             case "stop":
                 return self.wall.busy
@@ -244,11 +244,11 @@ class ExplainView(LookKeys, Viewing):
         self.show_answer()
         self.wall.again(methods)
 
-    def action_beside(self) -> None:
+    def action_compare(self) -> None:
         """Compare with another class or another network on this image."""
-        from xaimed_tui.screens.compare.choosing import open_beside
+        from xaimed_tui.screens.compare.choosing import open_comparison
 
-        open_beside(services(self), self.scene, self.runs, self.wall.active)
+        open_comparison(services(self), self.scene, self.runs, self.wall.active)
 
     def action_save(self) -> None:
         from xaimed_tui.screens.explain.save import DEFAULT_FOLDER, SaveDialog

@@ -268,7 +268,7 @@ class Viewing(Horizontal):
             return NO_NETWORK
         if self._path is None:
             return "Choose an image." if self.images.total else CHOOSE_A_FOLDER
-        return "the network looks…" if self.scene.image is not None else "reading the image…"
+        return "asking the network…" if self.scene.image is not None else "reading the image…"
 
     def on_resize(self) -> None:
         """Fit all words to the new width of their cards."""

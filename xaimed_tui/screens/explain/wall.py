@@ -47,7 +47,7 @@ def columns_for(cards: int, width: int, height: int) -> int:
         wide, high = (width - columns + 1) // columns, height // -(-cards // columns)
         if wide < SMALLEST_CARD[0] or high < SMALLEST_CARD[1]:
             continue
-        side = min(wide, 2 * (high - _WORDS))
+        side = min(wide, 2 * (high - _WORDS))  # a character is about twice as high as it is wide
         if side > largest:
             best, largest = columns, side
     return best

@@ -50,7 +50,7 @@ class ZoomScreen(LookKeys, Screen[str]):
         Binding("up,k", "pan(0, -1)", "Up", show=False),
         Binding("down,j", "pan(0, 1)", "Down", show=False),
         Binding("tab", "step(1)", "Next picture"),
-        Binding("shift+tab", "step(-1)", "Picture before", show=False),
+        Binding("shift+tab", "step(-1)", "Previous picture", show=False),
         *LOOK_BINDINGS,
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]

@@ -98,6 +98,7 @@ def _about_model(name: str, entry: ModelEntry) -> list[Row]:
 
 def offer_removed(view: Widget, removed: Sequence[Removed], changed: Changed) -> None:
     """Ask which removed task or model to restore."""
+    # The newest come first; reversed, the newest of one name overwrites the older ones.
     newest = {(gone.task, gone.model): gone for gone in reversed(removed)}
     rows = [
         Row(key, f"{safe_name(gone.name, 40)}   {'hidden' if gone.path is None else 'removed'} {_minute(gone.when)}")

@@ -43,7 +43,7 @@ class TrustScreen(ModalScreen[bool]):
     )
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("A", "approve", "Approve"),
+        Binding("A", "approve", "Approve"),  # a capital, so that nobody approves by a slip of the finger
         Binding("escape", "leave", "Cancel"),
         Binding("question_mark", "app.help", "Help", show=False),
     ]
