@@ -62,7 +62,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("Enter", "look at it closely"),
         ("z", "let the picture fill the screen"),
         *_LOOK,
-        ("n", "point out one cell in all pictures, with its numbers; arrows or mouse choose it"),
+        ("n", "point out one cell and its numbers in all pictures; arrows or mouse choose it"),
         ("t y", "class to explain, layer of the CAMs"),
         ("b", "side by side with another class or network"),
         ("w", "save"),
