@@ -57,7 +57,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("/", "filter the images"),
         ("e", "explain with all methods"),
         ("l r g p", "LIME, RISE, Grad-CAM, Grad-CAM++ alone; 5 and on: the methods of plug-ins"),
-        ("s x", "stop all, stop the one chosen; the maps so far are kept"),
+        ("s x", "stop all, stop the one chosen; its map so far is kept"),
         ("← →", "choose a picture"),
         ("Enter", "look at it closely"),
         ("z", "let the picture fill the screen"),

@@ -23,7 +23,7 @@ SMALLEST_CARD = (22, 12)
 """Columns and rows below which a card has no room for its picture and its words."""
 
 _WORDS = 5
-"""Rows of a card that the headline and caption take from the picture."""
+"""Rows of a card that are not picture: headline and caption."""
 
 _SHORT = {"original": "Image", "agreement": "Agree"}
 """What the tabs call the pictures that are no method's."""
@@ -72,7 +72,7 @@ class Tabs(FixedWords):
         self._places: list[tuple[int, int, int]] = []  # first column, column after the last, index
 
     def show(self, keys: Sequence[str], active: int) -> None:
-        """Mark the one shown, leaving out names on the left until it fits."""
+        """Mark the one shown. Names that have no room to the right push out those on the left."""
         names = [_SHORT.get(key) or method_name(key)[:9] for key in keys]
         first = 0
         while first < active and sum(len(name) + 2 for name in names[first : active + 1]) > max(self.size.width, 30):
