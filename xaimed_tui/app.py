@@ -168,7 +168,7 @@ class XAIMedApp(PixelApp, AppServices):
     def on_mount(self) -> None:
         """Paint, then do everything else: the imports would compete with the paint for Python's lock."""
         self.query_one(HomeView).focus_first()
-        self.say("loading the network library…")
+        self.say("loading PyTorch…")
         self.call_after_refresh(self.run_worker, self._import_views, name="views", thread=True)
 
     def _import_views(self) -> None:

@@ -56,7 +56,11 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("f", "choose another folder"),
         ("/", "filter the images"),
         ("e", "explain with all methods"),
-        ("l r g p", "LIME, RISE, Grad-CAM, Grad-CAM++ alone; 5 and on: the methods of plug-ins"),
+        (
+            " ".join(method.letter for method in BUILT_IN),
+            f"{', '.join(method.name for method in BUILT_IN)} alone; "
+            f"{len(BUILT_IN) + 1} and on: the methods of plug-ins",
+        ),
         ("s x", "stop all, stop the one chosen; its map so far is kept"),
         ("← →", "choose a picture"),
         ("Enter", "look at it closely"),

@@ -65,7 +65,7 @@ class Answer:
     explanation: Explanation | None = None
 
 
-class ComparedSide(HearsMethods, CellFrame):
+class ComparedSide(MethodListener, CellFrame):
     """Loads, asks and explains whatever is missing, with jobs of its own, and shows one map at a time.
 
     While it has the focus, arrows move through the picture's cells.

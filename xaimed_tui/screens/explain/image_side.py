@@ -144,7 +144,7 @@ class ImageSide(Vertical):
 
     def on_folder_listed(self, message: messages.FolderListed) -> None:
         """Show the names; drop files that are gone, judge new ones."""
-        if message.run != self._run:
+        if message.ticket != self._run:
             return
         came_back, self._gone = self._gone, False
         if message.names is not self._rows.names or not message.names:  # else: the list is complete
@@ -164,7 +164,7 @@ class ImageSide(Vertical):
 
     def on_files_modified(self, message: messages.FilesModified) -> None:
         """Judge these files again: what was known about them is no longer true."""
-        if message.run != self._run:
+        if message.ticket != self._run:
             return
         refused = [name for name in message.names if self._reasons.pop(name, "")]
         self._judge()
@@ -177,7 +177,7 @@ class ImageSide(Vertical):
 
     def on_folder_gone(self, message: messages.FolderGone) -> None:
         """Say that the folder is gone; keep showing what was read."""
-        if message.run == self._run:
+        if message.ticket == self._run:
             self._gone = True
             self._show_folder()
             words = f"{path_text(message.folder, 200)} is no longer there. What is shown was read before."
@@ -205,7 +205,7 @@ class ImageSide(Vertical):
 
     def on_compliance_found(self, message: messages.ComplianceFound) -> None:
         """Grey the images that the network cannot take."""
-        if message.run != self._judged:
+        if message.ticket != self._judged:
             message.stop()
             return
         for name, reason in message.reasons.items():
@@ -219,7 +219,7 @@ class ImageSide(Vertical):
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say why the folder cannot be read: here only, without a notice."""
-        if message.what == "folder" and message.run == self._run:
+        if message.what == "folder" and message.ticket == self._run:
             message.stop()
             self.images.set_rows((), empty="the folder cannot be read")
             self.problem = message.reason

@@ -67,7 +67,7 @@ class Viewing(Horizontal):
 
     def on_mount(self) -> None:
         """Say what to do first; open the folder that the command line names."""
-        self._kept = Kept(1_000_000 * services(self).settings.memory)
+        self._kept = ImageCache(1_000_000 * services(self).settings.memory)
         if self.folder is not None:
             self.side.list_folder(self.folder, None, at=self._image_wanted)
         self.show_everything()
@@ -232,7 +232,7 @@ class Viewing(Horizontal):
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say where the image would be what went wrong with it."""
-        if message.what == "image" and message.run == self._image_run and self._path is not None:
+        if message.what == "image" and message.ticket == self._image_run and self._path is not None:
             if self.scene.diagnosis is not None:  # of older content of the file
                 self._forget_image()
                 self.wall.show_all()

@@ -73,7 +73,7 @@ class Tabs(FixedWords):
 
     def show(self, keys: Sequence[str], active: int) -> None:
         """Mark the one shown. Names that have no room to the right push out those on the left."""
-        names = [_SHORT.get(key) or method_name(key)[:9] for key in keys]
+        names = [_SHORT.get(key) or _short_name(key) for key in keys]
         first = 0
         while first < active and sum(len(name) + 2 for name in names[first : active + 1]) > max(self.size.width, 30):
             first += 1
