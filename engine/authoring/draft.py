@@ -202,7 +202,7 @@ class _Line:
 def _lines(section: Section[object], spec: object, given: frozenset[str], found: Mapping[str, _Line]) -> Iterator[str]:
     """A section: for each of its keys what was found out, else what is declared or assumed."""
     yield f"[{section.name}]"
-    for name, key in section.named():
+    for name, key in section.with_full_names():
         line = found.get(key.name)
         if line is None:
             value = getattr(spec, key.name)

@@ -1,4 +1,4 @@
-"""The constants of `architecture.py`, read as text: its code is parsed, never run."""
+"""Read the constants of `architecture.py` from its text: the code is parsed, never run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CONSTANTS: Mapping[str, str] = {key.constant: name for name, key in KEYS.items() if key.constant}
-"""The full names of keys, by the constants that take their place."""
+"""Full names of keys in `model.toml` by the constants that can declare them instead."""
 
 _REMEDY = "correct it, or add a model.toml, which takes the place of these constants"
 
 
 def decode_source(data: bytes, path: Path) -> str:
-    """The text of a module, as it is shown to a person and as it is run.
+    """Return a module's text, the same for showing it to a person and for running it.
 
-    Python takes another encoding from a comment, in which what looks like a comment in an editor can be code.
+    Only UTF-8 is accepted. A module may name another encoding in a comment, and in some encodings what an editor shows
+    as a comment is code.
 
     Raises:
         BundleError: it is not UTF-8, or declares another encoding.
@@ -35,14 +36,14 @@ def decode_source(data: bytes, path: Path) -> str:
         if encoding not in ("utf-8", "utf-8-sig"):
             raise BundleError(f"it declares the encoding {encoding}", subject=path, remedy="save it as UTF-8")
         return data.decode("utf-8-sig")
-    except SyntaxError as error:  # an unknown encoding, or one that the mark at the file's beginning contradicts
+    except SyntaxError as error:  # an unknown encoding, or one that contradicts the byte order mark
         raise BundleError(f"it is not valid Python: {error.msg}", subject=path, remedy="save it as UTF-8") from error
     except UnicodeDecodeError as error:
         raise BundleError("it is not UTF-8 text", subject=path, remedy="save it as UTF-8") from error
 
 
 def read_constants(source: str, path: Path) -> dict[str, ast.expr]:
-    """The expressions that known constants are given at the top level of a module; the last one counts.
+    """Return the expressions assigned to known constants at the top level of a module. The last assignment counts.
 
     Raises:
         BundleError: the source is not Python.
@@ -52,7 +53,7 @@ def read_constants(source: str, path: Path) -> dict[str, ast.expr]:
     except SyntaxError as error:
         where = f" in line {error.lineno}" if error.lineno else ""
         raise BundleError(f"it is not valid Python{where}: {error.msg}", subject=path, remedy="correct it") from error
-    except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes, expressions nested without end
+    except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes; nesting beyond the parser's stack
         raise BundleError("it is not Python that can be parsed", subject=path, remedy="correct it") from error
     found: dict[str, ast.expr] = {}
     for statement in module.body:
@@ -65,10 +66,10 @@ def read_constants(source: str, path: Path) -> dict[str, ast.expr]:
 
 
 def declare(constants: Mapping[str, ast.expr], path: Path) -> Declared:
-    """What the constants declare.
+    """Return what the constants declare.
 
     Raises:
-        BundleError: a constant is not a literal, or not what it must be; names it.
+        BundleError: a constant is not a literal, or its value is wrong; names the constant.
     """
     values: dict[str, object] = {}
     for constant, expression in constants.items():

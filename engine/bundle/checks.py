@@ -1,4 +1,8 @@
-"""Checks of what only model folders declare; `engine.bundle.keys` has those of any number or word."""
+"""Checks for values that only model folders declare.
+
+A check returns the value as it is used, or raises `WrongValueError`. The checks for any number or word lie in
+`engine.bundle.keys`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from engine.bundle.keys import WrongValueError, shown
 
 
 def height_and_width(low: int, high: int) -> Callable[[object], tuple[int, int]]:
-    """A check for (height, width), each from `low` to `high` pixels."""
+    """Return a check for (height, width), each from `low` to `high` pixels."""
 
     def check(value: object) -> tuple[int, int]:
         if isinstance(value, list | tuple) and len(value) == 2:
@@ -21,27 +25,27 @@ def height_and_width(low: int, high: int) -> Callable[[object], tuple[int, int]]
     return check
 
 
-def or_side(check: Callable[[object], tuple[int, int]]) -> Callable[[object], tuple[int, int]]:
-    """A check for (height, width) that also takes one number, the side of a square."""
+def allow_side(check: Callable[[object], tuple[int, int]]) -> Callable[[object], tuple[int, int]]:
+    """Return a check for (height, width) that also accepts one number, the side of a square."""
     return lambda value: check((value, value) if isinstance(value, int) else value)
 
 
 def channels(value: object) -> int:
-    """1 (grey) or 3 (RGB)."""
-    if value not in (1, 3) or not _is_int(value):
+    """Check a number of channels: 1 (grey) or 3 (RGB)."""
+    if value not in (1, 3) or not _is_int(value):  # 1.0 and True are in (1, 3) too
         raise WrongValueError(f"must be 1 (grey) or 3 (RGB), not {shown(value)}")
     return 1 if value == 1 else 3
 
 
 def flag(value: object) -> bool:
-    """True or false."""
+    """Check a truth value."""
     if not isinstance(value, bool):
         raise WrongValueError(f"must be true or false, not {shown(value)}")
     return value
 
 
 def mean(value: object) -> tuple[float, ...]:
-    """One number per channel, on pixel values in [0, 1]."""
+    """Check the mean: one number per channel, for pixel values in [0, 1]."""
     numbers = _numbers(value)
     if not all(0 <= number <= 1 for number in numbers):
         raise WrongValueError(
@@ -52,7 +56,7 @@ def mean(value: object) -> tuple[float, ...]:
 
 
 def std(value: object) -> tuple[float, ...]:
-    """One number per channel, greater than 0, on pixel values in [0, 1]."""
+    """Check the standard deviation: one number per channel, greater than 0, for pixel values in [0, 1]."""
     numbers = _numbers(value)
     if not all(0 < number <= 10 for number in numbers):
         raise WrongValueError(
@@ -63,7 +67,7 @@ def std(value: object) -> tuple[float, ...]:
 
 
 def classes(value: object) -> tuple[str, ...]:
-    """Class names: 1 to 10,000, not empty, all different, at most 200 characters each."""
+    """Check class names: 1 to 10,000, not empty, all different, at most 200 characters each."""
     if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
         raise WrongValueError(f"must be a list of names, not {shown(value)}")
     names = tuple(str(name) for name in value)
@@ -79,14 +83,14 @@ def classes(value: object) -> tuple[str, ...]:
 
 
 def layer(value: object) -> str:
-    """A layer's name, as in `named_modules()`."""
+    """Check a layer's name, as in `named_modules()`."""
     if not isinstance(value, str) or not value or len(value) > 500:
         raise WrongValueError(f"must be the name of a layer, not {shown(value)}")
     return value
 
 
 def image_path(value: object) -> str:
-    """Path of a file in the model folder: relative, with `/`, not upwards."""
+    """Check the path of a file in the model folder: relative, with `/`, never upwards."""
     if isinstance(value, str) and 0 < len(value) <= 500 and "\\" not in value and "\0" not in value:
         parts = value.split("/")
         if all(part not in ("", ".", "..") for part in parts):
@@ -95,7 +99,7 @@ def image_path(value: object) -> str:
 
 
 def probabilities(value: object) -> tuple[float, ...]:
-    """2 to 10,000 numbers in [0, 1], one a class."""
+    """Check probabilities: 2 to 10,000 numbers in [0, 1], one for each class."""
     if isinstance(value, list) and 2 <= len(value) <= 10_000:
         numbers = [n for n in value if isinstance(n, int | float) and not isinstance(n, bool) and 0 <= n <= 1]
         if len(numbers) == len(value):
@@ -107,7 +111,7 @@ def _numbers(value: object) -> tuple[float, ...]:
     if isinstance(value, list | tuple) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value):
         try:
             numbers = tuple(float(n) for n in value)
-        except OverflowError:
+        except OverflowError:  # a whole number too large for a float
             numbers = ()
         if len(numbers) in (1, 3) and all(math.isfinite(n) for n in numbers):
             return numbers

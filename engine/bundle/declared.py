@@ -1,4 +1,4 @@
-"""What a model folder declares, and what is assumed in place of what it does not."""
+"""What a model folder declares, and the defaults assumed for the rest."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from engine.bundle.specs import ExplainSpec, InputSpec, OutputSpec, SelfTest
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a model folder declares, with the defaults for what it does not.
+    """What a model folder declares, with defaults for the rest.
 
     Attributes:
         input, output, explain: how to feed, read and explain the network.
         selftest: what the network must answer for one of its images, or None.
         notes: sections of free text, by name.
-        given: the full names of the keys that are declared, such as `input.size`.
+        given: full names of the declared keys, such as `input.size`.
     """
 
     input: InputSpec
@@ -28,7 +28,7 @@ class Declared:
     given: frozenset[str] = frozenset()
 
     def assumed(self) -> tuple[str, ...]:
-        """A sentence for every default that matters."""
+        """Return a sentence for every default that matters."""
         sentences: list[str] = []
         height, width = self.input.size
         if "input.size" not in self.given:
@@ -54,14 +54,14 @@ class Declared:
 
 
 def declare_values(values: Values, notes: Mapping[str, str] | None = None) -> Declared:
-    """What checked values declare.
+    """Build a declaration from checked values.
 
     Args:
         values: by the full names of their keys.
         notes: sections of free text, by name.
     """
     spec = INPUT.build(values)
-    if "input.channels" not in values:  # they follow the numbers for each channel
+    if "input.channels" not in values:  # the numbers per channel tell how many there are
         spec = replace(spec, channels=len(spec.mean if "input.mean" in values else spec.std))
     return Declared(
         input=replace(
@@ -78,7 +78,7 @@ def declare_values(values: Values, notes: Mapping[str, str] | None = None) -> De
 
 
 def contradiction(declared: Declared) -> tuple[str, str] | None:
-    """The first declared value that another one rules out, as (full name, clause); None if there is none."""
+    """Return the first declared value that another one rules out, as (full name, clause), or None."""
     spec = declared.input
     count = spec.channels
     for name, numbers in (("input.mean", spec.mean), ("input.std", spec.std)):

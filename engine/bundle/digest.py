@@ -1,4 +1,4 @@
-"""What a model folder holds, byte for byte: the digests of its files, and one over all of them."""
+"""Digests of a model folder: one for each file, and one over all of them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ from engine.storage.reading import UnusableFileError, chunks_of, open_regular
 SKIPPED = "__pycache__"
 MOST_FILES = 10_000
 MOST_BYTES = 64 * 2**30
-"""Of all files together. To hash more takes minutes, and a file of holes can claim any size."""
+"""Limit for all files together. Hashing more takes minutes, and a sparse file can claim any size."""
 
 _SETTLED = 2.0
-"""Seconds after which a file's times tell whether it was changed; before, two changes may bear the same time."""
+"""Seconds that must pass before a file's digest is remembered: two quick changes may leave it the same times."""
 
-_PIECE = 2**20
-_LARGE = 2**30
-_MOST_COMPRESSED = 100
-"""What a file system that compresses may save at most; weights hardly compress at all."""
+_CHUNK_BYTES = 2**20
+_SPARSE_FROM_BYTES = 2**30
+"""Files up to this size are hashed even if they are all holes."""
 
-_known: dict[tuple[int, int, int, int, int], str] = {}
+_MOST_COMPRESSION = 100
+"""The highest ratio believed of a file system that compresses. Weights hardly compress at all."""
+
+_remembered: dict[tuple[int, int, int, int, int], str] = {}
+"""Hex SHA-256 of files that this process has hashed, by `_state_key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,11 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A model folder at one moment; every file was read once.
+    """A model folder at one moment. Every file is read at most once.
 
     Attributes:
         files: digest of every regular file, by its path in the folder with `/`, as Python decodes file names.
-        kept: of the files asked for, the content that was hashed, by the same paths.
+        kept: content of the files asked for, exactly as hashed, by the same paths.
         digest: see `digest_of`.
     """
 
@@ -56,7 +59,7 @@ class Snapshot:
 
 
 def digest_of(files: Mapping[str, FileDigest]) -> str:
-    """Hex SHA-256 over one line per file, in the order of their relative paths' bytes.
+    """Return the hex SHA-256 over one line per file, sorted by the bytes of the relative paths.
 
     A line is the path (with `/`), a NUL byte, the size in decimal, a NUL byte, the hex SHA-256 of the content, and a
     line feed.
@@ -68,19 +71,19 @@ def digest_of(files: Mapping[str, FileDigest]) -> str:
 
 
 def take_snapshot(folder: Path, keep: Mapping[str, int | None] | None = None, *, fresh: bool = False) -> Snapshot:
-    """Hash every regular file below a folder, `__pycache__` (whatever it is) left out.
+    """Hash every regular file below a folder. Whatever is named `__pycache__` is left out.
 
     Args:
         folder: the model folder.
         keep: files at the top of the folder whose content is wanted, with the most bytes to keep of each (None for
-            all). It is the very content that was hashed.
-        fresh: read every file. Otherwise those that this process has hashed before and that did not change since
-            (device, inode, size, times of modification and change) are not read again.
+            all). The content kept is exactly what was hashed.
+        fresh: read every file. Otherwise a file that this process has hashed before is not read again if device, inode,
+            size and times of modification and change are still the same.
 
     Raises:
         BundleError: a link leads out of the folder, to a folder or into `__pycache__`; a file has a second name (a hard
-            link) elsewhere; something is neither file nor folder; there are more than 10,000 files or 64 GiB; a file is
-            mostly a hole; or one cannot be read.
+            link) elsewhere; something is neither file nor folder; there are more than 10,000 files or 64 GiB; a large
+            file is almost all holes; or one cannot be read.
     """
     wanted = keep or {}
     files: dict[str, FileDigest] = {}
@@ -94,11 +97,11 @@ def take_snapshot(folder: Path, keep: Mapping[str, int | None] | None = None, *,
 
 
 def _walk(folder: Path) -> list[tuple[str, Path]]:
-    """Relative path and path of all files below a folder; links only where they lead to a file inside it."""
+    """Return relative path and path of all files below a folder, links to files inside it included."""
     root = places.real_path(folder)
     found: list[tuple[str, Path]] = []
     size = 0
-    names: Counter[tuple[int, int]] = Counter()
+    names_inside: Counter[tuple[int, int]] = Counter()  # by device and inode
     hard_links: list[tuple[tuple[int, int], int, Path]] = []
     for entry in _entries(folder):
         path = Path(entry.path)
@@ -107,8 +110,8 @@ def _walk(folder: Path) -> list[tuple[str, Path]]:
         elif entry.is_file(follow_symlinks=False):
             state = _state(path)
             size += state.st_size
-            _check_holes(path, state)
-            names[state.st_dev, state.st_ino] += 1
+            _refuse_sparse(path, state)
+            names_inside[state.st_dev, state.st_ino] += 1
             if state.st_nlink > 1:
                 hard_links.append(((state.st_dev, state.st_ino), state.st_nlink, path))
         else:
@@ -126,10 +129,11 @@ def _walk(folder: Path) -> list[tuple[str, Path]]:
                 subject=folder,
                 remedy="keep data sets elsewhere",
             )
-    # Installers that share files between environments link those of our own package; its digests guard them.
+    # Some installers hard-link the files of packages, ours among them, into several environments. The digests that
+    # come with the bundled models guard those.
     if not root.is_relative_to(places.real_path(places.bundled_tasks())):
         for key, count, path in hard_links:
-            if count > names[key]:
+            if count > names_inside[key]:
                 raise BundleError(
                     "the file has another name outside the model folder (a hard link), by which it can be changed",
                     subject=path,
@@ -139,7 +143,7 @@ def _walk(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Everything below a folder but folders, in no order."""
+    """Yield everything below a folder except the folders, in no particular order."""
     waiting = [folder]
     while waiting:
         try:
@@ -161,10 +165,10 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
                 yield entry
 
 
-def _check_holes(path: Path, state: os.stat_result) -> None:
-    """Refuse a file that claims to be large and takes next to no space: reading it is work without end."""
-    blocks = getattr(state, "st_blocks", None)
-    if blocks is not None and state.st_size > _LARGE and blocks * 512 < state.st_size // _MOST_COMPRESSED:
+def _refuse_sparse(path: Path, state: os.stat_result) -> None:
+    """Refuse a large file that takes up almost no space: hashing its zeros could take for ever."""
+    blocks = getattr(state, "st_blocks", None)  # of 512 bytes each; Windows has no such field
+    if blocks is not None and state.st_size > _SPARSE_FROM_BYTES and blocks * 512 < state.st_size // _MOST_COMPRESSION:
         raise BundleError(
             f"the file claims {state.st_size:,} bytes and takes {blocks * 512:,} on the disk",
             subject=path,
@@ -177,7 +181,7 @@ def _check_link(path: Path, root: Path) -> None:
     if (
         not target.is_relative_to(root)
         or not target.is_file()
-        or SKIPPED in target.relative_to(root).parts  # what lies there is not hashed under its own name
+        or SKIPPED in target.relative_to(root).parts  # a file in there is not hashed under its own name
     ):
         raise BundleError(
             "a link in a model folder must lead to a file in the same folder",
@@ -194,43 +198,44 @@ def _state(path: Path, *, follow: bool = False) -> os.stat_result:
 
 
 def _hashed(path: Path, *, fresh: bool) -> FileDigest:
+    """Return a file's digest; unless `fresh`, the remembered one if the file looks unchanged."""
     state = _state(path, follow=True)
-    if not fresh and stat.S_ISREG(state.st_mode) and _key(state) in _known:
-        return FileDigest(state.st_size, _known[_key(state)])
+    if not fresh and stat.S_ISREG(state.st_mode) and _state_key(state) in _remembered:
+        return FileDigest(state.st_size, _remembered[_state_key(state)])
     digest, size = hashlib.sha256(), 0
     try:
         with os.fdopen(open_regular(path), "rb", buffering=0) as file:
-            opened = os.fstat(file.fileno())  # not `state`: another file may have taken its place
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-                size += len(piece)
+            opened = os.fstat(file.fileno())  # not `state`: another file may have replaced it
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
     except UnusableFileError as error:
         raise BundleError(error.cause, subject=path, remedy=error.remedy) from error
     except OSError as error:
         raise BundleError(f"it cannot be read: {(error.strerror or str(error)).lower()}", subject=path) from error
     if size == opened.st_size and abs(time.time() - max(opened.st_mtime, opened.st_ctime)) > _SETTLED:
-        _known[_key(opened)] = digest.hexdigest()
+        _remembered[_state_key(opened)] = digest.hexdigest()
     return FileDigest(size, digest.hexdigest())
 
 
-def _key(state: os.stat_result) -> tuple[int, int, int, int, int]:
+def _state_key(state: os.stat_result) -> tuple[int, int, int, int, int]:
     return (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
-def _read_and_hash(path: Path, most: int | None) -> tuple[FileDigest, bytes]:
-    """Digest of a file, and its content, or as much of it as is wanted."""
+def _read_and_hash(path: Path, limit: int | None) -> tuple[FileDigest, bytes]:
+    """Return a file's digest and its first `limit` bytes; all of them if `limit` is None."""
     try:
-        if most is None:
+        if limit is None:  # a whole file, such as weights: joining chunks would take twice the memory
             with os.fdopen(open_regular(path), "rb", buffering=0) as file:
                 content = file.read()
             return FileDigest(len(content), hashlib.sha256(content).hexdigest()), content
-        digest, size, pieces = hashlib.sha256(), 0, []
-        for piece in chunks_of(path):
-            digest.update(piece)
-            if size < most:
-                pieces.append(piece[: most - size])
-            size += len(piece)
-        return FileDigest(size, digest.hexdigest()), b"".join(pieces)
+        digest, size, kept = hashlib.sha256(), 0, []
+        for chunk in chunks_of(path):
+            digest.update(chunk)
+            if size < limit:
+                kept.append(chunk[: limit - size])
+            size += len(chunk)
+        return FileDigest(size, digest.hexdigest()), b"".join(kept)
     except UnusableFileError as error:
         raise BundleError(error.cause, subject=path, remedy=error.remedy) from error
     except OSError as error:

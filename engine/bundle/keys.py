@@ -1,6 +1,6 @@
-"""One declaration of each value that a person may set: its name, its check, its default and what it is for.
+"""How each value that a person may set is declared: its name, check, default and purpose.
 
-The parameters of RISE and LIME are declared here, since `model.toml` may set them; `engine.explainers.registry` takes
+RISE's and LIME's parameters are declared here because `model.toml` may set them; `engine.explainers.registry` takes
 them from here. `engine.bundle.schema` has the table of all keys of `model.toml`.
 """
 
@@ -16,26 +16,26 @@ Scalar = int | float | str
 
 
 class WrongValueError(Exception):
-    """A declared value that is not what it must be; the text is a clause such as `must be 1 or 3, not 4`."""
+    """A value that fails its check. The text is a clause such as `must be 1 or 3, not 4`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key(Generic[T_co]):
-    """A named value with all that is known about it beforehand.
+    """What is known about a named value before anyone sets it.
 
     Attributes:
-        name: what it is called in `model.toml` and on the command line.
-        check: gives the value as it is used; raises `WrongValueError` with a clause such as
+        name: its name in `model.toml` and on the command line.
+        check: returns the value as it is used; raises `WrongValueError` with a clause such as
             `must be a whole number from 16 to 1,000,000, not 3`.
-        default: the value where none is given; None where there is none.
-        help: what it is for, as a phrase without a full stop.
-        least, most: the range of a number; None for other values. `check` says whether the ends belong to it.
-        choices: the words to choose among; empty for other values.
-        example: the value that the README shows; None for the default.
-        constant: what `architecture.py` calls it; empty where it cannot be declared there.
-        constant_check: the check of that constant, if it may be written in more ways; None for `check`.
-        from_training: whether only who trained the network knows it, so that a drafted `model.toml` asks for it.
-        required: whether its section is wrong without it.
+        default: the value if none is given; None if it has no default.
+        help: its purpose, as a phrase without a full stop.
+        least, most: the range of a number; None for other values. `check` decides whether it includes its ends.
+        choices: the words to choose from; empty for other values.
+        example: the value shown in the README; None for the default.
+        constant: its name in `architecture.py`; empty if it cannot be declared there.
+        constant_check: the check for that constant, if it may be written in more ways; None for `check`.
+        from_training: whether only those who trained the network know it. A drafted `model.toml` then asks for it.
+        required: whether its section is invalid without it.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Key(Generic[T_co]):
 
     @staticmethod
     def whole(name: str, default: int | None, least: int, most: int, help: str) -> Key[int]:
-        """A whole number from `least` to `most`, the ends included."""
+        """Declare a whole number from `least` to `most`, both included."""
         return Key(name, whole(least, most), default, help, least, most)
 
     @staticmethod
     def between(name: str, default: float | None, least: float, most: float, help: str) -> Key[float]:
-        """A number strictly between `least` and `most`."""
+        """Declare a number strictly between `least` and `most`."""
         return Key(name, between(least, most), default, help, least, most)
 
     @staticmethod
@@ -72,7 +72,7 @@ class Key(Generic[T_co]):
         constant: str = "",
         from_training: bool = False,
     ) -> Key[str]:
-        """One of a few words."""
+        """Declare a choice of one word among a few."""
         return Key(
             name,
             one_of(choices),
@@ -86,12 +86,12 @@ class Key(Generic[T_co]):
 
     @property
     def in_readme(self) -> T_co | None:
-        """The value that the README shows."""
+        """The value shown in the README."""
         return self.default if self.example is None else self.example
 
 
 def whole(low: int, high: int) -> Callable[[object], int]:
-    """A check for whole numbers in [low, high]."""
+    """Return a check for whole numbers in [low, high]."""
 
     def check(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -102,7 +102,7 @@ def whole(low: int, high: int) -> Callable[[object], int]:
 
 
 def between(low: float, high: float) -> Callable[[object], float]:
-    """A check for numbers strictly between `low` and `high`."""
+    """Return a check for numbers strictly between `low` and `high`."""
 
     def check(value: object) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool) or not low < value < high:
@@ -113,7 +113,7 @@ def between(low: float, high: float) -> Callable[[object], float]:
 
 
 def one_of(words: tuple[str, ...]) -> Callable[[object], str]:
-    """A check for one of a few words."""
+    """Return a check for one of a few words."""
 
     def check(value: object) -> str:
         if not isinstance(value, str) or value not in words:
@@ -125,7 +125,7 @@ def one_of(words: tuple[str, ...]) -> Callable[[object], str]:
 
 
 def shown(value: object) -> str:
-    """A wrong value as an error shows it, in TOML's spelling, at most 80 characters."""
+    """Return a wrong value as errors show it: in TOML's spelling, at most 80 characters."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -134,7 +134,7 @@ def shown(value: object) -> str:
         text = "[" + ", ".join(shown(item) for item in value[:8]) + (", ..." if len(value) > 8 else "") + "]"
     elif isinstance(value, dict):
         text = "a table"
-    elif isinstance(value, int) and abs(value) > 10**12:
+    elif isinstance(value, int) and abs(value) > 10**12:  # `str` refuses more than 4,300 digits
         text = "a very large number"
     else:
         text = str(value)

@@ -1,4 +1,4 @@
-"""One model folder: its files, and how to feed the network and read it (design, section 2)."""
+"""One model folder: its files, and how to feed its network and read the output (design, section 2)."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ _SETTINGS_LIMIT = 1_000_000
 _ARCHITECTURE_LIMIT = 1_000_000
 _DESCRIPTION_LIMIT = 64_000
 PICTURE_LIMIT = 16_000_000
-"""Bytes of a description's picture, and pixels."""
+"""Most bytes and most pixels of a description's picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelBundle:
-    """A model folder that was read and found complete; nothing of it was run.
+    """A model folder that was read and found complete. None of its code was run.
 
     Attributes:
-        task, name: as the folders are named.
+        task, name: names of the task's folder and of the model's.
         path: the model folder.
         weights: `weights.pt` or `weights.safetensors` in it.
         architecture: `architecture.py` in it.
         input, output, explain: how to feed, read and explain the network.
-        assumed: for every value that no file gave, a sentence that says what was assumed.
+        assumed: a sentence for every default that matters, saying what was assumed.
         description: text of `description.txt`.
         picture: `description.png`, or None if there is none.
         samples: folder of sample images, or None.
         notes: `[intended_use]`, `[training]`, `[performance]` as text for people, by section.
         digest: hex SHA-256 over the sorted relative paths, sizes and SHA-256s of all regular files in the folder.
         selftest: what the network must answer for one of its images, or None.
-        files: the digest of each of them, by its relative path. What was read above is the content they tell of.
+        files: the digest of each of these files, by its relative path. The values above come from exactly that content.
     """
 
     task: str
@@ -82,12 +82,12 @@ def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
 
     Without `model.toml` the values come from literal constants at the top level of `architecture.py` (`INPUT_SIZE`,
     `CHANNELS`, `EXACT_SIZE`, `MINIMUM_SIZE`, `RESIZE`, `MEAN`, `STD`, `CLASSES`, `ACTIVATION`, `MULTILABEL`,
-    `TARGET_LAYER`). With it the constants are not looked at. What neither gives has the defaults of `InputSpec`,
-    `OutputSpec` and `ExplainSpec`, and where that matters a sentence in `assumed`.
+    `TARGET_LAYER`). With `model.toml` the constants are ignored. Values that are not declared have the defaults of
+    `InputSpec`, `OutputSpec` and `ExplainSpec`; `assumed` has a sentence for each default that matters.
 
     Args:
         path: the model folder.
-        task: name of the task; the name of the folder above unless given.
+        task: name of the task; by default the name of the parent folder.
 
     Raises:
         BundleError: a file is missing, too long or not a regular file; `model.toml` or a constant is wrong (names the
@@ -97,28 +97,28 @@ def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
 
 
 def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle, str]:
-    """As `read_bundle`, and the text of `architecture.py` that belongs to the bundle's digest."""
+    """Read a model folder as `read_bundle` does; also return the text of `architecture.py` that its digest covers."""
     from engine.bundle.architecture_py import decode_source, read_constants
 
-    folder = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would rename a model folder that is a link
+    folder = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would rename a model whose folder is a link
     if not folder.is_dir():
         raise BundleError("there is no such model folder", subject=path, remedy="check the task and model names")
-    weights = _the_weights(folder)
+    weights = _find_weights(folder)
     architecture, settings = folder / ARCHITECTURE, folder / SETTINGS
-    _check(architecture, _ARCHITECTURE_LIMIT, "the code that builds the network")
+    _check_file(architecture, _ARCHITECTURE_LIMIT, "the code that builds the network")
     if os.path.lexists(settings):
-        _check(settings, _SETTINGS_LIMIT, "the model's settings")
+        _check_file(settings, _SETTINGS_LIMIT, "the model's settings")
     content = take_snapshot(
         folder,
         {ARCHITECTURE: _ARCHITECTURE_LIMIT, SETTINGS: _SETTINGS_LIMIT, DESCRIPTION: _DESCRIPTION_LIMIT},
     )
     for name, limit in ((ARCHITECTURE, _ARCHITECTURE_LIMIT), (SETTINGS, _SETTINGS_LIMIT)):
-        if name in content.files and content.files[name].size > limit:  # it grew since it was looked at
+        if name in content.files and content.files[name].size > limit:  # it grew after `_check_file`
             raise BundleError(f"the file has more than {limit:,} bytes", subject=folder / name)
     if ARCHITECTURE not in content.kept or weights.name not in content.files:
         raise BundleError("the folder changed while it was read", subject=folder, remedy="try again")
     code = decode_source(content.kept[ARCHITECTURE], architecture)
-    constants = read_constants(code, architecture)  # also finds out whether it is Python at all
+    constants = read_constants(code, architecture)  # refuses what is not Python even if the constants are ignored
     if SETTINGS in content.kept:
         from engine.bundle.model_toml import parse_model_toml
 
@@ -150,23 +150,24 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
 
 
 def read_description(path: Path) -> str:
-    """A description file's text (not made safe for a terminal), or empty if there is none.
+    """Return a description file's text (not made safe for a terminal); empty if there is no such file.
 
-    At most 64,000 bytes are read; of a longer file the text ends with a note. Bytes that are not UTF-8 are replaced.
+    At most 64,000 bytes are read; the text of a longer file ends with a note. Bytes that are not UTF-8 are replaced. A
+    file that cannot be read gives a note instead.
     """
     try:
         size = check_regular(path).st_size
         data = read_limited(path, _DESCRIPTION_LIMIT, cut=True)
     except UnusableFileError as error:
         return f"({path.name} cannot be shown: {error.cause}.)" if os.path.lexists(path) else ""
-    return _text(data, size, path.name)
+    return _shown_text(data, size, path.name)
 
 
 def _description(data: bytes, file: FileDigest | None) -> str:
-    return "" if file is None else _text(data, file.size, DESCRIPTION)
+    return "" if file is None else _shown_text(data, file.size, DESCRIPTION)
 
 
-def _text(data: bytes, size: int, name: str) -> str:
+def _shown_text(data: bytes, size: int, name: str) -> str:
     text = data.decode("utf-8-sig", errors="replace")
     if size > _DESCRIPTION_LIMIT:
         text += f"\n(Cut here: {name} has {size:,} bytes, of which {_DESCRIPTION_LIMIT:,} are shown.)"
@@ -174,7 +175,7 @@ def _text(data: bytes, size: int, name: str) -> str:
 
 
 def find_picture(folder: Path) -> Path | None:
-    """The model folder's `description.png`, if it is a regular file of at most 16 MB. It is not opened."""
+    """Return the path of `description.png` if it is a regular file of at most 16 MB, without opening it."""
     picture = folder / PICTURE
     try:
         return picture if check_regular(picture).st_size <= PICTURE_LIMIT else None
@@ -182,7 +183,7 @@ def find_picture(folder: Path) -> Path | None:
         return None
 
 
-def _the_weights(folder: Path) -> Path:
+def _find_weights(folder: Path) -> Path:
     found = [folder / name for name in WEIGHTS if os.path.lexists(folder / name)]
     if not found:
         raise BundleError(f"there is neither {WEIGHTS[0]} nor {WEIGHTS[1]}", subject=folder, remedy="add the weights")
@@ -199,7 +200,7 @@ def _the_weights(folder: Path) -> Path:
     return found[0]
 
 
-def _check(path: Path, limit: int, role: str) -> None:
+def _check_file(path: Path, limit: int, role: str) -> None:
     if not os.path.lexists(path):
         raise BundleError(f"there is no {path.name}, {role}", subject=path.parent, remedy=f"add {path.name}")
     try:
@@ -211,5 +212,5 @@ def _check(path: Path, limit: int, role: str) -> None:
 
 
 def subject_of(bundle: ModelBundle) -> str:
-    """The model as people name it: `<task>/<model>`."""
+    """Return the model's name for people: `<task>/<model>`."""
     return f"{bundle.task}/{bundle.name}"

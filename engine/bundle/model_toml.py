@@ -1,6 +1,6 @@
-"""`model.toml`: strict keys, types and ranges; nothing in it is evaluated.
+"""Read and write `model.toml`: keys, types and ranges are strict, and nothing in it is evaluated.
 
-`python -m engine.bundle.model_toml` prints the block that the README shows, a test compares them.
+`python -m engine.bundle.model_toml` prints the block shown in the README; a test compares the two.
 """
 
 from __future__ import annotations
@@ -20,31 +20,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LONGEST_KEY = 80
-"""Characters of an unknown key that are named."""
+"""Most characters that an error shows of an unknown key."""
 
 _MOST_PARTS = 32
+# Atomic and possessive: backtracking would make the search itself slow.
 _PART = r"""(?>[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
 _DEEP = re.compile(rf"(?<![\w\\-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MOST_PARTS}}}")
 
 
 def parse_model_toml(data: bytes, path: Path) -> Declared:
-    """What a `model.toml` declares.
+    """Return what a `model.toml` declares.
 
     Args:
         data: its content.
-        path: its name, for errors.
+        path: its path, for errors.
 
     Raises:
         BundleError: not TOML, an unknown key, a value of a wrong type or out of range; names the key.
     """
     try:
         text = data.decode("utf-8-sig")
-        if _DEEP.search(text):  # the time that tomllib takes grows with the square of a key's parts
+        if _DEEP.search(text):  # tomllib's time grows with the square of the number of parts
             raise BundleError(f"a key in it has more than {_MOST_PARTS} parts", subject=path, remedy="correct it")
         document = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise BundleError("it is not UTF-8 text", subject=path, remedy="save it as UTF-8") from error
-    except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError, as are numbers without end
+    except (ValueError, RecursionError) as error:  # tomllib's error, or a number of too many digits
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"it is not TOML: {error}"
         raise BundleError(reason, subject=path, remedy="correct it") from error
     _refuse_unknown(document, (*(section.name for section in SECTIONS), *NOTES), "", path)
@@ -52,15 +53,15 @@ def parse_model_toml(data: bytes, path: Path) -> Declared:
     for section in SECTIONS:
         if section.name in document:
             values |= _values(section, document, path)
-    notes = {name: _note(_table(document, name, name, path)) for name in NOTES if name in document}
+    notes = {name: _note_text(_table(document, name, name, path)) for name in NOTES if name in document}
     declared = declare_values(values, notes)
     if problem := contradiction(declared):
-        raise _wrong(*problem, path)
+        raise _wrong_value(*problem, path)
     return declared
 
 
 def example() -> str:
-    """A `model.toml` with every key and what it is for, as the README shows it."""
+    """Return a `model.toml` with every key and its purpose, as shown in the README."""
     lines: list[str] = []
     for top in SECTIONS:
         for section in top.with_nested():
@@ -70,12 +71,12 @@ def example() -> str:
 
 
 def toml_line(setting: str, comment: str) -> str:
-    """A line with a comment, which stands under those of other lines; without one if it is empty."""
+    """Return a line with its comment, aligned with those of other lines; only the setting if the comment is empty."""
     return f"{setting.ljust(28)} # {comment}" if comment else setting
 
 
 def toml_value(value: object) -> str:
-    """A key's value as TOML writes it."""
+    """Return a key's value in TOML's spelling."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -86,7 +87,7 @@ def toml_value(value: object) -> str:
 
 
 def toml_string(text: str) -> str:
-    """A string as TOML writes it; what a terminal must not be given is written as an escape (`\\u202E`)."""
+    """Return a string in TOML's spelling, with escapes (`\\u202E`) for characters that are unsafe for a terminal."""
     out = []
     for character in text:
         code = ord(character)
@@ -102,21 +103,21 @@ def toml_string(text: str) -> str:
 
 
 def _values(section: Section[object], parent: Mapping[str, object], path: Path) -> dict[str, object]:
-    """The checked values of a section and of the tables in it, by the full names of their keys."""
+    """Return the checked values of a section and of the tables in it, by the full names of their keys."""
     table = _table(parent, section.field, section.name, path)
     _refuse_unknown(table, section.known, section.name, path)
-    keys = {key.name: (name, key) for name, key in section.named()}
+    keys = {key.name: (name, key) for name, key in section.with_full_names()}
     for name, key in keys.values():
         if key.required and key.name not in table:
-            raise _wrong(name, "is missing", path)
+            raise _wrong_value(name, "is missing", path)
     values: dict[str, object] = {}
-    for written, value in table.items():
-        if written in keys:
-            name, key = keys[written]
+    for key_name, value in table.items():
+        if key_name in keys:
+            name, key = keys[key_name]
             try:
                 values[name] = key.check(value)
             except WrongValueError as error:
-                raise _wrong(name, str(error), path) from error
+                raise _wrong_value(name, str(error), path) from error
     for part in section.sections:
         if part.field in table:
             values |= _values(part, table, path)
@@ -142,17 +143,17 @@ def _refuse_unknown(table: Mapping[str, object], known: tuple[str, ...], section
             )
 
 
-def _wrong(name: str, clause: str, path: Path) -> BundleError:
+def _wrong_value(name: str, clause: str, path: Path) -> BundleError:
     section, _, key = name.rpartition(".")
     return BundleError(f"[{section}] {key} {clause}", subject=path, remedy="correct it")
 
 
-def _note(table: Mapping[str, object], prefix: str = "") -> str:
-    """A free section as text: a line `key: value` for each value."""
+def _note_text(table: Mapping[str, object], prefix: str = "") -> str:
+    """Return a section of free keys as text: a line `key: value` for each value."""
     lines: list[str] = []
     for key, value in table.items():
         if isinstance(value, dict):
-            lines.append(_note(value, f"{prefix}{key}."))
+            lines.append(_note_text(value, f"{prefix}{key}."))
         else:
             listed = ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
             lines.append(f"{prefix}{key}: {listed}")

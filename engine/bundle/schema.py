@@ -1,8 +1,8 @@
 """The table of all keys of `model.toml`, by section.
 
-To add a key, add its entry here and the field that it fills to the section's dataclass in `engine.bundle.specs`. The
+To add a key, add its entry here, and the field that it fills to the section's dataclass in `engine.bundle.specs`. The
 check with its error, the constant of `architecture.py`, the draft that `xaimed models init` writes and the README's
-block follow. To add a table such as `[input.dicom]`, name its `Section` among the `sections` of the one around it.
+block follow from that. To add a table such as `[input.dicom]`, add its `Section` to the enclosing one's `sections`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Section(Generic[T_co]):
 
     Attributes:
         name: its full name, such as `explain.rise`.
-        make: makes what the engine uses from the values that are given, by the names of keys and nested sections.
-        keys: its keys, in the order in which they are shown.
+        make: builds what the engine uses; takes the given values by the names of keys and nested sections.
+        keys: its keys, in the order they are shown.
         sections: the tables in it.
-        help: what it is for, as a phrase without a full stop; empty where the keys say it.
+        help: its purpose, as a phrase without a full stop; empty if the keys say enough.
     """
 
     name: str
@@ -46,31 +46,31 @@ class Section(Generic[T_co]):
 
     @property
     def field(self) -> str:
-        """Its name in the table that it lies in."""
+        """Its name in the enclosing table."""
         return self.name.rpartition(".")[2]
 
     @property
     def known(self) -> tuple[str, ...]:
-        """What may stand in it: its keys, then its tables."""
+        """The names allowed in it: its keys, then its tables."""
         return (*(key.name for key in self.keys), *(section.field for section in self.sections))
 
-    def named(self) -> Iterator[tuple[str, Key[object]]]:
-        """Its own keys by their full names."""
+    def with_full_names(self) -> Iterator[tuple[str, Key[object]]]:
+        """Yield its own keys, each after its full name."""
         return ((f"{self.name}.{key.name}", key) for key in self.keys)
 
     def with_nested(self) -> Iterator[Section[object]]:
-        """Itself, then the tables in it."""
+        """Yield the section itself, then all tables in it."""
         yield self
         for section in self.sections:
             yield from section.with_nested()
 
     def is_in(self, values: Values) -> bool:
-        """Whether a key of it, or of a table in it, is given."""
+        """Whether `values` has a key of this section or of a table in it."""
         return any(name.startswith(f"{self.name}.") for name in values)
 
     def build(self, values: Values) -> T_co:
-        """What the engine uses: the values where they are given, the defaults elsewhere."""
-        given = {key.name: values[name] for name, key in self.named() if name in values}
+        """Build what the engine uses from the given values, with defaults for the rest."""
+        given = {key.name: values[name] for name, key in self.with_full_names() if name in values}
         nested = {section.field: section.build(values) for section in self.sections if section.is_in(values)}
         return self.make(**given, **nested)
 
@@ -83,7 +83,10 @@ def _section(
     sections: tuple[Section[object], ...] = (),
     help: str = "",
 ) -> Section[T]:
-    """A section that fills a dataclass: each key has its field there, which has its default."""
+    """Return a section that fills a dataclass, in which each key has its field.
+
+    The field's default becomes the key's; without one the key is required.
+    """
     defaults = {field.name: field.default for field in fields(spec)}
     filled = (
         replace(key, required=True) if defaults[key.name] is MISSING else replace(key, default=defaults[key.name])
@@ -105,7 +108,7 @@ INPUT = _section(
             help="height, width; other images are resized",
             example=(50, 50),
             constant="INPUT_SIZE",
-            constant_check=check.or_side(_size),
+            constant_check=check.allow_side(_size),
         ),
         Key("channels", check.channels, help="1 (grey) or 3 (RGB)", constant="CHANNELS"),
         Key(
@@ -120,7 +123,7 @@ INPUT = _section(
             help="smaller images are not compliant",
             example=(32, 32),
             constant="MINIMUM_SIZE",
-            constant_check=check.or_side(_minimum_size),
+            constant_check=check.allow_side(_minimum_size),
         ),
         Key.choice(
             "resize",
@@ -186,23 +189,23 @@ SELFTEST = _section(
 )
 
 SECTIONS: tuple[Section[object], ...] = (INPUT, OUTPUT, EXPLAIN, SELFTEST)
-"""The tables at the top of `model.toml`, in the order in which they are shown."""
+"""The top tables of `model.toml`, in the order they are shown."""
 
 NOTES: Mapping[str, str] = {
     "intended_use": "any keys; shown with the model's description",
     "training": "likewise",
     "performance": "likewise",
 }
-"""Sections with keys of the author's own, which are shown as text, and what the README says of each."""
+"""Sections whose keys the author is free to choose, and what the README says of each. They are shown as text."""
 
 KEYS: Mapping[str, Key[object]] = {
-    name: key for section in SECTIONS for part in section.with_nested() for name, key in part.named()
+    name: key for section in SECTIONS for part in section.with_nested() for name, key in part.with_full_names()
 }
 """All keys by their full names."""
 
 
 def closest(word: str, words: Iterable[str]) -> str | None:
-    """The one of the words that resembles a word most, whatever the case; None if none does."""
+    """Return the one of `words` that is most like `word`, ignoring case; None if none is like it."""
     by_lower = {known.casefold(): known for known in words}
     near = difflib.get_close_matches(word.casefold(), by_lower, n=1, cutoff=0.6)
     return by_lower[near[0]] if near else None

@@ -1,4 +1,4 @@
-"""How a network is fed, read and explained: what `model.toml` or the constants of `architecture.py` declare."""
+"""How to feed, read and explain a network, as `model.toml` or the constants of `architecture.py` declare it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Activation = Literal["none", "sigmoid", "softmax"]
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """How an image is fed to the network: `[input]` of `model.toml`.
+    """How to feed an image to the network: `[input]` of `model.toml`.
 
     Attributes:
         size: (height, width) of the network's input in pixels.
@@ -34,13 +34,13 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """How the network's output is read: `[output]` of `model.toml`.
+    """How to read the network's output: `[output]` of `model.toml`.
 
     Attributes:
-        classes: class names; for one logit (negative, positive). None if nothing names them: they are then made up
-            from the number of outputs once the network is loaded.
-        activation: what the network already applies at its end; None if nothing says so (it is then looked up in
-            the network).
+        classes: class names; for one logit (negative, positive). None if not declared: they are then made up from the
+            number of outputs once the network is loaded.
+        activation: what the network already applies at its end. None if not declared: it is then looked up in the
+            network.
         multilabel: whether every class is judged on its own.
     """
 
@@ -63,7 +63,7 @@ class ExplainSpec:
     lime: Mapping[str, int | float | str] = field(default_factory=dict)
 
     def parameters_of(self, method: str) -> Mapping[str, int | float | str]:
-        """The defaults of a method's parameters, by name; empty for a method that `model.toml` has no section for."""
+        """Return the defaults of a method's parameters, by name; empty if `model.toml` has no section for it."""
         return {"rise": self.rise, "lime": self.lime}.get(method, {})
 
 
