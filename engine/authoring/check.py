@@ -1,4 +1,4 @@
-"""Trying a model as a physician would meet it: one prediction, the methods with few samples, and its self-test."""
+"""Try a model as a physician would use it: one prediction, every method with few samples, and the self-test."""
 
 from __future__ import annotations
 
@@ -24,46 +24,48 @@ if TYPE_CHECKING:
     from engine.network.classifier import Classifier
     from engine.results.diagnosis import Diagnosis
 
-FEW = 300
-"""Samples of a check: enough to tell the time that a map takes, too few for one to look at."""
+_SAMPLES = 300
+"""Samples for each method: enough to tell how long a map takes, too few for a map worth looking at."""
 
-_FIRST = 100
-"""Samples of a run before it, which bears what is settled once: imports, batch size, precision."""
+_WARM_UP_SAMPLES = 100
+"""Samples of the run before, which pays for what happens once: imports, choosing batch size and precision."""
 
 _PREDICTIONS = 3
+"""Predictions that are timed. The median hides the first, which is slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class MethodCheck:
-    """How a method fared.
+    """How a method did in a check.
 
     Attributes:
         method: its key.
-        seconds: of the check.
-        whole: seconds that a whole map would take, scaled by the samples: a rough guess. None if it failed.
-        warnings: those of its map.
+        seconds: how long the map with few samples took.
+        full_map_seconds: how long a full map would take, scaled by the samples: a rough guess. None if the method
+            failed.
+        warnings: warnings of the map.
         failure: why there is no map, else empty.
     """
 
     method: str
     seconds: float
-    whole: float | None
+    full_map_seconds: float | None
     warnings: tuple[str, ...] = ()
     failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a physician would meet.
+    """The result of checking a model.
 
     Attributes:
-        image: the image it was tried on.
-        made_up: whether that is noise, as there was no sample.
-        diagnosis: the answer for it.
-        seconds: of one prediction, the median of three.
-        methods: the methods in the order in which they are shown.
-        selftest: None if the bundle declares none.
-        layer: at which the CAMs look; empty if there is none.
+        image: the image that the model was tried on.
+        made_up: whether the image is noise, for want of a sample.
+        diagnosis: the model's answer for the image.
+        seconds: duration of one prediction, the median of three.
+        methods: the methods in the order they are shown.
+        selftest: result of the self-test; None if the bundle declares none.
+        layer: the CAMs' target layer; empty if the network has none.
     """
 
     image: MedicalImage
@@ -92,12 +94,12 @@ def check_model(
 
     Args:
         classifier: the model, loaded.
-        image: the image; the first of its samples unless given, and noise if there is none.
+        image: the image to use; by default the first compliant sample of the model, or noise if there is none.
         begun: called with the key of each method before it is tried.
-        stop: asked before every pass of a method.
+        stop: checked before every forward pass of a method.
 
     Raises:
-        Stopped: it was stopped.
+        Stopped: the check was stopped.
         ImageError, NotCompliantError: the image cannot be used.
         ExplanationError: the network gives no valid answer for it.
     """
@@ -119,10 +121,10 @@ def check_model(
 
 
 def image_for(bundle: ModelBundle, image: Path | None = None) -> tuple[MedicalImage, bool]:
-    """The image to try a model on, and whether it is noise.
+    """Return the image to try a model on, and whether it is noise.
 
     Raises:
-        ImageError: it cannot be read.
+        ImageError: the image cannot be read.
     """
     if image is not None:
         return read_image(image), False
@@ -138,21 +140,21 @@ def _try(
 ) -> MethodCheck:
     begun(method)
     try:
-        explain_method(classifier, image, method, _with_samples(method, _FIRST, seed=1), stop=stop)
-        made = explain_method(classifier, image, method, _with_samples(method, FEW, seed=0), stop=stop)
-        if stop.is_set():
+        explain_method(classifier, image, method, _with_samples(method, _WARM_UP_SAMPLES, seed=1), stop=stop)
+        made = explain_method(classifier, image, method, _with_samples(method, _SAMPLES, seed=0), stop=stop)
+        if stop.is_set():  # the map is then of the samples drawn so far
             raise Stopped(method_name(method))
     except Stopped:
         raise
     except XAIMedError as error:
         return MethodCheck(method, 0.0, None, failure=error.message)
     usual = _usual_samples(classifier.bundle, method)
-    whole = made.seconds * usual / made.samples if made.samples and usual else made.seconds
-    return MethodCheck(method, made.seconds, whole, made.warnings)
+    full_map_seconds = made.seconds * usual / made.samples if made.samples and usual else made.seconds
+    return MethodCheck(method, made.seconds, full_map_seconds, made.warnings)
 
 
 def _with_samples(method: str, samples: int, *, seed: int) -> Settings:
-    """Settings with so many samples, or as many as are possible, if the method draws any."""
+    """Return settings with this number of samples, moved into the method's range; without one if it draws none."""
     possible = declared_samples(method)
     if possible is None:
         return Settings(seed=seed)
@@ -160,6 +162,6 @@ def _with_samples(method: str, samples: int, *, seed: int) -> Settings:
 
 
 def _usual_samples(bundle: ModelBundle, method: str) -> int:
-    """How many samples a map of the method takes if nobody says otherwise; 0 if it draws none."""
+    """Return how many samples a map of the method takes by default; 0 if it draws none."""
     samples = chosen_parameters(method, bundle, Settings()).get("samples", 0)
     return samples if isinstance(samples, int) else 0

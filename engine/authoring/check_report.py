@@ -1,4 +1,4 @@
-"""What there is to say about a model, in lines of text: what is known of it, and how it fared when it was tried."""
+"""A report on a model in lines of text: what is known without running it, and the result of a check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def model_lines(entry: ModelEntry) -> Iterator[str]:
-    """All that is known of a model without running it. The lines are not made safe for a terminal."""
+    """Yield all that is known about a model without running it. The lines are not made safe for a terminal."""
     yield f"{entry.task}/{entry.name} in {entry.path}"
     yield "It can be used." if entry.usable else entry.reason
     if (bundle := entry.bundle) is not None:
@@ -40,11 +40,11 @@ def model_lines(entry: ModelEntry) -> Iterator[str]:
 
 
 def check_lines(classifier: Classifier, check: Check) -> Iterator[str]:
-    """What a physician would meet. The lines are not made safe for a terminal.
+    """Yield the result of checking a model. The lines are not made safe for a terminal.
 
     Args:
-        classifier: the model that was tried.
-        check: how it fared.
+        classifier: the model that was checked.
+        check: the result.
     """
     yield from _network(classifier, check)
     yield from _methods(check)
@@ -72,8 +72,8 @@ def _methods(check: Check) -> Iterator[str]:
     yield "A map takes about:"
     width = max(len(method_name(method.method)) for method in check.methods)
     for method in check.methods:
-        said = "there is none" if method.whole is None else _seconds(method.whole)
-        yield f"  {method_name(method.method):<{width}}  {said}"
+        duration = "there is none" if method.full_map_seconds is None else _seconds(method.full_map_seconds)
+        yield f"  {method_name(method.method):<{width}}  {duration}"
 
 
 def _seconds(seconds: float) -> str:
@@ -88,7 +88,7 @@ def _remarks(classifier: Classifier, check: Check) -> Iterator[str]:
         yield from (f"{name}: {warning}" for warning in method.warnings)
     if check.made_up:
         yield "The image is noise: what the network says of it and where it looks mean nothing."
-    yield from check.diagnosis.warnings
+    yield from check.diagnosis.warnings  # may repeat what the classifier assumed
     yield from (sentence for sentence in classifier.assumed if sentence not in check.diagnosis.warnings)
     if (test := check.selftest) is None:
         yield "There is no self-test; `xaimed models check --write-selftest` makes one."

@@ -1,6 +1,7 @@
-"""Weights out of a pickle: whoever trusts its maker has it loaded once, and gets a file that holds nothing but numbers.
+"""Convert weights from a pickle to a file that holds nothing but numbers.
 
-Loading a pickle runs whatever code its maker put into it. This is the one place that does so, and only on request.
+Loading a pickle runs whatever code its maker put into it. This is the only place that does so, and only at the request
+of someone who trusts the maker.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ _MOST_CODE = 1_000_000
 _MOST_BYTES = 100_000_000_000
 _NOT_SAVED_BY_TORCH = "name a file that torch.save wrote, or copy it again"
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
-"""How files that torch saved begin: archives, and before version 1.6 pickles of protocol 2 and up."""
+"""How the files that torch saves begin: zip archives, and before version 1.6 pickles of protocol 2 and up."""
 
-_INSIDE = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema")
-"""Where training programs keep the network among other things."""
+_NETWORK_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema")
+"""Keys under which training programs save the network among other things."""
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """Weights that were found.
+    """Weights from a file.
 
     Attributes:
-        tensors: by key, contiguous and each with memory of its own.
-        notes: what was done to get them, a sentence each.
+        tensors: the weights by key, contiguous, each with its own memory.
+        notes: a sentence for each step that it took to find them.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -46,12 +47,12 @@ class Converted:
 
 
 def read_safely(source: Path) -> Converted | None:
-    """The weights, if they can be read without running code; None if the file is a pickle that holds more.
+    """Return the weights if they can be read without running code; None if the file is a pickle that may run some.
 
     Raises:
-        LibraryError: it cannot be read, is no file of torch's, or holds no weights.
+        LibraryError: the file cannot be read, was not saved by torch, or holds no weights.
     """
-    data = _bytes(source)
+    data = _read(source)
     if not data.startswith((_ZIP, _PICKLE)):
         raise LibraryError("it is not a file that torch saved", subject=source, remedy=_NOT_SAVED_BY_TORCH)
     try:
@@ -62,16 +63,16 @@ def read_safely(source: Path) -> Converted | None:
 
 
 def read_trusting(source: Path, architecture: Path | None = None) -> Converted:
-    """The weights, whatever code loading them runs.
+    """Return the weights, running whatever code loading them takes.
 
     Args:
         source: a file that `torch.save` wrote.
-        architecture: a Python file that defines the classes that the pickle names; it is run.
+        architecture: a Python file that defines the classes named in the pickle. It is run.
 
     Raises:
-        LibraryError: it cannot be loaded, or holds no weights.
+        LibraryError: a file cannot be read or loaded, or holds no weights.
     """
-    data = _bytes(source)
+    data = _read(source)
     if architecture is None:
         return _weights(_load(data, source, trusted=ModuleType("nothing")), source)
     try:
@@ -83,15 +84,15 @@ def read_trusting(source: Path, architecture: Path | None = None) -> Converted:
             return _weights(_load(data, source, trusted=module), source)
     except (LibraryError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # the file may do anything
+    except BaseException as error:  # the file's code may raise anything
         raise LibraryError(f"does not run: {type(error).__name__}: {error}", subject=architecture) from error
 
 
 def write_safetensors(converted: Converted, target: Path) -> None:
-    """Write the weights to a file that is not there yet.
+    """Write the weights to a new file.
 
     Raises:
-        LibraryError: it is there, or could not be written.
+        LibraryError: the file exists already, or could not be written.
     """
     from safetensors.torch import save
 
@@ -103,7 +104,7 @@ def write_safetensors(converted: Converted, target: Path) -> None:
         raise LibraryError((error.strerror or str(error)).lower(), subject=target) from error
 
 
-def _bytes(source: Path) -> bytes:
+def _read(source: Path) -> bytes:
     try:
         check_regular(source)
         if source.suffix == ".safetensors":
@@ -114,16 +115,16 @@ def _bytes(source: Path) -> bytes:
 
 
 def _load(data: bytes, source: Path, *, trusted: ModuleType | None) -> object:
-    """What the file holds.
+    """Return the object that a file holds.
 
     Args:
-        data: its content.
-        source: its name, for errors.
-        trusted: None to run nothing; else a module in which classes are looked up that are nowhere else.
+        data: the file's content.
+        source: the file's path, for errors.
+        trusted: None to run no code; otherwise a module with the classes that cannot be imported.
 
     Raises:
-        pickle.UnpicklingError: it would run code, and may not.
-        LibraryError: it cannot be loaded.
+        pickle.UnpicklingError: loading it would run code, and `trusted` is None.
+        LibraryError: the file cannot be loaded.
     """
     try:
         if trusted is None:
@@ -144,14 +145,14 @@ def _load(data: bytes, source: Path, *, trusted: ModuleType | None) -> object:
             subject=source,
             remedy="name the Python file that defines it with --architecture, or install the package",
         ) from error
-    except BaseException as error:  # a pickle may do anything
+    except BaseException as error:  # code in a pickle may raise anything
         raise LibraryError(
             f"it cannot be loaded ({type(error).__name__}: {error})", subject=source, remedy=_NOT_SAVED_BY_TORCH
         ) from error
 
 
 def _pickle_with(module: ModuleType) -> ModuleType:
-    """The pickle module, made to look in `module` for classes that are not where the pickle says."""
+    """Return a copy of the module `pickle` that looks in `module` for classes that cannot be imported."""
 
     class Unpickler(pickle.Unpickler):
         def find_class(self, module_name: str, name: str) -> object:
@@ -162,26 +163,27 @@ def _pickle_with(module: ModuleType) -> ModuleType:
                     return getattr(module, name)
                 raise
 
-    made = ModuleType("pickle")
-    made.__dict__.update(pickle.__dict__)
-    made.__dict__.update(Unpickler=Unpickler, load=lambda file, **options: Unpickler(file, **options).load())
-    return made
+    patched = ModuleType("pickle")
+    patched.__dict__.update(pickle.__dict__)
+    # torch subclasses `Unpickler` for archives; for older files it also calls `load`.
+    patched.__dict__.update(Unpickler=Unpickler, load=lambda file, **options: Unpickler(file, **options).load())
+    return patched
 
 
 def _weights(content: object, source: Path) -> Converted:
-    """The tensors in what was loaded.
+    """Return the tensors in a loaded object.
 
     Raises:
-        LibraryError: there are none.
+        LibraryError: it holds none, or something else with them.
     """
     notes: list[str] = []
-    for _ in range(3):
+    for _ in range(3):  # a checkpoint, the network in it, and its state_dict
         if isinstance(content, nn.Module):
             notes.append(f"It held a whole network ({type(content).__name__}), of which the weights were taken.")
             content = content.state_dict()
         if not isinstance(content, Mapping) or all(isinstance(value, torch.Tensor) for value in content.values()):
             break
-        inside = next((key for key in _INSIDE if isinstance(content.get(key), Mapping | nn.Module)), None)
+        inside = next((key for key in _NETWORK_KEYS if isinstance(content.get(key), Mapping | nn.Module)), None)
         if inside is None:
             break
         notes.append(f"It held several things, of which '{inside}' was taken.")
@@ -191,6 +193,7 @@ def _weights(content: object, source: Path) -> Converted:
     wrong = [key for key, value in content.items() if not isinstance(key, str) or not isinstance(value, torch.Tensor)]
     if wrong:
         raise LibraryError(f"it holds something other than tensors, under {wrong[0]!r}", subject=source)
+    # `clone`: safetensors refuses tensors that share memory.
     tensors = {key: value.detach().to("cpu").clone().contiguous() for key, value in content.items()}
     if all(key.startswith("module.") for key in tensors):
         notes.append("The keys began with 'module.', as DataParallel leaves them; that was taken away.")

@@ -1,7 +1,7 @@
-"""A first `model.toml` for a model that has none, from what its architecture and weights reveal.
+"""Draft a first `model.toml` for a model that has none, from what its architecture and weights reveal.
 
-What only the training knows (colours' mean, class names, how images were resized) is left commented out, so that the
-app goes on saying that it is assumed.
+What only the training knows (colours' mean, class names, how images were resized) is commented out, so that the app
+goes on saying that it is assumed.
 """
 
 from __future__ import annotations
@@ -27,61 +27,61 @@ from engine.network.structure import Anatomy
 from engine.storage.writing import SHARED, replace_file
 from engine.text import safe_text
 
-_USUAL = (224, 256, 192, 160, 128, 112, 96, 64, 50, 48, 32, 28, 240, 260, 299, 300, 320, 380, 384, 448, 512)
-"""Sides of square inputs that are tried first."""
+_USUAL_SIDES = (224, 256, 192, 160, 128, 112, 96, 64, 50, 48, 32, 28, 240, 260, 299, 300, 320, 380, 384, 448, 512)
+"""Usual sides of square inputs in pixels, in the order they are tried."""
 
-_ALL = range(3, 641)
+_ALL_SIDES = range(3, 641)
 _MOST_LAYERS = 200
 _MOST_CANDIDATES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What was found out.
+class _Findings:
+    """What was found out about a model.
 
     Attributes:
-        declared: the constants of `architecture.py`.
-        size: (height, width) that the network takes.
-        taken: sides of square inputs that it takes too, of those tried; empty if the size was declared.
-        channels: that it takes, and the name of the convolution that says so.
-        classifier: the network with all this.
-        multilabel: whether that had to be assumed.
-        kinds: class name of every module, by name.
+        declared: what the constants of `architecture.py` declare.
+        size: (height, width) of an input that the network accepts.
+        accepted: sides of the square inputs that it accepts, of those tried; empty if the size is declared.
+        channels: how many channels it takes, and the name of the convolution that shows it; empty if none does.
+        classifier: the network, fed and read in this way.
+        multilabel: whether multilabel had to be assumed.
+        class_names: class name of every module, by the module's name.
     """
 
     declared: Declared
     size: tuple[int, int]
-    taken: tuple[int, ...]
+    accepted: tuple[int, ...]
     channels: tuple[int, str]
     classifier: Classifier
     multilabel: bool
-    kinds: dict[str, str]
+    class_names: dict[str, str]
 
 
 def draft(bundle: ModelBundle) -> str:
-    """The text of a `model.toml`; runs the model's code.
+    """Return the text of a `model.toml`. This runs the model's code.
 
     Args:
-        bundle: a model without `model.toml`, or with one that is not looked at.
+        bundle: the model. A `model.toml` that it has is ignored.
 
     Raises:
-        BundleError: it is not approved, does not run, or takes no input that was tried.
+        BundleError: the model is not approved, does not run, or takes no input that was tried.
     """
-    found = _look(bundle)
-    text = "\n".join([*_head(bundle), *_input(found), *_output(found), *_explain(found)]) + "\n"
-    parse_model_toml(text.encode(), bundle.path / SETTINGS)  # what we write must be what we read
+    found = _inspect(bundle)
+    text = "\n".join([*_header(bundle), *_input(found), *_output(found), *_explain(found)]) + "\n"
+    parse_model_toml(text.encode(), bundle.path / SETTINGS)  # never write a file that cannot be read
     return text
 
 
 def draft_into_place(bundle: ModelBundle) -> ModelBundle:
-    """Draft a `model.toml` and put it into the model's folder. An approval from before does not hold any longer.
+    """Draft a `model.toml` and write it into the model's folder. Earlier approvals of the model no longer hold.
 
     Returns:
-        The bundle as it is now.
+        The bundle, read again.
 
     Raises:
         BundleError: see `draft`.
-        LibraryError: there is one already, the model comes with XAIMed, or it could not be written.
+        LibraryError: there is a `model.toml` already, the model comes with XAIMed, or the file could not be written.
     """
     subject = subject_of(bundle)
     folder = bundle.path.parent.parent
@@ -89,7 +89,7 @@ def draft_into_place(bundle: ModelBundle) -> ModelBundle:
     _refuse_existing(bundle)
     text = draft(bundle)
     with changes.changing(folder, subject, "there is no model.toml, as before"):
-        _refuse_existing(bundle)
+        _refuse_existing(bundle)  # again, now that nobody else changes the folder
         replace_file(bundle.path / SETTINGS, text.encode(), mode=SHARED)
         return read_bundle(bundle.path, task=bundle.task)
 
@@ -101,23 +101,23 @@ def _refuse_existing(bundle: ModelBundle) -> None:
         )
 
 
-def _look(bundle: ModelBundle) -> _Found:
+def _inspect(bundle: ModelBundle) -> _Findings:
     _, code = read_with_code(bundle.path, task=bundle.task)
     declared = declare(read_constants(code, bundle.architecture), bundle.architecture)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng():  # building it may draw random weights
         network = build_network(bundle)
     channels = _channels(declared, network, bundle)
     size = declared.input.size
-    taken: tuple[int, ...] = ()
+    accepted: tuple[int, ...] = ()
     if "input.size" not in declared.given:
-        taken = _sizes(network, channels[0])
-        if not taken:
+        accepted = _accepted_sides(network, channels[0])
+        if not accepted:
             raise BundleError(
-                f"it takes no square input of {_ALL[0]} to {_ALL[-1]} pixels and {channels[0]} channels",
+                f"it takes no square input of {_ALL_SIDES[0]} to {_ALL_SIDES[-1]} pixels and {channels[0]} channels",
                 subject=subject_of(bundle),
                 remedy="declare INPUT_SIZE = (height, width) in architecture.py",
             )
-        side = taken[0]
+        side = accepted[0]
         size = (side, side)
     spec = InputSpec(
         size=size,
@@ -132,15 +132,16 @@ def _look(bundle: ModelBundle) -> _Found:
     except BundleError:
         if "output.multilabel" in declared.given:
             raise
-        # A sigmoid for each of several outputs: every class is judged on its own. If that is not it, the error stands.
-        each = replace(declared.output, multilabel=True)
-        classifier = Classifier(replace(trial, output=each), network, device="cpu")
+        # The network may end in a sigmoid for each of several outputs. If that is not the cause, this fails as well.
+        each_class = replace(declared.output, multilabel=True)
+        classifier = Classifier(replace(trial, output=each_class), network, device="cpu")
         multilabel = True
-    kinds = {name: type(module).__name__ for name, module in network.named_modules()}
-    return _Found(declared, size, taken, channels, classifier, multilabel, kinds)
+    class_names = {name: type(module).__name__ for name, module in network.named_modules()}
+    return _Findings(declared, size, accepted, channels, classifier, multilabel, class_names)
 
 
 def _channels(declared: Declared, network: nn.Module, bundle: ModelBundle) -> tuple[int, str]:
+    """Return how many channels the network takes, and the name of the convolution that shows it, if one does."""
     first = next(((name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)), None)
     if "input.channels" in declared.given:
         return declared.input.channels, ""
@@ -156,27 +157,27 @@ def _channels(declared: Declared, network: nn.Module, bundle: ModelBundle) -> tu
     return convolution.in_channels, name
 
 
-def _sizes(network: nn.Module, channels: int) -> tuple[int, ...]:
-    """Sides of the square inputs that the network takes, the usual ones first; without them, of all."""
+def _accepted_sides(network: nn.Module, channels: int) -> tuple[int, ...]:
+    """Return the sides of square inputs that the network accepts: usual ones, or any if it accepts none of those."""
     try:
-        shapes_only = copy.deepcopy(network).to("meta")  # no numbers are computed there, so that it is quick
-    except Exception:  # a network's own code may refuse to be copied in any way; then it is run itself
+        shapes_only = copy.deepcopy(network).to("meta")  # quick: tensors there have a shape but no numbers
+    except Exception:  # a network's own code may fail in any way when it is copied
         shapes_only = network
-    # A network that looks at numbers fails where there are none, and is run after all.
-    for subject, sides in ((shapes_only, _USUAL), (shapes_only, _ALL), (network, _USUAL)):
-        if taken := tuple(side for side in sides if _takes(subject, channels, side)):
-            return taken
+    # A network whose code depends on the numbers fails on "meta", so the network itself is tried at last.
+    for subject, sides in ((shapes_only, _USUAL_SIDES), (shapes_only, _ALL_SIDES), (network, _USUAL_SIDES)):
+        if accepted := tuple(side for side in sides if _accepts(subject, channels, side)):
+            return accepted
     return ()
 
 
-def _takes(network: nn.Module, channels: int, side: int) -> bool:
+def _accepts(network: nn.Module, channels: int, side: int) -> bool:
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     try:
         with torch.inference_mode():
             output = network(torch.zeros(1, channels, side, side, device=device))
     except KeyboardInterrupt:
         raise
-    except BaseException:  # a network may fail on a wrong size in any way
+    except BaseException:  # a network's code may fail on a wrong size in any way
         return False
     return isinstance(output, torch.Tensor) and output.shape[:1] == (1,) and output.numel() > 0
 
@@ -186,12 +187,12 @@ def _takes(network: nn.Module, channels: int, side: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A key as it is drafted.
+    """A line of the draft for one key.
 
     Attributes:
-        value: what is known or assumed.
-        comment: what it is for, or where the value comes from.
-        known: False for what is only assumed; the line is then commented out.
+        value: its value, known or assumed.
+        comment: its purpose, or where the value comes from.
+        known: False if the value is only assumed: the line is then commented out.
     """
 
     value: object
@@ -200,7 +201,7 @@ class _Line:
 
 
 def _lines(section: Section[object], spec: object, given: frozenset[str], found: Mapping[str, _Line]) -> Iterator[str]:
-    """A section: for each of its keys what was found out, else what is declared or assumed."""
+    """Yield a section's lines: for each key what was found out, otherwise what is declared or assumed."""
     yield f"[{section.name}]"
     for name, key in section.with_full_names():
         line = found.get(key.name)
@@ -208,32 +209,32 @@ def _lines(section: Section[object], spec: object, given: frozenset[str], found:
             value = getattr(spec, key.name)
             if value is None:
                 continue
-            # A flag that is declared as it is anyway says nothing.
+            # A flag that is declared with its default value adds nothing.
             known = name in given and not (isinstance(value, bool) and value == key.default)
-            asked = "CHECK: " if key.from_training and not known else ""
-            line = _Line(value, f"{asked}{key.help}", known)
+            reminder = "CHECK: " if key.from_training and not known else ""
+            line = _Line(value, f"{reminder}{key.help}", known)
         yield toml_line(f"{'' if line.known else '# '}{key.name} = {toml_value(line.value)}", line.comment)
 
 
-def _head(bundle: ModelBundle) -> Iterator[str]:
+def _header(bundle: ModelBundle) -> Iterator[str]:
     yield f"# How to feed and read {safe_text(bundle.task)}/{safe_text(bundle.name)}: drafted by xaimed models init."
     yield "# CHECK marks what only the training knows. A line that is commented out shows what is assumed without it."
     yield ""
 
 
-def _input(found: _Found) -> Iterator[str]:
+def _input(found: _Findings) -> Iterator[str]:
     given = found.declared.given
     count, first = found.channels
     sized = "input.size" in given
     if sized:
         why = f"height, width; from {KEYS['input.size'].constant}"
-    elif len(found.taken) == 1:
+    elif len(found.accepted) == 1:
         why = "the only size that the network takes, of those tried"
     else:
-        why = f"CHECK: the network takes {_listed(found.taken)} too; which was it trained on?"
-    default = found.size == InputSpec().size and not sized and len(found.taken) > 1
+        why = f"CHECK: the network takes {_ranges(found.accepted)} too; which was it trained on?"
+    only_default = found.size == InputSpec().size and not sized and len(found.accepted) > 1
     lines = {
-        "size": _Line(found.size, why, known=not default),
+        "size": _Line(found.size, why, known=not only_default),
         "channels": _Line(count, f"as {first} takes them" if first else KEYS["input.channels"].help),
     }
     for name, neutral in (("mean", 0.0), ("std", 1.0)):
@@ -244,7 +245,7 @@ def _input(found: _Found) -> Iterator[str]:
     yield ""
 
 
-def _output(found: _Found) -> Iterator[str]:
+def _output(found: _Findings) -> Iterator[str]:
     classifier, declared = found.classifier, found.declared
     outputs, head = classifier.anatomy.outputs, classifier.anatomy.head
     order = "for one output: negative, positive" if outputs == 1 else f"in the order of the {outputs} outputs"
@@ -262,13 +263,13 @@ def _output(found: _Found) -> Iterator[str]:
         "activation": _Line(classifier.activation, ending),
     }
     if found.multilabel or declared.output.multilabel:
-        each = KEYS["output.multilabel"].help.removeprefix("true: ")
-        lines["multilabel"] = _Line(True, each + (", as each output has a sigmoid" if found.multilabel else ""))
+        meaning = KEYS["output.multilabel"].help.removeprefix("true: ")
+        lines["multilabel"] = _Line(True, meaning + (", as each output has a sigmoid" if found.multilabel else ""))
     yield from _lines(OUTPUT, declared.output, declared.given, lines)
     yield ""
 
 
-def _explain(found: _Found) -> Iterator[str]:
+def _explain(found: _Findings) -> Iterator[str]:
     anatomy, declared = found.classifier.anatomy, found.declared
     if not anatomy.layers:
         yield f"[{EXPLAIN.name}]"
@@ -284,20 +285,20 @@ def _explain(found: _Found) -> Iterator[str]:
     yield "# Layers that give a map, in order of execution: channels, height x width, kind, name"
     listed = list(anatomy.shapes.items())
     for name, (channels, height, width) in listed[-_MOST_LAYERS:]:
-        yield f"#   {channels:>5}  {f'{height}x{width}':>9}  {safe_text(found.kinds[name])}  {safe_text(name)}"
+        yield f"#   {channels:>5}  {f'{height}x{width}':>9}  {safe_text(found.class_names[name])}  {safe_text(name)}"
     if len(listed) > _MOST_LAYERS:
         yield f"#   (and {len(listed) - _MOST_LAYERS} before them)"
 
 
 def _candidates(anatomy: Anatomy) -> Sequence[str]:
-    """The last layers whose maps are as large as those of the last convolution: it, its ReLU, its block, its likes."""
+    """Return the last layers whose maps have the size of the last convolution's: it, its ReLU, its block and so on."""
     last = anatomy.layers[-1]
     alike = [name for name, shape in anatomy.shapes.items() if shape[1:] == (last.height, last.width)]
     return alike[-_MOST_CANDIDATES:]
 
 
-def _listed(sides: Sequence[int]) -> str:
-    """Sides in order, runs of them as `50 to 53`."""
+def _ranges(sides: Sequence[int]) -> str:
+    """Return sides as text, in order, consecutive ones as `50 to 53`."""
     runs: list[list[int]] = []
     for side in sorted(sides):
         if runs and side == runs[-1][-1] + 1:

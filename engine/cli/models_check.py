@@ -108,7 +108,7 @@ def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, 
                 "works": not method.failure,
                 "failure": method.failure or None,
                 "seconds": method.seconds,
-                "whole_map_seconds": method.whole,
+                "whole_map_seconds": method.full_map_seconds,
                 "warnings": list(method.warnings),
             }
             for method in check.methods
