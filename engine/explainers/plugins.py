@@ -1,4 +1,4 @@
-"""Import a plug-in, make and run its method and check what it gives; the network is left as it was."""
+"""Import a plug-in, make and run its method, and check its map. The network is left as it was."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 def declared_method(key: str) -> Method:
-    """What a plug-in's method declares. This imports the package.
+    """Return a plug-in's method with all that it declares. This imports the package.
 
     Raises:
-        ExplanationError: it cannot be imported, or its declaration is none.
+        ExplanationError: the package cannot be imported, or its declaration is not valid.
     """
     found = find_plug_ins()[0][key]
     with blaming(key):
-        _ = found.declaration  # read, so that `method` has it
+        _ = found.declaration  # once it has been read, `method` includes it
     return found.method
 
 
 @contextmanager
 def blaming(key: str) -> Iterator[None]:
-    """Report in one line what the code of the plug-in with this key raises; what others raise stays as it is.
+    """Report in one line what a plug-in's code raises. For the key of a built-in method errors stay as they are.
 
     Raises:
         ExplanationError: the plug-in's code raised something.
@@ -42,17 +42,17 @@ def blaming(key: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # code of others, which may even call sys.exit()
+    except BaseException as error:  # the code is not ours and may even call sys.exit()
         if (found := plug_in(key)) is None:
             raise
         raise _broken(found, f"{type(error).__name__}: {error}") from error
 
 
 def make_plug_in(key: str, choices: Choices) -> Explainer:
-    """A plug-in's method, imported and made.
+    """Import a plug-in and make its method.
 
     Raises:
-        ExplanationError: it cannot be imported or made, or is none.
+        ExplanationError: it cannot be imported or made, or what it makes is not an explainer with this key.
     """
     found = find_plug_ins()[0][key]
     with blaming(key):
@@ -64,12 +64,12 @@ def make_plug_in(key: str, choices: Choices) -> Explainer:
 
 
 def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
-    """A plug-in's map, checked; modes, gradients and hooks of the network are left as they were.
+    """Run a plug-in's method and check its map. The network's modes, gradients and hooks are left as they were.
 
     Raises:
-        Stopped: stopped before there was a map worth showing.
-        ExplanationError: it failed, or what it gave is no map.
-        RuntimeError, MemoryError: the memory did not suffice.
+        Stopped: the method was stopped before it had a map worth showing.
+        ExplanationError: the method failed, or its map is not valid.
+        RuntimeError, MemoryError: there was not enough memory.
     """
     from engine.explainers.gradcam import as_it_was
     from engine.network.device import lacks_memory
@@ -81,7 +81,7 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
         problem = _problem(made, explainer.key, request)
     except (XAIMedError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # code of others
+    except BaseException as error:  # the code is not ours
         if lacks_memory(error):
             raise
         raise _broken(found, f"{type(error).__name__}: {error}") from error
@@ -93,10 +93,8 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
 
 @contextmanager
 def _without_new_hooks(network: nn.Module) -> Iterator[None]:
-    """Take away the hooks that are left behind: they would act on every later answer."""
-    from engine.acceleration.torch_private import hooks_of  # late: torch, which listing the plug-ins must not import
-
-    before = {id(hooks): set(hooks) for hooks in hooks_of(network)}
+    """Remove hooks that were left behind, since they would act on every later forward pass."""
+    before = {id(hooks): set(hooks) for hooks in _hooks_of(network)}
     try:
         yield
     finally:
@@ -106,7 +104,7 @@ def _without_new_hooks(network: nn.Module) -> Iterator[None]:
 
 
 def _problem(made: object, key: str, request: Request) -> str:
-    """What is wrong with a map, as a clause; empty if nothing is."""
+    """Return what is wrong with a map, as a clause; empty if nothing is."""
     import numpy as np
 
     if not isinstance(made, SaliencyMap):

@@ -1,16 +1,18 @@
-"""The explanation methods there are: the four built-in ones, and those that installed packages bring along.
+"""The table of explanation methods: the four built-in ones, and those of installed packages (plug-ins).
 
-A package brings a method by an entry point of the group `xaimed.explainers`; the engine is not touched:
+A built-in method is an entry of `BUILT_IN`. That entry is all that engine, settings, command line and app know of it.
+
+A package adds a method with an entry point of the group `xaimed.explainers`, without touching the engine:
 
     [project.entry-points."xaimed.explainers"]
     HiResCAM = "xaimed_hirescam:HiResCam"
 
-The entry point's name is what people read, and in small letters (spaces as `-`) the method's key: on the command
-line, in the names of files, in `explanation.json`. What it leads to is called with `Choices` and gives an explainer
-(`engine.explainers.base.Explainer`): an object with that `key` and with `explain(request)`, which returns a
-`SaliencyMap` of the size of the network's input. `engine.explainers.base` has what the built-in methods use for that:
-`Request` (the network, the input, the class, the seed, `progress` and `stop`) and `scaled_map` (a raw map to a
-`SaliencyMap`).
+The entry point's name is what people read. In lower case, with `-` for spaces, it is also the method's key: on the
+command line, in the names of files, in `explanation.json`. The entry point refers to a factory, which is called with
+`Choices` and returns an explainer (`engine.explainers.base.Explainer`): an object with that `key` and with
+`explain(request)`, which returns a `SaliencyMap` of the size of the network's input. `engine.explainers.base` has what
+the built-in methods use for this: `Request` (the network, the input, the class, the seed, `progress` and `stop`) and
+`scaled_map` (which turns a raw map into a `SaliencyMap`).
 
     @dataclass(frozen=True)
     class HiResCam:
@@ -19,27 +21,24 @@ line, in the names of files, in `explanation.json`. What it leads to is called w
 
         def explain(self, request: Request) -> SaliencyMap: ...
 
-A method may declare more about itself by a `Declaration`, in the attribute `declares` of what the entry point leads to
-(see the protocol `Factory`): parameters that a person may set (`engine.bundle.keys.Key`), that it does not look at a
-layer, or with which methods it shares gradients. The values of the parameters are checked and reach the method as
-`Choices.parameters`.
+A factory may say more about its method in an attribute `declares`, a `Declaration` (see the protocol `Factory`): which
+parameters people may set (`engine.bundle.keys.Key`), that it does not look at a layer, or with which methods it shares
+gradients. The method receives the values of its parameters, checked, in `Choices.parameters`.
 
     declares: ClassVar[Declaration] = Declaration(
         parameters=(Key.whole("samples", 500, 16, 100_000, "masks to draw"),), layer=False
     )
 
-A person sets them by `--set METHOD.NAME=VALUE`, and the number of samples also by `--samples METHOD=N`; a script by
-`Settings.parameters`. `explanation.json` records what the method puts into its map's `parameters`. A package is
-imported when its method is first made or its parameters are first asked for; until then a method counts as one without
+People set parameters with `--set METHOD.NAME=VALUE`, and the number of samples also with `--samples METHOD=N`; scripts
+use `Settings.parameters`. `explanation.json` records what the method puts into its map's `parameters`. A package is
+imported when its method is first made or its parameters are first needed. Until then the method counts as one without
 parameters that looks at a layer.
 
-The rules are those for the built-in methods: gradients are those of `classifier.target_logit`; random numbers come
-from `request.seed` alone; `request.stop` is looked at before every pass; no hook and no changed mode is left behind.
-What can be checked of that is checked here. Like a model, a plug-in is a program and can do whatever its user can; it
-is installed by whoever trusts it, and runs in every explanation from then on unless `--methods` says otherwise. A
-complete one lies in `tests/plugins/hirescam`.
-
-A built-in method is an entry of `BUILT_IN`, which is all that engine, settings, command line and app know of it.
+The rules for built-in methods apply to plug-ins as well: gradients are those of `classifier.target_logit`; random
+numbers come only from `request.seed`; `request.stop` is checked before every pass; hooks and modes are left as they
+were. `engine.explainers.plugins` checks what can be checked of this. Like a model, a plug-in is a program and can do
+whatever its user can. Whoever installs it trusts it, and from then on it runs in every explanation unless `--methods`
+says otherwise. `tests/plugins/hirescam` is a complete example.
 """
 
 from __future__ import annotations
@@ -65,34 +64,34 @@ GROUP = "xaimed.explainers"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9+._ -]{0,22}[A-Za-z0-9+])?")
 _PARAMETER = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _TAKEN = frozenset({"original", "agreement", "saliency", "statistics", "explanation"})
-"""Names that files and cards have already."""
+"""Names that files and cards use for something else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a person may choose about a method, as it is made.
+    """What a person may choose about a method; given to its factory.
 
     Attributes:
-        layer: name of the layer to look at, in `named_modules()`; None for the classifier's `default_layer`.
-        parameters: the values of the parameters that the method declares, by name, checked; without those that have
-            neither a value nor a default.
+        layer: name of the layer to look at, as in `named_modules()`; None for the classifier's `default_layer`.
+        parameters: checked values of the parameters that the method declares, by name. Those with neither a value nor a
+            default are left out.
         until: `certain` asks a method that draws samples to stop as soon as the three top cells are settled.
     """
 
     layer: str | None = None
-    parameters: Mapping[str, Scalar] = field(default_factory=dict, hash=False)  # else no key of `Request.kept`
+    parameters: Mapping[str, Scalar] = field(default_factory=dict, hash=False)  # `Request.kept` needs a hash
     until: Literal["samples", "certain"] = "samples"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What is known of a method before it runs.
+    """What is known about a method before it runs.
 
     Attributes:
-        parameters: what a person may set. A whole number named `samples` means that the method draws so many.
+        parameters: what a person may set. A whole number named `samples` is the number of samples that it draws.
         layer: whether it looks at a layer of the network.
-        shares_gradients: keys of the methods that use the same gradients: their votes are not independent of its own.
-            It is enough that one of two methods names the other.
+        shares_gradients: keys of the methods that use the same gradients, so that their votes are not independent of
+            its own. It is enough if one of two methods names the other.
     """
 
     parameters: tuple[Key[Scalar], ...] = ()
@@ -103,7 +102,7 @@ class Declaration:
         """Refuse parameters that nobody could set.
 
         Raises:
-            ValueError: a name that will not do or is there twice, or `samples` without a range of whole numbers.
+            ValueError: a name is invalid or used twice, or `samples` is not a whole number with a range and a default.
         """
         names = [key.name for key in self.parameters]
         for name in names:
@@ -117,31 +116,31 @@ class Declaration:
 
     @property
     def samples(self) -> Key[Scalar] | None:
-        """The number of samples, with the fewest and the most that are possible; None if the method draws none."""
+        """The parameter for the number of samples, with its range; None if the method draws none."""
         return self.parameter("samples")
 
     def parameter(self, name: str) -> Key[Scalar] | None:
-        """The parameter with a name, or None."""
+        """Return the parameter with this name, or None."""
         return next((key for key in self.parameters if key.name == name), None)
 
 
 class Factory(Protocol):
-    """What makes a method. A plug-in's may have an attribute `declares`, a `Declaration`; else the defaults hold."""
+    """Makes a method. A plug-in's may have an attribute `declares`, a `Declaration`; otherwise the defaults hold."""
 
     def __call__(self, choices: Choices, /) -> Explainer:
-        """The method with its parameters set."""
+        """Return the method with its parameters set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method(Declaration):
-    """A method: all that engine, command line and app know of it.
+    """A method: all that engine, command line and app know about it.
 
     Attributes:
-        key: on the command line, in the names of files, in `explanation.json`.
+        key: its name on the command line, in the names of files and in `explanation.json`.
         name: its name for people. A plug-in's is not made safe.
-        make: gives the method with its parameters set; what it needs is imported only then.
-        letter: the key of the keyboard that starts it in the app; a plug-in has none and gets a digit.
-        short: its name where there is little room; empty for the beginning of `name`.
+        make: returns the method with its parameters set; imports what the method needs only then.
+        letter: the key on the keyboard that starts it in the app. A plug-in has none and gets a digit.
+        short: its name where space is short; empty for the beginning of `name`.
     """
 
     key: str
@@ -154,7 +153,7 @@ class Method(Declaration):
 def _make_lime(choices: Choices) -> Explainer:
     from engine.explainers.lime import Lime
 
-    # Values of a mapping have one type for all; the keys' checks have looked at each.
+    # mypy sees one type for all values of the mapping; each key's check has ensured the right one.
     return Lime(until=choices.until, **choices.parameters)  # type: ignore[arg-type]
 
 
@@ -189,24 +188,24 @@ BUILT_IN: tuple[Method, ...] = (
         shares_gradients=("gradcam",),
     ),
 )
-"""The built-in methods, in the order in which they are shown."""
+"""The built-in methods, in the order they are shown."""
 
 METHODS: tuple[str, ...] = tuple(method.key for method in BUILT_IN)
-"""Their keys, for scripts."""
+"""Keys of the built-in methods, for scripts."""
 
 METHOD_NAMES: Mapping[str, str] = MappingProxyType({method.key: method.name for method in BUILT_IN})
-"""Their names for people, for scripts."""
+"""Names of the built-in methods for people, by key; for scripts."""
 
 
 @dataclass(frozen=True)
 class PlugIn:
-    """A method that a package brings along; it is imported when it is first used.
+    """A method from an installed package, which is imported when the method is first used.
 
     Attributes:
         key: the method's key.
         name: its name for people.
-        package: name and version of the package, as far as known.
-        entry: leads to the factory.
+        package: name and version of the package, as far as they are known.
+        entry: the entry point, which loads the factory.
     """
 
     key: str
@@ -216,7 +215,7 @@ class PlugIn:
 
     @cached_property
     def factory(self) -> Factory:
-        """What the entry point leads to. This imports the package, which may raise anything."""
+        """The factory. This imports the package, which may raise anything."""
         return cast("Factory", self.entry.load())
 
     @cached_property
@@ -224,7 +223,7 @@ class PlugIn:
         """What the factory declares. This imports the package, which may raise anything.
 
         Raises:
-            TypeError: `declares` is no `Declaration`.
+            TypeError: `declares` is not a `Declaration`.
         """
         declared = getattr(self.factory, "declares", None)
         if declared is None:
@@ -235,12 +234,13 @@ class PlugIn:
 
     @property
     def method(self) -> Method:
-        """What is known of the method without importing anything: its declaration, if that has been read."""
+        """The method as known without importing anything: with its declaration if that was read, else the defaults."""
+        # A cached property that was read stands in `vars`; reading it here would import the package.
         known: Declaration = vars(self).get("declaration", Declaration())
         return Method(
             key=self.key,
             name=self.name,
-            make=lambda choices: self.factory(choices),
+            make=lambda choices: self.factory(choices),  # not `self.factory`, which would import the package now
             parameters=known.parameters,
             layer=known.layer,
             shares_gradients=known.shares_gradients,
@@ -249,7 +249,7 @@ class PlugIn:
 
 @cache
 def find_plug_ins() -> tuple[Mapping[str, PlugIn], tuple[str, ...]]:
-    """The plug-ins by key, and a line for each that is left out. Nothing is imported."""
+    """Return the plug-ins by key, and a line for each that is left out. No package is imported."""
     plug_ins: dict[str, PlugIn] = {}
     problems = []
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name.lower(), entry.value)):
@@ -261,7 +261,7 @@ def find_plug_ins() -> tuple[Mapping[str, PlugIn], tuple[str, ...]]:
             why = "a built-in method has that name"
         elif key in plug_ins:
             if plug_ins[key].entry.value == entry.value:
-                continue  # the same package found twice on the path
+                continue  # the same package, found twice on the path
             why = f"{plug_ins[key].package} has a method of that name"
         else:
             plug_ins[key] = PlugIn(key, entry.name, package, entry)
@@ -271,12 +271,12 @@ def find_plug_ins() -> tuple[Mapping[str, PlugIn], tuple[str, ...]]:
 
 
 def method_keys() -> tuple[str, ...]:
-    """The keys of all methods in the order in which they are shown: the built-in ones, then the plug-ins."""
+    """Return the keys of all methods in the order they are shown: the built-in ones, then the plug-ins."""
     return (*(method.key for method in BUILT_IN), *find_plug_ins()[0])
 
 
 def find_method(key: str) -> Method | None:
-    """The method with a key, or None. Nothing is imported: a plug-in has the defaults until its declaration is read."""
+    """Return the method with this key, or None. A plug-in is not imported: until it is, it has the defaults."""
     if (built_in := _built_in(key)) is not None:
         return built_in
     found = plug_in(key)
@@ -284,37 +284,37 @@ def find_method(key: str) -> Method | None:
 
 
 def method_name(key: str) -> str:
-    """A method's name for people; its key if there is no such method. It is not made safe."""
+    """Return a method's name for people, not made safe; the key itself if there is no such method."""
     method = find_method(key)
     return key if method is None else method.name
 
 
 def looks_at_layer(key: str) -> bool:
-    """Whether a method may look at a layer; so does a plug-in until its declaration is read."""
+    """Whether a method may look at a layer. A plug-in counts as one that does until its declaration is read."""
     method = find_method(key)
     return method is not None and method.layer
 
 
 def sampling() -> tuple[Method, ...]:
-    """The built-in methods that draw samples; those that draw the most come first."""
+    """Return the built-in methods that draw samples, those that draw the most first."""
     drawing = [method for method in BUILT_IN if method.samples is not None]
     return tuple(sorted(drawing, key=usual_samples, reverse=True))
 
 
 def usual_samples(method: Method) -> int:
-    """How many samples a method draws if nobody says otherwise; 0 if it draws none."""
+    """Return how many samples a method draws by default; 0 if it draws none."""
     samples = method.samples
     return samples.default if samples is not None and isinstance(samples.default, int) else 0
 
 
 def is_quick(key: str) -> bool:
-    """Whether a method is known to draw no samples, so that its map is ready at once. Of a plug-in nothing is known."""
+    """Whether a method draws no samples, so that its map is ready at once. False for plug-ins: nobody knows."""
     built_in = _built_in(key)
     return built_in is not None and built_in.samples is None
 
 
 def running_place(key: str) -> int:
-    """The place in which a method runs: the quick ones first, so that a person who waits gets something to look at.
+    """Return a method's place in the order of running: quick ones first, so that people soon see a map.
 
     Plug-ins share the last place.
     """
@@ -323,10 +323,11 @@ def running_place(key: str) -> int:
 
 
 def sharing_gradients(keys: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """Those of some methods that use the same gradients, in groups of two or more, in the order given."""
+    """Group those of the methods that use the same gradients. Groups have two or more, in the order given."""
     order = list(keys)
     groups: list[list[str]] = []
     for key in order:
+        # A method may link groups that had nothing in common so far: they become one.
         related = [group for group in groups if any(_share(key, other) for other in group)]
         groups = [group for group in groups if group not in related]
         groups.append([*(member for group in related for member in group), key])
@@ -334,17 +335,17 @@ def sharing_gradients(keys: Iterable[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def dependence_notes(keys: Iterable[str]) -> tuple[str, ...]:
-    """A sentence for each group of methods whose votes are not independent; their names are not made safe."""
+    """Return a sentence for each group of methods whose votes are not independent. Names are not made safe."""
     return tuple(_dependence_note([method_name(key) for key in group]) for group in sharing_gradients(keys))
 
 
 def plug_in(key: str) -> PlugIn | None:
-    """The plug-in with a key, or None."""
+    """Return the plug-in with this key, or None."""
     return find_plug_ins()[0].get(key)
 
 
 def left_out() -> tuple[str, ...]:
-    """A line for every plug-in that cannot be offered. It is not made safe."""
+    """Return a line, not made safe, for every plug-in that cannot be offered."""
     return find_plug_ins()[1]
 
 

@@ -1,4 +1,4 @@
-"""What a person may choose about an explanation, and a method made with those choices."""
+"""What a person may choose about an explanation, and how a method is made from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
 
 _RISE = "rise"
-"""The method that `Settings.estimator` is of."""
+"""The method that `Settings.estimator` belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,16 @@ class Settings:
     """What a person may choose about an explanation.
 
     Attributes:
-        methods: keys of the methods to run, in order; all that there are unless given (`engine.explainers.registry`).
+        methods: keys of the methods to run, in order; by default all there are (`engine.explainers.registry`).
         target: name of the class to explain; None for the predicted one.
-        samples: number of samples by method key, for `rise`, `lime` and plug-ins that draw samples; what is not given
-            comes from the bundle, else from the method (4,000 for `rise`, 1,000 for `lime`).
-        until: `samples` uses all of them; `certain` stops as soon as the three top cells are settled.
+        samples: number of samples by method key, for `rise`, `lime` and plug-ins that draw samples; if not given, the
+            bundle's, else the method's default (4,000 for `rise`, 1,000 for `lime`).
+        until: `samples` draws all samples; `certain` stops as soon as the three top cells are settled.
         estimator: RISE's, see `engine.explainers.rise`; None for the bundle's, else `centred`.
         layer: the CAMs' target layer; None for the bundle's, else the last convolution.
-        seed: of all random numbers; None derives one from image, model and method.
-        parameters: values of other parameters by method key and name (`engine.explainers.registry`); what is not given
-            comes from the bundle, else from the method.
+        seed: seed of all random numbers; None to derive one from image, model and method.
+        parameters: values of other parameters by method key and name (`engine.explainers.registry`); if not given, the
+            bundle's, else the method's default.
     """
 
     methods: tuple[str, ...] = field(default_factory=method_keys)
@@ -50,12 +50,13 @@ class Settings:
 
 
 def check_settings(settings: Settings) -> None:
-    """See that settings can be meant, as far as that needs neither a network nor torch.
+    """Check settings as far as that needs neither a network nor torch.
 
     A plug-in is imported only if something is set for it.
 
     Raises:
-        ExplanationError: no such method or parameter, a value out of range, or a plug-in that cannot be used.
+        ExplanationError: no such method or parameter, a value out of range or given twice, or a plug-in that cannot be
+            used.
     """
     for key in settings.methods:
         _known(key)
@@ -81,7 +82,7 @@ def check_settings(settings: Settings) -> None:
 
 
 def read_parameter(method: str, name: str, text: str) -> Scalar:
-    """The value of a method's parameter from a text such as `9`, `0.25` or `paper`.
+    """Read the value of a method's parameter from a text such as `9`, `0.25` or `paper`.
 
     Raises:
         ExplanationError: no such method or parameter, a value out of range, or a plug-in that cannot be used.
@@ -91,7 +92,7 @@ def read_parameter(method: str, name: str, text: str) -> Scalar:
 
 
 def declared_samples(method: str) -> tuple[int, int] | None:
-    """The fewest and the most samples that a method can draw; None if it draws none.
+    """Return the fewest and the most samples that a method can draw; None if it draws none.
 
     Raises:
         ExplanationError: no such method, or a plug-in that cannot be used.
@@ -108,7 +109,7 @@ def declared_samples(method: str) -> tuple[int, int] | None:
 
 
 def chosen_parameters(method: str, bundle: ModelBundle, settings: Settings) -> dict[str, Scalar]:
-    """The values of a method's parameters by name: the settings', else the bundle's, else the defaults.
+    """Return the values of a method's parameters by name: the settings', else the bundle's, else the defaults.
 
     Raises:
         ExplanationError: a plug-in that cannot be used.
@@ -126,7 +127,7 @@ def chosen_parameters(method: str, bundle: ModelBundle, settings: Settings) -> d
 
 
 def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Explainer:
-    """A method with its parameters: the settings', else the bundle's, else the defaults.
+    """Make a method with its parameters: the settings', else the bundle's, else the defaults.
 
     Raises:
         ExplanationError: no such method, a parameter out of range, or a plug-in that cannot be used.
@@ -137,7 +138,7 @@ def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Expl
 
 
 def _known(method: str) -> Method:
-    """A method as far as it is known without importing anything."""
+    """Return what is known about a method without importing a plug-in."""
     found = find_method(method)
     if found is None:
         raise ExplanationError(f"no such method: {method}", remedy=f"choose among {', '.join(method_keys())}")
@@ -145,7 +146,7 @@ def _known(method: str) -> Method:
 
 
 def _declared(method: str) -> Method:
-    """A method with all that it declares; a plug-in is imported for that."""
+    """Return a method with all that it declares. A plug-in is imported for that."""
     known = _known(method)
     return declared_method(method) if plug_in(method) is not None else known
 
@@ -164,7 +165,7 @@ def _parameter(method: str, name: str) -> Key[Scalar]:
 
 
 def _checked(method: str, key: Key[Scalar], value: object) -> Scalar:
-    with blaming(method):
+    with blaming(method):  # a plug-in's own check may raise anything
         try:
             return key.check(value)
         except WrongValueError as error:
@@ -173,12 +174,12 @@ def _checked(method: str, key: Key[Scalar], value: object) -> Scalar:
 
 
 def _scalar(text: str) -> Scalar:
-    """What a text stands for: a truth value, a number, or else itself."""
+    """Return what a text stands for: a truth value, a number, or otherwise the text itself."""
     if text in ("true", "false"):
         return text == "true"
     for kind in (int, float):
         try:
             return kind(text)
-        except ValueError:  # no such number; of int also one of more than 4,300 digits
+        except ValueError:  # not such a number; for `int` also one of more than 4,300 digits
             continue
     return text
