@@ -72,7 +72,7 @@ def _methods(check: Check) -> Iterator[str]:
     yield "A map takes about:"
     width = max(len(method_name(method.method)) for method in check.methods)
     for method in check.methods:
-        duration = "there is none" if method.full_map_seconds is None else _seconds(method.full_map_seconds)
+        duration = "no map" if method.full_map_seconds is None else _seconds(method.full_map_seconds)
         yield f"  {method_name(method.method):<{width}}  {duration}"
 
 
@@ -87,7 +87,7 @@ def _remarks(classifier: Classifier, check: Check) -> Iterator[str]:
             yield f"{name}: {method.failure}"
         yield from (f"{name}: {warning}" for warning in method.warnings)
     if check.made_up:
-        yield "The image is noise: what the network says of it and where it looks mean nothing."
+        yield "The image is noise: the network's answer and its maps mean nothing."
     yield from check.diagnosis.warnings  # may repeat what the classifier assumed
     yield from (sentence for sentence in classifier.assumed if sentence not in check.diagnosis.warnings)
     if (test := check.selftest) is None:

@@ -97,7 +97,7 @@ def write_safetensors(converted: Converted, target: Path) -> None:
     from safetensors.torch import save
 
     if os.path.lexists(target):
-        raise LibraryError("there is such a file already", subject=target, remedy="name another with --out")
+        raise LibraryError("this file exists already", subject=target, remedy="name another with --out")
     try:
         replace_file(target, save(dict(converted.tensors)), mode=SHARED)
     except OSError as error:
@@ -141,7 +141,7 @@ def _load(data: bytes, source: Path, *, trusted: ModuleType | None) -> object:
         ) from error
     except (AttributeError, ImportError) as error:
         raise LibraryError(
-            f"it needs a class that is not here ({error})",
+            f"it needs a class that cannot be found ({error})",
             subject=source,
             remedy="name the Python file that defines it with --architecture, or install the package",
         ) from error
@@ -179,23 +179,23 @@ def _weights(content: object, source: Path) -> Converted:
     notes: list[str] = []
     for _ in range(3):  # a checkpoint, the network in it, and its state_dict
         if isinstance(content, nn.Module):
-            notes.append(f"It held a whole network ({type(content).__name__}), of which the weights were taken.")
+            notes.append(f"The file held a whole network ({type(content).__name__}); its weights were taken.")
             content = content.state_dict()
         if not isinstance(content, Mapping) or all(isinstance(value, torch.Tensor) for value in content.values()):
             break
         inside = next((key for key in _NETWORK_KEYS if isinstance(content.get(key), Mapping | nn.Module)), None)
         if inside is None:
             break
-        notes.append(f"It held several things, of which '{inside}' was taken.")
+        notes.append(f"The file held several things; '{inside}' was taken.")
         content = content[inside]
     if not isinstance(content, Mapping) or not content:
-        raise LibraryError(f"it holds no weights but a {type(content).__name__}", subject=source)
+        raise LibraryError(f"it holds no weights, only a {type(content).__name__}", subject=source)
     wrong = [key for key, value in content.items() if not isinstance(key, str) or not isinstance(value, torch.Tensor)]
     if wrong:
         raise LibraryError(f"it holds something other than tensors, under {wrong[0]!r}", subject=source)
     # `clone`: safetensors refuses tensors that share memory.
     tensors = {key: value.detach().to("cpu").clone().contiguous() for key, value in content.items()}
     if all(key.startswith("module.") for key in tensors):
-        notes.append("The keys began with 'module.', as DataParallel leaves them; that was taken away.")
+        notes.append("The keys began with 'module.', as DataParallel names them; that was removed.")
         tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
     return Converted(tensors, tuple(notes))

@@ -97,7 +97,9 @@ def draft_into_place(bundle: ModelBundle) -> ModelBundle:
 def _refuse_existing(bundle: ModelBundle) -> None:
     if (bundle.path / SETTINGS).exists():
         raise LibraryError(
-            "there is one already", subject=bundle.path / SETTINGS, remedy="add --print to see what would be written"
+            "this file exists already",
+            subject=bundle.path / SETTINGS,
+            remedy="add --print to see what would be written",
         )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CONSTANTS: Mapping[str, str] = {key.constant: name for name, key in KEYS.items() if key.constant}
 """Full names of keys in `model.toml` by the constants that can declare them instead."""
 
-_REMEDY = "correct it, or add a model.toml, which takes the place of these constants"
+_REMEDY = "correct it, or add a model.toml, which replaces these constants"
 
 
 def decode_source(data: bytes, path: Path) -> str:

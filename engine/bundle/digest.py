@@ -135,7 +135,7 @@ def _walk(folder: Path) -> list[tuple[str, Path]]:
         for key, count, path in hard_links:
             if count > names_inside[key]:
                 raise BundleError(
-                    "the file has another name outside the model folder (a hard link), by which it can be changed",
+                    "the file has another name outside the model folder (a hard link), through which it can be changed",
                     subject=path,
                     remedy="put a copy in its place",
                 )
@@ -149,9 +149,7 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         try:
             entries = list(os.scandir(waiting.pop()))
         except FileNotFoundError as error:
-            raise BundleError(
-                "it is not there any more", subject=error.filename, remedy="choose another model"
-            ) from error
+            raise BundleError("it no longer exists", subject=error.filename, remedy="choose another model") from error
         except OSError as error:
             raise BundleError(
                 f"it cannot be read: {error.strerror}", subject=error.filename, remedy="ask for permission to read it"

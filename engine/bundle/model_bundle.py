@@ -189,7 +189,7 @@ def _find_weights(folder: Path) -> Path:
         raise BundleError(f"there is neither {WEIGHTS[0]} nor {WEIGHTS[1]}", subject=folder, remedy="add the weights")
     if len(found) > 1:
         raise BundleError(
-            f"there are both {WEIGHTS[0]} and {WEIGHTS[1]}", subject=folder, remedy="keep the one that is meant"
+            f"there are both {WEIGHTS[0]} and {WEIGHTS[1]}", subject=folder, remedy="keep only the right one"
         )
     try:
         size = check_regular(found[0]).st_size

@@ -148,7 +148,7 @@ async def test_a_model_whose_folder_vanishes_or_changes_goes_on_once_loaded_and_
         (library / "Task" / "C" / "weights.pt").write_bytes(b"other weights")
         await press(pilot, "down", "g")
         await until(pilot, lambda: app.explain.explanation is not None, seconds=60)
-        for name, words in (("B", "it is not there any more"), ("C", "changed since")):
+        for name, words in (("B", "it no longer exists"), ("C", "changed since")):
             with pytest.raises((BundleError, TaskError), match=words):
                 app.jobs._engine.load(bundle_of(app, name))
         assert app.is_running

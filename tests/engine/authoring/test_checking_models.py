@@ -71,7 +71,7 @@ def test_for_people_the_same_is_a_page_of_text(xaimed: Run, model: Path) -> None
     status, out, err = xaimed("models", "check", "Lungs", "CNN")
     assert (status, err) == (0, "")
     assert "Image: noise, made up for this check, 12x12" in out
-    assert "The image is noise: what the network says of it and where it looks mean nothing." in out
+    assert "The image is noise: the network's answer and its maps mean nothing." in out
     assert "The CAMs look at conv: 2 maps of 12x12." in out
     assert "There is no self-test; `xaimed models check --write-selftest` makes one." in out
 

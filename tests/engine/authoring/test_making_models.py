@@ -140,7 +140,7 @@ def test_a_model_toml_that_is_there_is_not_touched(xaimed: Run, folder: Path) ->
     model = make_model(folder / "Lungs" / "CNN", approved=True)
     before = (model / "model.toml").read_bytes()
     status, _, err = xaimed("models", "init", "Lungs")
-    assert (status, "there is one already; add --print" in err) == (1, True)
+    assert (status, "this file exists already; add --print" in err) == (1, True)
     assert (model / "model.toml").read_bytes() == before
 
 
@@ -176,7 +176,7 @@ def test_a_pickle_is_loaded_only_by_whoever_says_to_trust_it(xaimed: Run, tmp_pa
     assert (status, "this is a pickle" in err) == (0, True)
     assert (tmp_path / "ran").exists()
     assert torch.equal(load_file(tmp_path / "w.safetensors")["a"], torch.ones(2))
-    assert "of which 'state_dict' was taken" in out
+    assert "several things; 'state_dict' was taken" in out
     assert "1 tensors, 8 bytes. It holds no code." in out
 
 
@@ -187,11 +187,11 @@ def test_a_whole_network_gives_its_weights_with_the_file_that_defines_its_class(
     subprocess.run([sys.executable, "-c", made], check=True)  # its class is `__main__.Net`, as in a notebook
     status, _, err = xaimed("models", "convert", whole, "--yes")
     assert status == 1
-    assert "it needs a class that is not here" in err
+    assert "it needs a class that cannot be found" in err
     assert "--architecture" in err
     status, out, _ = xaimed("models", "convert", whole, "--yes", "--architecture", net, "--out", tmp_path / "w")
     assert status == 0
-    assert "It held a whole network (Net), of which the weights were taken." in out
+    assert "The file held a whole network (Net); its weights were taken." in out
     assert {key: tuple(value.shape) for key, value in load_file(tmp_path / "w").items()} == {
         "0.bias": (2,),
         "0.weight": (2, 3, 3, 3),
@@ -215,7 +215,7 @@ def test_what_holds_no_weights_is_refused_in_one_line(xaimed: Run, tmp_path: Pat
     (tmp_path / "empty.pt").touch()
     for name, said in (
         ("number", "something other than tensors, under 'a'"),
-        ("list", "it holds no weights but a list"),
+        ("list", "it holds no weights, only a list"),
         ("text", "text.pt: it "),
         ("empty", "empty.pt: it "),
         ("missing", "there is no such file"),
@@ -230,7 +230,7 @@ def test_nothing_is_overwritten(xaimed: Run, tmp_path: Path) -> None:
     torch.save({"a": torch.ones(2)}, tmp_path / "w.pt")
     (tmp_path / "w.safetensors").write_text("precious")
     status, _, err = xaimed("models", "convert", tmp_path / "w.pt")
-    assert (status, "there is such a file already; name another with --out" in err) == (1, True)
+    assert (status, "this file exists already; name another with --out" in err) == (1, True)
     assert (tmp_path / "w.safetensors").read_text() == "precious"
 
 
