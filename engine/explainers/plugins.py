@@ -94,7 +94,9 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
 @contextmanager
 def _without_new_hooks(network: nn.Module) -> Iterator[None]:
     """Remove hooks that were left behind, since they would act on every later forward pass."""
-    before = {id(hooks): set(hooks) for hooks in _hooks_of(network)}
+    from engine.acceleration.torch_private import hooks_of  # late: torch, which listing the plug-ins must not import
+
+    before = {id(hooks): set(hooks) for hooks in hooks_of(network)}
     try:
         yield
     finally:
