@@ -158,7 +158,7 @@ async def test_a_removed_model_and_its_task_are_restored(folder: Path) -> None:
         await until(pilot, lambda: here(app)[0] == "Lungs")
         await choose(pilot, app, "Restore")
         assert isinstance(app.screen, ChooseDialog)
-        assert [str(row.label).split()[0] for row in app.screen._rows] == ["Hearts", "Hearts/CNN", "Delete"]
+        assert [str(row.label).split()[0] for row in app.screen._rows] == ["Hearts", "Hearts/CNN", "Empty"]
         assert all(str(row.label).endswith(" UTC") for row in app.screen._rows[:2])
         await press(pilot, "down", "enter")  # the model, whose task is not there
         await told(pilot, "restore the task first")

@@ -220,7 +220,7 @@ async def test_the_rank_correlation_of_the_two_maps_is_said_for_every_method() -
         await press(pilot, *TO_IMAGES, "e", "right", "b", "enter")
         sides = app.screen.query(ComparedSide)
         value = rank_correlation(*(side.runs["lime"].map for side in sides))
-        assert f"Rank correlation of the two maps (Spearman's ρ): {value:.2f}. Noise of the samples" in words(app)
+        assert f"Rank correlation of the two maps (Spearman's ρ): {value:.2f}. Sampling noise" in words(app)
         assert "Certain: no other cell could be among the three of A or of B." in words(app)
         assert (
             screen_text(app)
@@ -229,7 +229,7 @@ async def test_the_rank_correlation_of_the_two_maps_is_said_for_every_method() -
         )
         await press(pilot, "right", "right")
         assert "Exact: no samples are drawn" in words(app)
-        assert "Noise of the samples" not in words(app)
+        assert "Sampling noise" not in words(app)
         await press(pilot, "right", "right")
         assert f"Rank correlation of A's and B's maps (Spearman's ρ) LIME {value:.2f} RISE" in words(app)
 
