@@ -75,7 +75,7 @@ class Tabs(FixedWords):
         """Mark the one shown. Names that have no room to the right push out those on the left."""
         names = [_SHORT.get(key) or _short_name(key) for key in keys]
         first = 0
-        while first < active and sum(len(name) + 2 for name in names[first : active + 1]) > max(self.size.width, 30):
+        while first < active and sum(len(name) + 2 for name in names[first : active + 1]) > (self.size.width or 30):
             first += 1
         self._places = []
         parts: list[Part] = []
