@@ -99,7 +99,7 @@ async def test_a_first_model_toml_is_written_after_a_question_and_the_approval_i
         assert not settings.exists()
         await choose(pilot, app, "Write a first model.toml")
         await press(pilot, "tab", "enter")
-        await told(pilot, "lines with CHECK", seconds=60)
+        await told(pilot, "lines marked CHECK", seconds=60)
         await until(pilot, lambda: "Changed since it was approved." in screen_text(app))
     assert "size = [" in settings.read_text(encoding="utf-8")
 
