@@ -214,7 +214,7 @@ async def test_a_fifth_entry_has_a_card_a_key_and_a_tab() -> None:
         assert agreement_caption(app.explain.scene.explanation).plain.endswith(
             "the three CAMs are not independent votes"
         )
-        await pilot.resize_terminal(60, 20)
+        await pilot.resize_terminal(80, 24)
         await press(pilot, "i")
         assert "RMP" in screen_text(app)
 
