@@ -90,7 +90,7 @@ def shorten(text: str, limit: int) -> str:
     return text if _columns(text) <= limit else _marked(text, limit)
 
 
-def shorten_apart(texts: Sequence[str], limit: int) -> list[str]:
+def shorten_together(texts: Sequence[str], limit: int) -> list[str]:
     """Shorten safe texts that are shown together to at most `limit` columns each; different ones stay different.
 
     A longer text is cut in its middle, without digits. It is marked as by `shorten` only if the cut text would look

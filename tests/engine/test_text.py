@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from nasty_text import acts, texts
 
-from engine.text import safe_name, safe_text, shorten, shorten_apart
+from engine.text import safe_name, safe_text, shorten, shorten_together
 
 
 @given(texts)
@@ -70,7 +70,7 @@ def test_names_that_stand_together_differ_still_when_they_are_shortened(names: l
     from rich.cells import cell_len
 
     safe = [safe_text(name) for name in names]
-    shown = shorten_apart(safe, limit)
+    shown = shorten_together(safe, limit)
     assert len(shown) == len(names)
     for one, look in zip(safe, shown, strict=True):
         assert cell_len(look) <= limit
@@ -80,12 +80,12 @@ def test_names_that_stand_together_differ_still_when_they_are_shortened(names: l
 
 
 def test_names_that_stand_together_bear_digits_only_where_they_would_look_alike() -> None:
-    assert shorten_apart(["background", "DAB", "nuclei"], 8) == ["backgro…", "DAB", "nuclei"]
-    assert shorten_apart(["patient-0000000000-slice-01.png", "patient-1.png"], 20) == [
+    assert shorten_together(["background", "DAB", "nuclei"], 8) == ["backgro…", "DAB", "nuclei"]
+    assert shorten_together(["patient-0000000000-slice-01.png", "patient-1.png"], 20) == [
         "patient-0…ice-01.png",
         "patient-1.png",
     ]
-    first, second = shorten_apart(["patient-0000000000-slice.png", "patient-0000000001-slice.png"], 20)
+    first, second = shorten_together(["patient-0000000000-slice.png", "patient-0000000001-slice.png"], 20)
     assert first != second
 
 

@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from engine.text import shorten, shorten_apart
+from engine.text import shorten, shorten_together
 
 MOST_COMPARED = 2000
 """Rows up to which all shortened labels are compared with each other; in longer lists only those in view are."""
@@ -302,7 +302,7 @@ class RowList(ScrollView, can_focus=True):
         if self._shown_labels is None or self._shown_labels[0] != place:
             rows = map(self._rows.row, range(len(self._rows))) if few else self.in_view
             labels = [row.label for row in rows]
-            self._shown_labels = place, dict(zip(labels, shorten_apart(labels, width), strict=True))
+            self._shown_labels = place, dict(zip(labels, shorten_together(labels, width), strict=True))
         return self._shown_labels[1]
 
     def render_line(self, y: int) -> Strip:

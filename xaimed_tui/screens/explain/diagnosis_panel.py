@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from engine.results.diagnosis import probability_text
-from engine.text import safe_name, safe_text, shorten_apart
+from engine.text import safe_name, safe_text, shorten_together
 from xaimed_tui.widgets.words import Part
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class DiagnosisPanel(Widget):
             for value, level in zip(diagnosis.probabilities, diagnosis.confidences, strict=True)
         ]
         room = max(width - max(map(len, rights)) - 2, 4)
-        labels = shorten_apart([safe_text(name) for name in diagnosis.classes], room)
+        labels = shorten_together([safe_text(name) for name in diagnosis.classes], room)
         for index, (name, label, value, right) in enumerate(
             zip(diagnosis.classes, labels, diagnosis.probabilities, rights, strict=True)
         ):
