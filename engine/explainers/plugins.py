@@ -72,7 +72,7 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
         RuntimeError, MemoryError: there was not enough memory.
     """
     from engine.explainers.gradcam import as_it_was
-    from engine.network.device import lacks_memory
+    from engine.network.device import is_out_of_memory
 
     found = find_plug_ins()[0][explainer.key]
     try:
@@ -81,8 +81,8 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
         problem = _problem(made, explainer.key, request)
     except (XAIMedError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # the code is not ours
-        if lacks_memory(error):
+    except BaseException as error:  # code of others
+        if is_out_of_memory(error):
             raise
         raise _broken(found, f"{type(error).__name__}: {error}") from error
     if problem:

@@ -19,7 +19,7 @@ from engine.errors import DeviceError, ExplanationError, NotFiniteError, OutOfMe
 from engine.images.compliance import check_compliance
 from engine.images.image import MedicalImage
 from engine.images.preprocessing import network_input
-from engine.network.device import choose_device, lacks_memory
+from engine.network.device import choose_device, is_out_of_memory
 from engine.network.loading import build_network
 from engine.network.outputs import SAME_TOLERANCE, check_deterministic, noise_for, settle_activation, settle_classes
 from engine.network.structure import Anatomy, LayerInfo, examine, flat_output, head_input
@@ -314,7 +314,7 @@ class Classifier:
         try:
             return work()
         except (RuntimeError, MemoryError) as error:
-            if not lacks_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if self.device == "cpu":
                 raise OutOfMemoryError(

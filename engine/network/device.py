@@ -31,7 +31,7 @@ def choose_device(name: str) -> str:
     raise DeviceError("no such device", subject=f"device {name}", remedy="use auto, cpu or cuda:<number>")
 
 
-def lacks_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on any device."""
     # On the CPU torch raises a plain RuntimeError, so the text has to tell.
     return (

@@ -15,7 +15,7 @@ from torch import nn
 from engine.bundle.architecture_py import decode_source
 from engine.bundle.model_bundle import ARCHITECTURE, ModelBundle
 from engine.errors import BundleError, OutOfMemoryError
-from engine.network.device import lacks_memory
+from engine.network.device import is_out_of_memory
 from engine.trust.execution import run_alone
 from engine.trust.permission import approved_content
 
@@ -46,7 +46,7 @@ def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
         raise
     # A bundle's code may raise anything, SystemExit included; in every case the model cannot be used.
     except BaseException as error:
-        if lacks_memory(error):
+        if is_out_of_memory(error):
             raise _too_little_memory(path) from error
         raise BundleError(
             f"does not run: {type(error).__name__}: {error}",
@@ -105,7 +105,7 @@ def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
         ) from error
     # torch and safetensors raise RuntimeError, ValueError, EOFError, KeyError, SafetensorError, ... for damaged files.
     except Exception as error:
-        if lacks_memory(error):
+        if is_out_of_memory(error):
             raise _too_little_memory(path) from error
         raise BundleError(
             f"is not a weights file ({type(error).__name__})", subject=path, remedy="copy the file again"
