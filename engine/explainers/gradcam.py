@@ -50,7 +50,7 @@ class GradCam:
         started = time.perf_counter()
         tensor = request.tensor.detach().clone()
         with (
-            as_it_was(classifier.network),
+            restored(classifier.network),
             classifier.exact(),
             torch.enable_grad(),
             kind(_Logits(classifier), [module]) as cam,
@@ -179,7 +179,7 @@ class _Logits(nn.Module):
 
 
 @contextmanager
-def as_it_was(network: nn.Module) -> Iterator[None]:
+def restored(network: nn.Module) -> Iterator[None]:
     """Restore a network's modes, gradients and `requires_grad` at the end; until then no parameter gets a gradient."""
     modes = [(module, module.training) for module in network.modules()]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in network.parameters()]

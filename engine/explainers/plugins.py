@@ -71,12 +71,12 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
         ExplanationError: the method failed, or its map is not valid.
         RuntimeError, MemoryError: there was not enough memory.
     """
-    from engine.explainers.gradcam import as_it_was
+    from engine.explainers.gradcam import restored
     from engine.network.device import is_out_of_memory
 
     found = find_plug_ins()[0][explainer.key]
     try:
-        with _without_new_hooks(request.classifier.network), as_it_was(request.classifier.network):
+        with _without_new_hooks(request.classifier.network), restored(request.classifier.network):
             made = explainer.explain(request)
         problem = _problem(made, explainer.key, request)
     except (XAIMedError, KeyboardInterrupt):
