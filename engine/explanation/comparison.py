@@ -28,7 +28,7 @@ class CellComparison:
         shared: cells that are certainly among the three of both maps.
         only_first, only_second: cells that are certainly among the three of one map and certainly not of the other.
         unsettled: cells whose place is not settled in at least one of the maps; they are in none of the above.
-        as_they_stand: cells among the three of both maps, settled or not.
+        in_both: cells among the three of both maps, settled or not.
         constant: whether one of the maps is constant and marks no cells, so that there is nothing to compare.
     """
 
@@ -36,7 +36,7 @@ class CellComparison:
     only_first: tuple[Cell, ...] = ()
     only_second: tuple[Cell, ...] = ()
     unsettled: tuple[Cell, ...] = ()
-    as_they_stand: tuple[Cell, ...] = ()
+    in_both: tuple[Cell, ...] = ()
     constant: bool = False
 
 
@@ -50,7 +50,7 @@ def compare_cells(first: GridStatistics, second: GridStatistics) -> CellComparis
         only_first=tuple(cell for cell in settled if cell in first.top and cell not in second.top),
         only_second=tuple(cell for cell in settled if cell not in first.top and cell in second.top),
         unsettled=tuple(cell for cell in CELLS if cell not in settled),
-        as_they_stand=tuple(cell for cell in CELLS if cell in first.top and cell in second.top),
+        in_both=tuple(cell for cell in CELLS if cell in first.top and cell in second.top),
     )
 
 

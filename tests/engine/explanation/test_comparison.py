@@ -30,7 +30,7 @@ def statistics(top: tuple[tuple[int, int], ...], ties: tuple[tuple[int, int], ..
 def test_cells_of_both_of_one_and_of_the_other_are_told_apart() -> None:
     first, second = statistics(((0, 0), (0, 1), (0, 2))), statistics(((0, 1), (0, 2), (2, 2)))
     assert compare_cells(first, second) == CellComparison(
-        shared=((0, 1), (0, 2)), only_first=((0, 0),), only_second=((2, 2),), as_they_stand=((0, 1), (0, 2))
+        shared=((0, 1), (0, 2)), only_first=((0, 0),), only_second=((2, 2),), in_both=((0, 1), (0, 2))
     )
 
 
@@ -38,7 +38,7 @@ def test_a_cell_that_is_not_settled_in_one_map_is_neither_shared_nor_a_differenc
     first = statistics(((0, 0), (0, 1), (0, 2)), ties=((0, 2), (1, 1)))
     second = statistics(((0, 1), (0, 2), (1, 1)))
     assert compare_cells(first, second) == CellComparison(
-        shared=((0, 1),), only_first=((0, 0),), unsettled=((0, 2), (1, 1)), as_they_stand=((0, 1), (0, 2))
+        shared=((0, 1),), only_first=((0, 0),), unsettled=((0, 2), (1, 1)), in_both=((0, 1), (0, 2))
     )
 
 

@@ -27,7 +27,7 @@ def comparison_words(compared: CellComparison, maps: Sequence[SaliencyMap]) -> l
     parts: list[Part] = [
         (f"{count} of 3 cells shared{' for certain' if compared.unsettled else ''}", "bold $foreground"),
         f"{': ' if count else ''}{cell_list(compared.shared)}",
-        f"; {len(compared.as_they_stand)} as they stand now" if compared.unsettled else "",
+        f"; {len(compared.in_both)} as they stand now" if compared.unsettled else "",
         f". Two random choices share {SHARED_BY_CHANCE:.0f} on average.\n",
     ]
     for name, cells in (("Only A: ", compared.only_first), ("Only B: ", compared.only_second)):
@@ -51,7 +51,7 @@ def summary(compared: CellComparison, correlation: float | None) -> str:
     """Say the same in one short line: `2 of 3 cells shared, ρ 0.43`, `1 of 3 cells shared?, not certain`."""
     if compared.constant:
         return "a constant map"
-    words = f"{len(compared.as_they_stand)} of 3 cells shared"
+    words = f"{len(compared.in_both)} of 3 cells shared"
     if compared.unsettled:
         words += "?, not certain"
     return words if correlation is None else f"{words}, ρ {_number(correlation)}"
