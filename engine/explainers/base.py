@@ -187,7 +187,7 @@ class Reporter:
             self._next_preview = time.perf_counter() + pause
 
 
-def looks_until(total: int) -> tuple[int, ...]:
+def interim_looks(total: int) -> tuple[int, ...]:
     """Return the sample counts at which `until="certain"` looks at its result: doubling from 250, and the total."""
     looks, look = [], _FIRST_LOOK
     while look < total:

@@ -16,7 +16,7 @@ import torch
 
 from engine.acceleration.tuning import Tuning
 from engine.errors import ExplanationError, Stopped
-from engine.explainers.base import Reporter, Request, looks_until, scaled_map, unmoved, weak_effect
+from engine.explainers.base import Reporter, Request, interim_looks, scaled_map, unmoved, weak_effect
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.superpixels import SuperpixelMasks, Superpixels, superpixels
 from engine.results.cells import CELLS, GRID, cell_slices
@@ -70,7 +70,7 @@ class Lime:
         segments, shown, loop = kept.segments, kept.shown, kept.loop
         loop.settle_precision(request.target, request.stop)
         enough = min(self.samples, _FEWEST_A_SUPERPIXEL * segments.count)
-        looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
+        looks = interim_looks(self.samples) if self.until == "certain" else (self.samples,)
         shares = cell_shares(segments)
         reporter = Reporter(self.key, self.samples, request.progress)
         done, looked, settled = 0, 0, False

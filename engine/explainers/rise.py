@@ -19,7 +19,7 @@ import torch
 
 from engine.acceleration.tuning import Tuning
 from engine.errors import Stopped
-from engine.explainers.base import FEWEST_SAMPLES, Reporter, Request, looks_until, scaled_map, unmoved, weak_effect
+from engine.explainers.base import FEWEST_SAMPLES, Reporter, Request, interim_looks, scaled_map, unmoved, weak_effect
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.rise_masks import RiseMasks
 from engine.results.cells import GRID, part_weights
@@ -62,7 +62,7 @@ class Rise:
         kept = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Kept)
         masks, loop = kept.masks, kept.loop
         loop.settle_precision(request.target, request.stop)
-        looks = looks_until(self.samples) if self.until == "certain" else (self.samples,)
+        looks = interim_looks(self.samples) if self.until == "certain" else (self.samples,)
         reporter = Reporter(self.key, self.samples, request.progress)
         done, settled = 0, False
 

@@ -15,7 +15,7 @@ from networks import MeanOfOneChannel, classifier, request, small_cnn
 from engine.acceleration.tuning import Tuning
 from engine.errors import Stopped
 from engine.explainers import rise
-from engine.explainers.base import looks_until
+from engine.explainers.base import interim_looks
 from engine.explainers.rise import Rise
 from engine.explainers.rise_masks import RiseMasks
 from engine.network.classifier import Classifier
@@ -90,7 +90,7 @@ def test_until_certain_stops_at_a_fixed_count_whatever_the_batch(monkeypatch: py
         assert grid_statistics(saliency).certain
         samples.append(saliency.samples)
     assert samples[0] == samples[1]
-    assert samples[0] in looks_until(4000)
+    assert samples[0] in interim_looks(4000)
     assert samples[0] < 4000
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.transform import resize
 
-from engine.explainers.base import looks_until
+from engine.explainers.base import interim_looks
 from engine.explainers.rise import RiseEstimate
 from engine.explainers.rise_masks import RiseMasks
 from engine.results.cells import part_weights
@@ -189,7 +189,7 @@ def test_of_the_choices_called_certain_at_99_percent_at_least_97_percent_are_rig
     known: Known, antithetic: bool
 ) -> None:
     certain = right = 0
-    looks = looks_until(1000)
+    looks = interim_looks(1000)
     for seed in range(150):
         best = set(np.argsort(-known.truth(seed))[:3])
         for look in looks:
