@@ -25,9 +25,9 @@ def main() -> int:
 
     status = run(sys.argv[1:], open_app=open_app, flags=FLAGS, commands=("xaimed_tui.startup.doctor",), for_good=True)
     if "engine.cli.streams" in sys.modules:  # --version and the app do not import it
-        from engine.cli.streams import let_go
+        from engine.cli.streams import discard_later_output
 
-        let_go()
+        discard_later_output()
     return status
 
 

@@ -1,6 +1,7 @@
-"""The self-test of a model: an image of its folder and the answer that weights, architecture and preprocessing give.
+"""The self-test of a model: an image in its folder, and the answer that the model gave for it.
 
-It shows on each machine that they still fit together. Writing it changes the model's digest.
+It shows on every machine whether weights, architecture and preprocessing still give that answer. Writing it changes the
+model's digest.
 """
 
 from __future__ import annotations
@@ -34,17 +35,18 @@ IMAGE = "selftest.png"
 _SECTION = "selftest"
 
 _MOST_IMAGE = 64_000_000
+"""Bytes of an image that may be copied into a model's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelfTestCheck:
-    """What the self-test gave.
+    """The result of a self-test.
 
     Attributes:
         image: path in the model folder.
         expected, found: probabilities of the classes; `found` is empty if the image could not be used.
-        tolerance: the most by which one may differ.
-        failure: what is wrong, else empty.
+        tolerance: the largest difference allowed for any probability.
+        failure: what is wrong; empty if nothing is.
     """
 
     image: str
@@ -55,7 +57,7 @@ class SelfTestCheck:
 
 
 def run_selftest(classifier: Classifier) -> SelfTestCheck | None:
-    """Compare the answer for the self-test's image with the declared one; None if none is declared."""
+    """Compare the answer for the self-test's image with the declared one; None if no self-test is declared."""
     declared = classifier.bundle.selftest
     if declared is None:
         return None
@@ -79,21 +81,21 @@ def run_selftest(classifier: Classifier) -> SelfTestCheck | None:
 
 
 def write_selftest(bundle: ModelBundle, image: MedicalImage | None, answer: Diagnosis) -> tuple[ModelBundle, str]:
-    """Put `[selftest]` into a bundle's `model.toml`, and the image into its folder unless it lies there already.
+    """Write `[selftest]` into a bundle's `model.toml`, and copy the image into its folder unless it is there already.
 
-    This changes the model's digest: an approval of it does not hold any longer.
+    This changes the model's digest, so an approval of it no longer holds.
 
     Args:
         bundle: the model that answered.
         image: the image; None for noise.
-        answer: what the model said about it.
+        answer: the model's answer for it.
 
     Returns:
         The bundle as it is now, and the image's path in it.
 
     Raises:
         LibraryError: it comes with XAIMed, has no `model.toml`, or could not be written.
-        BundleError: it was changed meanwhile.
+        BundleError: it was changed after `bundle` was read.
     """
     subject = subject_of(bundle)
     folder = bundle.path.parent.parent
@@ -112,6 +114,7 @@ def write_selftest(bundle: ModelBundle, image: MedicalImage | None, answer: Diag
         before = settings.read_bytes()
         name, data = _image_to_keep(bundle, image)
         after = with_selftest(before, name, tuple(float(p) for p in answer.probabilities), settings)
+        # The image first: a crash in between leaves a file that nothing refers to, not a self-test without its image.
         if data is not None:
             replace_file(bundle.path / name, data, mode=SHARED)
         replace_file(settings, after, mode=SHARED)
@@ -119,7 +122,7 @@ def write_selftest(bundle: ModelBundle, image: MedicalImage | None, answer: Diag
 
 
 def _image_to_keep(bundle: ModelBundle, image: MedicalImage | None) -> tuple[str, bytes | None]:
-    """Path in the model folder of an image, and its content if it is not there yet."""
+    """Return an image's path in the model folder, and its content if it has yet to be written there."""
     if image is None:
         return IMAGE, _noise_png(bundle)
     path = image.path.absolute()
@@ -136,12 +139,12 @@ def _image_to_keep(bundle: ModelBundle, image: MedicalImage | None) -> tuple[str
 
 
 def with_selftest(toml: bytes, image: str, probabilities: tuple[float, ...], path: Path) -> bytes:
-    """A `model.toml` with another `[selftest]`; everything else stays as it is, with the comments above it.
+    """Return a `model.toml` with a new `[selftest]`; everything else stays as it is, with the comments above it.
 
     Raises:
         LibraryError: the section cannot be replaced without touching another.
     """
-    import tomlkit  # late: most read models and write none
+    import tomlkit  # late: most users read models and write none
     from tomlkit.exceptions import TOMLKitError
 
     text = toml.decode("utf-8-sig")
@@ -150,16 +153,16 @@ def with_selftest(toml: bytes, image: str, probabilities: tuple[float, ...], pat
         document = tomlkit.parse(text)
     except TOMLKitError as error:
         raise _not_replaceable(path) from error
-    # A section that is written in another way, as an inline table for one, and one that a text shows are a person's.
+    # Only a plain section is replaced: not one in another form, such as an inline table, nor the header in a string.
     plain = sum(line.split("#")[0].strip() == f"[{_SECTION}]" for line in text.splitlines())
-    if plain != (_SECTION in old) or document.as_string() != text:  # tomlkit gathers tables that lie apart
+    if plain != (_SECTION in old) or document.as_string() != text:  # tomlkit brings scattered tables together
         raise _not_replaceable(path)
     table = tomlkit.table()
     table.add("image", tomlkit.value(toml_string(image)))
     table.add("probabilities", [round(p, 6) for p in probabilities])
     table.add("tolerance", 0.001)
     table.comment("written by xaimed models check --write-selftest")
-    table.trivia.comment_ws = " " * 19  # in a line with the comments of a draft
+    table.trivia.comment_ws = " " * 19  # aligned with the comments of a draft
     section = tomlkit.document().add(_SECTION, table).as_string()
     body = _without_selftest(document).rstrip("\n")
     new = f"{body}\n\n{section}" if body else section
@@ -174,7 +177,7 @@ def with_selftest(toml: bytes, image: str, probabilities: tuple[float, ...], pat
 
 
 def _without_selftest(document: TOMLDocument) -> str:
-    """The text of a `model.toml` without its section; the comments at the section's end belong to what follows."""
+    """Return a `model.toml` without its self-test; comments at the section's end belong to what follows, and stay."""
     from tomlkit import ws
     from tomlkit.items import Comment, Table
 
@@ -201,7 +204,7 @@ def _not_replaceable(path: Path) -> LibraryError:
 
 
 def _noise_png(bundle: ModelBundle) -> bytes:
-    """An 8-bit PNG of smooth noise of the network's input size, always the same for one model."""
+    """Return an 8-bit PNG of smooth noise in the network's input size, always the same for one model."""
     from PIL import Image
 
     height, width = bundle.input.size
@@ -215,7 +218,7 @@ def _noise_png(bundle: ModelBundle) -> bytes:
 
 
 def noise_image(bundle: ModelBundle) -> MedicalImage:
-    """Smooth noise that the model takes, read from a file, as that is the one way to make an image."""
+    """Return smooth noise that the model takes. It is read from a file, the only way to make a `MedicalImage`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "noise.png"
         path.write_bytes(_noise_png(bundle))

@@ -7,7 +7,11 @@ from pathlib import Path
 
 
 def folder_argument(text: str) -> Path:
-    """An argument that names a folder; an empty one is a variable that was not set, not the working directory."""
+    """Return the folder that an argument names.
+
+    Raises:
+        ArgumentTypeError: the argument is empty. A shell variable was not set; the working directory is not meant.
+    """
     if not text:
         raise argparse.ArgumentTypeError("the folder's name is empty")
     return Path(text)

@@ -1,4 +1,4 @@
-"""What `predict` and `explain` share: finding and loading the model, and a look at the images before that."""
+"""What the commands that run a model share: choose and load it, and check the images before that."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments that choose images and model."""
+    """Declare the arguments that choose the images and the model."""
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG, TIFF, BMP or WebP file")
     parser.add_argument("--task", required=True, metavar="T", help="name of the task")
     parser.add_argument("--model", metavar="M", help="name of the model; may be left out where the task has just one")
@@ -38,9 +38,9 @@ def configure_device(parser: argparse.ArgumentParser) -> None:
 
 
 def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
-    """The model that the arguments name, for loading it.
+    """Return the model that the arguments name, ready to be loaded.
 
-    Whether it is approved and whether the device is misspelt is found out here, long before torch is there to ask.
+    Its approval and the spelling of the device are checked here, long before torch is imported.
 
     Raises:
         TaskError, BundleError, DeviceError: as their names say.
@@ -54,7 +54,7 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
 
 
 def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
-    """The images that the model takes, as far as their headers tell; the others are reported on standard error."""
+    """Return the images that the model takes, as far as their headers tell; report the others on standard error."""
     from engine.images.compliance import check_file  # late: it brings numpy, which --help does without
 
     fit = []
@@ -69,17 +69,17 @@ def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
 
 
 def about(path: Path, error: XAIMedError) -> str:
-    """The error's line, with the image named even where the error is about something else."""
+    """Return the error as one line that names the image, even if the error is about something else."""
     return error.message if error.subject == str(path) else f"{path}: {error.message}"
 
 
 def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> Classifier:
-    """The model, ready.
+    """Load the model.
 
     Raises:
         BundleError, DeviceError: as their names say.
     """
-    get_ready()  # meanwhile
+    get_ready()  # the decoding process starts while torch is imported and the weights are read
     with waiting(f"Loading {bundle.task} / {bundle.name}"), aside():
         from engine.network.classifier import Classifier  # late: torch, which takes seconds
 
@@ -87,6 +87,6 @@ def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> 
 
 
 def say_what_was_assumed(classifier: Classifier) -> None:
-    """On standard error, once there are results that rest on it."""
+    """Report on standard error what was assumed about the model, once there are results that rest on it."""
     for sentence in classifier.assumed:
         print_failure(f"{subject_of(classifier.bundle)}: {sentence}")

@@ -1,4 +1,4 @@
-"""What the commands print with: tables for people, JSON for programs, one line per failure, bars on a terminal."""
+"""The output of the commands: tables for people, JSON for programs, one line per failure, bars on a terminal."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from engine.progress import Progress, ProgressCallback
 
 _PIPED_WIDTH = 4000
-"""Columns that a table may have where no terminal limits it, so that a row is a line."""
+"""Columns that a table may have if no terminal limits it, so that every row is one line."""
 
 
 class OutputError(XAIMedError):
-    """Standard output that cannot be written: a full disk, most likely."""
+    """Standard output cannot be written; most likely the disk is full."""
 
 
 @contextmanager
@@ -43,11 +43,11 @@ def _writing() -> Iterator[None]:
 
 
 def emit(text: str) -> None:
-    """Write text to standard output at once; where that is closed, nowhere.
+    """Write text to standard output at once; do nothing if that is closed.
 
     Raises:
         OutputError: it cannot be written.
-        BrokenPipeError: whoever reads it has gone.
+        BrokenPipeError: the program that reads it has ended.
     """
     if sys.stdout is not None:
         with _writing():
@@ -58,14 +58,14 @@ def print_json(value: object) -> None:
     """Write a value to standard output as indented ASCII JSON.
 
     Raises:
-        ValueError: it holds NaN or infinity, which JSON does not know.
-        OutputError: see `emit`; so do the functions below.
+        ValueError: it holds NaN or infinity, which JSON does not have.
+        OutputError: see `emit`; `print_line` and `print_table` raise it too.
     """
     emit(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
 
 
 def print_line(text: str = "") -> None:
-    """Write a line to standard output, made safe."""
+    """Make a line safe and write it to standard output."""
     emit(f"{safe_text(text)}\n")
 
 
@@ -76,8 +76,9 @@ def print_failure(message: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table to standard output. Cells are made safe; long ones are wrapped, nothing is cut off."""
-    from rich import box  # late, here and below: --help and --json do without, and it takes longer than all they need
+    """Write a table to standard output. Cells are made safe; long ones are wrapped, never cut off."""
+    # Late, here and below: --help and --json do not need Rich, and it takes longer to import than all they do need.
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -96,9 +97,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def _columns(stream: TextIO) -> int | None:
-    """Columns of the terminal that a stream leads to, None for Rich's guess; where it is none, many.
+    """Return the columns of a stream's terminal; None to let Rich guess; `_PIPED_WIDTH` if it is no terminal.
 
-    Rich would ask descriptors 0 to 2, which need not lead to the terminal.
+    Rich would ask descriptors 0 to 2, which may lead elsewhere (see `engine.cli.streams`).
     """
     if not stream.isatty():
         return _PIPED_WIDTH
@@ -109,10 +110,10 @@ def _columns(stream: TextIO) -> int | None:
 
 
 def ask(question: str) -> bool | None:
-    """Ask on the terminal for a yes or a no; None if there is no terminal to ask on.
+    """Ask a yes-or-no question on the terminal; None if there is no terminal to ask on.
 
     Args:
-        question: ends in a question mark; it is made safe.
+        question: ends in a question mark; it is made safe here.
     """
     if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None:
         return None
@@ -127,7 +128,7 @@ def _bars_are_welcome() -> bool:
 
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Show on standard error, if that is a terminal, what is being waited for."""
+    """Show on standard error, if that is a terminal, what the program is busy with."""
     if not _bars_are_welcome():
         yield
         return
@@ -138,10 +139,10 @@ def waiting(text: str) -> Iterator[None]:
 
 @contextmanager
 def counting(text: str, total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
-    """A bar on standard error, if that is a terminal, that counts up to `total`.
+    """Show a bar on standard error, if that is a terminal, that counts up to `total`.
 
     Yields:
-        A function that counts one on, and one that writes a line without disturbing the bar.
+        A function that counts one more, and one that writes a line without disturbing the bar.
     """
     if not _bars_are_welcome():
         yield lambda: None, print_failure
@@ -158,10 +159,10 @@ def counting(text: str, total: int) -> Iterator[tuple[Callable[[], None], Callab
 
 @contextmanager
 def following(text: str, names: dict[str, str]) -> Iterator[ProgressCallback]:
-    """A bar for each method on standard error, if that is a terminal. Nothing else may be printed meanwhile.
+    """Show a bar for each method on standard error, if that is a terminal. Print nothing else until the bars end.
 
     Args:
-        text: what is worked on.
+        text: what is being explained, shown before each method's name.
         names: the methods' names for people, by key.
     """
     if not _bars_are_welcome():
@@ -184,7 +185,7 @@ def _progress(*, counted: bool = True) -> Iterator[RichProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-    # The stream is settled here: while a bundle's code runs, `sys.stderr` leads nowhere, and the bars go on.
+    # The stream is chosen here, once: while a model's code runs, `sys.stderr` is another one, and the bars go on.
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(
         *(columns if counted else [SpinnerColumn(), columns[0]]),

@@ -21,20 +21,20 @@ TASK = "IHC Stain (demo)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """The command takes no arguments."""
+    """Declare nothing: the command takes no arguments."""
     del parser
 
 
 def find(chosen: Path | None) -> tuple[Path | None, ModelBundle]:
-    """The demo's model, and the tasks folder with which the app finds it too.
+    """Return the tasks folder in which the app finds the demo (None for the usual ones), and the demo's model.
 
     Args:
         chosen: the folder given by `--tasks`.
 
     Raises:
-        TaskError, BundleError: the demo is not there, or broken.
+        TaskError, BundleError: the demo is missing or broken.
     """
     try:
         return chosen, find_model(task_folders(chosen), TASK, None)
-    except TaskError:  # a tasks folder was chosen that has no demo
+    except TaskError:  # the chosen folder has no demo
         return bundled_tasks(), find_model((bundled_tasks(),), TASK, None)

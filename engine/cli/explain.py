@@ -1,4 +1,4 @@
-"""`xaimed explain`: where a network looked, by several methods, written as pictures, tables and JSON."""
+"""`xaimed explain`: where a network looked, by several methods, saved as pictures, tables and JSON."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
                 print_failure(common.about(path, error))
                 complete = False
                 continue
-            # A fault of the program on one image is reported as such and does not keep the others from being done.
+            # A fault of the program itself, too, is reported and does not stop the other images.
             except Exception as error:
                 print_failure(f"{path}: a fault in the program: {type(error).__name__}: {error}")
                 complete = False
@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) -> tuple[Explanation, Path]:
-    from engine.explanation.explain import explain  # late, like the next: torch and matplotlib
+    from engine.explanation.explain import explain  # late, like the next line: torch and matplotlib
     from engine.export.folder import save_explanation
 
     image = read_image(path)
@@ -159,7 +159,7 @@ def _methods(text: str) -> tuple[str, ...]:
 
 
 def _parameter(text: str) -> tuple[str, str, str]:
-    """The method, the name and the value, as text: what a plug-in takes is not known yet."""
+    """Split METHOD.NAME=VALUE. The value stays text, since the types of a plug-in's parameters are not known yet."""
     name, separator, value = text.partition("=")
     method, dot, name = name.strip().rpartition(".")
     if not (method and dot and name and separator and value.strip()):
@@ -180,10 +180,10 @@ def _samples(text: str) -> dict[str, int]:
 
 
 def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
-    """The arguments as settings, checked as far as that needs no network.
+    """Turn the arguments into settings, checked as far as possible without the network.
 
     Raises:
-        ExplanationError: an unknown method, parameter or class, a value out of range.
+        ExplanationError: an unknown method, parameter or class, or a value out of range.
     """
     from engine.explainers.settings import Settings, check_settings, read_parameter  # late: numpy
 
@@ -214,10 +214,10 @@ def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
 
 
 def _check_writable(out: Path) -> None:
-    """See that results can be written, without making anything yet.
+    """Check that results can be written, without creating anything yet.
 
     Raises:
-        ExportError: `out` is no folder, or it or the folder in which it would be made may not be written.
+        ExportError: `out` is not a folder, or it or the folder in which it would be created is not writable.
     """
     try:
         place = out.absolute()

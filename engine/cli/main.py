@@ -1,7 +1,7 @@
-"""`xaimed`: reads the arguments, calls the command, and turns errors into one line and an exit status.
+"""`xaimed`: read the arguments, call the command, and turn errors into one line and an exit status.
 
-Only what the arguments need is imported: `--version` and `--help` are ready before numpy would be, and of the commands
-there is only the one that is called.
+Only what the arguments need is imported: `--version` and `--help` end sooner than numpy alone could be imported, and of
+the commands only the one that is called is imported.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class AppRequest:
-    """What the app is to open with; None where the person is to choose.
+    """What the app opens with; None where the user chooses.
 
     Attributes:
         tasks: the folder given by `--tasks`.
         task, model: names of the task and model to select.
         folder: the image folder to show.
-        flags: the app's settings that were given, by name.
+        flags: the app's settings given on the command line, by name.
     """
 
     tasks: Path | None = None
@@ -52,23 +52,23 @@ class AppRequest:
 
 
 class Command(Protocol):
-    """A module with a command of the command line; the module's own name is the command's."""
+    """A module that defines a command; the command is named after the module."""
 
     HELP: str
     DESCRIPTION: str
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the options, and as the default of `run` what is called with them."""
+        """Declare the arguments, and set the default of `run` to the function that takes them once they are parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A setting of the app that the command line takes.
+    """A setting of the app that can be given on the command line.
 
     Attributes:
         name: in lower case with `_`; the flag has `-` instead.
         metavar, about: for the help.
-        check: turns the text into a value; raises ValueError with a clause that says what it may be.
+        check: turns the text into a value; raises ValueError with a clause that says what is allowed.
     """
 
     name: str
@@ -92,12 +92,12 @@ def run(
         open_app: opens the app and returns its exit status; called for no command and for `demo`.
         flags: the app's settings.
         commands: modules (see `Command`) of the commands that the front end adds.
-        for_good: the process ends afterwards; see `engine.cli.streams`.
+        for_good: whether the process ends afterwards; see `engine.cli.streams`.
 
     Returns:
         The exit status: 0, 1 (failed; a line on standard error says why), 2 (wrong usage) or 130 (Ctrl+C).
     """
-    for stream in (sys.stdout, sys.stderr):  # None where they were closed
+    for stream in (sys.stdout, sys.stderr):  # None if it was closed
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
     settle_threads()
@@ -112,11 +112,11 @@ def run(
         _failed("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        _drop_output()  # whoever read it has seen enough
+        _drop_output()  # the reader, such as `head`, has seen enough
         return FAILED
     except SystemExit as leaving:  # argparse, after --help, --version or wrong usage
         return leaving.code if isinstance(leaving.code, int) else FAILED
-    # The last resort: whatever is wrong with the program itself, a person sees one line and not a traceback.
+    # The last resort: even for a fault of the program itself, people see one line and not a traceback.
     except Exception as error:
         if os.environ.get("XAIMED_TRACEBACK"):
             raise
@@ -160,7 +160,7 @@ def _run(
     if task is not None or arguments.app_model is not None:
         parser.error(f"--task and --model stand after the command {arguments.command}")
     if arguments.command == "demo":
-        from engine.cli import demo  # late, like what comes below: --version and --help end before
+        from engine.cli import demo  # late, like the imports below: --version and --help do not get this far
 
         found, bundle = demo.find(chosen)
         return open_app(AppRequest(found, bundle.task, bundle.name, bundle.samples, given))
@@ -169,7 +169,7 @@ def _run(
     _silence_libraries()
     command: Callable[[argparse.Namespace], int] = arguments.run
     if named[arguments.command] not in _COMMANDS:
-        return command(arguments)  # the front end's, which may have to speak with the terminal itself
+        return command(arguments)  # a front end's command may have to talk to the terminal itself
     from engine.cli.streams import own_streams
 
     with own_streams(for_good=for_good):
@@ -193,7 +193,7 @@ _COMMANDS = (
 
 
 def _first_word(argv: Sequence[str]) -> int | None:
-    """Where the first argument stands that is neither an option nor an option's value."""
+    """Return the index of the first argument that is neither an option nor an option's value."""
     skip = False
     for index, text in enumerate(argv):
         if skip:
@@ -206,9 +206,10 @@ def _first_word(argv: Sequence[str]) -> int | None:
 
 
 def _take_folder(argv: Sequence[str], commands: Container[str]) -> tuple[Path | None, list[str]]:
-    """The folder to open in the app, or what was given for one, if the first word is that; and the other arguments.
+    """Return the folder to open in the app, if the first word is one, and the other arguments.
 
-    A word that is no command and names nothing that is there is left where it is: it may be either, mistyped.
+    Any existing path or word with a slash is taken for a folder; `_run` refuses it if it is none. Any other word that
+    is no command stays among the arguments: it may be a mistyped command or a mistyped folder.
     """
     index = _first_word(argv)
     if index is not None:
@@ -219,7 +220,7 @@ def _take_folder(argv: Sequence[str], commands: Container[str]) -> tuple[Path | 
 
 
 def _called(argv: Sequence[str], commands: Mapping[str, str]) -> Mapping[str, Command]:
-    """The command that is called; all of them where they are to be listed, none where the app is to be opened."""
+    """Return the command that is called; all commands if they are to be listed, none if the app is to be opened."""
     index = _first_word(argv)
     listed = not {"-h", "--help", "--"}.isdisjoint(argv[:index])
     if index is not None and argv[index] in commands and not listed:
@@ -277,13 +278,13 @@ def _checked(check: Callable[[object], object], text: str) -> object:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argparse, with what it repeats of the arguments made safe to print."""
+    """Argparse that makes safe what it repeats of the arguments."""
 
     def error(self, message: str) -> NoReturn:
         super().error(safe_text(message))
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        # Argparse would drop errors of writing; `xaimed --help` must end like any other command.
+        # Argparse ignores write errors, but `xaimed --help` must report them like any other command.
         if file is sys.stdout:
             emit(message)
         else:
@@ -296,7 +297,7 @@ def _failed(message: str) -> int:
 
 
 def _silence_libraries() -> None:
-    """Keep warnings and log records, which libraries write for programmers, from standard error."""
+    """Keep libraries' warnings and log records, which are for programmers, off standard error."""
     import logging
     import warnings
 
@@ -307,6 +308,6 @@ def _silence_libraries() -> None:
 
 
 def _drop_output() -> None:
-    """Let what is still in standard output's buffer go nowhere, so that Python does not complain when it ends."""
+    """Discard what is still in standard output's buffer, so that Python does not complain when it exits."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

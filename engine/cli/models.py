@@ -1,4 +1,4 @@
-"""`xaimed models`: models are added to a task, shown, removed and restored."""
+"""`xaimed models`: add models to a task, show, remove and restore them, and help to make them."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _describe(arguments: argparse.Namespace) -> int:
     print_line(f"The model {before.task}/{before.name} has a new description.")
     if before.bundle is not None and before.standing is not None and before.standing.allowed:
         now = read_bundle(place, task=before.task)
-        models_check.approve_anew(before.bundle, now, frozenset({"description.txt"}), yes=arguments.yes)
+        models_check.approve_again(before.bundle, now, frozenset({"description.txt"}), yes=arguments.yes)
     return 0
 
 
@@ -194,7 +194,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
         made = draft.draft(bundle) if arguments.print else draft.draft_into_place(bundle)
     if isinstance(made, str):
-        emit(made)  # which is safe as it is made
+        emit(made)  # the draft is already safe
         return 0
     print_line(f"Written: {made.path / 'model.toml'}")
     print_line("Look at the lines with CHECK: only whoever trained the model knows what belongs there.")

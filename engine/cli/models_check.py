@@ -1,4 +1,4 @@
-"""`xaimed models check`: a model is tried as a physician would meet it, and its self-test is run or written."""
+"""`xaimed models check`: try a model as a physician would meet it, and run or write its self-test."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ DESCRIPTION = (
 )
 
 
-_TELLING = 0.01
-"""A probability closer to 0 or 1 hardly moves when weights or preprocessing are not what they were."""
+_SATURATED = 0.01
+"""A probability closer to 0 or 1 than this hardly moves when weights or preprocessing change."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -132,30 +132,30 @@ def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, 
 
 
 def _write_selftest(bundle: ModelBundle, check: Check, *, yes: bool) -> None:
-    """Write it, and say what that means: the approval was given for other bytes."""
+    """Write the self-test, and say that the model's approval was for other bytes."""
     from engine.authoring import selftest  # late: numpy, which --help does without
 
     now, image = selftest.write_selftest(bundle, None if check.made_up else check.image, check.diagnosis)
     print_failure(f"written: [selftest] in {now.path / 'model.toml'}, with the image {image}")
-    if all(min(p, 1 - p) < _TELLING for p in check.diagnosis.probabilities):
+    if all(min(p, 1 - p) < _SATURATED for p in check.diagnosis.probabilities):
         print_failure("the network is so sure of this image that the self-test notices little; --image chooses another")
     if image not in bundle.files and not check.made_up:
         print_failure(f"{now.path / image} is a copy of {check.image.path}: it goes wherever the model goes")
-    approve_anew(bundle, now, frozenset({"model.toml", image}), yes=yes)
+    approve_again(bundle, now, frozenset({"model.toml", image}), yes=yes)
 
 
-def approve_anew(before: ModelBundle, now: ModelBundle, written: frozenset[str], *, yes: bool) -> None:
-    """After this program has changed an approved model: say that its approval does not hold any longer, and ask.
+def approve_again(before: ModelBundle, now: ModelBundle, written: frozenset[str], *, yes: bool) -> None:
+    """Say that a model's approval no longer holds, after this program has changed it, and ask to approve it again.
 
     Args:
         before: the model as it was approved.
-        now: as it is.
-        written: the files that were written.
+        now: the model as it is now.
+        written: the files that this program wrote.
         yes: approve it without asking.
 
     Raises:
-        BundleError: more was changed than was written.
-        ApprovalError: the approval could not be kept.
+        BundleError: other files have changed too.
+        ApprovalError: the approval could not be recorded.
     """
     changes = permission.changes_between(before.files, now.files)
     subject = subject_of(now)

@@ -1,9 +1,9 @@
-"""While a command runs, descriptors 1 and 2 are nobody's way to the terminal but its own.
+"""Keep what a model's code and native libraries print away from the terminal and from `--json`.
 
-A model's code and native libraries may write to them past Python. That must not act on the terminal, nor get into
-`--json`: the command keeps copies of the descriptors for itself, and what is written to 1 and 2 goes into a file
-without a name. In the end its last part is put into the log, made safe, and a line says so. Should native code end the
-program, that is lost; Python then says on standard error where that happened.
+They may write to descriptors 1 and 2 past Python. While a command runs, it therefore keeps copies of the descriptors
+for itself, and what is written to 1 and 2 goes into a file without a name. At the end the last part of that file is put
+into the log, made safe, and a line says so. If native code crashes the program, the file is lost; Python then says on
+standard error where the crash happened.
 """
 
 from __future__ import annotations
@@ -34,22 +34,23 @@ _aside: TextIO | None = None
 
 @contextlib.contextmanager
 def own_streams(*, for_good: bool) -> Iterator[None]:
-    """Let what is written to descriptors 1 and 2 go to the log; `sys.stdout` and `sys.stderr` go where they went.
+    """Send what is written to descriptors 1 and 2 to the log; `sys.stdout` and `sys.stderr` go where they did before.
 
-    Streams that are no longer those of the descriptors (in tests) are left as they are.
+    Streams that do not use these descriptors (in tests) are left as they are.
 
     Args:
-        for_good: leave it so, as the program ends afterwards, and libraries may have last words; see `let_go`.
+        for_good: do not undo this at the end, because the program ends then and libraries may still print while it
+            does; see `discard_later_output`.
     """
     global _aside
     try:
         sink: BinaryIO = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it may outlast this
-    except OSError:  # no place for it
+    except OSError:  # no folder for temporary files is writable
         sink = open(os.devnull, "r+b", buffering=0)  # noqa: SIM115, PTH123
     kept: list[tuple[str, int, int, TextIO | None]] = []
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
-        if stream is None:  # it was closed, and the number may be another file's by now
+        if stream is None:  # it was closed, and another file may have its number by now
             continue
         copy = os.dup(number)
         mine = isinstance(stream, io.TextIOWrapper) and _number_of(stream) == number
@@ -58,7 +59,7 @@ def own_streams(*, for_good: bool) -> Iterator[None]:
             setattr(sys, name, _copied(stream, copy))
         kept.append((name, number, copy, stream if mine else None))
         os.dup2(sink.fileno(), number)
-        if for_good and mine and number == 2:  # the last words of native code that crashes are lost with the file
+        if for_good and mine and number == 2:  # if native code crashes, what it printed is lost with the file
             faulthandler.enable(sys.stderr, all_threads=False)
     raw = io.BufferedWriter(_Lossy(os.dup(sink.fileno()), "w"))
     _aside = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
@@ -73,7 +74,7 @@ def own_streams(*, for_good: bool) -> Iterator[None]:
             for name, number, copy, stream in kept:
                 os.dup2(copy, number)
                 if stream is not None:
-                    with contextlib.suppress(OSError):  # what could not be written was reported where it was
+                    with contextlib.suppress(OSError):  # a failed write was reported when it failed
                         getattr(sys, name).close()
                     setattr(sys, name, stream)
                 else:
@@ -81,7 +82,7 @@ def own_streams(*, for_good: bool) -> Iterator[None]:
 
 
 class _Lossy(io.FileIO):
-    """What a full disk does not take is lost: no model that prints must fail for it, nor its command."""
+    """A file that drops what a full disk does not take: no command may fail because its model prints."""
 
     def write(self, data: Buffer, /) -> int:
         try:
@@ -92,15 +93,19 @@ class _Lossy(io.FileIO):
 
 @contextlib.contextmanager
 def aside() -> Iterator[None]:
-    """While a model's code runs, what it prints goes where all else goes that is not the command's own."""
+    """Send what Python code prints to the log as well; for the time in which a model's code runs.
+
+    Raises:
+        RuntimeError: no command is running.
+    """
     if _aside is None:
         raise RuntimeError("no command runs")
     with contextlib.redirect_stdout(_aside), contextlib.redirect_stderr(_aside):
         yield
 
 
-def let_go() -> None:
-    """The last word is said: what models' code prints while the program ends is nobody's."""
+def discard_later_output() -> None:
+    """Discard what models' code prints while the program exits. Call it after the command's last output."""
     if _aside is not None:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or its reader has gone
             sys.stdout.flush()
@@ -121,8 +126,8 @@ def _copied(stream: TextIO, descriptor: int) -> TextIO:
 
 
 def _report(sink: BinaryIO) -> None:
-    """Put the end of what was written into the log, and say so on standard error."""
-    if "ctypes" in sys.modules:  # it is with torch: native code may have printed without flushing
+    """Append the end of what was printed to the log, and say so on standard error."""
+    if "ctypes" in sys.modules:  # torch imports it, and native code may have printed without flushing
         import ctypes
 
         with contextlib.suppress(OSError, AttributeError):

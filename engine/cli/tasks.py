@@ -1,4 +1,4 @@
-"""`xaimed tasks`: the tasks, their models, and whether each can be used; adding, describing and removing tasks."""
+"""`xaimed tasks`: list the tasks, their models, and whether each can be used; add, describe and remove tasks."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def as_json(model: ModelEntry) -> dict[str, object]:
-    """A model of the library for programs."""
+    """Return a model of the library as JSON values."""
     entry: dict[str, object] = {"model": model.name, "usable": model.usable, "reason": model.reason}
     entry |= {"description": model.description, "path": str(model.path), "approval": _approval(model)}
     if bundle := model.bundle:
@@ -130,7 +130,7 @@ def as_json(model: ModelEntry) -> dict[str, object]:
 
 
 def _approval(model: ModelEntry) -> dict[str, object] | None:
-    """How the model stands with the approvals; None for one that is broken."""
+    """Return the state of the model's approval; None if the model is broken."""
     if (standing := model.standing) is None:
         return None
     given, changes = standing.approval, standing.changes
@@ -174,7 +174,7 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 
 def say_removed(gone: Removed) -> int:
-    """Say where a removed task or model is now, and how it comes back."""
+    """Print where a removed task or model is now, and how to restore it."""
     verb = "tasks" if gone.model is None else "models"
     where = "hidden, since it comes with XAIMed" if gone.path is None else f"in the trash, {gone.path}"
     print_line(f"Removed: {gone.name}. It is {where}; xaimed {verb} restore brings it back.")

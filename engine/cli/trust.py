@@ -1,4 +1,4 @@
-"""`xaimed trust`: look at a model's code and approve it, list approvals, take them back."""
+"""`xaimed trust`: look at a model's code and approve it, list approvals, revoke them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _agreed(subject: str) -> bool:
 
 
 def _shown(seen: Review) -> str:
-    """Where the model lies, its code with line numbers, what deserves a look, and what the approval means."""
+    """Return where the model lies, its code with line numbers, what deserves a look, and what the approval means."""
     code = lines_of(seen.code)
     width = len(str(len(code)))
     out = [
@@ -105,7 +105,7 @@ def _shown(seen: Review) -> str:
 
 
 def _split(name: str) -> tuple[str, str | None]:
-    """Task and model of `TASK/MODEL`; the model may be left out where the task has just one."""
+    """Split `TASK/MODEL` into task and model; the model may be left out if the task has just one."""
     task, slash, model = name.partition("/")
     check_name("task", task)
     if not slash:
@@ -171,8 +171,8 @@ def _revoke(name: str, tasks: Path | None) -> int:
     except TaskError:
         if model is None:
             raise
-        places = [place_of(folder, task, model) for folder in task_folders(tasks)]  # it may be gone
-    except BundleError:  # whatever is wrong with it, its approval can be taken back
+        places = [place_of(folder, task, model) for folder in task_folders(tasks)]  # its folder may be gone
+    except BundleError:  # an approval can be revoked even if the model is broken
         pass
     taken = [approval for place in places for approval in revoke(place, digest)]
     if not taken:

@@ -1,4 +1,4 @@
-"""Files of our own that outlast a crash and two programs at once: whole or as before, never half written."""
+"""Write files whole: after a crash, or with two programs at once, a file is the new one or the old one, never half."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 from engine.storage.partial import partial_file
 
 SHARED = 0o666
-"""Mode of files in a tasks folder, as far as the umask allows: others may look at the same folder."""
+"""Mode of files in a tasks folder, as far as the umask allows: other people may use the same folder."""
 
 _PRIVATE = 0o600
-"""Mode of the user's own files, which say what this user looked at and approved."""
+"""Mode of the user's own files, which tell what this user looked at and approved."""
 
 _PATIENCE = 10.0
-"""Seconds to wait for another program that has the lock; each has it for milliseconds."""
+"""Seconds to wait for another program that holds the lock, which normally takes milliseconds."""
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = _PRIVATE) -> None:
-    """Put `content` in the place of a file; after a crash there is the old or the new one.
+    """Write `content` to a file, replacing what is there; after a crash the file is the old one or the new one.
 
-    What a crash leaves beside it is removed at the next start, or when the file is written the next time.
+    What a crash leaves beside it is removed at the next start, or when the file is next written.
 
     Args:
         path: the file; it need not exist.
-        content: all of it.
-        mode: who may read and write it, as far as the umask allows; its owner alone unless given.
+        content: its whole content.
+        mode: who may read and write it, as far as the umask allows; by default its owner alone.
 
     Raises:
-        OSError: it could not be written; the old file is as it was.
+        OSError: it could not be written; the old file is unchanged.
     """
     with _written(path, content, mode) as partial:
         partial.replace(path)
@@ -39,20 +39,20 @@ def replace_file(path: Path, content: bytes, *, mode: int = _PRIVATE) -> None:
 
 
 def make_file(path: Path, content: bytes) -> None:
-    """Make a file with this content, whole or not at all; see `replace_file`.
+    """Create a file with this content, whole or not at all; see `replace_file`.
 
     Raises:
-        FileExistsError: it is there already, perhaps made by another program meanwhile.
-        OSError: it could not be made.
+        FileExistsError: it exists already; another program may just have created it.
+        OSError: it could not be created.
     """
     with _written(path, content, _PRIVATE) as partial:
-        os.link(partial, path)
+        os.link(partial, path)  # a rename would replace a file that another program has just created
     flush_folder(path.parent)
 
 
 @contextlib.contextmanager
 def _written(path: Path, content: bytes, mode: int) -> Iterator[Path]:
-    """A hidden file beside `path` with the content, flushed; it is removed if it is not renamed."""
+    """Yield a hidden file beside `path` with the content, flushed to disk; it is removed unless it was renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with partial_file(path) as partial:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -66,7 +66,7 @@ def _written(path: Path, content: bytes, mode: int) -> Iterator[Path]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make the names in a folder outlast a power cut, on file systems that can do so.
+    """Flush a folder to disk, so that its files' names survive a power cut, on file systems that can do so.
 
     Raises:
         OSError: the disk failed.
@@ -85,15 +85,15 @@ def flush_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Be the only one, among all threads and programs, who changes a file.
+    """Let only one thread of one program at a time change a file.
 
-    The lock is a file `<name>.lock` beside it, which stays. It is let go when its holder ends, however that is.
-    Reading needs no lock, as files are replaced whole.
+    The lock is a file `<name>.lock` beside it, which stays. It is released when its holder ends, even in a crash.
+    Reading needs no lock, because files are replaced whole.
 
     Raises:
-        OSError: the folder cannot be written to, the lock is a link, or another program has had it for ten seconds.
+        OSError: the folder cannot be written to, the lock is a link, or another program has held it for ten seconds.
     """
-    from filelock import FileLock, Timeout  # late: only who changes something needs it, and it takes time to import
+    from filelock import FileLock, Timeout  # late: it takes time to import, and most runs change nothing
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f"{path.name}.lock"), _PATIENCE, _PRIVATE, fallback_to_soft=False)
@@ -105,5 +105,5 @@ def locked(path: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
                 raise
-            # On a network file system without locks, the last of two who write at once wins.
+            # On a network file system without locks, the last of two programs that write at once wins.
         yield

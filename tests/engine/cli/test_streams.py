@@ -121,12 +121,12 @@ def test_a_model_that_prints_does_not_fail_for_a_full_disk(for_good: bool) -> No
     code = f"""
 import sys, tempfile
 tempfile.TemporaryFile = lambda **options: open("/dev/full", "r+b", **options)
-from engine.cli.streams import aside, let_go, own_streams
+from engine.cli.streams import aside, discard_later_output, own_streams
 with own_streams(for_good={for_good}):
     with aside():
         print("lost")
     print("kept")
-let_go()
+discard_later_output()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "kept\n", "")
