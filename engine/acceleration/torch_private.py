@@ -1,7 +1,7 @@
-"""The private parts of PyTorch that the engine needs, all of them here: nothing else in the engine may touch one.
+"""All private parts of PyTorch that the engine needs; no other module of the engine may use one.
 
-A new version of PyTorch may rename or move them without a word. `tests/engine/acceleration/test_torch_private.py` says
-which have changed. The operators of oneDNN are those that PyTorch's own compiler puts into what it compiles.
+A new version of PyTorch may rename or move them without notice. `tests/engine/acceleration/test_torch_private.py` says
+which have changed. The operators of oneDNN are those that PyTorch's own compiler emits.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ How = tuple[list[int], list[int], list[int], int]
 def convolve(
     inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, how: How, *, relu: bool
 ) -> torch.Tensor:
-    """A convolution, and a ReLU if there is one, in one go: (B, C, H, W) in, (B, K, H', W') out, on the CPU.
+    """Compute a convolution, and a ReLU if there is one, in one operation on the CPU: (B, C, H, W) to (B, K, H', W').
 
     Args:
         inputs: of the weight's dtype, float32 or bfloat16.
         weight: from `lay_out_weight`.
         bias: (K,) or None.
-        how: as `weight` was laid out for.
+        how: the same as for `lay_out_weight`.
         relu: whether negative values of the result become 0.
 
     Raises:
@@ -44,7 +44,7 @@ def convolve_and_add(
     *,
     relu: bool,
 ) -> torch.Tensor:
-    """The same as `convolve`, with `other`, of the result's shape and dtype, added before the ReLU."""
+    """Do the same as `convolve`, but add `other`, of the result's shape and dtype, before the ReLU."""
     unary = "relu" if relu else None
     result = torch.ops.mkldnn._convolution_pointwise.binary(
         inputs, other, weight, bias, *how, "add", 1.0, unary, [], None
@@ -53,12 +53,12 @@ def convolve_and_add(
 
 
 def lay_out_weight(weight: torch.Tensor, how: How, size: list[int]) -> torch.Tensor:
-    """A convolution's (K, C, h, w) weight in the memory layout that oneDNN is fastest with.
+    """Return a convolution's (K, C, h, w) weight in the memory layout that is fastest for oneDNN.
 
     Args:
         weight: float32 or bfloat16, on the CPU.
-        how: how the convolution goes over its input.
-        size: (B, C, H, W) of the input; the weight serves inputs of other sizes too.
+        how: the convolution's padding, stride, dilation and groups.
+        size: (B, C, H, W) of the input; the weight can be used for inputs of other sizes too.
 
     Raises:
         AttributeError: this build of PyTorch lacks oneDNN's operators.
@@ -69,21 +69,20 @@ def lay_out_weight(weight: torch.Tensor, how: How, size: list[int]) -> torch.Ten
 def cpu_computes_in_bfloat16() -> bool:
     """Whether the CPU has instructions for bfloat16, so that it is faster than float32.
 
-    Newer versions of PyTorch also say it in public, by `torch.cpu.get_capabilities`; the oldest that the engine allows
-    need not have that.
+    Newer versions of PyTorch have the public `torch.cpu.get_capabilities`; the oldest that the engine allows may not.
     """
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def fuse_batch_norm(graph: fx.GraphModule) -> nn.Module:
-    """A copy of a graph in evaluation mode, its batch normalisation folded into the convolutions where that works."""
-    from torch.fx.experimental.optimization import fuse  # late: few networks come here, and it imports much
+    """Return a copy of a graph in evaluation mode, with batch normalisation folded into convolutions where possible."""
+    from torch.fx.experimental.optimization import fuse  # late: few networks need it, and it imports a lot
 
     return fuse(graph, no_trace=True)
 
 
 def hooks_of(network: nn.Module) -> Iterator[dict[int, object]]:
-    """The dictionaries of all hooks of a network's modules: what is added to one is called, what is deleted is not."""
+    """Yield the dictionaries of the hooks of a network's modules; adding or deleting an entry does so with a hook."""
     for module in network.modules():
         for name, value in vars(module).items():
             if name.endswith("_hooks") and isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Convert weights from a pickle to a file that holds nothing but numbers.
+"""Turn a pickle whose maker is trusted into a file of weights that holds nothing but numbers.
 
 Loading a pickle runs whatever code its maker put into it. This is the only place that does so, and only at the request
 of someone who trusts the maker.

@@ -1,4 +1,4 @@
-"""One model folder: its files, and how to feed its network and read the output (design, section 2)."""
+"""One model folder: its files, and how to feed the network and read its answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package that computes the CAMs, and what to say and do where it cannot be imported."""
+"""Import the package that computes the CAMs, or say why it cannot be imported and what to do."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import ModuleType
 from engine.errors import ExplanationError
 
 _DEBIAN = (("libGL.so", "libgl1"), ("libgthread", "libglib2.0-0"), ("libglib", "libglib2.0-0"))
-"""Libraries that OpenCV's usual wheel expects of the system, and the packages that bring them."""
+"""System libraries that OpenCV's usual wheel needs, and the Debian packages that contain them."""
 
 _ONE_AT_A_TIME = threading.Lock()
 
 
 def import_cam_package() -> ModuleType:
-    """The module `pytorch_grad_cam`; seconds of import the first time.
+    """Return the module `pytorch_grad_cam`; the first import takes seconds.
 
     Raises:
         ExplanationError: it cannot be imported.
@@ -34,12 +34,12 @@ def import_cam_package() -> ModuleType:
 
 
 def opencv_problem() -> tuple[str, str] | None:
-    """Why OpenCV, which the CAMs' package imports, cannot be imported, and what to do; None if it can."""
+    """Return why OpenCV, which the CAMs' package imports, cannot be imported, and the remedy; None if it can be."""
     with _ONE_AT_A_TIME:
         return _opencv_problem()
 
 
-@cache  # a second try gives another reason, and prints to standard output
+@cache  # a second attempt to import OpenCV fails for another reason, and prints to standard output
 def _opencv_problem() -> tuple[str, str] | None:
     try:
         import cv2  # noqa: F401

@@ -67,9 +67,9 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
     """Run a plug-in's method and check its map. The network's modes, gradients and hooks are left as they were.
 
     Raises:
-        Stopped: the method was stopped before it had a map worth showing.
-        ExplanationError: the method failed, or its map is not valid.
-        RuntimeError, MemoryError: there was not enough memory.
+        Stopped: stopped before there was a map worth showing.
+        ExplanationError: it failed, or what it gave is no map.
+        RuntimeError, MemoryError: it ran out of memory.
     """
     from engine.explainers.gradcam import restored
     from engine.network.device import is_out_of_memory

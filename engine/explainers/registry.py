@@ -34,11 +34,13 @@ use `Settings.parameters`. `explanation.json` records what the method puts into 
 imported when its method is first made or its parameters are first needed. Until then the method counts as one without
 parameters that looks at a layer.
 
-The rules for built-in methods apply to plug-ins as well: gradients are those of `classifier.target_logit`; random
-numbers come only from `request.seed`; `request.stop` is checked before every pass; hooks and modes are left as they
-were. `engine.explainers.plugins` checks what can be checked of this. Like a model, a plug-in is a program and can do
-whatever its user can. Whoever installs it trusts it, and from then on it runs in every explanation unless `--methods`
-says otherwise. `tests/plugins/hirescam` is a complete example.
+The rules are those for the built-in methods: gradients are those of `classifier.target_logit`; random numbers come
+from `request.seed` alone; `request.stop` is looked at before every pass; no hook and no changed mode is left behind.
+What can be checked of that is checked here. Like a model, a plug-in is a program and can do whatever its user can; it
+is installed by someone who trusts it, and then runs in every explanation unless `--methods` says otherwise. A
+complete one lies in `tests/plugins/hirescam`.
+
+A built-in method is an entry of `BUILT_IN`, which is all that engine, settings, command line and app know of it.
 """
 
 from __future__ import annotations
@@ -102,7 +104,7 @@ class Declaration:
         """Refuse parameters that nobody could set.
 
         Raises:
-            ValueError: a name is invalid or used twice, or `samples` is not a whole number with a range and a default.
+            ValueError: a name is not allowed or occurs twice, or `samples` has no range of whole numbers.
         """
         names = [key.name for key in self.parameters]
         for name in names:

@@ -1,4 +1,4 @@
-"""Save an explanation to a folder: all of its files, or no folder under the final name (design, section 5)."""
+"""Save an explanation to a folder: all of its files, or no folder under the final name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw the pictures that are written to files: overlay, cells, agreement, and the image itself (design, section 5)."""
+"""Draw the pictures that are written to files: overlay, cells, agreement, and the image itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 3x3 grid: how an image is split into cells (paper, section 3.2; design, section 4)."""
+"""The 3x3 grid: how an image is split into cells (paper, section 3.2)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def pinned_version(pyproject: Path = PYPROJECT) -> str:
 
 
 def why_not_update(installed: str | None = None) -> str:
-    """Why snapshots may not be drawn anew here; empty if they may."""
+    """Why snapshots may not be updated here; empty if they may."""
     installed, pinned = installed or version("textual"), pinned_version()
     if installed == pinned:
         return ""

@@ -1,4 +1,4 @@
-"""The engine as the app calls it, and what screens need to know of a loaded network; heavy imports come late."""
+"""The engine as the app calls it, and what screens need to know of a loaded network; heavy imports happen late."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Layer(Protocol):
-    """A layer at which the CAMs can look: its name in the network, and the size of its feature maps."""
+    """A layer that the CAMs can use: its name in the network, and the number and size of its feature maps."""
 
     @property
     def name(self) -> str: ...
@@ -67,12 +67,12 @@ class Model(Protocol):
 class Engine:
     """Everything that the app asks of the engine.
 
-    Every call may be slow: call it in a thread, never in the app's own. Heavy imports happen on first use, in the
-    thread that calls.
+    Every call may be slow, so make it in a thread, never in the app's own. Heavy imports happen on first use, in the
+    calling thread.
 
     Args:
-        tasks: the task folder to use; None for the usual ones.
-        settings: what the app's settings say about devices and methods.
+        tasks: the tasks folder to use; None for the usual ones.
+        settings: the app's settings, of which those for the device and the methods are used.
     """
 
     def __init__(self, tasks: Path | None = None, settings: AppSettings | None = None) -> None:
@@ -80,7 +80,7 @@ class Engine:
         self._settings = settings or AppSettings()
 
     def warm_up(self) -> None:
-        """Import torch, so that the first network loads without it; start what decodes pictures, beside it."""
+        """Start the process that decodes pictures, and import torch, so that the first network need not wait for it."""
         from engine.images.decoding.client import get_ready
 
         get_ready()
@@ -92,51 +92,51 @@ class Engine:
 
         for name in ("skimage.segmentation", "sklearn.metrics", "lime.lime_base"):
             import_module(name)
-        with suppress(ExplanationError):  # the CAMs will say it
+        with suppress(ExplanationError):  # the CAMs will report it when they run
             import_cam_package()
 
     def list_tasks(self) -> tuple[Task, ...]:
-        """The tasks of the library with their models; see `engine.library.tasks.list_tasks`."""
+        """Return the tasks of the library with their models; see `engine.library.tasks.list_tasks`."""
         from engine.library.tasks import list_tasks
 
         return list_tasks(places.task_folders(self._tasks))
 
     def change_library(self, change: Change) -> str:
-        """Change the task library; returns a sentence that says what was done."""
+        """Change the task library; return a sentence that says what was done."""
         return change.make(places.task_folders(self._tasks))
 
     def removed(self) -> Sequence[Removed]:
-        """The tasks and models that can be restored, the last removed first; see `engine.library.changes.removed`."""
+        """Return what can be restored, the last removed first; see `engine.library.changes.removed`."""
         from engine.library.changes import removed
 
         return removed(places.task_folders(self._tasks))
 
     def review(self, path: Path, task: str) -> Review:
-        """A model's code, for a person to look at; nothing of it is run. See `engine.trust.permission.review`."""
+        """Return a model's code for a person to read, without running it; see `engine.trust.permission.review`."""
         from engine.trust.permission import review
 
         return review(path, task=task)
 
     def approve(self, bundle: ModelBundle) -> None:
-        """Keep that the code of a model, as it was read, may run; see `engine.trust.permission.approve`."""
+        """Record that a model's code, as it was read, may run; see `engine.trust.permission.approve`."""
         from engine.trust.permission import approve
 
         approve(bundle)
 
     def load(self, bundle: ModelBundle) -> Model:
-        """A network, ready to answer; see `engine.network.classifier.Classifier.load`."""
+        """Load a network; see `engine.network.classifier.Classifier.load`."""
         from engine.network.classifier import Classifier
 
         precision = cast("Precision", self._settings.precision)
         return Classifier.load(bundle, device=self._settings.device, precision=precision)
 
     def check(self, bundle: ModelBundle, begun: Callable[[str], None], stop: StopSignal) -> tuple[bool, Sequence[str]]:
-        """Whether everything of a model works, and how it fared, in lines.
+        """Try everything a model has to do; return whether all of it works, and a report in lines.
 
         See `engine.authoring.check.check_model` and `engine.authoring.check_report.check_lines`.
 
         Args:
-            bundle: the model; it is loaded anew.
+            bundle: the model; it is loaded again.
             begun: called with the key of each method when its turn comes.
             stop: ends the check early when it is set.
         """
@@ -148,51 +148,51 @@ class Engine:
         return check.passed, tuple(check_lines(classifier, check))
 
     def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
-        """The names of the images in a folder, as far as found; the last list is whole. See `engine.images.listing`."""
+        """Yield the images' names found so far in a folder; the last list is complete. See `engine.images.listing`."""
         from engine.images.listing import scan_images
 
         return scan_images(folder)
 
     def watch_folder(self, folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
-        """What happens to a folder until `stop` is set; see `engine.images.watching.watch_folder`."""
+        """Yield the changes of a folder until `stop` is set; see `engine.images.watching.watch_folder`."""
         from engine.images.watching import watch_folder
 
         return watch_folder(folder, stop)
 
     def why_not_compliant(self, path: Path, bundle: ModelBundle) -> str:
-        """Why a file cannot be fed to the network, empty if it can; see `engine.images.compliance`."""
+        """Return why a file cannot be fed to the network; empty if it can. See `engine.images.compliance`."""
         from engine.images.compliance import why_not_compliant
 
         return why_not_compliant(path, bundle.input)
 
     def read(self, path: Path) -> MedicalImage:
-        """A decoded image; see `engine.images.image.read_image`."""
+        """Read and decode an image; see `engine.images.image.read_image`."""
         from engine.images.image import read_image
 
         return read_image(path)
 
     def read_small(self, path: Path) -> MedicalImage:
-        """A decoded picture that describes a model; one larger than a description needs is refused unread."""
+        """Read a picture that describes a model; refuse one larger than a description needs without reading it."""
         from engine.bundle.model_bundle import PICTURE_LIMIT
         from engine.images.image import Limits, read_image
 
         return read_image(path, limits=Limits(bytes=PICTURE_LIMIT, pixels=PICTURE_LIMIT))
 
     def view(self, image: MedicalImage, bundle: ModelBundle | None) -> NDArray[np.uint8]:
-        """(h, w, C) uint8: the part of the image that the network sees, for people; without a model the whole image."""
+        """Return the part of the image that the network sees, for display; all of it without a model: (h, w, C) uint8."""
         from engine.images.preprocessing import picture_view
 
         return picture_view(image, bundle.input if bundle is not None else _whole(image))
 
     def diagnose(self, model: Model, image: MedicalImage) -> Diagnosis:
-        """The network's answer to an image; refuses an image that is not compliant. See `Classifier.diagnose`."""
+        """Return the network's answer for an image; refuse one that is not compliant. See `Classifier.diagnose`."""
         from engine.images.compliance import check_compliance
 
         check_compliance(image, model.bundle.input)
         return _classifier(model).diagnose(image)
 
     def settings(self, *, target: str | None, layer: str | None) -> Settings:
-        """What the app asks of the methods, by its settings, for a target class and a layer of the CAMs."""
+        """Return the methods' settings: those of the app, with a target class and a layer for the CAMs."""
         from engine.explainers.settings import Settings
 
         until = cast("Literal['samples', 'certain']", self._settings.until)
@@ -207,13 +207,13 @@ class Engine:
         progress: ProgressCallback,
         stop: StopSignal,
     ) -> SaliencyMap:
-        """One method's map; see `engine.explanation.explain.explain_method`."""
+        """Make one method's map; see `engine.explanation.explain.explain_method`."""
         from engine.explanation.explain import explain_method
 
         return explain_method(_classifier(model), image, method, settings, progress=progress, stop=stop)
 
     def statistics(self, saliency: SaliencyMap) -> GridStatistics:
-        """What a map says in each cell; see `engine.results.statistics.grid_statistics`."""
+        """Return the statistics of a map's cells; see `engine.results.statistics.grid_statistics`."""
         from engine.results.statistics import grid_statistics
 
         return grid_statistics(saliency)
@@ -227,20 +227,20 @@ class Engine:
         failures: Mapping[str, str],
         settings: Settings,
     ) -> Explanation:
-        """The whole explanation from the maps there are; see `engine.explanation.explain.assemble`."""
+        """Assemble the explanation from the maps that there are; see `engine.explanation.explain.assemble`."""
         from engine.explanation.explain import assemble
 
         return assemble(_classifier(model), image, diagnosis, maps, failures=failures, settings=settings)
 
     def save(self, explanation: Explanation, folder: Path) -> Path:
-        """Write an explanation; returns its folder. See `engine.export.folder.save_explanation`."""
+        """Save an explanation; return its folder. See `engine.export.folder.save_explanation`."""
         from engine.export.folder import save_explanation
 
         return save_explanation(explanation, folder)
 
 
 def _classifier(model: Model) -> Classifier:
-    """The engine's classifier behind a model that `Engine.load` returned."""
+    """Return a model that `Engine.load` returned as the classifier that it is."""
     from engine.network.classifier import Classifier
 
     if not isinstance(model, Classifier):

@@ -81,7 +81,7 @@ class Explaining:
             failure = failure_of("method", error)
             ending = self._failed(fault_line(error), failure)
             self.app.post_message(messages.FaultFound(failure))
-        # Before the message: whoever reads it may start the method again at once.
+        # Before the message: its receiver may start the method again at once.
         subject.stops.pop(self.method, None)
         self._post(ending)
 

@@ -1,9 +1,9 @@
-"""The app's settings: every one is declared here, with its meaning, its default and what it may be.
+"""The app's settings: each is declared here with its meaning, its default and the values it may have.
 
-In rising order they come from the defaults below, the settings file (`engine.storage.places.settings`; TOML, one
-`key = value` a line), environment variables (`XAIMED_` and the key in capitals), and flags of the command line
-(`--` and the key, with `-` for `_`). What a file or variable says that cannot be used is left out and reported; a
-wrong flag is wrong usage.
+They come from the defaults below, the settings file (`engine.storage.places.settings`; TOML, one `key = value` a line),
+environment variables (`XAIMED_` and the key in capitals), and flags of the command line (`--` and the key, with `-` for
+`_`); later ones win. An unusable value in the file or the environment is ignored and reported; in a flag it is wrong
+usage.
 """
 
 from __future__ import annotations
@@ -22,11 +22,18 @@ from engine.text import safe_text
 from xaimed_tui.terminal.query import over_ssh
 
 Check = Callable[[object], object]
-"""Turns a value (of TOML, or a string) into a setting's; raises ValueError with what the setting may be."""
+"""Turns a TOML value or a string into a setting's value; raises ValueError with a clause that says what is allowed."""
 
 
 def _setting(default: Any, check: Check, metavar: str, about: str, *, method: str = "") -> Any:
-    """A setting: its default, check, what stands for its value in the help, what it is for; whose samples it counts."""
+    """Declare a setting.
+
+    Args:
+        default: its value if nothing sets it.
+        check: see `Check`.
+        metavar, about: for the help.
+        method: key of the method whose samples it counts; empty if it counts none.
+    """
     return field(default=default, metadata={"check": check, "metavar": metavar, "about": about, "method": method})
 
 
@@ -52,7 +59,7 @@ def _whole(default: int | None, least: int, most: int, metavar: str, about: str)
 
 
 def _samples(method: str, keys: tuple[Key[Scalar], ...], drawn: str) -> Any:
-    """A number of samples in the range that `model.toml` may give; 0 leaves it to the model."""
+    """Declare a number of samples, in the range allowed in `model.toml`; 0 leaves it to the model."""
     key = next(key for key in keys if key.name == "samples")
     least, most = key.least or 0, key.most or 0
 
@@ -80,7 +87,7 @@ def _device(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """What a person may set about the app. Every field is a key of the settings file."""
+    """What a user may set about the app. Every field is a key of the settings file."""
 
     theme: str = _setting("", _name, "NAME", "colours of the app; empty: those used last (Ctrl+P lists all)")
     animations: str = _one_of("auto", ("auto", "on", "off"), "auto: not over SSH")
@@ -100,7 +107,7 @@ class AppSettings:
 
     @property
     def animated(self) -> bool:
-        """Whether anything on the screen moves by itself."""
+        """Whether anything on the screen is animated."""
         return self.animations == "on" or (self.animations == "auto" and not over_ssh())
 
     @property
@@ -119,13 +126,13 @@ FLAGS: tuple[Flag, ...] = tuple(
 
 
 def load_settings(flags: Mapping[str, object]) -> tuple[AppSettings, tuple[str, ...]]:
-    """The settings in force.
+    """Return the settings in force.
 
     Args:
         flags: values by key from the command line, checked already.
 
     Returns:
-        The settings, and one safe line for everything in the file or the environment that could not be used.
+        The settings, and one safe line for each thing in the file or the environment that could not be used.
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
@@ -157,7 +164,7 @@ def _read(problems: list[str]) -> dict[str, object]:
         text = path.read_text(encoding="utf-8")
         if not text.strip():
             return {}
-        import tomllib  # late: most have no such file
+        import tomllib  # late: most users have no settings file
 
         return tomllib.loads(text)
     except FileNotFoundError:

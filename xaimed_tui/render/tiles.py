@@ -94,7 +94,7 @@ def tile_rows(picture: TilePicture, columns: int, rows: int, offset: tuple[int, 
     """Return the rows, with one segment a character.
 
     Args:
-        picture: whoever shows the rows must keep it: tiles of a picture that is gone are blank.
+        picture: keep it while the rows are shown; the tiles of a picture that is gone are blank.
         columns, rows: the visible part of the picture.
         offset: column and row of the picture that the first tile shows; no column or row may reach `LARGEST`.
     """

@@ -1,6 +1,6 @@
-"""The private parts of Textual that the app needs, all of them here: nothing else in the app may touch one.
+"""All private parts of Textual that the app needs; no other module of the app may use one.
 
-A new version of Textual may rename or move them without a word. `tests/app/terminal/test_textual_private.py` says
+A new version of Textual may rename or move them without notice. `tests/app/terminal/test_textual_private.py` says
 which have changed. What Textual documents for subclasses (`on_event`, `render_line`) is not private.
 """
 
@@ -36,7 +36,7 @@ class UpdatedApp(App[int]):
     """An app that may change what the compositor sends to the terminal."""
 
     def update_to_send(self, update: CompositorUpdate) -> CompositorUpdate:
-        """What is sent in the place of an update: here the update itself."""
+        """Return what to send instead of an update; subclasses override this, here it is the update itself."""
         return update
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
@@ -46,25 +46,25 @@ class UpdatedApp(App[int]):
 
 
 def driver_of(app: App[int]) -> Driver | None:
-    """What writes to the terminal; None before the app runs."""
+    """Return the driver, which writes to the terminal; None before the app runs."""
     return app._driver
 
 
 def filter_lines(app: App[int], filters: Iterable[LineFilter]) -> None:
-    """Pass every line that is drawn through these filters, and no longer through Textual's own.
+    """Pass every line that is drawn through these filters instead of Textual's own.
 
-    Not by overriding `get_line_filters`: Textual changes the list itself, too, when the theme changes.
+    Overriding `get_line_filters` would not do: Textual also changes the list itself when the theme changes.
     """
     app._filters = list(filters)
 
 
 def bind(node: DOMNode, key: str, action: str, description: str) -> None:
-    """Bind a key of one widget or screen, unseen in a footer. Textual's public `bind` is for the whole app only."""
+    """Bind a key for one widget or screen, hidden from the footer. Textual's public `bind` is only for the whole app."""
     node._bindings.bind(key, action, description, show=False)
 
 
 def priority_keys(screen: Screen[object]) -> set[str]:
-    """The keys that are bound with priority here, in a modal dialog also those that `active_bindings` leaves out."""
+    """Return the keys bound with priority here; in a modal dialog also those that `active_bindings` leaves out."""
     return {
         key
         for _, bindings in screen._binding_chain

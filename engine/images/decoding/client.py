@@ -154,7 +154,7 @@ class _Process:
         return self.process.wait()
 
     def abandon(self) -> None:
-        """In the child of a fork: let go of the process, which belongs to the parent."""
+        """Close the pipes to the process; called in the child of a fork, because the process belongs to the parent."""
         for stream in self._streams:
             with contextlib.suppress(OSError, ValueError):
                 os.close(stream.fileno())

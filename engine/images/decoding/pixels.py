@@ -1,4 +1,4 @@
-"""A picture's bytes to its pixels: the one place that lets decoders at them. For a process apart, see `apart`."""
+"""A picture's bytes to its pixels: the one place that calls decoders. It runs in a separate process (see `client`)."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ _PNG_END = b"IEND\xaeB`\x82"
 _DEFLATE = (8, 32946)
 """TIFF's two numbers for the same compression."""
 _OTHERS = (1, 5, 32773)
-"""TIFF's numbers for none, LZW and PackBits, which are never unpacked beyond the room that there is."""
+"""TIFF's numbers for no compression, LZW and PackBits, which never unpack to more than the pixels have room for."""
 _NOT_DECODED = "its 16-bit colours cannot be decoded"
 _PNG_TAIL = 1 << 16  # some programs append to their files
 
 
 def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header]:
-    """Decode a picture as `engine.images.image.read_image` says.
+    """Decode a picture as `engine.images.image.read_image` specifies.
 
     Args:
         data: the file's content.
         path: its name, for errors.
-        limits: what is refused.
+        limits: the largest file and picture that are decoded.
 
     Returns:
         (H, W, C) upright pixels, C 1 or 3, uint8 or uint16, contiguous; and the header.
 
     Raises:
-        ImageError: as `read_image` says.
+        ImageError: as `read_image` specifies.
     """
     import numpy as np
 
-    # From memory: Pillow 13 maps an uncompressed grey TIFF into memory and then turns it wrongly (orientations 5 to 8).
+    # Not from the file: Pillow 13 would map an uncompressed grey TIFF and turn it wrongly (orientations 5 to 8).
     picture, header = open_picture(io.BytesIO(data), len(data), path, limits)
     with picture:
         try:
             picture.load()
             if header.format == "PNG" and header.orientation == 1:
                 header = replace(header, orientation=orientation_of(picture, after_loading=True))
-        except Exception as error:  # a decoder given hostile bytes may raise anything; none of it is our fault
+        except Exception as error:  # given hostile bytes, a decoder may raise anything; the fault is the file's
             raise damaged(error, path) from error
         if header.format == "PNG" and _PNG_END not in data[-_PNG_TAIL:]:
-            # Pillow is content with whole pixels; a checksum or the mark of the end may still be missing.
+            # Pillow stops once all pixels are there, even if a checksum or the end marker is missing.
             raise ImageError("the file is incomplete", subject=path, remedy="export the image again")
         array = _decoded(picture, header, data, path)
     return np.ascontiguousarray(array, dtype=np.uint16 if header.bit_depth == 16 else np.uint8), header
 
 
 def _decoded(picture: Image.Image, header: Header, data: bytes, path: Path) -> Integers:
-    """(H, W, C) upright pixels of a loaded picture, C 1 or 3, uint8 or uint16."""
+    """Return the (H, W, C) upright pixels of a loaded picture, C 1 or 3, uint8 or uint16."""
     import numpy as np
 
     deep = header.bit_depth == 16
@@ -76,12 +76,12 @@ def _decoded(picture: Image.Image, header: Header, data: bytes, path: Path) -> I
         _check_key(array, picture.info.get("transparency"), path)
     else:
         array = _shallow(picture, data, path)
-    # Pillow turns TIFFs upright while it loads them, and nothing else.
+    # Pillow turns TIFFs upright while loading, but no other format.
     return array if header.format == "TIFF" else _upright(array, header.orientation)
 
 
 def _shallow(picture: Image.Image, data: bytes, path: Path) -> Integers:
-    """(H, W, C) uint8 of a picture with at most 8 bits a sample."""
+    """Return the (H, W, C) uint8 pixels of a picture with at most 8 bits a sample, not yet turned upright."""
     import numpy as np
 
     mode, key = picture.mode, picture.info.get("transparency")
@@ -105,25 +105,25 @@ def _shallow(picture: Image.Image, data: bytes, path: Path) -> Integers:
 
 
 def _deep_colour(picture: Image.Image, header: Header, data: bytes, path: Path) -> Integers:
-    """(H, W, C) uint16 upright, as stored: Pillow reduces 16-bit colour, and 16-bit grey with alpha, to 8 bit.
+    """Return the (H, W, C) uint16 upright pixels as stored: Pillow reduces 16-bit colour or grey with alpha to 8 bits.
 
-    So the file is decoded once more, by a library that does not. What Pillow made of it is of use twice: Pillow notices
-    files that end early, which others fill up silently; and its values must be the upper bytes of the others', so that
+    So another library decodes the file again. Pillow's decoding still serves two purposes. Pillow notices files that
+    end early, which the others fill up silently. And its values must be the upper bytes of the other library's, so that
     no wrong decoding passes (Pillow gets uncompressed planar TIFFs wrong).
     """
     import numpy as np
 
     try:
         array = _deep_tiff(data) if header.format == "TIFF" else _deep_png(data)
-    except Exception as error:  # decoders given hostile bytes again, as in `decode`
+    except Exception as error:  # hostile bytes again, as in `decode`
         raise damaged(error, path) from error
     eight = np.asarray(picture)
     if header.format != "TIFF":
-        eight = _upright(eight, header.orientation)  # Pillow has turned a TIFF already
+        eight = _upright(eight, header.orientation)  # Pillow has already turned a TIFF upright
     key = picture.info.get("transparency")
     _check_key(array, key, path)
     if header.alpha == "none":
-        array = array[..., : 1 if header.grey else 3]  # samples that the file calls neither colour nor alpha
+        array = array[..., : 1 if header.grey else 3]  # without samples that the file calls neither colour nor alpha
     array = _opaque(array, path)
     for candidate in (_upright(array, header.orientation), array):
         upper = eight[..., : candidate.shape[2]]
@@ -135,7 +135,7 @@ def _deep_colour(picture: Image.Image, header: Header, data: bytes, path: Path) 
 
 
 def _deep_tiff(data: bytes) -> Integers:
-    """(H, W, samples) uint16 of a TIFF, in whatever orientation."""
+    """Return the (H, W, samples) uint16 pixels of a TIFF, in the orientation stored."""
     import numpy as np
     import tifffile
 
@@ -153,29 +153,33 @@ def _deep_tiff(data: bytes) -> Integers:
 
 
 def _check_inflated(data: bytes, most: int) -> None:
-    """See that compressed pixels are not more than there is room for: tifffile inflates whatever there is.
+    """Refuse compressed data that holds more than `most` bytes: tifffile inflates all of it, whatever the size.
 
     Raises:
-        ValueError: there are more.
+        ValueError: it holds more.
     """
     if len(zlib.decompressobj().decompress(data, most + 1)) > most:
         raise ValueError("more pixels are compressed in it than it has")
 
 
 def _deep_png(data: bytes) -> Integers:
-    """(H, W, samples) uint16 of a PNG, in whatever orientation."""
+    """Return the (H, W, samples) uint16 pixels of a PNG, in the orientation stored."""
     import imagecodecs
     import numpy as np
 
     try:
         decoded = imagecodecs.png_decode(data)
-    except (imagecodecs.PngError, ValueError) as error:  # the latter where libpng's own message is not UTF-8
+    except (imagecodecs.PngError, ValueError) as error:  # ValueError if libpng's own message is not UTF-8
         raise ValueError(_NOT_DECODED) from error
     return np.asarray(decoded, dtype=np.uint16)
 
 
 def _check_key(array: Integers, key: object, path: Path) -> None:
-    """Refuse a picture in which the colour that its header calls transparent occurs."""
+    """Refuse a picture that contains the colour which its header declares transparent.
+
+    Raises:
+        ImageError: it does.
+    """
     import numpy as np
 
     if key is None or not isinstance(key, int | tuple):
@@ -187,7 +191,7 @@ def _check_key(array: Integers, key: object, path: Path) -> None:
 
 
 def _opaque(array: Integers, path: Path) -> Integers:
-    """The array without its alpha channel (the last of 2 or 4), if that is opaque everywhere.
+    """Return the array without its alpha channel (the last of 2 or 4), which must be opaque everywhere.
 
     Raises:
         ImageError: a pixel is transparent.

@@ -125,7 +125,7 @@ def _ended_if_it_hangs(seconds: float) -> Iterator[None]:
 
     flags = fcntl.fcntl(0, fcntl.F_GETFL)
     fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)  # SIGIO if the program ends: it sends nothing meanwhile
+    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)  # SIGIO if the program ends: until the answer it sends nothing
     gone = select.poll()  # the program may have ended before that
     gone.register(0, select.POLLHUP)
     if gone.poll(0):
