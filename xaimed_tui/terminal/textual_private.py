@@ -59,7 +59,7 @@ def filter_lines(app: App[int], filters: Iterable[LineFilter]) -> None:
 
 
 def bind(node: DOMNode, key: str, action: str, description: str) -> None:
-    """Bind a key for one widget or screen, hidden from the footer. Textual's public `bind` is only for the whole app."""
+    """Bind a key for one widget or screen, hidden from the footer. Textual's public `bind` is for all of the app."""
     node._bindings.bind(key, action, description, show=False)
 
 
