@@ -179,7 +179,7 @@ class Engine:
         return read_image(path, limits=Limits(bytes=PICTURE_LIMIT, pixels=PICTURE_LIMIT))
 
     def view(self, image: MedicalImage, bundle: ModelBundle | None) -> NDArray[np.uint8]:
-        """Return the part of the image that the network sees (without a model, all of it), for display: (h, w, C) uint8."""
+        """Return what the network sees of the image (all of it without a model), for display: (h, w, C) uint8."""
         from engine.images.preprocessing import picture_view
 
         return picture_view(image, bundle.input if bundle is not None else _whole(image))
