@@ -106,8 +106,7 @@ def write_selftest(bundle: ModelBundle, image: MedicalImage | None, answer: Diag
             raise BundleError("the model was changed after it was read", subject=subject, remedy="check it again")
         if SETTINGS not in bundle.files:
             raise LibraryError(
-                "there is no model.toml, and one with nothing but a self-test would displace the constants of "
-                "architecture.py",
+                "there is no model.toml, and one with only a self-test would replace the constants of architecture.py",
                 subject=subject,
                 remedy="run xaimed models init first",
             )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HELP = "make saliency maps of images and write them to a folder"
 DESCRIPTION = (
     "Explain the class of each image by saliency maps, and write the maps, their statistics and their agreement into a "
-    "folder of its own below --out. Nothing that exists is overwritten."
+    "folder of its own below --out. Nothing is overwritten."
 )
 
 
@@ -37,14 +37,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     built_in = [method.key for method in BUILT_IN]
     common.configure(parser)
     parser.add_argument(
-        "--out", required=True, type=folder_argument, metavar="DIR", help="folder for the results; made if need be"
+        "--out", required=True, type=folder_argument, metavar="DIR", help="folder for the results; created if needed"
     )
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
     parser.add_argument(
         "--methods",
         type=_methods,
         metavar="M,M",
-        help=f"methods to run (default: all, which are {','.join(built_in)} and those that plug-ins bring)",
+        help=f"methods to run (default: all, which are {','.join(built_in)} and those of plug-ins)",
     )
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument(
@@ -52,11 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_samples,
         default={},
         metavar=",".join(f"{method.key}=N" for method in sampling()),
-        help=f"masked images to use (default: the model's, else {_usual_samples()}); plug-ins may take them too",
+        help=f"number of masked images (default: the model's, else {_usual_samples()}); some plug-ins take it too",
     )
-    effort.add_argument(
-        "--until", choices=("certain",), help="use fewer masked images where the three cells are certain earlier"
-    )
+    effort.add_argument("--until", choices=("certain",), help="stop early once the three cells are certain")
     parser.add_argument(
         "--set",
         type=_parameter,
@@ -64,19 +62,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="parameters",
         metavar="METHOD.NAME=VALUE",
-        help=f"a parameter of a method, such as rise.grid=9; may be repeated. There are {_parameters()}, and those "
-        "that plug-ins declare",
+        help=f"a parameter of a method, such as rise.grid=9; may be repeated. There are {_parameters()}, and those of "
+        "plug-ins",
     )
     parser.add_argument("--estimator", choices=("centred", "paper"), help="RISE's estimator (default: centred)")
     parser.add_argument(
         "--precision",
         choices=("auto", "fp32", "bf16", "fp16"),
         default="auto",
-        help="of the masked images' passes (default: auto, which keeps every probability within 0.01)",
+        help="for the passes over masked images (default: auto, which keeps every probability within 0.01)",
     )
     parser.add_argument("--layer", metavar="NAME", help="layer at which the CAMs look (default: the last convolution)")
     parser.add_argument(
-        "--seed", type=int, metavar="N", help="of the random masks (default: from image, model, method)"
+        "--seed", type=int, metavar="N", help="for the random masks (default: derived from image, model and method)"
     )
     common.configure_device(parser)
     parser.add_argument("--json", action="store_true", help="print the list of the explanation.json files")
@@ -229,7 +227,7 @@ def _check_writable(out: Path) -> None:
     if not is_folder:
         raise ExportError("this is not a folder", subject=place, remedy="choose another folder for --out")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise ExportError("this folder may not be written", subject=place, remedy="choose another folder for --out")
+        raise ExportError("this folder is not writable", subject=place, remedy="choose another folder for --out")
 
 
 def _print_explanation(explanation: Explanation, folder: Path) -> None:

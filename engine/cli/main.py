@@ -156,9 +156,9 @@ def _run(
             parser.error("--model needs --task")
         return open_app(AppRequest(chosen, task, arguments.app_model, folder, given))
     if folder is not None:
-        parser.error(f"{folder} is a folder for the app, and {arguments.command} a command: give one of them")
+        parser.error(f"{folder} is a folder for the app, and {arguments.command} a command: give only one of them")
     if task is not None or arguments.app_model is not None:
-        parser.error(f"--task and --model stand after the command {arguments.command}")
+        parser.error(f"--task and --model go after the command {arguments.command}")
     if arguments.command == "demo":
         from engine.cli import demo  # late, like the imports below: --version and --help do not get this far
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 HELP = "add, check, show and remove models, and help to make them"
 DESCRIPTION = (
-    "Add models to a task, check, show and remove them. What is removed lies in a trash folder beside the tasks, until "
-    "it is purged (xaimed tasks purge); what comes with XAIMed is hidden, not changed."
+    "Add models to a task, check, show and remove them. Removed models go to a trash folder beside the tasks until it "
+    "is purged (xaimed tasks purge); models that come with XAIMed are hidden, not changed."
 )
 
 
@@ -38,11 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     adding = verb(
         "add",
         "add a model to a task",
-        "Copy a model's files into a task and check them as far as no code need run. The model does not run before its "
-        "code is approved: see xaimed trust --help",
+        "Copy a model's files into a task and check what can be checked without running code. The model does not run "
+        "until its code is approved: see xaimed trust --help",
     )
-    adding.add_argument("task", metavar="TASK", help="the task, which is there already")
-    adding.add_argument("name", metavar="NAME", help="the model's name, which people see")
+    adding.add_argument("task", metavar="TASK", help="an existing task")
+    adding.add_argument("name", metavar="NAME", help="the model's name, as people see it")
     adding.add_argument("--weights", required=True, type=Path, metavar="F", help="state_dict, .pt or .safetensors")
     adding.add_argument("--architecture", required=True, type=Path, metavar="F", help="Python file with build_model()")
     adding.add_argument("--description", metavar="FILE|TEXT", help="data, results, what it must not be used for")
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "init",
         "write a first model.toml",
         "Run an approved model to find out the input sizes it takes, its outputs and its layers, and write them into a "
-        "commented model.toml. The model then has to be approved anew.",
+        "commented model.toml. The model then has to be approved again.",
     )
     _choose(drafting)
     drafting.add_argument("--print", action="store_true", help="print it, and write nothing")
@@ -62,8 +62,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "convert",
         "turn a pickle into a safetensors file",
         "Load a file that holds more than a state_dict and write its weights as safetensors. LOADING A PICKLE RUNS "
-        "WHATEVER CODE ITS MAKER PUT INTO IT, with your rights: do this only if you trust them. Where no code need run "
-        "to get at the weights, none is.",
+        "WHATEVER CODE ITS MAKER PUT INTO IT, with your rights: do this only if you trust them. No code is run if the "
+        "weights can be read without it.",
     )
     converting.add_argument("file", type=Path, metavar="FILE", help="what torch.save wrote")
     converting.add_argument("--out", type=Path, metavar="F", help="(default: FILE with the suffix .safetensors)")
@@ -72,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     converting.add_argument("--yes", action="store_true", help="do not ask whether the pickle is trusted")
     converting.set_defaults(run=_convert)
-    showing = verb("show", "show what is known of a model", "Show what is known of a model; nothing of it is run.")
+    showing = verb("show", "show what is known about a model", "Show what is known about a model; no code is run.")
     _choose(showing)
     showing.add_argument("--json", action="store_true", help="print JSON")
     showing.set_defaults(run=_show)
@@ -80,12 +80,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "describe",
         "print or replace a model's description",
         "Print the description of a model, or replace it. An approval covers the description too: the model then has "
-        "to be approved anew.",
+        "to be approved again.",
     )
     describing.add_argument("task", metavar="TASK", help="the task")
     describing.add_argument("name", metavar="NAME", help="the model")
     describing.add_argument("--description", metavar="FILE|TEXT", help="the new description")
-    describing.add_argument("--yes", action="store_true", help="approve an approved model anew without asking")
+    describing.add_argument("--yes", action="store_true", help="approve an approved model again without asking")
     describing.set_defaults(run=_describe)
     models_check.configure(verb("check", "try a model as a physician would meet it", models_check.DESCRIPTION))
     removing = verb(
@@ -96,8 +96,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     removing.set_defaults(run=_remove)
     restoring = verb(
         "restore",
-        "bring back a model from the trash, or list what can be restored",
-        "Bring back the model of that name that was removed last. Without names, list what there is.",
+        "restore a model from the trash, or list what can be restored",
+        "Restore the model of that name that was removed last. Without names, list what can be restored.",
     )
     restoring.add_argument("task", nargs="?", metavar="TASK", help="the task")
     restoring.add_argument("name", nargs="?", metavar="NAME", help="the model")
@@ -133,7 +133,7 @@ def _add(arguments: argparse.Namespace) -> int:
     if permission.standing_of(bundle).allowed:
         print_line("A model with the same files was approved already, so it can be used.")
     else:
-        print_line(f"It does not run before its code is approved: {permission.command_for(bundle)}")
+        print_line(f"It does not run until its code is approved: {permission.command_for(bundle)}")
     return 0
 
 
@@ -197,9 +197,9 @@ def _init(arguments: argparse.Namespace) -> int:
         emit(made)  # the draft is already safe
         return 0
     print_line(f"Written: {made.path / 'model.toml'}")
-    print_line("Look at the lines with CHECK: only whoever trained the model knows what belongs there.")
-    print_line("An approval is for every byte of a model, so the one from before does not hold any longer.")
-    print_line(f"Once the file is right, approve the model as it is then: {permission.command_for(made)}")
+    print_line("Look at the lines marked CHECK: only whoever trained the model knows what belongs there.")
+    print_line("An approval covers every byte of a model, so the previous one no longer holds.")
+    print_line(f"Once the file is right, approve the model again: {permission.command_for(made)}")
     return 0
 
 
@@ -216,7 +216,7 @@ def _convert(arguments: argparse.Namespace) -> int:
             "can read, change and send whatever you can. Go on only if you trust its maker and the way it came to you"
         )
         if not arguments.yes:
-            answer = ask(f"Load {source} all the same?")
+            answer = ask(f"Load {source} anyway?")
             if answer is None:
                 raise LibraryError(
                     "it was not loaded, as there is no terminal to ask on",
@@ -235,6 +235,6 @@ def _convert(arguments: argparse.Namespace) -> int:
     print_line(f"Written: {target}, {len(converted.tensors):,} tensors, {size:,} bytes. It holds no code.")
     if (source.parent / "architecture.py").exists() and target.parent == source.parent:
         print_line(
-            f"A model has one file of weights: take {source.name} out of the folder, and approve the model anew."
+            f"A model has one file of weights: remove {source.name} from the folder, and approve the model again."
         )
     return 0

@@ -42,9 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write-selftest",
         action="store_true",
-        help="write the image and the answer into the model's folder as its self-test; it then has to be approved anew",
+        help="write the image and the answer into the model's folder as its self-test; the model then has to be "
+        "approved again",
     )
-    parser.add_argument("--yes", action="store_true", help="with --write-selftest: approve it anew without asking")
+    parser.add_argument("--yes", action="store_true", help="with --write-selftest: approve it again without asking")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run, wrong_usage=parser.error)
 
@@ -138,7 +139,7 @@ def _write_selftest(bundle: ModelBundle, check: Check, *, yes: bool) -> None:
     now, image = selftest.write_selftest(bundle, None if check.made_up else check.image, check.diagnosis)
     print_failure(f"written: [selftest] in {now.path / 'model.toml'}, with the image {image}")
     if all(min(p, 1 - p) < _SATURATED for p in check.diagnosis.probabilities):
-        print_failure("the network is so sure of this image that the self-test notices little; --image chooses another")
+        print_failure("the network is so sure of this image that the self-test notices little; choose one with --image")
     if image not in bundle.files and not check.made_up:
         print_failure(f"{now.path / image} is a copy of {check.image.path}: it goes wherever the model goes")
     approve_again(bundle, now, frozenset({"model.toml", image}), yes=yes)
@@ -154,18 +155,18 @@ def approve_again(before: ModelBundle, now: ModelBundle, written: frozenset[str]
         yes: approve it without asking.
 
     Raises:
-        BundleError: other files have changed too.
+        BundleError: other files changed too.
         ApprovalError: the approval could not be recorded.
     """
     changes = permission.changes_between(before.files, now.files)
     subject = subject_of(now)
     if not {*changes.changed, *changes.added, *changes.removed} <= written:
-        raise BundleError(f"more was changed meanwhile ({changes})", subject=subject, remedy=permission.remedy_for(now))
+        raise BundleError(f"other files changed too ({changes})", subject=subject, remedy=permission.remedy_for(now))
     if before.digest == now.digest or permission.standing_of(now).allowed:
         return
     print_failure(
-        f"{subject}: an approval is for every byte, so the one from before does not hold any longer ({changes}; "
-        "nothing else differs)"
+        f"{subject}: an approval covers every byte, so the previous one no longer holds ({changes}; nothing else "
+        "differs)"
     )
     if yes or ask(f"Approve {subject} as it is now?"):
         permission.approve(now)

@@ -148,7 +148,7 @@ def _report(sink: BinaryIO) -> None:
                 cut = f", the last {_MOST:,} of them" if size > _MOST else ""
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {size:,} bytes were printed{cut}:\n{words}\n")
         except OSError as error:
-            where = f"it is lost, as the log cannot be written ({(error.strerror or str(error)).lower()}): {log}"
+            where = f"they are lost, as the log cannot be written ({(error.strerror or str(error)).lower()}): {log}"
         else:
-            where = f"it is in the log: {log}"
+            where = f"they are in the log: {log}"
         print_failure(f"a model's code or a library printed {size:,} bytes; {where}")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 HELP = "list tasks and models, and whether each is usable; add and remove tasks"
 DESCRIPTION = (
     "List the tasks, their models, whether each model is usable, and why not. With a verb, change them: in the folder "
-    "given by --tasks or $XAIMED_TASKS, else in yours. What is removed lies in a trash folder beside the tasks, until "
-    "it is purged; what comes with XAIMed is hidden, not changed."
+    "given by --tasks or $XAIMED_TASKS, else in yours. Removed tasks and models go to a trash folder beside the tasks "
+    "until it is purged; those that come with XAIMed are hidden, not changed."
 )
 
 
@@ -39,8 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         made.set_defaults(run=act)
         return made
 
-    adding = verb("add", "make a task", "Make a task, without models.", _add)
-    adding.add_argument("name", metavar="NAME", help="its name, which people see")
+    adding = verb("add", "add a task", "Add a task, without models.", _add)
+    adding.add_argument("name", metavar="NAME", help="its name, as people see it")
     adding.add_argument("--description", required=True, metavar="FILE|TEXT", help="what is decided in this task")
     describing = verb(
         "describe",
@@ -59,16 +59,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     removing.add_argument("name", metavar="NAME", help="the task")
     restoring = verb(
         "restore",
-        "bring back a task from the trash, or list what can be restored",
-        "Bring back the task of that name that was removed last. Without a name, list what there is.",
+        "restore a task from the trash, or list what can be restored",
+        "Restore the task of that name that was removed last. Without a name, list what can be restored.",
         _restore,
     )
     restoring.add_argument("name", nargs="?", metavar="NAME", help="the task")
     restoring.add_argument("--json", action="store_true", help="without a name: print JSON")
     purging = verb(
         "purge",
-        "delete for good what lies in the trash",
-        "Delete for good what lies in the trash. What is hidden stays hidden.",
+        "delete for good what is in the trash",
+        "Delete for good what is in the trash. What is hidden stays hidden.",
         _purge,
     )
     purging.add_argument("name", nargs="?", metavar="NAME", help="only this task and models removed from it")
@@ -169,7 +169,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     folders = task_folders(arguments.tasks)
     say_removed(changes.remove(folders, arguments.name))
     if arguments.name in task_names(folders):
-        print_line(f"What comes with XAIMed of {arguments.name} is still shown; removed once more it is hidden.")
+        print_line(f"The part of {arguments.name} that comes with XAIMed is still shown; remove it, too, to hide it.")
     return 0
 
 
@@ -177,7 +177,7 @@ def say_removed(gone: Removed) -> int:
     """Print where a removed task or model is now, and how to restore it."""
     verb = "tasks" if gone.model is None else "models"
     where = "hidden, since it comes with XAIMed" if gone.path is None else f"in the trash, {gone.path}"
-    print_line(f"Removed: {gone.name}. It is {where}; xaimed {verb} restore brings it back.")
+    print_line(f"Removed: {gone.name}. It is {where}; restore it with xaimed {verb} restore.")
     return 0
 
 
@@ -205,7 +205,7 @@ def list_removed(removed: Sequence[Removed], *, as_json: bool) -> int:
             ]
         )
     elif not removed:
-        print_line("Nothing was removed that could be restored.")
+        print_line("There is nothing to restore.")
     else:
         print_table(
             ("Name", "Removed", "Where"),

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 HELP = "look at a model's code and approve it"
 DESCRIPTION = (
-    "Show a model's architecture.py with a list of what in it deserves a look, ask, and keep the approval. A model's "
-    "code runs only if it was approved and no byte of its folder has changed since."
+    "Show a model's architecture.py with a list of what deserves a look, ask, and record the approval. A model's code "
+    "runs only if it was approved and no byte of its folder has changed since."
 )
 
 
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("model", nargs="?", metavar="TASK/MODEL", help="the model to look at and approve")
     what.add_argument("--list", action="store_true", help="list what is approved, and whether it still is")
-    what.add_argument("--revoke", metavar="TASK/MODEL", help="take the approval of a model back")
+    what.add_argument("--revoke", metavar="TASK/MODEL", help="revoke the approval of a model")
     parser.add_argument("--yes", action="store_true", help="approve without asking, whatever the list says")
     parser.add_argument("--json", action="store_true", help="with --list: print JSON")
     parser.set_defaults(run=run, wrong_usage=parser.error)
@@ -66,7 +66,7 @@ def _approve(name: str, tasks: Path | None, *, yes: bool) -> int:
     subject = subject_of(seen.bundle)
     emit(_shown(seen))
     if seen.standing.state == "bundled":
-        print_line(f"{subject} comes with XAIMed, which approves it: nothing is to be done.")
+        print_line(f"{subject} comes with XAIMed, which approves it: there is nothing to do.")
         return 0
     if (given := seen.standing.approval) is not None and seen.standing.allowed:
         print_line(f"{subject} was approved already, on {given.time} by {given.user}.")
@@ -122,7 +122,7 @@ def _list(*, as_json: bool) -> int:
     if approvals.problem:
         print_failure(approvals.problem)
     for path in files_set_aside():
-        print_failure(f"{path}: approvals that could not be read lie there; delete it once you have looked at it")
+        print_failure(f"{path}: it holds approvals that could not be read; delete it once you have looked at it")
     entries = [
         _entry(bundled_tasks() / name, digest_of(files), "bundled", Changes())
         for name, files in bundled_files().items()
@@ -180,7 +180,7 @@ def _revoke(name: str, tasks: Path | None) -> int:
         raise ApprovalError(
             "it comes with XAIMed, which approves it" if carried else "it was not approved",
             subject=name,
-            remedy=None if carried else "list what is with: xaimed trust --list",
+            remedy=None if carried else "see what is approved with: xaimed trust --list",
         )
     for approval in taken:
         print_line(f"Revoked: {approval.path.parent.name}/{approval.path.name} in {approval.path.parents[1]}.")

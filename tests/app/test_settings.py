@@ -85,10 +85,10 @@ def test_a_settings_file_that_is_not_toml_is_reported_with_the_line() -> None:
         (["--model", "M"], "--model needs --task"),
         (["--device", "gpu"], "it may be auto, cpu, cuda or cuda:<number>"),
         (["--until", "samples", "tasks"], "--until is for the app, not for the command tasks"),
-        (["--task", "T", "tasks"], "stand after the command tasks"),
+        (["--task", "T", "tasks"], "go after the command tasks"),
         (["/no/such/folder"], "there is no such folder"),
         ([__file__], "this is a file; name the folder that it is in"),
-        ([".", "tasks"], "give one of them"),
+        ([".", "tasks"], "give only one of them"),
         (["folder-or-command"], "folder-or-command: this is neither a command nor a folder"),
     ],
 )

@@ -69,7 +69,7 @@ def _samples(method: str, keys: tuple[Key[Scalar], ...], drawn: str) -> Any:
             raise ValueError(f"it may be 0, or a whole number from {least} to {most:,}")
         return number
 
-    about = f"{drawn}, at most; 0: as many as the model says, else {key.default:,}"
+    about = f"{drawn}, at most; 0: as many as the model sets, else {key.default:,}"
     return _setting(0, check, "N", about, method=method)
 
 
@@ -90,7 +90,7 @@ class AppSettings:
     """What a user may set about the app. Every field is a key of the settings file."""
 
     theme: str = _setting("", _name, "NAME", "colours of the app; empty: those used last (Ctrl+P lists all)")
-    animations: str = _one_of("auto", ("auto", "on", "off"), "auto: not over SSH")
+    animations: str = _one_of("auto", ("auto", "on", "off"), "auto: off over SSH")
     images: str = _one_of(
         "half", ("auto", "half", "kitty", "sixel"), "pictures as half blocks, or as pixels; auto asks"
     )
@@ -99,7 +99,7 @@ class AppSettings:
         None, 0, 100, "PERCENT", "how much of the image a map covers; otherwise as much as last"
     )
     device: str = _setting("auto", _device, "auto|cpu|cuda:0", "where to compute")
-    precision: str = _one_of("auto", ("auto", "fp32", "bf16", "fp16"), "of the passes of LIME and RISE")
+    precision: str = _one_of("auto", ("auto", "fp32", "bf16", "fp16"), "for the passes of LIME and RISE")
     until: str = _one_of("certain", ("certain", "samples"), "stop LIME and RISE once the three cells are settled")
     rise_samples: int = _samples("rise", RISE_KEYS, "masks of RISE")
     lime_samples: int = _samples("lime", LIME_KEYS, "samples of LIME")

@@ -109,7 +109,7 @@ def test_a_written_selftest_passes_and_needs_another_approval(xaimed: Run, model
     status, _, err = xaimed("models", "check", "Lungs", "--image", image, "--write-selftest")
     assert status == 0
     assert f"{model / 'selftest.png'} is a copy of {image}" in err
-    assert "the one from before does not hold any longer (changed: model.toml; added: selftest.png" in err
+    assert "the previous one no longer holds (changed: model.toml; added: selftest.png" in err
     assert 'it does not run until it is approved again: xaimed trust "Lungs/CNN"' in err
     assert (model / "model.toml").read_text().startswith(before)
     assert state(model) == "changed"

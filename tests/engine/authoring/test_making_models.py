@@ -77,7 +77,7 @@ def test_a_draft_tells_the_size_the_outputs_the_layers_and_what_it_does_not_know
     assert '# target_layer = "conv" ' in text
     assert "# Candidates for it: conv, relu" in text
     assert "#       4      50x50  Conv2d  conv" in text
-    assert 'approve the model as it is then: xaimed trust "Lungs/CNN"' in out
+    assert 'approve the model again: xaimed trust "Lungs/CNN"' in out
     assumed = " ".join(read_bundle(model).assumed)  # what is not known is still said to be assumed
     assert "Mean and std are not declared" in assumed
     assert "The classes are not declared" in assumed

@@ -50,7 +50,7 @@ def test_json_stays_json_and_the_log_has_what_was_written(command: list[str]) ->
     assert_harmless(done.stderr, seen=False)
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("xaimed: a model's code or a library printed ")
-    assert line.endswith(f" bytes; it is in the log: {log_file()}")
+    assert line.endswith(f" bytes; they are in the log: {log_file()}")
     log = log_file().read_bytes()
     assert_harmless(log)
     for words in (b"NATIVE", b"PYTHON", b"BUFFERED"):
@@ -62,7 +62,7 @@ def test_on_a_terminal_only_the_command_itself_is_seen(command: list[str], tmp_p
     terminal = Terminal(command, tmp_path)
     terminal.wait()
     assert b"Probabilities" in terminal.bytes
-    assert b"it is in the log" in terminal.bytes
+    assert b"they are in the log" in terminal.bytes
     assert b"Loading" in terminal.bytes, "the bar is seen"
     assert_harmless(terminal.bytes, seen=False)
     for words in (b"NATIVE", b"PYTHON", b"BUFFERED", b"\x1b[2J"):
@@ -113,7 +113,7 @@ def test_a_log_that_cannot_be_written_is_said(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     with own_streams(for_good=False):
         os.write(1, b"past")
-    assert "4 bytes; it is lost, as the log cannot be written (not a directory)" in capfd.readouterr().err
+    assert "4 bytes; they are lost, as the log cannot be written (not a directory)" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("for_good", [False, True])

@@ -162,7 +162,7 @@ def test_a_revoked_approval_is_gone_and_copies_lose_it_too(xaimed: Run, model: P
     assert (state(model), state(copy)) == ("unapproved", "unapproved")
     status, out, err = xaimed("trust", "--revoke", "Lungs/CNN")
     assert (status, out) == (1, "")
-    assert err == "xaimed: Lungs/CNN: it was not approved; list what is with: xaimed trust --list\n"
+    assert err == "xaimed: Lungs/CNN: it was not approved; see what is approved with: xaimed trust --list\n"
 
 
 @pytest.mark.parametrize("gone", [True, False])
@@ -185,7 +185,7 @@ def test_a_bundled_model_is_shown_but_neither_approved_nor_revoked(
     status, out, err = xaimed("trust", "IHC Stain (demo)/Small CNN")
     assert (status, err) == (0, "")
     assert "Nothing in architecture.py stands out." in out
-    assert out.endswith("IHC Stain (demo)/Small CNN comes with XAIMed, which approves it: nothing is to be done.\n")
+    assert out.endswith("IHC Stain (demo)/Small CNN comes with XAIMed, which approves it: there is nothing to do.\n")
     status, _, err = xaimed("trust", "--revoke", "IHC Stain (demo)")
     assert (status, err) == (1, "xaimed: IHC Stain (demo): it comes with XAIMed, which approves it\n")
     assert not approvals().exists()

@@ -292,14 +292,14 @@ async def test_with_another_class_or_layer_it_is_made_again(example: Path) -> No
     [
         ("LIME", "a built-in method has that name"),
         ("gradcam++", "a built-in method has that name"),
-        ("lime-cells", "its name will not do"),
-        ("Agreement", "its name will not do"),
-        ("../up", "its name will not do"),
-        ("a/b", "its name will not do"),
-        ("\x1b[2J", "its name will not do"),
-        ("ends.", "its name will not do"),
-        ("x" * 25, "its name will not do"),
-        ("", "its name will not do"),
+        ("lime-cells", "its name is not allowed"),
+        ("Agreement", "its name is not allowed"),
+        ("../up", "its name is not allowed"),
+        ("a/b", "its name is not allowed"),
+        ("\x1b[2J", "its name is not allowed"),
+        ("ends.", "its name is not allowed"),
+        ("x" * 25, "its name is not allowed"),
+        ("", "its name is not allowed"),
     ],
 )
 def test_a_name_that_would_not_do_for_a_file_leaves_the_plug_in_out(
@@ -380,7 +380,7 @@ def test_the_command_line_reports_it_in_one_line_and_writes_the_others(
     lines = capsys.readouterr().err.splitlines()
     assert status == 1
     assert lines[0] == (
-        "xaimed: the method a/b of an unknown package is left out: its name will not do "
+        "xaimed: the method a/b of an unknown package is left out: its name is not allowed "
         "(letters, digits and + . _ - at most 24)"
     )
     assert lines[1].startswith(

@@ -237,7 +237,7 @@ def test_describing_a_model_ends_its_approval_unless_it_is_renewed(xaimed: Run, 
     approve(folder / "Lungs" / "CNN")
     status, out, err = xaimed("models", "describe", "Lungs", "CNN", "--description", "New words.")
     assert (status, out) == (0, "The model Lungs/CNN has a new description.\n")
-    assert "does not hold any longer (added: description.txt; nothing else differs)" in err
+    assert "no longer holds (added: description.txt; nothing else differs)" in err
     assert list_tasks([folder])[0].models[0].usable is False
     assert xaimed("models", "describe", "Lungs", "CNN")[1] == "New words.\n"
     approve(folder / "Lungs" / "CNN")

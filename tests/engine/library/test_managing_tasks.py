@@ -310,7 +310,7 @@ def test_a_task_of_ones_own_beside_a_bundled_one_is_removed_first(xaimed: Run, b
     assert listed() == ["Lungs: A B Mine"]
     status, out, _ = xaimed("tasks", "remove", "Lungs")
     assert (status, listed()) == (0, ["Lungs: A B"])
-    assert out.splitlines()[1] == "What comes with XAIMed of Lungs is still shown; removed once more it is hidden."
+    assert out.splitlines()[1] == "The part of Lungs that comes with XAIMed is still shown; remove it, too, to hide it."
     assert xaimed("tasks", "remove", "Lungs")[1].count("\n") == 1
     assert listed() == []
 
