@@ -14,7 +14,8 @@ from engine.cli.arguments import folder_argument
 from engine.cli.console import following, print_failure, print_json, print_line, print_table
 from engine.cli.streams import aside
 from engine.errors import ExplanationError, ExportError, XAIMedError
-from engine.explainers.registry import BUILT_IN, left_out, method_keys, method_name, sampling, usual_samples
+from engine.explainers import registry
+from engine.explainers.registry import left_out, method_keys, method_name, sampling, usual_samples
 from engine.images.image import read_image
 from engine.results.diagnosis import probability_text
 
@@ -34,7 +35,7 @@ DESCRIPTION = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    built_in = [method.key for method in BUILT_IN]
+    built_in = [method.key for method in registry.BUILT_IN]
     common.configure(parser)
     parser.add_argument(
         "--out", required=True, type=folder_argument, metavar="DIR", help="folder for the results; created if needed"
@@ -146,7 +147,7 @@ def _usual_samples() -> str:
 
 
 def _parameters() -> str:
-    return ", ".join(f"{method.key}.{key.name}" for method in BUILT_IN for key in method.parameters)
+    return ", ".join(f"{method.key}.{key.name}" for method in registry.BUILT_IN for key in method.parameters)
 
 
 def _methods(text: str) -> tuple[str, ...]:
