@@ -8,8 +8,8 @@ from pathlib import Path
 PARTS = ("experimental",)
 """Parts of a module's name that promise as little as an underscore."""
 
-DOCUMENTED = frozenset({"_exit", "_typeshed.SupportsWrite"})
-"""Python's own names that its documentation tells people to use, all the same."""
+DOCUMENTED = frozenset({"_exit", "_typeshed.DataclassInstance", "_typeshed.SupportsWrite"})
+"""Names that their documentation tells people to use in spite of the underscore."""
 
 
 def taken_from_elsewhere(package: Path) -> set[tuple[str, str]]:

@@ -14,7 +14,7 @@ from engine.errors import ExplanationError
 from engine.explainers import cam_package
 from engine.explainers.settings import Settings
 from engine.explanation.explain import explain
-from xaimed_tui.background.backend import RealEngine
+from xaimed_tui.background.backend import Engine
 
 GL = "libGL.so.1: cannot open shared object file: No such file or directory"
 
@@ -87,7 +87,7 @@ def test_a_package_that_is_not_there_is_named(tmp_path: Path, broken: Break, mon
 
 def test_the_cams_fail_with_the_reason_and_the_other_methods_go_on(broken: Break) -> None:
     broken(GL)
-    RealEngine().warm_methods()
+    Engine().warm_methods()
     settings = Settings(methods=("gradcam", "gradcam++", "rise"), samples={"rise": 16})
     explanation = explain(classifier(small_cnn(3)), make_image(height=24, width=24), settings)
     assert set(explanation.maps) == {"rise"}
