@@ -112,7 +112,7 @@ def kitty_image(spec: PictureSpec) -> KittyImage:
 
 
 class Kitty:
-    """Writes what a terminal with Kitty's protocol must be sent, nothing of it twice."""
+    """Writes what a terminal with Kitty's protocol must be sent, and nothing twice."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[int, set[int]] = OrderedDict()  # the placements of each picture
