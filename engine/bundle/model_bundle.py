@@ -41,7 +41,7 @@ PICTURE_LIMIT = 16_000_000
 
 @dataclass(frozen=True, slots=True)
 class ModelBundle:
-    """A model folder that was read and found complete; none of its code was run.
+    """A model folder that was read and found complete; nothing of it was run.
 
     Attributes:
         task, name: names of the task's folder and of the model's.

@@ -69,7 +69,7 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
     Raises:
         Stopped: stopped before there was a map worth showing.
         ExplanationError: it failed, or what it gave is no map.
-        RuntimeError, MemoryError: it ran out of memory.
+        RuntimeError, MemoryError: the memory did not suffice.
     """
     from engine.explainers.gradcam import restored
     from engine.network.device import is_out_of_memory

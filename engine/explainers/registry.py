@@ -37,7 +37,7 @@ parameters that looks at a layer.
 The rules are those for the built-in methods: gradients are those of `classifier.target_logit`; random numbers come
 from `request.seed` alone; `request.stop` is looked at before every pass; no hook and no changed mode is left behind.
 What can be checked of that is checked here. Like a model, a plug-in is a program and can do whatever its user can; it
-is installed by someone who trusts it, and then runs in every explanation unless `--methods` says otherwise. A
+is installed by whoever trusts it, and runs in every explanation from then on unless `--methods` says otherwise. A
 complete one lies in `tests/plugins/hirescam`.
 
 A built-in method is an entry of `BUILT_IN`, which is all that engine, settings, command line and app know of it.
@@ -104,7 +104,7 @@ class Declaration:
         """Refuse parameters that nobody could set.
 
         Raises:
-            ValueError: a name is not allowed or occurs twice, or `samples` has no range of whole numbers.
+            ValueError: a name that will not do or is there twice, or `samples` without a range of whole numbers.
         """
         names = [key.name for key in self.parameters]
         for name in names:
