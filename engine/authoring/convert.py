@@ -1,4 +1,4 @@
-"""Weights out of a pickle: whoever trusts its maker has it loaded once, and gets a file that holds nothing but numbers.
+"""Convert weights from a pickle to a file that holds nothing but numbers.
 
 Loading a pickle runs whatever code its maker put into it. This is the only place that does so, and only at the request
 of someone who trusts the maker.

@@ -74,7 +74,7 @@ def draft(bundle: ModelBundle) -> str:
 
 
 def draft_into_place(bundle: ModelBundle) -> ModelBundle:
-    """Draft a `model.toml` and put it into the model's folder. An approval from before does not hold any longer.
+    """Draft a `model.toml` and write it into the model's folder. Earlier approvals of the model no longer hold.
 
     Returns:
         The bundle, read again.

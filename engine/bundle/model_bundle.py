@@ -1,4 +1,4 @@
-"""One model folder: its files, and how to feed the network and read its answer."""
+"""One model folder: its files, and how to feed its network and read the output."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PICTURE_LIMIT = 16_000_000
 
 @dataclass(frozen=True, slots=True)
 class ModelBundle:
-    """A model folder that was read and found complete; nothing of it was run.
+    """A model folder that was read and found complete. None of its code was run.
 
     Attributes:
         task, name: names of the task's folder and of the model's.

@@ -67,9 +67,9 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
     """Run a plug-in's method and check its map. The network's modes, gradients and hooks are left as they were.
 
     Raises:
-        Stopped: stopped before there was a map worth showing.
-        ExplanationError: it failed, or what it gave is no map.
-        RuntimeError, MemoryError: the memory did not suffice.
+        Stopped: the method was stopped before it had a map worth showing.
+        ExplanationError: the method failed, or its map is not valid.
+        RuntimeError, MemoryError: there was not enough memory.
     """
     from engine.explainers.gradcam import restored
     from engine.network.device import is_out_of_memory
@@ -81,7 +81,7 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
         problem = _problem(made, explainer.key, request)
     except (XAIMedError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # code of others
+    except BaseException as error:  # the code is not ours
         if is_out_of_memory(error):
             raise
         raise _broken(found, f"{type(error).__name__}: {error}") from error

@@ -34,13 +34,11 @@ use `Settings.parameters`. `explanation.json` records what the method puts into 
 imported when its method is first made or its parameters are first needed. Until then the method counts as one without
 parameters that looks at a layer.
 
-The rules are those for the built-in methods: gradients are those of `classifier.target_logit`; random numbers come
-from `request.seed` alone; `request.stop` is looked at before every pass; no hook and no changed mode is left behind.
-What can be checked of that is checked here. Like a model, a plug-in is a program and can do whatever its user can; it
-is installed by whoever trusts it, and runs in every explanation from then on unless `--methods` says otherwise. A
-complete one lies in `tests/plugins/hirescam`.
-
-A built-in method is an entry of `BUILT_IN`, which is all that engine, settings, command line and app know of it.
+The rules for built-in methods apply to plug-ins as well: gradients are those of `classifier.target_logit`; random
+numbers come only from `request.seed`; `request.stop` is checked before every pass; hooks and modes are left as they
+were. `engine.explainers.plugins` checks what can be checked of this. Like a model, a plug-in is a program and can do
+whatever its user can. Whoever installs it trusts it, and from then on it runs in every explanation unless `--methods`
+says otherwise. `tests/plugins/hirescam` is a complete example.
 """
 
 from __future__ import annotations
@@ -104,12 +102,12 @@ class Declaration:
         """Refuse parameters that nobody could set.
 
         Raises:
-            ValueError: a name that will not do or is there twice, or `samples` without a range of whole numbers.
+            ValueError: a name is invalid or used twice, or `samples` is not a whole number with a range and a default.
         """
         names = [key.name for key in self.parameters]
         for name in names:
             if not _PARAMETER.fullmatch(name) or names.count(name) > 1:
-                raise ValueError(f"the parameter {name!r} occurs twice or its name is not allowed (a-z, 0-9 and _)")
+                raise ValueError(f"the parameter {name!r} is there twice or its name will not do (a-z, 0-9 and _)")
         samples = self.samples
         if samples is not None and not all(
             isinstance(number, int) for number in (samples.least, samples.most, samples.default)
@@ -258,7 +256,7 @@ def find_plug_ins() -> tuple[Mapping[str, PlugIn], tuple[str, ...]]:
         key = entry.name.lower().replace(" ", "-")
         package = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unknown package"
         if not _NAME.fullmatch(entry.name) or key in _TAKEN or key.endswith("-cells"):
-            why = "its name is not allowed (letters, digits and + . _ - at most 24)"
+            why = "its name will not do (letters, digits and + . _ - at most 24)"
         elif _built_in(key) is not None:
             why = "a built-in method has that name"
         elif key in plug_ins:

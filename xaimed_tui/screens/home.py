@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from xaimed_tui.widgets.words import Part
 
-GUIDE = Path(__file__).parents[1] / "guide.md"
+GUIDE = Path(__file__).with_name("guide.md")
 
 _LOGO = ((1, 0, 2), (0, 2, 1), (2, 4, 3))
 """An agreement map: the counts of a made-up explanation."""
