@@ -107,7 +107,7 @@ class Declaration:
         names = [key.name for key in self.parameters]
         for name in names:
             if not _PARAMETER.fullmatch(name) or names.count(name) > 1:
-                raise ValueError(f"the parameter {name!r} is there twice or its name will not do (a-z, 0-9 and _)")
+                raise ValueError(f"the parameter {name!r} occurs twice or its name is not allowed (a-z, 0-9 and _)")
         samples = self.samples
         if samples is not None and not all(
             isinstance(number, int) for number in (samples.least, samples.most, samples.default)
@@ -256,7 +256,7 @@ def find_plug_ins() -> tuple[Mapping[str, PlugIn], tuple[str, ...]]:
         key = entry.name.lower().replace(" ", "-")
         package = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unknown package"
         if not _NAME.fullmatch(entry.name) or key in _TAKEN or key.endswith("-cells"):
-            why = "its name will not do (letters, digits and + . _ - at most 24)"
+            why = "its name is not allowed (letters, digits and + . _ - at most 24)"
         elif _built_in(key) is not None:
             why = "a built-in method has that name"
         elif key in plug_ins:
