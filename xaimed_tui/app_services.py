@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from textual.app import App
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from textual.timer import Timer
 
     from engine.library.tasks import Task
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
     from xaimed_tui.preferences.remembered import Remembered, StateFile
     from xaimed_tui.preferences.settings import AppSettings
 
+    class HasApp(Protocol):
+        """A widget, a screen, or a mixin of one."""
+
+        @property
+        def app(self) -> App[object]:
+            """The running app."""
+
+
 WRITE_AFTER = 1.0
 """Seconds from a change to its writing; the changes in between are written with it."""
 
@@ -30,15 +40,13 @@ def services(node: HasApp) -> AppServices:
     return cast("AppServices", node.app)
 
 
-class HasApp(Protocol):
-    """A widget, a screen, or a mixin of one."""
-
-    @property
-    def app(self) -> App[object]:
-        """The running app."""
+if TYPE_CHECKING:
+    _Base = App[int]
+else:
+    _Base = object  # another subclass of `App` costs 2 ms before the first paint, and `XAIMedApp` is an `App` already
 
 
-class AppServices(App[int]):
+class AppServices(_Base):
     """The part of the app that its screens may rely on; `XAIMedApp` overrides what only the app can do.
 
     Attributes:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from engine.errors import XAIMedError
-from engine.progress import no_progress
 from engine.text import safe_text
 
 if TYPE_CHECKING:
@@ -166,6 +165,8 @@ def following(text: str, names: dict[str, str]) -> Iterator[ProgressCallback]:
         names: the methods' names for people, by key.
     """
     if not _bars_are_welcome():
+        from engine.progress import no_progress  # late: the app starts with this module and does without
+
         yield no_progress
         return
     with _progress() as bars:

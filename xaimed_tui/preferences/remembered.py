@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from engine.storage.writing import replace_file
 from engine.text import safe_text
 
 log = logging.getLogger("xaimed.memory")
@@ -83,6 +82,8 @@ class StateFile:
                 return
             content = {"version": 1, **{key.name: getattr(now, key.name) for key in fields(now)}}
             try:
+                from engine.storage.writing import replace_file  # late: the first paint would wait for it
+
                 replace_file(self._path, (json.dumps(content, indent=1) + "\n").encode("ascii"))
             except OSError as error:
                 log.warning("%s cannot be written: %s", self._path, error)
