@@ -132,12 +132,14 @@ class XAIMedApp(PixelApp, AppServices):
             filter_lines(self, [Colourless()])
         if not self.settings.animated:
             self.animation_level = "none"
+        # Before the first theme is chosen: Textual refuses one that is not registered.
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self._first_theme()
 
     def stop_work(self) -> None:
         """Ask all background work to end."""
+        # A cached property: merely to look at it would make all the lanes, only to stop them.
         if "jobs" in vars(self):
             self.jobs.stop_everything()
 
@@ -178,6 +180,7 @@ class XAIMedApp(PixelApp, AppServices):
         from engine.explainers.registry import left_out
 
         self._problems += [safe_text(line, limit=400) for line in left_out()]
+        # Posted, not called: `call_from_thread` would hold this thread until the views are made.
         self.post_message(events.Callback(callback=self._begin))
 
     async def _begin(self) -> None:
@@ -210,6 +213,7 @@ class XAIMedApp(PixelApp, AppServices):
         if self._garbage is not None and isinstance(event, events.InputEvent):
             self._garbage.touched()
         if isinstance(event, events.Paste):
+            # Tabs become blanks, and line breaks stay: a description may have both.
             event.text = "".join(c for c in event.text.expandtabs(4) if c in "\r\n" or safe_text(c) == c)
         await super().on_event(event)
 
@@ -253,6 +257,7 @@ class XAIMedApp(PixelApp, AppServices):
 
     def give_back_terminal(self) -> None:
         """Restore the terminal; nothing can be drawn after that."""
+        # First, while the driver still writes.
         self.forget_pictures()
         if (driver := driver_of(self)) is not None:
             driver.stop_application_mode()
@@ -357,6 +362,7 @@ class XAIMedApp(PixelApp, AppServices):
     def on_torch_imported(self) -> None:
         """Networks can be loaded."""
         bars = [*self.screen_stack[0].query(TopBar)] if self.screen_stack else []  # none: the app is being left
+        # Only this state: by now the line may say something newer.
         if bars and bars[0].state.startswith("loading PyTorch"):
             self.say("ready")
 

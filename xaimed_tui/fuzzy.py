@@ -41,6 +41,7 @@ def _best_start(wanted: str, within: str) -> int:
     start = within.rfind(wanted)
     place = start
     while place > 0 and within[place - 1] not in _BOUNDARY:
+        # One character less at the end, so that the next place found is further left.
         place = within.rfind(wanted, 0, place + len(wanted) - 1)
     return place if place >= 0 else start
 

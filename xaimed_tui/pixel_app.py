@@ -37,6 +37,8 @@ class PixelApp(OrderedKeys, UpdatedApp):
 
         if pixels.protocol == "kitty":
             return PixelScreen(Kitty())
+        # Functions, because the size of the screen and of a character may change. The repaint waits its turn: it is
+        # asked for while an update is being written, and would clear the notes that this update makes.
         return PixelScreen(
             SixelTerminal(
                 last_row=lambda: self.size.height - 1,
@@ -62,6 +64,7 @@ class PixelApp(OrderedKeys, UpdatedApp):
 
     def _measure(self, event: events.Resize) -> None:
         measured = size_of_a_character()
+        # A terminal that reports its size in band says the pixels with it, also where the system does not know them.
         if event.pixel_size is not None and event.size.area:
             measured = event.pixel_size.height // event.size.height, event.pixel_size.width // event.size.width
         if self.pixels is not None and measured is not None and min(measured) > 0 and measured != self._measured:

@@ -120,6 +120,7 @@ def path_text(path: Path, width: int) -> str:
         text = "~" + text[len(home) :]
     if cell_len(text) <= width:
         return text
+    # Letter by letter from the end, since wide letters take two columns; one column is for the ellipsis.
     start, room = len(text), width - 1
     while start and (columns := cell_len(text[start - 1])) <= room:
         start, room = start - 1, room - columns

@@ -83,6 +83,7 @@ class Engine:
         """Start the process that decodes pictures, and import torch, so that the first network need not wait for it."""
         from engine.images.decoding.client import get_ready
 
+        # First: while torch is imported here, that process starts on its own.
         get_ready()
         import engine.network.classifier  # noqa: F401
 

@@ -87,6 +87,7 @@ class Explaining:
 
     def _make(self) -> messages.MapFinished:
         subject, method = self.subject, self.method
+        # It may have been stopped while it waited in the lane.
         if self.stop.is_set():
             raise Stopped
         self._post(messages.MethodStarted(subject.ticket.number, method))
@@ -94,6 +95,7 @@ class Explaining:
             subject.model, subject.image, method, subject.settings, self._progress, self.stop
         )
         subject.maps[method] = made
+        # It may have failed before; only the last attempt counts.
         subject.failures.pop(method, None)
         return messages.MapFinished(subject.ticket.number, method, self._assemble())
 
@@ -129,6 +131,7 @@ class Explaining:
             self.preview_at = now
             statistics = self.engine.statistics(progress.preview)
             self._post(messages.MapSharpened(ticket, self.method, progress.preview, statistics))
+        # The last one is never held back: else the bar would stop short of its end.
         if now - self.progress_at >= PROGRESS_EVERY or progress.done >= progress.total:
             self.progress_at = now
             self._post(messages.MethodAdvanced(ticket, self.method, progress.done, progress.total))

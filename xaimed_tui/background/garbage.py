@@ -30,6 +30,7 @@ class Garbage:
 
     def settle(self) -> None:
         """From now on, collect what is made from now on. May be called in any thread."""
+        # What exists by now stays for good, so no collection need look at it again.
         gc.freeze()
         gc.set_threshold(*_THRESHOLDS)
         gc.enable()

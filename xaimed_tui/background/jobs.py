@@ -57,6 +57,7 @@ class Jobs:
         self._tickets: dict[str, Ticket] = {}
         self._lanes = {name: Lane(app, name) for name in _LANES}
         self._subject: Subject | None = None
+        # Weak, so that a comparison that is closed takes its jobs with it.
         self._siblings: WeakSet[Jobs] = WeakSet()
 
     def sibling(self) -> Jobs:
@@ -118,6 +119,7 @@ class Jobs:
                 ticket.post(target, messages.TorchImported())
                 if not ticket.withdrawn.is_set():
                     self._engine.warm_methods()
+            # Even after an error: until then no garbage is collected at all.
             finally:
                 if when_warm is not None:
                     when_warm()
@@ -141,6 +143,7 @@ class Jobs:
             said = safe_text(self._engine.change_library(change), limit=600)
             ticket.post(target, messages.LibraryChanged(change.task, change.model, said))
 
+        # In the lane of the listings: the library is not read while it is being changed.
         self._lanes["tasks"].put(lambda: self._guarded("change", ticket, target, work))
 
     def list_removed(self, target: Widget) -> None:
@@ -232,6 +235,7 @@ class Jobs:
                 found[name] = self._engine.why_not_compliant(folder / name, bundle)
                 if time.monotonic() - posted > COMPLIANCE_EVERY:
                     ticket.post(target, messages.ComplianceFound(ticket.number, found))
+                    # Another dictionary: the message just posted keeps the old one.
                     found, posted = {}, time.monotonic()
             ticket.post(target, messages.ComplianceFound(ticket.number, found))
 
@@ -282,6 +286,7 @@ class Jobs:
             subject.stops[method] = stop = threading.Event()
             job = Explaining(self._engine, self._app, target, subject, method, stop)
             self._lanes["explain"].put(
+                # A default binds this job; a plain closure would find the last one of the loop.
                 lambda job=job: self._guarded("method", job.subject.ticket, job.target, job.run),  # type: ignore[misc]
                 rank=running_place(method),
             )
@@ -290,6 +295,7 @@ class Jobs:
         """Ask the running or waiting methods (all, if none is named) to stop; they keep the map they have."""
         if self._subject is None:
             return
+        # A copy, because the explaining thread takes out the methods that end.
         for method, stop in list(self._subject.stops.items()):
             if not methods or method in methods:
                 stop.set()
@@ -311,4 +317,5 @@ class Jobs:
 
     def write_state(self, memory: StateFile) -> None:
         """Write what the app remembers."""
+        # One waiting job is enough: it writes what is remembered when its turn comes.
         self._lanes["state"].put(memory.write, drop_waiting=True)

@@ -54,6 +54,7 @@ class Lane:
             self._waiting.append((rank, next(self._numbers), job))
             if self._working:
                 return
+            # Set here, not by the thread: another job may come before the thread begins.
             self._working = True
         self._app.run_worker(self._work, name=self._name, group=self._name, thread=True, exit_on_error=False)
 
@@ -66,9 +67,11 @@ class Lane:
     def _work(self) -> None:
         while True:
             with self._lock:
+                # Looked at and noted under one lock: a job put in between would wait for a thread that has ended.
                 if not self._waiting:
                     self._working = False
                     return
+                # Without the job itself, as functions have no order; the number keeps the order within a rank.
                 first = min(self._waiting, key=lambda entry: entry[:2])
                 self._waiting.remove(first)
             try:

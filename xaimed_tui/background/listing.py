@@ -51,6 +51,7 @@ class Listing:
 
     def _list(self, *, growing: bool = True) -> None:
         found: Sequence[str] = ()
+        # Each list holds all names so far, so after the loop `found` is the complete one.
         for found in self.engine.scan_images(self.folder):
             if self.ticket.withdrawn.is_set():
                 return

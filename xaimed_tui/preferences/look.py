@@ -41,6 +41,7 @@ class Look:
             colormap, opacity (in percent): the settings, if given; they win.
         """
         look = cls()
+        # Only the types of what is remembered were checked, so it may name a display that there is not.
         look.display = next((one for one in DISPLAYS if one == last.display), look.display)
         look.colormap = next((one for one in (colormap, last.colormap) if one in COLORMAPS), look.colormap)
         percent = last.opacity if opacity is None else opacity

@@ -77,6 +77,7 @@ class StateFile:
     def write(self) -> None:
         """Write what has changed, whole or not at all; if that fails, the log says why. May be called in any thread."""
         with self._lock:
+            # Taken once: the app may remember something else while this is written.
             now = self.now
             if self._path is None or now == self._written:
                 return
@@ -84,6 +85,7 @@ class StateFile:
             try:
                 from engine.storage.writing import replace_file  # late: the first paint would wait for it
 
+                # ASCII: JSON's escapes keep the surrogates that stand for bytes of names that are not UTF-8.
                 replace_file(self._path, (json.dumps(content, indent=1) + "\n").encode("ascii"))
             except OSError as error:
                 log.warning("%s cannot be written: %s", self._path, error)
@@ -94,11 +96,13 @@ class StateFile:
         assert path is not None
         try:
             with path.open("rb") as file:
+                # A larger file is cut here, so it is no JSON and is set aside.
                 return _from(json.loads(file.read(_LARGEST)))
         except FileNotFoundError:
             return Remembered()
         except OSError as error:
             self._set_aside(f"cannot be read: {(error.strerror or str(error)).lower()}")
+        # Brackets nested too deeply make the parser run out of stack.
         except (ValueError, RecursionError):
             self._set_aside("not what XAIMed wrote there")
         return Remembered()
@@ -108,6 +112,7 @@ class StateFile:
         assert path is not None
         aside = path.with_name(f"{path.stem}-unreadable{path.suffix}")
         try:
+            # The next write would replace it, and with it whatever a person could still save from it.
             path.replace(aside)
             done = f"it was set aside as {aside.name}"
         except OSError as error:
@@ -136,6 +141,7 @@ def _from(content: object) -> Remembered:
                 raise ValueError(name)
             values[name] = tuple(value[:MOST_RECENT])
         elif name == "opacity":
+            # Not `isinstance`: JSON's true is an int as well.
             if value is not None and type(value) is not int:
                 raise ValueError(name)
         elif not isinstance(value, str):

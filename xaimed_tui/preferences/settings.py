@@ -47,8 +47,10 @@ def _one_of(default: str | None, words: tuple[str, ...], about: str, *, metavar:
 
 
 def _number(value: object, least: int, most: int) -> int:
+    # `int` alone would also take blanks, underscores and the digits of other scripts.
     digits = isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value) is not None
     number = int(value) if digits else value  # type: ignore[call-overload]
+    # TOML's true is an int as well.
     if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
         raise ValueError(f"it may be a whole number from {least} to {most:,}")
     return number

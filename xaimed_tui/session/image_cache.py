@@ -52,6 +52,7 @@ class ImageCache:
         """Keep an image; those not viewed for the longest time make room for it."""
         self._images.pop(key, None)
         self._images[key] = image
+        # The image itself goes, too, if it alone is larger than the limit.
         while sum(other.bytes for other in self._images.values()) > self._limit:
             self._images.popitem(last=False)
 

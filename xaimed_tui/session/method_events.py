@@ -69,6 +69,7 @@ class MethodListener:
     def on_map_sharpened(self, message: messages.MapSharpened) -> None:
         """A running method has a better map."""
         if (run := self._run_of(message)) is not None and run.busy:
+            # Intermediate: it is shown, but neither counted nor saved.
             run.map, run.statistics = message.map, message.statistics
             self.run_changed(run)
 
@@ -90,6 +91,7 @@ class MethodListener:
             return
         explanation = message.explanation
         run.state, run.reason, run.failure, run.map, run.statistics = state, reason, failure, None, None
+        # A method that was stopped while it was made again keeps its earlier map.
         if explanation is not None and run.method in explanation.maps:
             run.state = "done"
             run.map, run.statistics = explanation.maps[run.method], explanation.statistics[run.method]

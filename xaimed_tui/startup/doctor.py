@@ -103,6 +103,7 @@ def findings(
 
 def color_system(environment: Mapping[str, str]) -> str | None:
     """Return the colours that the app assumes: `truecolor`, `256`, `standard`, or None for no colour."""
+    # Rich names a colour system even then, and only leaves the colours out.
     if "NO_COLOR" in environment:
         return None
     from rich.console import Console  # late: it takes as long as all the rest, and `xaimed --help` does without

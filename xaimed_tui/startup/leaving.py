@@ -31,6 +31,7 @@ def leave(status: int, give_back: Callable[[], None], last_words: Callable[[], N
     impatient = _after(RESTORING, status, last_words)
     try:
         give_back()
+        # Only the terminal could keep this waiting for ever: the last words have limits of their own.
         impatient.cancel()
         last_words()
     finally:
@@ -51,6 +52,7 @@ def leave_on_signals(
         loop.call_soon_threadsafe(leave_with, 128 + number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
+        # Not the loop's own handlers: they would wait for a loop that is stuck.
         signal.signal(number, ended)
 
 
@@ -79,6 +81,7 @@ def leave_on_hangup(last_words: Callable[[], None]) -> None:
     once = threading.Lock()
 
     def leave() -> None:
+        # The signal and the watching thread may both notice; the lock is never given back.
         if not once.acquire(blocking=False):
             return
         try:

@@ -39,6 +39,7 @@ def make_plain(log: Path, since: int) -> None:
     with contextlib.suppress(OSError), log.open("r+b", buffering=0) as file:
         file.seek(since)
         while piece := file.read(_PIECE):
+            # The search spares plain ASCII, which is nearly all of a log, the decoding.
             if _ODD.search(piece) and (plain := _plain(piece)) != piece:
                 file.seek(-len(piece), os.SEEK_CUR)
                 file.write(plain)
@@ -69,6 +70,7 @@ def open_log() -> str:
         places.log_file().parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(places.log_file(), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
+        # Without any handler logging would print to standard error, over the screen.
         logging.getLogger().addHandler(logging.NullHandler())
         reason = (error.strerror or str(error)).lower()
         return safe_text(f"{places.log_file()} cannot be written ({reason}): errors are not logged.", limit=400)
@@ -88,6 +90,7 @@ def native_output_in_log() -> Iterator[None]:
     terminal's own descriptor.
     """
     try:
+        # Appending, because the handler of the log writes to the same file by a descriptor of its own.
         sink = os.open(places.log_file(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     except OSError:
         sink = os.open(os.devnull, os.O_WRONLY)
@@ -97,8 +100,10 @@ def native_output_in_log() -> Iterator[None]:
         for name, number in streams:
             old = getattr(sys, name)
             if old is not None:
+                # What is still buffered belongs on the terminal, not in the log.
                 old.flush()
             copy = os.dup(number)
+            # Another copy, as the stream closes the one it has; the first one restores the descriptor in the end.
             new = os.fdopen(os.dup(copy), "w", encoding="utf-8", errors="backslashreplace")
             kept.append((name, number, copy, old, new))
             setattr(sys, name, new)

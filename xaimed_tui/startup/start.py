@@ -46,9 +46,11 @@ def start(
     Threads that still compute or import are not waited for: the terminal is restored, the logs are flushed, and the
     process ends.
     """
+    # Textual reads keys from standard input and draws on standard error; where standard output goes does not matter.
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("xaimed: the app needs a terminal; for scripts there are commands, see xaimed --help", file=sys.stderr)
         return 1
+    # Before the app is imported: a collection meanwhile would take its time from the first paint.
     garbage = Garbage()
     no_log = open_log()
     logged = size_of(places.log_file())
@@ -77,6 +79,7 @@ def start(
             last.start()
             last.join(LAST_WORDS)
         logging.shutdown()
+        # Last, because everything above may still write to the log.
         make_plain(places.log_file(), logged)
 
     leave_on_hangup(last_words)

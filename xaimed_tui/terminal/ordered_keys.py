@@ -36,11 +36,13 @@ class OrderedKeys(App[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Let keys and pasted text wait for the keys before them."""
+        # A key that no widget has used comes back here forwarded; if it waited, it would wait for itself.
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
             return
         self._next_keys.append(event)
         if self._under_way:
+            # A widget that is busy lets its `KeyDone` wait, too: the next key must not wait for ever.
             number = self._number
             self.set_timer(PATIENCE, lambda: self.post_message(KeyDone(number)), name="patience")
         else:
@@ -61,7 +63,9 @@ class OrderedKeys(App[int]):
         while self._next_keys and not self._under_way:
             event = self._next_keys.popleft()
             self._number += 1
+            # Found before the key has its effect, which may move the focus elsewhere.
             target = self.focused or self.screen
             await super().on_event(event)
             if event.is_forwarded:  # otherwise a binding of the app has used it
+                # False if the widget is closing: then no message will come back.
                 self._under_way = target.post_message(KeyDone(self._number))

@@ -121,6 +121,7 @@ def ask(source: int, sink: int, *, patience: float) -> Answers:
     before = termios.tcgetattr(source)
     got = b""
     try:
+        # Otherwise the terminal would echo the answers, and hold them back until a line ends.
         tty.setcbreak(source, termios.TCSANOW)
         os.write(sink, QUERY)
         end = time.monotonic() + patience
@@ -182,6 +183,7 @@ def pixels_for(images: str) -> tuple[Pixels | None, tuple[str, ...]]:
     doubts: tuple[str, ...] = ()
     if measured is None:
         doubts = ("The size of a character in pixels is not known; 10x20 is assumed. --images auto asks the terminal.",)
+    # Nobody asks the terminal for its name here, but XTerm sets this variable to it.
     return Pixels("sixel", measured or USUAL_CELL, most=_pictures_kept(os.environ.get("XTERM_VERSION", ""))), doubts
 
 

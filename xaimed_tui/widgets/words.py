@@ -25,6 +25,7 @@ class Words(Static):
 
     def say(self, words: Content | str) -> None:
         words = Content(words) if isinstance(words, str) else words
+        # Textual's `==` of two contents compares their letters only, not their styles.
         if (words.plain, words.spans) != (self._said.plain, self._said.spans):
             self._said = words
             self.update(words, layout=self.GROWS)
