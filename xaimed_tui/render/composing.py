@@ -76,6 +76,7 @@ def compose_native(spec: PictureSpec) -> NDArray[np.uint8]:
         heat = colour_values(scale_values(spec.values, height, width), spec.colormap)
         pixels = heat if spec.style == "map" else blend(backdrop(pixels), heat, spec.opacity)
     elif spec.style == "agreement" and spec.counts is not None:
+        # The inner edges divide the pixels; with `right` a pixel on an edge belongs to the cell that begins there.
         y = np.searchsorted(rows[1:-1], np.arange(height), side="right")
         x = np.searchsorted(columns[1:-1], np.arange(width), side="right")
         pixels = blend(backdrop(pixels), _planes(spec, spec.counts[np.ix_(y, x)]), spec.opacity)
@@ -91,6 +92,7 @@ def grey_below(spec: PictureSpec, placement: Placement, grain: Grain = HALF_BLOC
     pixels = scale_pixels(spec.pixels, height, width, part)
     if placement.whole is None:
         return backdrop(pixels)
+    # The tones of the whole picture, at the size it has without zoom: with it, it may be far larger than the screen.
     return backdrop(pixels, part_of=scale_pixels(spec.pixels, height // spec.zoom, width // spec.zoom))
 
 
@@ -121,6 +123,7 @@ def grid_lines(placement: Placement) -> tuple[list[int], list[int]]:
 def draw_grid(pixels: NDArray[np.uint8], placement: Placement, grain: Grain = HALF_BLOCKS) -> NDArray[np.uint8]:
     """Draw thin lines between the cells: a shade darker than the picture, or lighter if it is nearly black."""
     rows, columns = grid_lines(placement)
+    # About as thick in both directions, because a character is about twice as high as it is wide.
     thick = (max(grain[0] // 10, 1), max(grain[1] // 5, 1))
     return _with_lines(pixels, [grain[0] * edge for edge in rows], [grain[1] * edge for edge in columns], thick)
 

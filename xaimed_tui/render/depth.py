@@ -72,9 +72,11 @@ def stepped_overlay(
     """
     colours = np.array(step_colours(name, depth), dtype=np.uint8)
     step = to_step(values, len(colours))
+    # A step is outlined where a neighbour is lower; `edge` keeps the border of the picture from counting as one.
     padded = np.pad(step, 1, mode="edge")
     lowest = np.minimum.reduce([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
     shown = (step > lowest) | (step / len(colours) >= 1.0 - opacity**2)
+    # The outlines go, too: only the image is left.
     if opacity == 0.0:
         shown[:] = False
     out = in_colours(below, depth, grey=True).copy()

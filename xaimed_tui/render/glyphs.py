@@ -38,6 +38,7 @@ def glyph_lines(spec: PictureSpec, placement: Placement, marks: Marks, *, dark: 
     steps: NDArray[np.floating]
     if spec.style in ("map", "overlay") and spec.values is not None:
         values = scale_values(spec.values, *size_of(placement))
+        # `size_of` counts half blocks, of which a glyph stands for two.
         steps, ramp = (values[0::2] + values[1::2]) / 2, _RAMP
     elif spec.style == "agreement" and spec.counts is not None:
         down, across = cells_of_pixels(placement)

@@ -54,4 +54,5 @@ def _block(length: int, colours: list[int]) -> Segment:
 
 
 def _colour(red: int, green: int, blue: int) -> Color:
+    # `Color.from_rgb` would first write the colour's name in hexadecimal digits, which nobody reads.
     return Color("", ColorType.TRUECOLOR, None, ColorTriplet(red, green, blue))

@@ -78,6 +78,8 @@ def image_of(pixels: NDArray[np.uint8]) -> KittyImage:
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
     data = base64.standard_b64encode(file.getvalue()).decode("ascii")
     chunks = [data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK)]
+    # a=t: send without showing; q=2: no answers, which the app would take for keys; f=100: a PNG.
+    # m=1: more follows. Only the first sequence carries these keys.
     head = f"a=t,q=2,f=100,i={number},"
     sequence = "".join(
         f"\x1b_G{head if not index else ''}m={int(index + 1 < len(chunks))};{chunk}\x1b\\"
@@ -134,6 +136,7 @@ class Kitty:
             parts.append(self._placeholders(picture, its_tiles))
         if len(self._known) > _KEPT:
             seen = {one.picture.image.number for one in standing().values() if isinstance(one.picture, KittyPicture)}
+            # The first ones are those that were painted longest ago.
             unseen = [number for number in self._known if number not in seen]
             parts.extend(self._forget(number) for number in unseen[: len(self._known) - _KEPT])
         return "".join(parts)
@@ -152,9 +155,11 @@ class Kitty:
         if number not in self._known:
             self._known[number] = set()
             text = picture.image.sequence
+        # `paint` forgets from the other end.
         self._known.move_to_end(number)
         if placement not in self._known[number]:
             self._known[number].add(placement)
+            # U=1 makes the placement virtual: it shows where placeholders name it, and nowhere else.
             text += f"\x1b_Ga=p,U=1,q=2,i={number},p={placement},c={picture.columns},r={picture.rows}\x1b\\"
         return text
 
@@ -175,6 +180,7 @@ class Kitty:
 
     def _forget(self, number: int) -> str:
         del self._known[number]
+        # The capital I frees the pixels as well; a small one would delete the placements alone.
         return f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\"
 
 

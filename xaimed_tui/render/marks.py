@@ -66,6 +66,7 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
                 f"{rank}?" if unsettled else str(rank),
                 "open badge" if unsettled else "badge",
             )
+    # Last, so that the cell pointed out keeps its outline whatever its rank.
     if spec.highlight is not None:
         _outline(marks, placement.box(spec.highlight), DOUBLE, "pointer")
         _brackets(marks, placement.box(spec.highlight))

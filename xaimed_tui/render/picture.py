@@ -106,6 +106,7 @@ def render(
     aspect = 2.0 if pixels is None or depth == "none" else pixels.aspect
     placement = place(height, width, columns, rows, zoom=spec.zoom, centre=spec.centre, aspect=aspect)
     if not placement.has_cells and (text := letters(spec, columns)):
+        # One line of letters in the middle stands for the picture.
         placement = Placement(0, (rows - 1) // 2, columns, 1)
         line = Strip([Segment(text[:columns].ljust(columns))], columns)
         return Rendered((line,), columns, rows, placement, colour=False)
@@ -151,6 +152,7 @@ def _kitty(spec: PictureSpec, placement: Placement, marks: Marks, *, stark: bool
     picture = KittyPicture(kitty_image(spec), placement.whole_columns, placement.whole_rows)
     plates = count_colours(spec.methods, spec.colormap) if spec.style == "agreement" else ()
     marked = by_row(marks)
+    # Only for the colours behind the marks, for which half blocks are fine enough.
     small = compose(spec, placement) if marks else None
     lines = []
     tiles = tile_rows(picture, placement.columns, placement.rows, placement.offset)

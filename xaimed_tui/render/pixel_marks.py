@@ -81,9 +81,11 @@ def _line(character: str, cell: tuple[int, int]) -> tuple[NDArray[np.bool_], NDA
     arms, unit = _ARMS[character], max(round(wide / 10), 1)
     ground = _strokes(arms, cell, 7 * unit if character in _DOUBLE else 4 * unit)
     if character in _DOUBLE:
+        # A double line is a thick one without its middle.
         return _strokes(arms, cell, 5 * unit) & ~_strokes(arms, cell, unit), ground
     line = _strokes(arms, cell, 2 * unit)
     if character in _DASHED:
+        # Two dashes and two gaps in each character.
         across = np.arange(wide) * 4 // wide % 2 == 0
         down = np.arange(high) * 4 // high % 2 == 0
         line &= across[None, :] if arms == "lr" else down[:, None]
@@ -124,6 +126,7 @@ def _face(cell: tuple[int, int]) -> FreeTypeFont:
 def _letter(character: str, cell: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the pixels of a letter in the middle of its character."""
     high, wide = cell
+    # In mode 1 Pillow draws no shades between ink and ground, which the palette does not have.
     sheet = Image.new("1", (wide, high))
     ImageDraw.Draw(sheet).text((wide / 2, high / 2), character, fill=1, font=_face(cell), anchor="mm")
     return np.asarray(sheet)

@@ -74,6 +74,7 @@ class PixelScreen:
         if self.protocol is not None:
             self._cleared = False
             if pictures:
+                # Its sequences are not sent: the pictures will be sent again under the same numbers.
                 self.protocol.forget_all()
 
     def standing(self) -> Places:
@@ -104,9 +105,11 @@ class PixelScreen:
                         self._forget_texts(y, x, x + 1)
                         wanted[y, x] = tile
                         right_of_written.append((y, x + 1))
+                    # Noted even if it looks the same: `standing` must name the picture that is shown now.
                     row[x] = key, tile
                 x += length
         if self.protocol is not None:
+            # A tile that continued the one at its left has lost it, and needs its own row and column.
             for y, x in right_of_written:
                 if (stands := self._standing.get(y, {}).get(x)) is not None and self.protocol.continues_left(y, x):
                     wanted.setdefault((y, x), stands[1])
@@ -140,6 +143,7 @@ def _parts(strip: Strip, console: Console) -> Iterator[tuple[str, int, str | Non
         return
     for segment in strip:
         if segment.text.startswith(PLACEHOLDER):
+            # A blank, because a placeholder whose picture is gone would show as a stray sign.
             yield (" ", 1, None) if tile_of(segment.text) is None else ("", 1, segment.text)
         elif segment.text:
             piece = type(strip)([segment])

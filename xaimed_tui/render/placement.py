@@ -99,6 +99,7 @@ def place(
             box empty.
         aspect: height of a character divided by its width.
     """
+    # In widths of a character for each pixel of the image; a row is `aspect` widths high.
     scale = min(columns / width, aspect * rows / height)
     if scale >= 2 and int(scale) / scale >= _FITS_WELL:
         scale = int(scale)

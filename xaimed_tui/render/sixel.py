@@ -42,6 +42,7 @@ Box = tuple[int, int, int, int]
 
 def percent(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Convert colours to Sixel's range, 0 to 100 for each component."""
+    # Half the divisor more rounds to the nearest.
     return ((colours.astype(int) * 100 + 127) // 255).astype(np.uint8)
 
 
@@ -70,10 +71,12 @@ def sixel(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> str:
                 if (line == _SKIP).all():
                     continue
                 parts.append("$")
+            # This row and those below it in the band. A sixel is 63 plus one bit a row, the lowest for the topmost row.
             bits = (1 << len(band)) - (1 << row)
             text, colour = _painted(line, chr(63 + bits), colour)
             parts.append(text)
         parts.append("-")
+    # The end takes the place of the last `-`, which would move the cursor down another band.
     parts[-1] = "\x1b\\"
     return "".join(parts)
 
@@ -100,6 +103,7 @@ def _painted(line: NDArray[np.intp], character: str, colour: int) -> tuple[str, 
 
 
 def _repeated(character: str, times: int) -> str:
+    # `!4x` is shorter than `xxxx`, but `!3x` is as long as `xxx`.
     return f"!{times}{character}" if times > 3 else character * times
 
 
@@ -163,6 +167,7 @@ def _grain(spec: PictureSpec, placement: Placement, cell: tuple[int, int]) -> Gr
     if min(placement.whole_rows * cell[0] / height, placement.whole_columns * cell[1] / width) >= _SHARP_FROM:
         return cell
     pixels = placement.rows * cell[0] * placement.columns * cell[1]
+    # A root, because the number of points shrinks with both sides.
     side = max(math.sqrt(pixels / _MOST_POINTS), 1.0)
     return max(math.floor(cell[0] / side), 2), max(math.floor(cell[1] / side), 1)
 
@@ -177,6 +182,7 @@ def _in_palette(points: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8]
     from PIL import Image
 
     picture = Image.fromarray(points)
+    # Pillow returns None if there are more colours than that.
     if (own := picture.getcolors(most)) is not None:
         palette = np.array(sorted(colour for _, colour in own), dtype=np.uint8)
         return np.searchsorted(_packed(palette), _packed(points)).astype(np.uint8), palette

@@ -84,6 +84,7 @@ class SixelTerminal:
         """Return what empties the screen."""
         # If the next paint alone is more than the terminal keeps, painting it again would not help.
         self._kept, self._cleared = 0, True
+        # Scrolled off where the terminal keeps pictures: erased ones would still be kept.
         return f"\x1b[{self._last_row() + 1}S" if self._most else "\x1b[2J"
 
     def forget_all(self) -> str:
@@ -103,6 +104,7 @@ def rectangles(places: set[tuple[int, int]]) -> list[Box]:
         rows.setdefault(row, []).append(column)
     done: list[Box] = []
     growing: dict[tuple[int, int], int] = {}  # the row in which a run of columns began
+    # One empty row more, in which the runs of the last row end.
     for row in range(min(rows, default=0), max(rows, default=-1) + 2):
         runs = _runs(rows.get(row, []))
         done.extend((growing.pop(run), run[0], row, run[1]) for run in [one for one in growing if one not in runs])

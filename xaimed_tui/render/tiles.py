@@ -108,6 +108,7 @@ def tile_rows(picture: TilePicture, columns: int, rows: int, offset: tuple[int, 
 
 def tile_of(text: str) -> Tile | None:
     """Return the tile that a segment's text stands for; None if there is none, or if its picture is gone."""
+    # The placeholder, its row and column, and two digits of the picture's name.
     if len(text) != 5 or text[0] != PLACEHOLDER:
         return None
     row, column, high, low = (_NUMBERS.get(accent, -1) for accent in text[1:])

@@ -77,6 +77,7 @@ class ColourBar(Widget):
         self.app.call_from_thread(self._show, name)
 
     def _show(self, name: str) -> None:
+        # While the thread was at work, another colormap may have been chosen.
         if name == self._colormap:
             self._loaded = name
             self.refresh()
@@ -100,6 +101,7 @@ class ColourBar(Widget):
             segments.append(Segment("".join(ramp), base))
         elif self._loaded:
             bar = _gradient(self._loaded, steps, depth)
+            # On the plain background: no colour of a map guarantees a contrast of 7:1.
             if is_stark(self.app.theme):
                 for place, character, _ in _ticks(steps):
                     bar[place] = Segment(character, base)

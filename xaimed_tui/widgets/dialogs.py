@@ -56,6 +56,7 @@ class ChooseDialog(ModalScreen[Hashable]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
+            # Textual would read a `str` as markup.
             dialog.border_title = Content(self._title)
             yield Static(self._about, classes="about", markup=False)
             yield FilteredList(empty="nothing matches", list_id="choices-list")

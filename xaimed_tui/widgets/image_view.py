@@ -248,6 +248,7 @@ class ImageView(Widget):
         width = self.content_size.width
         base = self.rich_style
         if self._drawn is not None:
+            # After a change of size the old picture, now too wide or too narrow, stays until the new one is drawn.
             return self._drawn.strip(y, base).crop_extend(0, width, base)
         words = self._word_strips(self.content_size)
         first = max((self.content_size.height - len(words)) // 2, 0)

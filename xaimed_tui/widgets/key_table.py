@@ -35,6 +35,7 @@ class KeyTable(Widget):
             parts.append((f"{heading}\n", "bold"))
             for keys, what in rows:
                 first = max(len(keys), KEYS) + 1
+                # Blanks stand for the columns that long keys take of the first line while the words are wrapped.
                 lead = " " * (first - KEYS - 1)
                 lines = textwrap.wrap(lead + what, max(width - KEYS - 1, 10)) or [""]
                 parts.append((f"{keys:<{KEYS}} ", "bold $primary"))

@@ -225,6 +225,7 @@ class RowList(ScrollView, can_focus=True):
             self.refresh_bindings()
         if (after and after.key) != (before and before.key):
             self.post_message(self.Highlighted(self, after))
+        # Once the list has its new length: before, it would not scroll further than the old one allows.
         self.call_after_refresh(self._keep_visible)
         self.post_message(self.Scrolled(self))
 
@@ -234,6 +235,7 @@ class RowList(ScrollView, can_focus=True):
             # The scroll bar stays, so only its slider changes; setting `virtual_size` would lay the screen out again.
             self.set_reactive(RowList.virtual_size, size)
             self.vertical_scrollbar.window_virtual_size = size.height
+            # A shorter list may end above the rows that are in view.
             self.scroll_y = self.validate_scroll_y(self.scroll_y)
         else:
             self.virtual_size = size

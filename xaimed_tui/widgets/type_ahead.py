@@ -20,6 +20,7 @@ class TypeAheadDialog(ModalScreen[ScreenResultType]):
             return False
         if line is not None and not line.check_consume_key(event.key, event.character):
             return False
+        # A new event, because the one at hand has already gone to another widget.
         (line or self).post_message(events.Key(event.key, event.character))
         return True
 
