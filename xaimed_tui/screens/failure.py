@@ -81,6 +81,7 @@ class LogScreen(LinesScreen):
     def on_mount(self) -> None:
         """Scroll to the end: the last lines are the ones that matter."""
         super().on_mount()
+        # Once the lines are wrapped: before, there is nothing to scroll.
         self.call_after_refresh(self.query_one(LinesView).scroll_end, animate=False)
 
 

@@ -196,6 +196,7 @@ class HelpScreen(ModalScreen[None]):
             if each.__module__.startswith("xaimed_tui"):
                 for binding in Binding.make_bindings(each.__dict__.get("BINDINGS", ())):
                     if binding.key in live:
+                        # Without `key_display`, which all keys of one binding share: here each is named for itself.
                         shown = self.app.get_key_display(replace(binding, key_display=None))
                         keys.setdefault(binding.description.lower(), []).append(shown)
         return [(" ".join(dict.fromkeys(names)), what) for what, names in keys.items()]

@@ -30,6 +30,7 @@ _ABOUT = (
 class HomeView(Horizontal):
     """The first view that a person sees, painted before anything heavy is imported."""
 
+    # Scoped rules see no classes outside of this widget, but `-slim` is the screen's.
     SCOPED_CSS = False
     DEFAULT_CSS = """
     HomeView { padding: 1 2 0 3; }
@@ -100,9 +101,11 @@ class HomeView(Horizontal):
 
     def focus_first(self) -> None:
         """Focus the guide, so that arrows scroll it."""
+        # On a narrow screen the guide lies below the rest, and Home must still begin at its top.
         self.query_one("#guide-pane").focus(scroll_visible=False)
 
     def action_scroll_guide(self, step: int) -> None:
+        # On narrow screens all of Home scrolls, not the guide alone.
         pane = self if self.screen.has_class("-slim") else self.query_one("#guide-pane")
         pane.scroll_relative(y=step, animate=False)
 

@@ -235,6 +235,7 @@ class SideBySideScreen(Screen[None]):
         if first.bundle.path != second.bundle.path or first.diagnosis is None or len(first.diagnosis.classes) != 2:
             return False
         logits = first.diagnosis.logits
+        # Exactly: where there is one output, the classifier itself makes the other logit by changing the sign.
         return not first.diagnosis.multilabel and bool(logits[0] == -logits[1])
 
     # Moving

@@ -126,6 +126,7 @@ class ComparedSide(MethodListener, CellFrame):
 
     def on_resize(self) -> None:
         """Fit the words to the new width."""
+        # After the layout, which gives the words their new width.
         self.call_after_refresh(self.show)
 
     def watch_has_focus(self, has_focus: bool) -> None:
@@ -163,6 +164,7 @@ class ComparedSide(MethodListener, CellFrame):
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say where the picture would be why there is nothing to compare with."""
+        # Otherwise the app would say it a second time, in a notice of its own.
         message.stop()
         self.problem = message.reason
         self.show()

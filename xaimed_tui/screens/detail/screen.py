@@ -152,6 +152,7 @@ class DetailScreen(LookKeys, Screen[str]):
             name = method_name(self._key)
             names = ("its three cells on the image", f"{name} alone" if display == "map" else f"{name} on the image")
         bar = self.query_one(ColourBar)
+        # Hidden, not removed: its line stays, so that both pictures have the same size.
         bar.visible, bar.colormap = self._key != "agreement", self.look.colormap
         for which, spec, words in (("image", left, names[0]), ("map", right, names[1])):
             self.query_one(f"#{which}", ImageView).picture = spec

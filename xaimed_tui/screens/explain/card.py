@@ -98,6 +98,7 @@ class Card(Vertical):
         """Become the active card; a double click opens it; a click on the state starts or stops the method."""
         line = self.query_one(".headline").region
         on_state = event.screen_y == line.y and event.screen_x >= line.right - 1 - len(self._state)
+        # Only states with one of these signs can be clicked.
         if on_state and self._state.endswith(("▶", "■")):
             self.post_message(self.StateClicked(self))
             return

@@ -32,6 +32,7 @@ class FolderSuggester(Suggester):
     """Completes a typed path to the first folder whose name starts with it."""
 
     def __init__(self) -> None:
+        # No cache, because folders come and go.
         super().__init__(use_cache=False, case_sensitive=True)
 
     async def get_suggestion(self, value: str) -> str | None:
@@ -125,6 +126,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
     def _changed(self, message: Input.Changed) -> None:
         message.stop()
         self._problem("")
+        # The path is only a proposal: until it is edited, the recent folders are offered.
         untouched = message.value == f"{safe_text(self._start)}/"
         self._match("" if untouched else message.value)
 
@@ -167,6 +169,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
         """Open the typed folder or, if there is none, its best match."""
+        # The matches may still be those of an earlier text.
         self._open(message.value.strip(), self._match_here if message.value == self._matched else None)
 
     @on(DirectoryTree.DirectorySelected)
@@ -180,6 +183,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
     async def _open_existing(self, typed: str | None, match: Path | None) -> None:
         """Find the folder in a thread, since disks may be slow, and open it."""
         folder = await asyncio.to_thread(_first_folder, typed, match)
+        # Closed while the disk was slow: `dismiss` would take away whatever screen is on top now.
         if not self.is_current:
             return
         if folder is not None:

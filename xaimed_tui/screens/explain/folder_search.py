@@ -82,6 +82,7 @@ def _heads(head: Path) -> list[Path]:
         found: list[tuple[float, Path]] = []
         for base in bases:
             if is_folder(base / part):
+                # More than any score by letters: a name that exists comes first.
                 found.append((100.0, base / part))
                 continue
             scores = ((fuzzy(part, name)[0], base / name) for name in _names(base, hidden=part.startswith(".")))
@@ -93,6 +94,7 @@ def _heads(head: Path) -> list[Path]:
 def _names(folder: Path, *, hidden: bool) -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
+            # The range first: when it ends, `zip` asks for no further entry.
             for _, entry in zip(range(_LOOKED_AT), entries, strict=False):
                 if (hidden or not entry.name.startswith(".")) and _leads_to_folder(entry):
                     yield entry.name

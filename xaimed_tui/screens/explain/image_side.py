@@ -40,6 +40,7 @@ CHOOSE_A_FOLDER = "f chooses a folder"
 class ImageSide(Vertical):
     """Lists a folder, greys the images that the network cannot take, and reports which one is under the cursor."""
 
+    # Scoped rules see no classes outside of this widget, but `-slim` and its like are the screen's.
     SCOPED_CSS = False
     DEFAULT_CSS = """
     ImageSide { width: 34; height: 100%; border-right: vkey $primary 30%; }
@@ -153,6 +154,7 @@ class ImageSide(Vertical):
                 for name in self._reasons.keys() - message.names:
                     del self._reasons[name]
             self._show_files(empty="no images in this folder" if message.whole else "reading the folder…")
+        # Until the list is whole, the image may still turn up.
         if self._at is not None and (self.images.go_to(self._at) or message.whole):
             self.reveal(self._at)
             self._at = None
@@ -206,6 +208,7 @@ class ImageSide(Vertical):
     def on_compliance_found(self, message: messages.ComplianceFound) -> None:
         """Grey the images that the network cannot take."""
         if message.ticket != self._judged:
+            # Stopped, as the view above would take it for news of the images shown.
             message.stop()
             return
         for name, reason in message.reasons.items():

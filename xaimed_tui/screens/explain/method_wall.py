@@ -91,6 +91,7 @@ class MethodWall(MethodListener, Wall):
         if again or scene.explanation is None:
             scene.explanation = None  # until the first of them is done
         else:
+            # No map changes, but what is saved has to name the new class and layer.
             settings = replace(scene.explanation.settings, target=scene.target, layer=scene.layer)
             scene.explanation = replace(scene.explanation, settings=settings)
         for method in {*again, *affected}:

@@ -52,10 +52,12 @@ class PannableView(ImageView):
         before = self._place()
         self.zoom = ZOOMS[index]
         if before is not None and under is not None:
+            # The point of the picture below the middle of that character, 0 to 1 from side to side.
             x = (under[0] - before.left + before.offset[0] + 0.5) / before.whole_columns
             y = (under[1] - before.top + before.offset[1] + 0.5) / before.whole_rows
             after = self._place()
             if after is not None:
+                # The centre from which that point lies below the same character at the new size.
                 self._centre = (
                     x - (under[0] - after.left + 0.5 - after.columns / 2) / after.whole_columns,
                     y - (under[1] - after.top + 0.5 - after.rows / 2) / after.whole_rows,
@@ -103,6 +105,7 @@ class PannableView(ImageView):
         if picture is None or not size.area:
             return None
         height, width = picture.pixels.shape[:2]
+        # As in `render`, or the point below the mouse would be another one.
         aspect = 2.0 if self.pixels is None or depth_of(self.app) == "none" else self.pixels.aspect
         return place(height, width, size.width, size.height, zoom=self.zoom, centre=self._centre, aspect=aspect)
 

@@ -105,6 +105,7 @@ class SaveDialog(TypeAheadDialog[Path | None]):
 
     async def _take(self, typed: str) -> None:
         folder = await asyncio.to_thread(_folder_of, typed)
+        # Closed while the disk was slow: `dismiss` would take away whatever screen is on top now.
         if not self.is_current:
             return
         if folder is None:

@@ -194,6 +194,7 @@ class ExplainView(LookKeys, Viewing):
         if self.scene.cell is None:
             self._pointed_from = self.screen.focused
             self.wall.point_at(CELLS[0])
+            # The list of images would take the up and down arrows for itself.
             self.wall.focus()
         else:
             self._leave_numbers()

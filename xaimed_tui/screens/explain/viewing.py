@@ -59,6 +59,7 @@ class Viewing(Horizontal):
         self.image_failure: Failure | None = None
         self._image_run = 0
         self._settling: Timer | None = None
+        # So the first move never counts as running through the list.
         self._moved_at = float("-inf")
 
     def compose(self) -> ComposeResult:

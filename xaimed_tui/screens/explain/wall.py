@@ -44,6 +44,7 @@ def columns_for(cards: int, width: int, height: int) -> int:
     """Return the columns in which the cards are largest in a box of characters; 0 if they do not all fit."""
     best, largest = 0, 0
     for columns in range(1, cards + 1):
+        # One blank column lies between two cards.
         wide, high = (width - columns + 1) // columns, height // -(-cards // columns)
         if wide < SMALLEST_CARD[0] or high < SMALLEST_CARD[1]:
             continue
@@ -153,6 +154,7 @@ class Wall(Container, can_focus=True):
             self._columns = columns
             self._order = in_order(self._methods, columns)
             self.styles.grid_size_columns = columns
+            # The tabs stay in front of all cards.
             self.sort_children(key=lambda child: self._order.index(child.key) if isinstance(child, Card) else -1)
         self._mark()
 
@@ -212,6 +214,7 @@ class Wall(Container, can_focus=True):
     def _spare_rows(self, columns: int, size: Size) -> int:
         """Return the rows of each card that a square picture leaves free for words."""
         wide, high = (size.width - columns) // columns, size.height // -(-len(self._cards) // columns)
+        # A square picture has half as many rows as columns, rounded up.
         return high - _WORDS - -(-wide // 2)
 
     def _mark(self) -> None:

@@ -79,6 +79,7 @@ class ZoomScreen(LookKeys, Screen[str]):
     def on_mount(self) -> None:
         """Show the picture, and update it while its method works."""
         self._show()
+        # Cheap as long as nothing has changed: an equal picture is not drawn again.
         self.set_interval(FOLLOW_EVERY, self._show, name="follow")
 
     @property

@@ -87,6 +87,7 @@ def _about_model(name: str, entry: ModelEntry) -> list[Row]:
     rows = [Row("show-model", f"Show all about the model {name}")]
     if entry.usable and entry.bundle is not None:
         rows.append(Row("check-model", f"Check the model {name}"))
+        # A draft is written into the model's own folder, and nothing is written into what comes with XAIMed.
         if SETTINGS not in entry.bundle.files and not entry.path.is_relative_to(bundled_tasks()):
             rows.append(Row("draft-settings", f"Write a first {SETTINGS} for {name}"))
     return [

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class ModelPane(Vertical):
     """Shows one model at a time; its picture is read when it is shown."""
 
+    # Scoped rules see no classes outside of this widget, but `-slim` and its like are the screen's.
     SCOPED_CSS = False
     DEFAULT_CSS = """
     ModelPane #model-scroll { height: 1fr; }

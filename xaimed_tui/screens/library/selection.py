@@ -31,6 +31,7 @@ _NO_TASKS = "There are no tasks in the task folders. m adds one; the README says
 class SelectionView(Container):
     """The tasks, the description of a task, its models, and the description of a model."""
 
+    # Scoped rules see no classes outside of this widget, but `-slim` and its like are the screen's.
     SCOPED_CSS = False
     DEFAULT_CSS = """
     SelectionView { layout: grid; grid-size: 2 2; grid-columns: 38 1fr; grid-rows: 8 1fr; padding: 0; }
