@@ -43,15 +43,18 @@ def make_fast_copy(network: nn.Module, example: torch.Tensor, scores: Scores, *,
         fuse: whether to fuse convolutions; only for a network on the CPU.
     """
 
+    # Computed only if there is a copy to compare.
     @cache
     def expected() -> torch.Tensor:
         return scores(network, example)
 
     def agrees(copy: nn.Module) -> bool:
         difference = float((expected() - scores(copy, example)).abs().max())
+        # The floor is for logits that are all close to 0. A copy that gives NaN never agrees.
         return difference <= ROUNDING * max(float(expected().abs().max()), 1e-3)
 
     best = FastCopy(network)
+    # Folding comes first: a normalisation would stand between a convolution and the addition to fuse it with.
     folded = fold_batch_norm(network)
     if folded is not None:
         folded.to(memory_format=torch.channels_last)

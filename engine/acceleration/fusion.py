@@ -39,6 +39,7 @@ def fuse_convolutions(network: nn.Module, example: torch.Tensor) -> fx.GraphModu
                 _replace(fused, node, f"fused_{number}")
             fused.graph.lint()
             fused.recompile()
+            # One pass, so that operators that reject this network raise their error here.
             fused(example[:1])
     # Tracing runs the bundle's own code, which may raise anything, and some builds of torch lack the operators.
     except Exception:
@@ -115,18 +116,22 @@ def _replace(network: fx.GraphModule, node: fx.Node, name: str) -> None:
     # At the chain's end, because the addition's other summand may be computed after the convolution.
     with network.graph.inserting_before(chain[-1]):
         new = network.graph.call_module(name, (source,) if other is None else (source, other))
+    # It has the shape that `shape_of` returns.
     new.meta = chain[-1].meta
     chain[-1].replace_all_uses_with(new)
+    # From the end, since only a node without users can be erased.
     for old in reversed(chain):
         network.graph.erase_node(old)
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:
+    # A result that something else uses, too, must still be computed, so it cannot disappear into a fused operator.
     return next(iter(node.users)) if len(node.users) == 1 else None
 
 
 def _added(addition: fx.Node, node: fx.Node) -> fx.Node | None:
     """Return the node that is added to `node`, if it is another map of the same shape."""
+    # Keywords rule it out: `torch.add` may scale a summand by `alpha=`.
     if addition.op != "call_function" or addition.target not in _ADDITIONS or addition.kwargs:
         return None
     others = [argument for argument in addition.args if argument is not node]

@@ -29,6 +29,7 @@ def reduced_convolutions(
     modules = dict(network.named_modules())
 
     def begin(_: nn.Module, __: object) -> None:
+        # The pass before this one has ended in float32.
         torch.set_autocast_dtype(device_type, reduced)
 
     def exact(_: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...]:

@@ -119,6 +119,7 @@ def _best_batch(probe: Probe, image: torch.Tensor, precision: str) -> tuple[int,
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
             break
+        # The next size is twice as large.
         if 2 * times[batch] > _LONGEST_PASS:
             break
     for _ in range(_ROUNDS):
@@ -155,6 +156,7 @@ def _read(path: Path) -> Tuning | None:
         tuning = Tuning(int(content["batch"]), str(content["precision"]), int(content["exact_batch"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # missing or damaged: the caller measures again and replaces it
+    # The file may hold anything, and with a batch of 0 the loop over the samples would never end.
     batches = 1 <= tuning.batch <= _BATCHES[-1] and 0 <= tuning.exact_batch <= _BATCHES[-1]
     return tuning if batches and tuning.precision in ("fp32", "bf16", "fp16") else None
 

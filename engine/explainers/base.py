@@ -109,6 +109,7 @@ def scaled_map(
     low, high = float(raw.min()), float(raw.max())
     recorded = raw_range if raw_range is not None else (low, high)
     if constant or not high > low:
+        # An empty range is what `SaliencyMap.constant` looks at.
         recorded = (recorded[0], recorded[0])
         values = np.zeros(raw.shape, dtype=np.float32)
         warnings = (*warnings, "This map is constant: it says nothing about where the network looked.")

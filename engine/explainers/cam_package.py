@@ -11,6 +11,7 @@ from engine.errors import ExplanationError
 _DEBIAN = (("libGL.so", "libgl1"), ("libgthread", "libglib2.0-0"), ("libglib", "libglib2.0-0"))
 """System libraries that OpenCV's usual wheel needs, and the Debian packages that contain them."""
 
+# `cache` alone would let two threads import OpenCV at the same time.
 _ONE_AT_A_TIME = threading.Lock()
 
 

@@ -66,6 +66,7 @@ class GradCam:
                 request.kept["cam"] = _Pass((layer, request.target), tuple(record.activations), tuple(record.gradients))
             # The steps of `cam(...)` after its forward and backward pass: with a shared pass only they are needed.
             values = cam.aggregate_multi_layers(cam.compute_cam_per_layer(tensor, targets, False))[0]
+            # The package scales its map, so only the weighted sum still has the range in the method's own units.
             weights, raw = cam.weights, np.maximum(cam.weighted_sum, 0.0)
         if not np.isfinite(values).all() or not np.isfinite(raw).all():
             raise NotFiniteError(
@@ -189,6 +190,7 @@ def restored(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, training in modes:
+            # Not `train()`, which would also change the modes of all modules inside this one.
             module.training = training
         for parameter, required, gradient in parameters:
             parameter.requires_grad_(required)

@@ -26,6 +26,7 @@ from engine.results.saliency import CellEstimate, Parameter, SaliencyMap
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# The penalty that `LimeBase` uses anyway. Here it serves the coefficients' errors and the record.
 _RIDGE = 1.0
 _FEWEST_A_SUPERPIXEL = 2
 
@@ -78,6 +79,7 @@ class Lime:
         def result(stopped: bool = False) -> SaliencyMap:
             outputs = loop.outputs(done)
             fit = fit_surrogate(shown[:done], outputs, self.kernel_width)
+            # Cell means are linear in the coefficients: for A x, the covariance is A Cov(x) A^T.
             cells = CellEstimate(shares @ fit.coefficients, shares @ fit.covariance @ shares.T, len(looks))
             constant = unmoved(outputs)
             doubts = () if constant else (*weak_effect(outputs, cells), *_doubts(segments, fit))
@@ -118,6 +120,7 @@ class Lime:
 
     def _segments(self, request: Request) -> Superpixels:
         spec = request.classifier.bundle.input
+        # The normalisation is undone. Rounding may leave values a little outside [0, 1], so they are clipped.
         picture = request.tensor[0].permute(1, 2, 0).cpu().numpy() * np.array(spec.std) + np.array(spec.mean)
         segments = superpixels(np.clip(picture, 0.0, 1.0).astype(np.float32), self.superpixels)
         if segments.count < 2:
@@ -154,6 +157,7 @@ class _Kept:
 
 def neighbourhood(samples: int, count: int, seed: int) -> NDArray[np.int_]:
     """Draw which superpixels are shown, as `lime.lime_image` does: (samples, count) of 0 and 1, row 0 all 1."""
+    # The legacy generator and one flat draw, as in lime: the samples are then the very same.
     shown = np.random.RandomState(seed).randint(0, 2, samples * count).reshape(samples, count)
     shown[0, :] = 1
     return shown
@@ -187,11 +191,13 @@ def fit_surrogate(shown: NDArray[np.int_], outputs: NDArray[np.float64], kernel_
     from sklearn.metrics import pairwise_distances
 
     distances = pairwise_distances(shown, shown[:1], metric="cosine").ravel()
+    # Without a state of its own, `LimeBase` would share numpy's global one.
     base = LimeBase(partial(_kernel, kernel_width=kernel_width), random_state=np.random.RandomState(0))
     intercept, pairs, score, _ = base.explain_instance_with_data(
         shown, outputs[:, None], distances, 0, num_features=shown.shape[1], feature_selection="none"
     )
     coefficients = np.zeros(shown.shape[1])
+    # lime sorts the pairs by the size of their weights.
     for superpixel, weight in pairs:
         coefficients[superpixel] = weight
     residuals = outputs - intercept - shown @ coefficients
@@ -210,6 +216,7 @@ def cell_shares(segments: Superpixels) -> NDArray[np.float64]:
 
 
 def _kernel(distances: NDArray[np.float64], kernel_width: float) -> NDArray[np.float64]:
+    # lime's own kernel, square root included.
     return np.asarray(np.sqrt(np.exp(-(distances**2) / kernel_width**2)))
 
 
@@ -222,6 +229,7 @@ def _sandwich(
     centred = shown - np.average(shown, axis=0, weights=weights)
     bread = np.linalg.inv(centred.T @ (weights[:, None] * centred) + _RIDGE * np.eye(count))
     scores = (weights * residuals)[:, None] * centred
+    # There may be fewer samples than superpixels.
     freedom = max(samples - count - 1, 1)
     return np.asarray(bread @ (scores.T @ scores) @ bread * (samples / freedom))
 

@@ -123,13 +123,16 @@ class MaskedForward:
             torch.OutOfMemoryError: not even a single image fits into the device's memory.
         """
         kept = sum(len(part) for part in self._outputs.get(self.precision, ()))
+        # The samples of the precision check were passed for this very run.
         self.reused, self._just_checked = kept - self._just_checked, 0
         borders = sorted({*(look for look in looks if 0 < look < total), total})
+        # The caller sees the same counts as without kept samples, so `certain` stops at the same one.
         yield from (border for border in borders if border <= kept)
         borders = [border for border in borders if border > kept]
         if not borders:
             return
         try:
+            # Only the samples up to the first look are sure to be passed: the table has to pay off by then.
             for _ in self._prepare(borders[0] - kept, stop):
                 yield kept
             yield from self._pass(kept, borders, stop)
@@ -271,6 +274,7 @@ class MaskedForward:
     def _passed(self, start: int, stop: int, precision: str, first: FirstLayers | None = None) -> torch.Tensor:
         classifier = self.classifier
         if first is not None:
+            # Outside `many_passes`: autocast would round the float32 numbers by which the table is indexed.
             activations = first.look_up(start, stop)
             with classifier.many_passes(precision):
                 return classifier.probabilities(classifier.scores(first.rest, *activations))
@@ -299,6 +303,7 @@ def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kin
     if isinstance(found, kind):
         return found
     made = make()
+    # Otherwise the loop has kept only this class's outputs, which are of no use to another.
     if len(request.classifier.classes) <= _CLASSES_KEPT:
         request.kept[key] = made
     return made

@@ -96,6 +96,7 @@ def _without_new_hooks(network: nn.Module) -> Iterator[None]:
     """Remove hooks that were left behind, since they would act on every later forward pass."""
     from engine.acceleration.torch_private import hooks_of  # late: torch, which listing the plug-ins must not import
 
+    # By id, since a dictionary cannot be a key; the network keeps these dictionaries alive, so no id is used again.
     before = {id(hooks): set(hooks) for hooks in hooks_of(network)}
     try:
         yield

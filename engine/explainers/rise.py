@@ -141,6 +141,7 @@ class RiseEstimate:
             looks: how many interim looks at the choice of cells are planned.
         """
         self._masks, self._outputs, self._estimator, self._looks = masks, outputs, estimator, looks
+        # A block needs at least one pixel.
         side = min(_REGRESSORS, *masks.size)
         self._blocks = tuple(part_weights(side, length) for length in masks.size)
         self._thirds = tuple(part_weights(GRID, length) for length in masks.size)
@@ -167,6 +168,7 @@ class RiseEstimate:
         if self._estimator == "paper":
             return self._masks.weighted_sum(self._outputs) / (count * p)
         slopes, residuals = self._regression
+        # cov(f, M) = cov(fit, M) + cov(residuals, M). The residuals have the mean 0, so the mean of products is enough.
         return (self._known(slopes) + self._masks.weighted_sum(residuals) / count) / p
 
     def cells(self) -> CellEstimate:
@@ -185,6 +187,7 @@ class RiseEstimate:
             terms = (terms[: count - 1 : 2] + terms[1::2]) / 2.0
         # The fit makes the residuals too small and the slopes uncertain: a factor of n / (n - fitted) each.
         freedom = max(len(terms) - fitted, 1)
+        # A mean has the variance cov / n; with both factors that is cov / n * (n / freedom)^2.
         spread = np.cov(terms.T, bias=True) * len(terms) / freedom**2
         return CellEstimate(known + mean, spread, self._looks)
 
@@ -214,6 +217,7 @@ class RiseEstimate:
             return np.zeros(1)
         p = self._masks.probability
         rows, columns = self._masks.covariance()
+        # The masks' covariance is a kernel for rows times one for columns, so each axis is averaged by itself.
         left, right = self._blocks[0] @ rows, self._blocks[1] @ columns
         if onto is not None:
             left, right = left @ onto[0].T, right @ onto[1].T

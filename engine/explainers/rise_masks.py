@@ -74,6 +74,7 @@ class RiseMasks:
         self._rows, self._columns = (
             torch.tensor(matrices, dtype=torch.float32, device=device) for matrices in self._exact
         )
+        # Two streams, so that how many numbers the shifts take never changes the grids.
         bits, shifts = np.random.SeedSequence(seed).spawn(2)
         self._bits, self._shifts = np.random.default_rng(bits), np.random.default_rng(shifts)
         self._kernels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
@@ -110,6 +111,7 @@ class RiseMasks:
         """Return the grids enlarged and cropped at their shifts, (n, 1, H, W) float32."""
         grids, places = on_device(bits.astype(np.float32), self.device), on_device(shifts, self.device)
         rows, columns = self._rows[places[:, 0]], self._columns[places[:, 1]]
+        # In float32, the weights of a pixel may add up to a little more than 1.
         return torch.bmm(torch.bmm(rows, grids), columns.transpose(1, 2)).clamp_(0.0, 1.0)[:, None]
 
     def part_means(self, parts: tuple[NDArray[np.float64], ...], count: int) -> NDArray[np.float64]:
@@ -132,6 +134,7 @@ class RiseMasks:
         bits, shifts = self.coarse(0, len(weights))
         rows, columns = self._exact
         sums = np.zeros((len(rows), len(columns), self.grid, self.grid))
+        # Not `+=`, which would add only one of several grids with the same shift.
         np.add.at(sums, (shifts[:, 0], shifts[:, 1]), weights[:, None, None] * bits)
         return np.asarray(np.einsum("ahs,absc,bwc->hw", rows, sums, columns, optimize=True))
 
@@ -141,6 +144,8 @@ class RiseMasks:
         Cov(M(y, x), M(y', x')) = p (1 - p) * rows[y, y'] * columns[x, x'], over both the grids and the shifts.
         """
         if self._kernels is None:
+            # Cells are drawn independently, so two pixels vary together only by the cells on which both depend. The
+            # mean of a mask is p at every shift, so the shifts add nothing.
             rows, columns = (
                 np.tensordot(matrices, matrices, axes=([0, 2], [0, 2])) / len(matrices) for matrices in self._exact
             )

@@ -18,6 +18,7 @@ SLACK = 0.2
 
 _ASK_FOR = (1.0, 1.2, 1.4, 1.7)
 """How many superpixels to request of SLIC, as multiples of the number wanted; tried in this order."""
+# SLIC compares colours in Lab, whose lightness goes up to 100, but grey values in [0, 1].
 _COLOUR_COMPACTNESS = (10.0, 20.0)
 _GREY_COMPACTNESS = (0.1, 0.3)
 

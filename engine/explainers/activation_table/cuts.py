@@ -76,6 +76,7 @@ def best_cuts(
         return ()
     note_shapes(network, image)
     whole = sum(_multiplications(network, node) for node in network.graph.nodes)
+    # Before it is used, a table is checked at the cost of about two passes for each of these samples.
     most, best = (_WORTH_IT * samples + 2 * CHECKED_SAMPLES) * whole, tuple[Cut, ...]()
     chains: list[tuple[float, tuple[Cut, ...]]] = [(0.0, ())]  # with the cost of filling their last table
     for cut in _cuts(network, masks, samples, readout, whole):
@@ -131,6 +132,7 @@ def _cuts(
         if (field := receptive_field(network, node, fields, masks)) is not None:
             fields[node] = field
         later = set(nodes[end:])
+        # `get_attr` nodes do not cross a cut: every part reads the parameters itself.
         read = [node for node in nodes[:end] if node.op != "get_attr" and not later.isdisjoint(node.users)]
         if not work or not read or not all(node in fields for node in read):
             continue
@@ -153,6 +155,7 @@ def _multiplications(network: fx.GraphModule, node: fx.Node) -> int:
 def _colours(fields: list[torch.Tensor]) -> torch.Tensor:
     """Colour the superpixels with numbers from 0, (S,), so that any two seen together differ."""
     # Greedy, from the superpixels with the most neighbours on: a small number of colours, not always the smallest.
+    # As floats, since torch multiplies no matrices of booleans.
     flat = [field.flatten(1).float() for field in fields]
     together = torch.stack([seen @ seen.T for seen in flat]).amax(0).cpu() > 0
     colours = torch.full((len(together),), -1)

@@ -41,6 +41,7 @@ def receptive_field(
     if node.op == "placeholder":
         seen = masks.labels == torch.arange(masks.count, device=masks.labels.device)[:, None, None]
     elif node.all_input_nodes and all(source in fields for source in node.all_input_nodes):
+        # As floats, since max pooling takes no booleans.
         seen = _seen_through(network, node, [fields[source].float() for source in node.all_input_nodes])
     return seen > 0 if seen is not None and seen.shape[1:] == shape_of(node)[2:] else None
 
@@ -48,6 +49,7 @@ def receptive_field(
 def _seen_through(network: fx.GraphModule, node: fx.Node, sources: list[torch.Tensor]) -> torch.Tensor | None:
     """Return what a node sees if its inputs see `sources`; None if that is unknown."""
     module = module_of(network, node)
+    # A place sees whatever any place under the kernel sees: the maximum over the kernel, also for an average pool.
     convolution = convolution_of(network, node)
     if convolution is not None:
         if isinstance(convolution.padding, str) or convolution.padding_mode != "zeros":
@@ -67,6 +69,7 @@ def _seen_through(network: fx.GraphModule, node: fx.Node, sources: list[torch.Te
         )
     if isinstance(module, nn.BatchNorm2d) and module.running_mean is None:
         return None  # it normalises by the whole batch, even in evaluation mode
+    # Not isinstance: a subclass may have a `forward` of its own.
     known = {"call_module": type(module) in _MODULES, "call_function": node.target in _FUNCTIONS}
     return _together(sources) if known.get(node.op, node.target in _METHODS) else None
 

@@ -101,6 +101,7 @@ class _Table:
         """Write down the results for (n, S) rows of shown superpixels."""
         if not self._values:
             self._values = [
+                # NaN, so that a combination that is never noted cannot pass for a result.
                 values.new_full((places.combinations, values.shape[1]), torch.nan)
                 for places, values in zip(self._places, results, strict=True)
             ]
@@ -130,6 +131,7 @@ class _Places:
         self.size = field.shape[1], field.shape[2]
         seen = field.flatten(1)
         # The superpixels that a place sees are the bits of its combinations' numbers.
+        # In floats, since a GPU multiplies no matrices of integers. They are exact up to 2^24 combinations a place.
         self._worth = torch.where(seen, 2.0 ** (seen.cumsum(0) - 1), 0.0)
         counts = 2 ** seen.sum(0)
         self._first = counts.cumsum(0) - counts
