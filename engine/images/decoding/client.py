@@ -140,6 +140,7 @@ class _Process:
             if not line.endswith(b"\n"):
                 raise _GoneError
             answer = parse_answer(line, limits, pixels=wanted == "pixels")
+            # Safe to allocate: `parse_answer` refuses more pixels than the limits allow.
             pixels = np.empty(0 if isinstance(answer, Refusal) else answer.bytes, dtype=np.uint8)
             if answers.readinto(pixels.data) < pixels.size:
                 raise _GoneError
@@ -162,6 +163,7 @@ class _Process:
     @contextlib.contextmanager
     def _killed_after(self, seconds: float) -> Iterator[None]:
         """Kill the process if the body takes longer; raise `_GoneError` for a broken pipe or a senseless answer."""
+        # A thread keeps the time, because reads and writes of a pipe have no timeout.
         done = threading.Event()
 
         def watch() -> None:
@@ -177,9 +179,11 @@ class _Process:
             raise _GoneError from error
         finally:
             done.set()
+            # Once it has ended, `late` no longer changes.
             watcher.join()
 
 
+# Threads share it without a lock: `pop` and `append` are atomic, and one process too many does no harm.
 _idle: list[_Process] = []
 
 
@@ -198,6 +202,7 @@ def _ask(wanted: Literal["pixels", "header"], data: bytes, path: Path, limits: L
     if isinstance(answer, Refusal):
         raise ImageError(answer.cause, subject=path, remedy=answer.remedy)
     header = answer.header
+    # The worker sends little-endian values on every machine.
     return pixels.view("<u2" if header.bit_depth == 16 else np.uint8).reshape(answer.shape), header
 
 
@@ -271,6 +276,7 @@ def _module_path() -> list[str]:
     """Return this program's module path for the process, without what is relative to the working directory."""
     places = [place for place in sys.path if Path(place).is_absolute()]
     home = str(Path(__file__).resolve().parents[3])
+    # In a checkout, this package may have been found through the working directory, which was just left out.
     return places if any(os.path.realpath(place) == home for place in places) else [home, *places]
 
 
@@ -287,4 +293,5 @@ def _forget_all() -> None:
 
 atexit.register(end_all)
 if hasattr(os, "register_at_fork"):
+    # A child inherits the pipes. If it used them, parent and child would get each other's answers.
     os.register_at_fork(after_in_child=_forget_all)

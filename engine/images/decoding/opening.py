@@ -66,9 +66,11 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
     _load_plugins()
     start = file.read(512)
     file.seek(0)
+    # Before Pillow sees it, because Pillow lists all strips as soon as it opens a TIFF.
     if start.startswith(_TIFF) and strips_of(file) > MOST_STRIPS:
         raise ImageError(f"it is cut into more than {MOST_STRIPS:,} pieces", subject=path, remedy=EXPORT)
     try:
+        # Only these decoders are tried: each of Pillow's many others is one more that hostile bytes could reach.
         picture = Image.open(cast("BinaryIO", WatchedFile(file, size, limits.seconds)), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise _unknown(start, path) from error
@@ -141,6 +143,7 @@ def _checked_header(picture: Image.Image, start: bytes, size: int, path: Path, l
     mode, form = picture.mode, str(picture.format)
     bits, inverted = 8, False
     if form == "PNG":
+        # Bit depth and colour type are read at fixed offsets below. They are there only if the header comes first.
         if start[12:16] != b"IHDR":
             raise ImageError("the file is damaged: it does not begin with its header", subject=path, remedy=EXPORT)
         bits = start[24]  # as the file says it: Pillow's mode for 16-bit colour is that for 8 bit
@@ -171,6 +174,7 @@ def _tiff_kind(picture: Image.Image, path: Path) -> tuple[int, bool]:
 
     assert isinstance(picture, TiffImageFile)
     tags = picture.tag_v2
+    # A missing tag means 1, says the TIFF standard of both.
     depths = set(_numbers(tags.get(BITSPERSAMPLE, 1)))
     kinds = set(_numbers(tags.get(SAMPLEFORMAT, 1)))
     if 3 in kinds:  # 1 is unsigned, 2 signed, 3 floating point
@@ -248,6 +252,7 @@ def strips_of(file: BinaryIO) -> int:
         else:
             place, number, entry = struct.unpack(f"{order}I", start[4:8])[0], f"{order}H", f"{order}HHI4x"
         file.seek(place)
+        # A BigTIFF can claim 2^64 entries. A classic TIFF's limit is far more than any has.
         entries = min(struct.unpack(number, file.read(struct.calcsize(number)))[0], 0xFFFF)
         step = struct.calcsize(entry)
         table = file.read(entries * step)

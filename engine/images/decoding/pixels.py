@@ -99,6 +99,7 @@ def _shallow(picture: Image.Image, data: bytes, path: Path) -> Integers:
     if array.ndim == 2:
         array = array[..., None]
     if picture.format == "PNG" or mode in ("1", "L", "RGB"):
+        # 2 and 4 bit grey is spread over 0 to 255: by 255 / 3 and 255 / 15.
         scale = {2: 85, 4: 17}.get(data[24], 1) if data[:4] == b"\x89PNG" else 1  # the key is in the file's own depth
         _check_key(array, key * scale if isinstance(key, int) else key, path)
     return _opaque(array, path)

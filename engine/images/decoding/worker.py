@@ -58,6 +58,7 @@ def main() -> None:
             answers.write(json.dumps(answer).encode() + b"\n")
             answers.write(pixels)
             answers.flush()
+            # While this process waits for the next request, it holds no picture.
             del data, pixels
 
 
@@ -109,6 +110,7 @@ def _confine() -> None:
     for name, most in limits.items():
         kind = getattr(resource, name)
         hard = resource.getrlimit(kind)[1]
+        # The hard limit, too, so that nothing in this process can raise it again.
         resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
