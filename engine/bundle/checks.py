@@ -119,4 +119,5 @@ def _numbers(value: object) -> tuple[float, ...]:
 
 
 def _is_int(value: object) -> bool:
+    # In Python, `True` is an int.
     return isinstance(value, int) and not isinstance(value, bool)

@@ -66,6 +66,7 @@ def digest_of(files: Mapping[str, FileDigest]) -> str:
     """
     digest = hashlib.sha256()
     for name, file in sorted((os.fsencode(name), file) for name, file in files.items()):
+        # No path contains a NUL byte, so different files never give the same bytes.
         digest.update(b"%s\0%d\0%s\n" % (name, file.size, file.sha256.encode()))
     return digest.hexdigest()
 

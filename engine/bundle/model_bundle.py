@@ -106,6 +106,7 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
     weights = _find_weights(folder)
     architecture, settings = folder / ARCHITECTURE, folder / SETTINGS
     _check_file(architecture, _ARCHITECTURE_LIMIT, "the code that builds the network")
+    # Not `exists`, which does not see a broken link: the constants would silently replace the settings.
     if os.path.lexists(settings):
         _check_file(settings, _SETTINGS_LIMIT, "the model's settings")
     content = take_snapshot(

@@ -39,6 +39,7 @@ def parse_model_toml(data: bytes, path: Path) -> Declared:
         BundleError: not TOML, an unknown key, a value of a wrong type or out of range; names the key.
     """
     try:
+        # Some editors begin a file with a byte order mark, which tomllib refuses.
         text = data.decode("utf-8-sig")
         if _DEEP.search(text):  # tomllib's time grows with the square of the number of parts
             raise BundleError(f"a key in it has more than {_MOST_PARTS} parts", subject=path, remedy="correct it")

@@ -68,6 +68,7 @@ class Classifier:
         self.bundle = bundle
         self.precision: Precision = precision
         self.device = choose_device(device)
+        # Re-entrant, because whoever explains an image holds it while `diagnose` takes it again.
         self.lock = threading.RLock()
         self._subject = subject_of(bundle)
         height, width = bundle.input.size
@@ -189,6 +190,7 @@ class Classifier:
                 subject=image.path,
                 remedy="check the model with another image",
             )
+        # The second check costs a pass, so it is only for networks that gave the same answer for noise.
         if self._same_answers and self._ignores(tensor):
             raise ExplanationError(
                 "no valid result: the network gives the same answer whatever the image shows",
@@ -230,7 +232,9 @@ class Classifier:
         """Return the copy of the network for many passes; the first call makes it."""
         if self._fast is None:
             example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
+            # The first call may come from within inference mode, and whatever is made there stays an inference tensor.
             with self.exact(), torch.inference_mode(mode=False), torch.no_grad():
+                # The fused convolutions know only float32 and bfloat16.
                 fuse = self.device == "cpu" and self.precision != "fp16"
                 self._fast = make_fast_copy(self.network, example, self.scores, fuse=fuse)
         return self._fast
@@ -325,6 +329,7 @@ class Classifier:
         # Outside the `except` block: inside it, the error still holds the tensors of the work that failed.
         self.moved = (f"{self.device} ran out of memory, so this was computed on the CPU.",)
         self.device = "cpu"
+        # What was kept for other classes lies on the device that is full.
         self._kept = ("", {})
         self._fast = None
         self._settle_on_device()

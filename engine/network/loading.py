@@ -64,6 +64,7 @@ def _builder(module: ModuleType, path: Path) -> Callable[[], object]:
     builder: object = getattr(module, "build_model", None)
     if callable(builder):
         return builder
+    # Not the classes that the module only imports.
     own = [
         value
         for name, value in vars(module).items()
@@ -120,6 +121,7 @@ def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
 
 
 def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    # Compared here for a short message: that of `load_state_dict` lists all keys.
     expected = network.state_dict()
     missing = [key for key in expected if key not in weights]
     surplus = [key for key in weights if key not in expected]

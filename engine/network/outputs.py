@@ -46,6 +46,7 @@ def settle_activation(
                 subject=subject,
                 remedy='set activation = "softmax" under [output] in model.toml',
             )
+        # Logits may lie in [0, 1] by chance, hence only a doubt. That they sum to 1 for every noise is no chance.
         if declared == "none" and seen == "sigmoid":
             return declared, (
                 "The network's outputs look like those of a sigmoid, but the bundle declares 'none': if that is wrong, "
@@ -83,6 +84,7 @@ def check_deterministic(network: nn.Module, bundle: ModelBundle, subject: str) -
     noise = noise_for(bundle, 2) * torch.tensor([1.0, 10.0]).reshape(-1, 1, 1, 1)
     with torch.inference_mode():
         first, second = (flat_output(network(noise), 2, subject) for _ in range(2))
+    # NaN is not equal to itself, but that is nothing random; `diagnose` reports it.
     if not torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)):
         raise BundleError(
             "the network gives a different answer each time",

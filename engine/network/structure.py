@@ -112,6 +112,7 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         for handle in handles:
             handle.remove()
     outputs = flat_output(output, 1, subject).shape[1]
+    # A network may still reshape what its last module gave.
     head = next((name for name, value in last.items() if value is output or _same(value, output)), None)
     kind = "none" if head is None else ("sigmoid" if isinstance(modules[head], _SIGMOIDS) else "softmax")
     shapes = {

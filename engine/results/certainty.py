@@ -43,6 +43,7 @@ def unsettled_cells(estimate: CellEstimate) -> tuple[Cell, ...]:
             own, others, both = (
                 float(estimate.covariance[pair]) for pair in ((chosen, chosen), (other, other), (chosen, other))
             )
+            # Var(a - b) = Var(a) + Var(b) - 2 Cov(a, b).
             variance = own + others - 2.0 * both  # rounding may make it negative
             if not math.isfinite(variance) or gap <= quantile * math.sqrt(max(variance, 0.0)):
                 open_cells |= {chosen, other}

@@ -72,4 +72,5 @@ class SaliencyMap:
             return None
         import numpy as np
 
+        # The covariance is in raw units; `values` are raw values, moved and divided by their range.
         return np.sqrt(np.diag(self.cells.covariance)).reshape(3, 3) / (self.raw_max - self.raw_min)

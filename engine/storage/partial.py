@@ -22,6 +22,7 @@ from pathlib import Path
 from engine.storage import places
 
 _FOLDER = re.compile(r"\.xaimed-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{16}\.partial")
+# DOTALL, because a file's name may contain a line feed.
 _FILE = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{16}\.tmp", re.DOTALL)
 _ABANDONED_SECONDS = 24 * 60 * 60
 
@@ -83,7 +84,9 @@ def remove_noted() -> None:
             partial, noted = Path(entry.path).readlink(), entry.stat(follow_symlinks=False).st_mtime
         except OSError:
             continue
+        # `_noted` gives a note the name of what it leads to. What any other note leads to must stay.
         if partial.name == entry.name and _abandoned(entry.name, noted):
+            # Before its note: if this program is killed in between, the next start still finds the rest.
             _remove(partial)
             with contextlib.suppress(OSError):
                 os.unlink(entry.path)  # noqa: PTH108 - an entry of scandir
@@ -145,6 +148,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _writer() -> str:
+    # With random digits, because several threads of one process may write to the same place.
     return f"{_host()}-{os.getpid()}-{secrets.token_hex(8)}"
 
 

@@ -37,6 +37,7 @@ def check_regular(path: Path) -> os.stat_result:
     """
     try:
         state = path.stat()
+    # ValueError: a path may contain a NUL byte.
     except (OSError, ValueError) as error:
         raise UnusableFileError(*_explained(error)) from error
     if not stat.S_ISREG(state.st_mode):

@@ -55,10 +55,12 @@ def _written(path: Path, content: bytes, mode: int) -> Iterator[Path]:
     """Yield a hidden file beside `path` with the content, flushed to disk; it is removed unless it was renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with partial_file(path) as partial:
+        # O_EXCL: a link that someone has put in this place is not followed.
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            # Before the rename: after a power cut, the name could otherwise lead to an empty file.
             os.fsync(file.fileno())
         if partial.stat().st_size != len(content):
             raise OSError(errno.EIO, "the file is shorter than what was written", str(path))
@@ -71,6 +73,7 @@ def flush_folder(folder: Path) -> None:
     Raises:
         OSError: the disk failed.
     """
+    # Windows cannot open a folder like a file.
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
