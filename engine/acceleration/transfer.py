@@ -21,6 +21,7 @@ def on_device(array: NDArray[Any], device: torch.device | str) -> torch.Tensor:
     """
     tensor = torch.from_numpy(array)
     if torch.device(device).type == "cuda":
+        # Nothing has to hold the pinned memory: torch does not hand it out again before the copy is done.
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 

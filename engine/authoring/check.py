@@ -140,6 +140,7 @@ def _try(
 ) -> MethodCheck:
     begun(method)
     try:
+        # With another seed, so that the measured run below cannot use the same samples again.
         explain_method(classifier, image, method, _with_samples(method, _WARM_UP_SAMPLES, seed=1), stop=stop)
         made = explain_method(classifier, image, method, _with_samples(method, _SAMPLES, seed=0), stop=stop)
         if stop.is_set():  # the map is then of the samples drawn so far

@@ -116,6 +116,7 @@ def ask(question: str) -> bool | None:
     """
     if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None:
         return None
+    # Not on standard output, which may lead into a file.
     sys.stderr.write(f"{safe_text(question)} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().casefold() in ("y", "yes")

@@ -142,6 +142,7 @@ def _run(
             f"{rest[index]}: this is neither a command nor a folder; give one of {', '.join(named)}, or a folder"
         )
     arguments = parser.parse_args(rest)
+    # After parsing, with which --help and --version end.
     _clean_up()
     chosen: Path | None = arguments.tasks
     given: dict[str, object] = {

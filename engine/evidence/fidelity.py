@@ -115,6 +115,7 @@ def _measured(request: Request, saliency: SaliencyMap, kind: Kind, step: int | N
         taken = torch.arange(start, end, device=ranks.device)[:, None, None, None] * step
         return ranks >= taken if kind == "deletion" else ranks < taken
 
+    # Nothing calls `settle_precision` here, so reduced precision would go unchecked.
     tuning = Tuning(prepared_tuning(request).batch_for("fp32"), "fp32")
     loop = MaskedForward(request, _hidden(kind, request.tensor), draw, tuning)
     done = 0

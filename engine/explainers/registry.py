@@ -255,6 +255,7 @@ def find_plug_ins() -> tuple[Mapping[str, PlugIn], tuple[str, ...]]:
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name.lower(), entry.value)):
         key = entry.name.lower().replace(" ", "-")
         package = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unknown package"
+        # `x-cells.png` is the second picture of the method x.
         if not _NAME.fullmatch(entry.name) or key in _TAKEN or key.endswith("-cells"):
             why = "its name is not allowed (letters, digits and + . _ - at most 24)"
         elif _built_in(key) is not None:

@@ -73,6 +73,7 @@ class Explanation:
 def derive_seed(image_sha256: str, bundle_digest: str, method: str) -> int:
     """Return the seed of a method's random numbers, below 2**32: the same input gives the same map."""
     material = f"{image_sha256}:{bundle_digest}:{method}".encode()
+    # Four bytes: numpy's legacy generator, which lime's samples come from, takes no larger seed.
     return int.from_bytes(hashlib.sha256(material).digest()[:4], "big")
 
 
@@ -154,6 +155,7 @@ def explain(
     settings = settings or Settings()
     check_settings(settings)
     for method in settings.methods:
+        # A plug-in that cannot be used does not stop the other methods, so it is only made when its turn comes.
         if plug_in(method) is None:
             make_explainer(method, classifier.bundle, settings)  # wrong parameters are found before the first pass
     diagnosis = classifier.diagnose(image)

@@ -95,8 +95,10 @@ def _events(
         debounce=_SETTLE,
         stop_event=stop,
         rust_timeout=_STAMP_EVERY,
+        # So that the stamp is taken again even if nothing was reported.
         yield_on_timeout=True,
         raise_interrupt=False,
+        # None, not False: then watchfiles polls by itself under WSL.
         force_polling=polling or None,
         poll_delay_ms=_POLL_EVERY,
         ignore_permission_denied=True,

@@ -52,6 +52,7 @@ def check_name(kind: Kind, name: str) -> None:
 
 def allowed_name(name: str) -> str:
     """Return an allowed name close to one that is not: what is wrong with it is replaced by `_` or cut off."""
+    # Between two letters, so that only the character can be wrong and not its place at an end.
     plain = "".join("_" if name_problem(f"a{character}a") else character for character in name).strip()
     plain = f"_{plain[1:]}" if plain.startswith(".") else plain or "_"
     while len(plain) > MOST_CHARACTERS or len(plain.encode()) > MOST_BYTES:

@@ -195,6 +195,7 @@ def _others_may_write(path: Path) -> str:
             state = place.stat()
         except OSError:
             continue  # reading the file will report it
+        # Root can write everywhere anyway.
         if state.st_uid not in (os.geteuid(), 0):
             return f"{place} belongs to another user"
         # In a sticky folder (0o1000, as /tmp) others may add files but not replace this one.

@@ -44,6 +44,7 @@ def run_alone(code: str, path: Path, name: str) -> Iterator[ModuleType]:
         sys.dont_write_bytecode = True
         try:
             sys.modules[name] = module
+            # dont_inherit: this file's `from __future__` imports must not change how the code is compiled.
             exec(compile(code, str(path), "exec", dont_inherit=True), module.__dict__)  # a bundle is a program
             yield module
         finally:

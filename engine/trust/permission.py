@@ -158,6 +158,7 @@ def approved_content(bundle: ModelBundle) -> Snapshot:
     Raises:
         BundleError: it is not approved, or was changed since it was approved or since the bundle was read.
     """
+    # fresh: before code runs, a file's unchanged size and times are not proof enough that it is unchanged.
     content = take_snapshot(bundle.path, {ARCHITECTURE: None, bundle.weights.name: None}, fresh=True)
     _check(bundle, _standing(bundle.path, content.digest, content.files, read_approvals()))
     if content.digest != bundle.digest:
