@@ -111,7 +111,6 @@ class RiseMasks:
         """Return the grids enlarged and cropped at their shifts, (n, 1, H, W) float32."""
         grids, places = on_device(bits.astype(np.float32), self.device), on_device(shifts, self.device)
         rows, columns = self._rows[places[:, 0]], self._columns[places[:, 1]]
-        # In float32, the weights of a pixel may add up to a little more than 1.
         return torch.bmm(torch.bmm(rows, grids), columns.transpose(1, 2)).clamp_(0.0, 1.0)[:, None]
 
     def part_means(self, parts: tuple[NDArray[np.float64], ...], count: int) -> NDArray[np.float64]:

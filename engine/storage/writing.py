@@ -99,6 +99,7 @@ def locked(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout  # late: it takes time to import, and most runs change nothing
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Never a soft lock instead, which may outlive a program that crashed.
     lock = FileLock(path.with_name(f"{path.name}.lock"), _PATIENCE, _PRIVATE, fallback_to_soft=False)
     with contextlib.ExitStack() as held:
         try:
