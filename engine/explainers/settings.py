@@ -98,14 +98,9 @@ def declared_samples(method: str) -> tuple[int, int] | None:
         ExplanationError: no such method, or a plug-in that cannot be used.
     """
     samples = _declared(method).samples
-    return (
-        None
-        if samples is None or samples.least is None or samples.most is None
-        else (
-            int(samples.least),
-            int(samples.most),
-        )
-    )
+    if samples is None or samples.least is None or samples.most is None:
+        return None
+    return int(samples.least), int(samples.most)
 
 
 def chosen_parameters(method: str, bundle: ModelBundle, settings: Settings) -> dict[str, Scalar]:
