@@ -18,9 +18,21 @@ class XAIMedError(Exception):
         cause: what happened, as a clause without a full stop: `the file is truncated`.
         subject: the file, task, model or option it happened to; shown first.
         remedy: what to do about it, as an imperative without a full stop.
+        code: for programs, what kind of failure this is; None for that of the class. Codes are stable, texts are not.
     """
 
-    def __init__(self, cause: str, *, subject: str | Path | None = None, remedy: str | None = None) -> None:
+    code = "error"
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        subject: str | Path | None = None,
+        remedy: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        if code is not None:
+            self.code = code
         self.cause = cause
         self.subject = None if subject is None else str(subject)
         self.remedy = remedy
@@ -41,49 +53,73 @@ class XAIMedError(Exception):
 class ImageError(XAIMedError):
     """An image file that cannot be read, or is not allowed to be (format, limits, truncation)."""
 
+    code = "unreadable"
+
 
 class NotCompliantError(XAIMedError):
     """An image that was read but cannot be fed to this model without inventing content."""
+
+    code = "not-compliant"
 
 
 class TaskError(XAIMedError):
     """A task or task folder that does not exist or cannot be listed."""
 
+    code = "task"
+
 
 class BundleError(XAIMedError):
     """A model folder that cannot be used: missing files, a wrong `model.toml`, weights that do not fit the network."""
+
+    code = "model"
 
 
 class LibraryError(XAIMedError):
     """A task or model that could not be added, changed, removed or restored; what was there is as it was."""
 
+    code = "library"
+
 
 class ApprovalError(XAIMedError):
     """An approval of a model's code that could not be given, kept or taken back."""
+
+    code = "approval"
 
 
 class DeviceError(XAIMedError):
     """A device or precision that was requested and is not available, or a device that ran out of memory."""
 
+    code = "device"
+
 
 class OutOfMemoryError(DeviceError):
     """The device, or the machine, ran out of memory."""
+
+    code = "memory"
 
 
 class ExplanationError(XAIMedError):
     """A map that could not be made: unknown class, method or layer, a parameter out of range, a NaN output."""
 
+    code = "explanation"
+
 
 class NotFiniteError(ExplanationError):
     """A network that gave NaN or infinity instead of numbers."""
+
+    code = "not-finite"
 
 
 class ExportError(XAIMedError):
     """Results that could not be written; nothing was left under a final name."""
 
+    code = "export"
+
 
 class Stopped(XAIMedError):
     """The user stopped the work before there was anything worth keeping."""
+
+    code = "stopped"
 
     def __init__(self, subject: str | None = None) -> None:
         super().__init__("stopped before a first result", subject=subject)

@@ -119,6 +119,8 @@ def agreement_picture(explanation: Explanation) -> Sheet:
         page.add_key(colours, f"how many of {methods} maps have the cell among their three: {', '.join(names)}")
     else:
         page.add_note("No map could be made, so there is nothing to count.", strong=True)
+    for text in explanation.diagnosis.warnings:
+        page.add_note(text, strong=True)
     for note in dependence_notes(consensus.methods):
         page.add_note(note, strong=True)
     for method, name_of_method in zip(consensus.methods, names, strict=True):
@@ -173,6 +175,8 @@ def _outlines(top: tuple[Cell, ...], ties: tuple[Cell, ...]) -> dict[Cell, Outli
 
 
 def _add_warnings(page: Page, explanation: Explanation, method: str) -> None:
+    for text in explanation.diagnosis.warnings:
+        page.add_note(text, strong=True)
     for text in _uncertainties(explanation, method):
         page.add_note(text, strong=True)
     for text in explanation.maps[method].warnings:

@@ -44,6 +44,7 @@ def explanation_record(explanation: Explanation, *, created: datetime | None = N
         "confidence": str(diagnosis.confidence),
         "confidences": [str(confidence) for confidence in diagnosis.confidences],
         "warnings": list(diagnosis.warnings),
+        "warning_codes": list(diagnosis.warning_codes),
         "target": explanation.target,
         "agreement": [[int(count) for count in row] for row in explanation.consensus.counts],
         "agreement_unsettled": [[row, column] for row, column in explanation.consensus.unsettled],
@@ -100,6 +101,7 @@ def _method(saliency: SaliencyMap, statistics: GridStatistics) -> dict[str, Json
         "cell_means": [_numbers(row) for row in statistics.mean],
         "cell_standard_errors": None if errors is None else [_numbers(row) for row in errors],
         "warnings": list(saliency.warnings),
+        "warning_codes": list(saliency.warning_codes),
     }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from engine.bundle.model_bundle import InputSpec
     from engine.images.image import MedicalImage
+    from engine.results.caution import Caution
 
 
 def why_not_compliant(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) -> str:
@@ -64,6 +65,11 @@ def check_compliance(image: MedicalImage, spec: InputSpec) -> None:
         NotCompliantError: its size is not what the model needs.
     """
     _check_size(image.height, image.width, image.path, spec, DEFAULT_LIMITS)
+
+
+def input_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
+    """Return what is doubtful about feeding a compliant image to a model; empty if nothing is."""
+    return image.warnings
 
 
 def _check_size(height: int, width: int, path: Path, spec: InputSpec, limits: Limits) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from engine.results.caution import Caution
+
 Colour = Literal["grey", "rgb"]
 
 __all__ = ["DEFAULT_LIMITS", "Colour", "Limits", "MedicalImage", "read_image"]
@@ -34,6 +36,7 @@ class MedicalImage:
         path: the file it came from.
         sha256: hex digest of shape, depth and decoded pixels.
         metadata: allow-listed facts about the file (`format`, `orientation`, ...), safe to show.
+        warnings: what is doubtful about the pixels whatever network they are fed to.
     """
 
     pixels: NDArray[np.float32]
@@ -42,6 +45,7 @@ class MedicalImage:
     path: Path
     sha256: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Caution, ...] = ()
 
     @property
     def height(self) -> int:

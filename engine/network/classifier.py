@@ -16,7 +16,7 @@ from engine.acceleration.fast_copy import FastCopy, make_fast_copy
 from engine.acceleration.precision import reduced_convolutions
 from engine.bundle.model_bundle import ModelBundle, subject_of
 from engine.errors import DeviceError, ExplanationError, NotFiniteError, OutOfMemoryError
-from engine.images.compliance import check_compliance
+from engine.images.compliance import check_compliance, input_warnings
 from engine.images.image import MedicalImage
 from engine.images.preprocessing import network_input
 from engine.network.device import choose_device, is_out_of_memory
@@ -203,7 +203,8 @@ class Classifier:
         values = scores.numpy()
         for array in (values, probabilities):
             array.setflags(write=False)
-        warnings = (*self.moved, *self._doubts)  # a wrong guess of the activation makes every probability wrong
+        warnings: tuple[str, ...] = input_warnings(image, self.bundle.input)
+        warnings += (*self.moved, *self._doubts)  # a wrong guess of the activation makes every probability wrong
         if self._own_activation() and float(probabilities.max()) >= _NEARLY_ONE:
             warnings += ("The network itself rounds its highest probability to 1, so the exact value is lost.",)
         return Diagnosis(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from engine.results.caution import codes_of
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -58,7 +60,7 @@ class Diagnosis:
         logits: (K,) float64; for a one-logit network (-z, z).
         multilabel: whether each class is judged on its own.
         seconds: wall time of the forward pass.
-        warnings: sentences about this answer.
+        warnings: sentences about this answer, its image and the model; those of a known kind are `Caution`s.
     """
 
     classes: tuple[str, ...]
@@ -77,6 +79,11 @@ class Diagnosis:
     def predicted(self) -> str:
         """Name of the predicted class."""
         return self.classes[self.index]
+
+    @property
+    def warning_codes(self) -> tuple[str, ...]:
+        """The codes of the warnings, in their order."""
+        return codes_of(self.warnings)
 
     @property
     def confidences(self) -> tuple[Confidence, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from engine.results.caution import codes_of
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -44,7 +46,7 @@ class SaliencyMap:
         parameters: every parameter used, device and precision among them.
         stopped: True if the user stopped it before all samples were used.
         cells: the cell means and their covariance, for sampling methods.
-        warnings: sentences that must be shown with the map.
+        warnings: sentences that must be shown with the map; those of a known kind are `Caution`s.
     """
 
     method: str
@@ -64,6 +66,11 @@ class SaliencyMap:
     def constant(self) -> bool:
         """True if the map says nothing: all its values are equal."""
         return self.raw_max <= self.raw_min
+
+    @property
+    def warning_codes(self) -> tuple[str, ...]:
+        """The codes of the warnings, in their order."""
+        return codes_of(self.warnings)
 
     @property
     def cell_errors(self) -> NDArray[np.float64] | None:

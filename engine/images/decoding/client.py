@@ -200,7 +200,7 @@ def _ask(wanted: Literal["pixels", "header"], data: bytes, path: Path, limits: L
         raise
     _give_back(process)
     if isinstance(answer, Refusal):
-        raise ImageError(answer.cause, subject=path, remedy=answer.remedy)
+        raise ImageError(answer.cause, subject=path, remedy=answer.remedy, code=answer.code)
     header = answer.header
     # The worker sends little-endian values on every machine.
     return pixels.view("<u2" if header.bit_depth == 16 else np.uint8).reshape(answer.shape), header

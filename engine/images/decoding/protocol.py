@@ -13,10 +13,11 @@ READY = b"ready\n"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The picture was refused; cause and remedy as in `ImageError`."""
+    """The picture was refused; cause, remedy and code as in `ImageError`."""
 
     cause: str
     remedy: str | None
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal
     """
     answer = json.loads(line)
     match answer:
-        case {"cause": str() as cause, "remedy": str() | None as remedy}:
-            return Refusal(cause, remedy)
+        case {"cause": str() as cause, "remedy": str() | None as remedy, "code": str() as code}:
+            return Refusal(cause, remedy, code)
         case {"header": dict() as header, "shape": [int() as height, int() as width, int() as channels]}:
             decoded = _is_allowed(height, width, limits) and channels in (1, 3)
             if not (decoded if pixels else (height, width, channels) == (0, 0, 1)):

@@ -82,7 +82,7 @@ def _answer(wanted: str, data: bytes, limits: Limits) -> tuple[dict[str, object]
 
 
 def _refused(error: ImageError) -> tuple[dict[str, object], memoryview]:
-    return {"cause": error.cause, "remedy": error.remedy}, memoryview(b"")
+    return {"cause": error.cause, "remedy": error.remedy, "code": error.code}, memoryview(b"")
 
 
 def _channels() -> tuple[BinaryIO, BinaryIO]:

@@ -298,7 +298,8 @@ HEADER = {
     [
         [],
         {},
-        {"cause": 3, "remedy": None},
+        {"cause": 3, "remedy": None, "code": "damaged"},
+        {"cause": "damaged", "remedy": None},
         {"header": HEADER},
         {"header": HEADER, "shape": [4, 5, 2]},
         {"header": HEADER, "shape": [4, -5, 3]},
