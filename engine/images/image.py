@@ -79,7 +79,7 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MedicalImage:
     except UnusableFileError as error:
         raise ImageError(error.cause, subject=path, remedy=error.remedy or SMALLER) from error
     check_bytes(len(data), path, limits)
-    array, header = decode_separately(data, path, limits)
+    array, header, warnings = decode_separately(data, path, limits)
     channels = array.shape[2]
     pixels = array.astype(np.float32)
     pixels.setflags(write=False)
@@ -93,6 +93,7 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MedicalImage:
         path=path,
         sha256=digest.hexdigest(),
         metadata=_metadata(header, channels),
+        warnings=warnings,
     )
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from engine.results.caution import Caution
+
     Integers = NDArray[np.unsignedinteger]
 
 _START = 60.0
@@ -50,7 +52,7 @@ _PIPE = 1 << 20
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from engine.images.decoding.worker import main; main()"
 
 
-def decode_separately(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header]:
+def decode_separately(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, tuple[Caution, ...]]:
     """Decode a picture in the separate process; see `engine.images.decoding.pixels.decode`.
 
     Raises:
@@ -187,7 +189,9 @@ class _Process:
 _idle: list[_Process] = []
 
 
-def _ask(wanted: Literal["pixels", "header"], data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header]:
+def _ask(
+    wanted: Literal["pixels", "header"], data: bytes, path: Path, limits: Limits
+) -> tuple[Integers, Header, tuple[Caution, ...]]:
     import numpy as np
 
     process = _take(path)
@@ -203,7 +207,8 @@ def _ask(wanted: Literal["pixels", "header"], data: bytes, path: Path, limits: L
         raise ImageError(answer.cause, subject=path, remedy=answer.remedy, code=answer.code)
     header = answer.header
     # The worker sends little-endian values on every machine.
-    return pixels.view("<u2" if header.bit_depth == 16 else np.uint8).reshape(answer.shape), header
+    array = pixels.view("<u2" if header.bit_depth == 16 else np.uint8).reshape(answer.shape)
+    return array, header, answer.warnings
 
 
 def _take(path: Path) -> _Process:

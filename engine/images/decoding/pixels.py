@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from engine.results.caution import Caution
+
     Integers = NDArray[np.unsignedinteger]
 
 _PNG_END = b"IEND\xaeB`\x82"
@@ -29,7 +31,7 @@ _NOT_DECODED = "its 16-bit colours cannot be decoded"
 _PNG_TAIL = 1 << 16  # some programs append to their files
 
 
-def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header]:
+def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, tuple[Caution, ...]]:
     """Decode a picture as `engine.images.image.read_image` specifies.
 
     Args:
@@ -38,13 +40,15 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header]:
         limits: the largest file and picture that are decoded.
 
     Returns:
-        (H, W, C) upright pixels, C 1 or 3, uint8 or uint16, contiguous; and the header.
+        (H, W, C) upright pixels, C 1 or 3, uint8 or uint16, contiguous; the header; and what is doubtful about the
+        pixels.
 
     Raises:
         ImageError: as `read_image` specifies.
     """
     import numpy as np
 
+    warnings: list[Caution] = []
     # Not from the file: Pillow 13 would map an uncompressed grey TIFF and turn it wrongly (orientations 5 to 8).
     picture, header = open_picture(io.BytesIO(data), len(data), path, limits)
     with picture:
@@ -58,7 +62,8 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header]:
             # Pillow stops once all pixels are there, even if a checksum or the end marker is missing.
             raise ImageError("the file is incomplete", subject=path, remedy="export the image again")
         array = _decoded(picture, header, data, path)
-    return np.ascontiguousarray(array, dtype=np.uint16 if header.bit_depth == 16 else np.uint8), header
+    array = np.ascontiguousarray(array, dtype=np.uint16 if header.bit_depth == 16 else np.uint8)
+    return array, header, tuple(warnings)
 
 
 def _decoded(picture: Image.Image, header: Header, data: bytes, path: Path) -> Integers:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from engine.images.header import FORMATS, Header, Limits
+from engine.results.caution import Caution
+from engine.text import safe_text
 
 READY = b"ready\n"
 """What the process writes once it has started, before any request."""
+
+_MOST_WARNINGS = 8
+_LONGEST_WARNING = 500
+"""Characters of a sentence; the rest is cut off."""
+_CODE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +35,12 @@ class Decoded:
     Attributes:
         header: its header.
         shape: of the pixels that follow, (H, W, C); (0, 0, 1) if only the header was wanted.
+        warnings: what is doubtful about the pixels; safe to show.
     """
 
     header: Header
     shape: tuple[int, int, int]
+    warnings: tuple[Caution, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -54,11 +64,15 @@ def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal
     match answer:
         case {"cause": str() as cause, "remedy": str() | None as remedy, "code": str() as code}:
             return Refusal(cause, remedy, code)
-        case {"header": dict() as header, "shape": [int() as height, int() as width, int() as channels]}:
+        case {
+            "header": dict() as header,
+            "shape": [int() as height, int() as width, int() as channels],
+            "warnings": list() as warnings,
+        }:
             decoded = _is_allowed(height, width, limits) and channels in (1, 3)
             if not (decoded if pixels else (height, width, channels) == (0, 0, 1)):
                 raise ValueError("no shape of a picture")
-            return Decoded(_header(header, limits), (height, width, channels))
+            return Decoded(_header(header, limits), (height, width, channels), _warnings(warnings))
     raise ValueError("no answer")
 
 
@@ -79,6 +93,19 @@ def _header(answer: dict[str, object], limits: Limits) -> Header:
     ):
         raise ValueError("no header of a picture")
     return header
+
+
+def _warnings(answer: list[object]) -> tuple[Caution, ...]:
+    if len(answer) > _MOST_WARNINGS:
+        raise ValueError("no answer: too many warnings")
+    warnings = []
+    for warning in answer:
+        match warning:
+            case [str() as code, str() as sentence] if _CODE.fullmatch(code):
+                warnings.append(Caution(code, safe_text(sentence, limit=_LONGEST_WARNING)))
+            case _:
+                raise ValueError("no answer: no warning")
+    return tuple(warnings)
 
 
 def _is_allowed(height: int, width: int, limits: Limits) -> bool:

@@ -67,8 +67,8 @@ def _answer(wanted: str, data: bytes, limits: Limits) -> tuple[dict[str, object]
         if wanted == "header":
             picture, header = open_picture(io.BytesIO(data), len(data), _NAME, limits)
             picture.close()
-            return {"header": asdict(header), "shape": [0, 0, 1]}, memoryview(b"")
-        array, header = decode(data, _NAME, limits)
+            return {"header": asdict(header), "shape": [0, 0, 1], "warnings": []}, memoryview(b"")
+        array, header, warnings = decode(data, _NAME, limits)
     except ImageError as error:
         return _refused(error)
     except MemoryError as error:
@@ -78,7 +78,12 @@ def _answer(wanted: str, data: bytes, limits: Limits) -> tuple[dict[str, object]
         cause = f"its decoder failed ({type(error).__name__}: {error})"
         return _refused(ImageError(cause[:2000], remedy=SAVE_AGAIN))
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return {"header": asdict(header), "shape": list(array.shape)}, little.data.cast("B")
+    answer: dict[str, object] = {
+        "header": asdict(header),
+        "shape": list(array.shape),
+        "warnings": [[warning.code, warning] for warning in warnings],
+    }
+    return answer, little.data.cast("B")
 
 
 def _refused(error: ImageError) -> tuple[dict[str, object], memoryview]:

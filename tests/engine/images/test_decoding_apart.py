@@ -30,6 +30,7 @@ import sys; sys.path[:] = sys.argv[1:]
 import ctypes, os, signal, time
 import numpy as np
 from engine.images.decoding import worker
+from engine.results.caution import Caution
 whole = worker.decode
 
 def decode(data, path, limits):
@@ -44,8 +45,9 @@ def decode(data, path, limits):
         case b"write": os.write(os.open(WRITTEN, os.O_WRONLY | os.O_CREAT), b"no")
         case b"fault": raise TypeError("no\x1b[2Jno")
         case b"says": os.write(1, b"no" * 9); os.write(2, b"no")
-    array, header = whole(PNG, path, limits)
-    return (np.zeros((9, 9, 2), np.uint8) if data == b"shape" else array), header
+    array, header, warnings = whole(PNG, path, limits)
+    if data == b"doubt": warnings = (Caution("bits", "look\x1b[2J " + "twice" * 200),)
+    return (np.zeros((9, 9, 2), np.uint8) if data == b"shape" else array), header, warnings
 
 WRITTEN = "THE FILE"
 PNG = bytes.fromhex("THE PNG")
@@ -133,6 +135,14 @@ def test_what_a_decoder_writes_is_neither_answer_nor_seen(hostile: Path, capfd: 
     assert read_image(file(hostile, b"says")).pixels.shape == (4, 5, 3)
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
+
+
+def test_what_is_doubtful_about_the_pixels_comes_with_them_and_is_safe_to_show(hostile: Path) -> None:
+    assert read_image(file(hostile, b"good")).warnings == ()
+    (warning,) = read_image(file(hostile, b"doubt")).warnings
+    assert warning.code == "bits"
+    assert warning.startswith("look␛[2J twice")
+    assert len(warning) <= 500
 
 
 def test_a_process_that_was_killed_while_it_waited_costs_nothing(tmp_path: Path) -> None:
@@ -301,17 +311,25 @@ HEADER = {
         {"cause": 3, "remedy": None, "code": "damaged"},
         {"cause": "damaged", "remedy": None},
         {"header": HEADER},
-        {"header": HEADER, "shape": [4, 5, 2]},
-        {"header": HEADER, "shape": [4, -5, 3]},
-        {"header": HEADER, "shape": [4, 5, 3, 1]},
-        {"header": HEADER, "shape": [10**6, 10**6, 3]},
-        {"header": HEADER, "shape": [0, 10**9, 3]},
-        {"header": HEADER, "shape": [0, 0, 1]},
+        {"header": HEADER, "shape": [4, 5, 3]},
         *(
-            {"header": HEADER | odd, "shape": [4, 5, 3]}
+            {"header": HEADER, "shape": [4, 5, 3], "warnings": warnings}
+            for warnings in ("none", ["bits"], [["bits"]], [["bits", 8]], [["\x1b[2J", "no"]], [["bits", "no"]] * 9)
+        ),
+        {"header": HEADER, "shape": [4, 5, 2], "warnings": []},
+        {"header": HEADER, "shape": [4, -5, 3], "warnings": []},
+        {"header": HEADER, "shape": [4, 5, 3, 1], "warnings": []},
+        {"header": HEADER, "shape": [10**6, 10**6, 3], "warnings": []},
+        {"header": HEADER, "shape": [0, 10**9, 3], "warnings": []},
+        {"header": HEADER, "shape": [0, 0, 1], "warnings": []},
+        *(
+            {"header": HEADER | odd, "shape": [4, 5, 3], "warnings": []}
             for odd in ({"format": "\x1b[2J"}, {"bit_depth": 4}, {"size": "9"})
         ),
-        *({"header": HEADER | odd, "shape": [4, 5, 3]} for odd in ({"orientation": 9}, {"height": 10**9}, {"more": 1})),
+        *(
+            {"header": HEADER | odd, "shape": [4, 5, 3], "warnings": []}
+            for odd in ({"orientation": 9}, {"height": 10**9}, {"more": 1})
+        ),
     ],
 )
 def test_an_answer_that_cannot_be_true_is_none(answer: object) -> None:
@@ -319,11 +337,14 @@ def test_an_answer_that_cannot_be_true_is_none(answer: object) -> None:
         parse_answer(json.dumps(answer).encode(), Limits())
     with pytest.raises(ValueError, match="Expecting value"):
         parse_answer(b"\n", Limits())
-    assert parse_answer(json.dumps({"header": HEADER, "shape": [4, 5, 3]}).encode(), Limits()).bytes == 60
+    sound = {"header": HEADER, "shape": [4, 5, 3], "warnings": []}
+    assert parse_answer(json.dumps(sound).encode(), Limits()).bytes == 60
 
 
 def test_pixels_come_when_they_are_asked_for_and_only_then() -> None:
-    empty, whole = (json.dumps({"header": HEADER, "shape": shape}).encode() for shape in ([0, 0, 1], [4, 5, 3]))
+    empty, whole = (
+        json.dumps({"header": HEADER, "shape": shape, "warnings": []}).encode() for shape in ([0, 0, 1], [4, 5, 3])
+    )
     assert parse_answer(empty, Limits(), pixels=False).bytes == 0
     with pytest.raises(ValueError, match="no shape"):
         parse_answer(whole, Limits(), pixels=False)

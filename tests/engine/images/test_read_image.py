@@ -166,7 +166,7 @@ def test_of_16_bit_colour_compressed_by_lzw_no_more_is_unpacked_than_there_is_ro
     data = (tmp_path / "a.tif").read_bytes()
     decode(data, tmp_path, Limits())  # imported
     tracemalloc.start()
-    array, _ = decode(data, tmp_path, Limits())
+    array, _, _ = decode(data, tmp_path, Limits())
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     np.testing.assert_array_equal(array, pixels[:3])
