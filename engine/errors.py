@@ -10,6 +10,30 @@ from pathlib import Path
 
 from engine.text import safe_text
 
+IMAGE_CODES = {
+    "bits": "fewer bits of a sample are used than the file has, or more than was said",
+    "channels": "samples that are neither grey, colour nor declared transparency",
+    "colour": "grey where the model wants colours, or colours where it wants grey",
+    "damaged": "the file is cut short, or its content is not what its format says",
+    "empty": "the file has no bytes",
+    "memory": "there is not enough memory to decode it",
+    "missing": "there is no such file or folder",
+    "no-decoder": "the process that decodes pictures could not be started",
+    "not-a-file": "a folder, a pipe or a device in place of a file",
+    "not-a-folder": "a file in place of a folder",
+    "not-an-image": "the file is of no format that is read, and of none that is known",
+    "shape": "its sides are in another proportion than the model's input",
+    "size": "it has fewer or more pixels a side than the model takes",
+    "stack": "several pictures: pages, frames, slices",
+    "too-large": "more bytes or pixels than are read",
+    "too-slow": "decoding it takes too long",
+    "transparent": "parts are transparent, and what lies behind them is not known",
+    "unlike-training": "it does not look like what the model was trained on",
+    "unreadable": "the file system does not let it be read",
+    "unsupported": "a format, compression, depth or colour space that is not read",
+}
+"""The codes of refusals and warnings about images, for programs; what each says. A test compares them with the code."""
+
 
 class XAIMedError(Exception):
     """A failure that a person can understand and act on.

@@ -53,7 +53,7 @@ def check_file(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) 
     except ImageError as error:
         # For a .dcm file without DICOM's mark, "not a PNG, JPEG, ..." would be true but no help.
         if path.suffix.lower() in DICOM_SUFFIXES and error.cause != DICOM_REASON and _present(path):
-            raise ImageError(DICOM_REASON, subject=path, remedy=EXPORT) from error
+            raise ImageError(DICOM_REASON, subject=path, remedy=EXPORT, code="unsupported") from error
         raise
     _check_size(header.height, header.width, path, spec, limits)
 
@@ -77,7 +77,10 @@ def _check_size(height: int, width: int, path: Path, spec: InputSpec, limits: Li
     if spec.exact_size and (height, width) != spec.size:
         wanted = f"{spec.size[1]} x {spec.size[0]}"
         raise NotCompliantError(
-            f"{is_size}, and the model takes {wanted} only", subject=path, remedy=f"resize it to {wanted} pixels"
+            f"{is_size}, and the model takes {wanted} only",
+            subject=path,
+            remedy=f"resize it to {wanted} pixels",
+            code="size",
         )
     if spec.minimum_size is not None and (height < spec.minimum_size[0] or width < spec.minimum_size[1]):
         wanted = f"{spec.minimum_size[1]} x {spec.minimum_size[0]}"
@@ -85,6 +88,7 @@ def _check_size(height: int, width: int, path: Path, spec: InputSpec, limits: Li
             f"{is_size}, and the model needs at least {wanted}",
             subject=path,
             remedy="use an image of higher resolution",
+            code="size",
         )
     # `fit` pads to the shape of the model's input: 10 x 60,000 pixels become 3.6 thousand million for a square input.
     rows, columns = view_size(height, width, spec)
@@ -93,6 +97,7 @@ def _check_size(height: int, width: int, path: Path, spec: InputSpec, limits: Li
             f"{is_size}, and padded to the shape of the model's input it would have {rows * columns:,} pixels",
             subject=path,
             remedy="use an image that is less narrow",
+            code="shape",
         )
 
 

@@ -18,6 +18,8 @@ DICOM_REASON = "DICOM files cannot be read yet"
 EXPORT = "export the image as PNG or TIFF"
 SAVE_AGAIN = "save it again, as an ordinary PNG"
 SMALLER = "export a smaller part of the image"
+DEPTHS = "8 or 16 bit grey or RGB"
+GREY_OR_RGB = f"convert it to {DEPTHS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Header:
         orientation: the EXIF orientation, 1 (upright) to 8; 1 for a PNG that has its EXIF data after its pixels.
         inverted: whether this is a 16-bit grey TIFF in which 0 is white.
         size: of the file, in bytes.
+        declared_bits: how many bits of a sample the file declares significant; None if it does not.
     """
 
     format: str
@@ -63,6 +66,7 @@ class Header:
     orientation: int
     inverted: bool
     size: int
+    declared_bits: int | None = None
 
 
 def check_bytes(size: int, path: Path, limits: Limits) -> None:
@@ -72,10 +76,11 @@ def check_bytes(size: int, path: Path, limits: Limits) -> None:
         ImageError: it is empty, or longer than `limits.bytes`.
     """
     if size == 0:
-        raise ImageError("the file is empty", subject=path, remedy="export the image again")
+        raise ImageError("the file is empty", subject=path, remedy="export the image again", code="empty")
     if size > limits.bytes:
         raise ImageError(
             f"the file has {size:,} bytes; at most {limits.bytes:,} are read",
             subject=path,
             remedy=SMALLER,
+            code="too-large",
         )

@@ -77,7 +77,7 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MedicalImage:
     try:
         data = read_limited(path, limits.bytes)
     except UnusableFileError as error:
-        raise ImageError(error.cause, subject=path, remedy=error.remedy or SMALLER) from error
+        raise ImageError(error.cause, subject=path, remedy=error.remedy or SMALLER, code=error.code) from error
     check_bytes(len(data), path, limits)
     array, header, warnings = decode_separately(data, path, limits)
     channels = array.shape[2]
@@ -121,7 +121,7 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     try:
         descriptor = open_regular(path)
     except UnusableFileError as error:
-        raise ImageError(error.cause, subject=path, remedy=error.remedy) from error
+        raise ImageError(error.cause, subject=path, remedy=error.remedy, code=error.code) from error
     with os.fdopen(descriptor, "rb") as file:
         size = os.fstat(descriptor).st_size
         check_bytes(size, path, limits)

@@ -149,15 +149,20 @@ def _folder_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ImageError("there is no such folder", subject=folder, remedy="choose another folder") from error
+        raise ImageError(
+            "there is no such folder", subject=folder, remedy="choose another folder", code="missing"
+        ) from error
     except NotADirectoryError as error:
-        raise ImageError("this is not a folder", subject=folder, remedy="choose the folder it is in") from error
+        raise ImageError(
+            "this is not a folder", subject=folder, remedy="choose the folder it is in", code="not-a-folder"
+        ) from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise ImageError(
             f"the folder cannot be read: {(reason or str(error)).lower()}",
             subject=folder,
             remedy="ask for permission to read it, or choose another folder",
+            code="unreadable",
         ) from error
 
 

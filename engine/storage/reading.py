@@ -21,11 +21,13 @@ class UnusableFileError(Exception):
     Args:
         cause: what is wrong, as a clause: `the file is empty`.
         remedy: what to do about it, or None.
+        code: what kind of failure this is, as in `XAIMedError`.
     """
 
-    def __init__(self, cause: str, remedy: str | None = None) -> None:
+    def __init__(self, cause: str, remedy: str | None = None, code: str = "unreadable") -> None:
         self.cause = cause
         self.remedy = remedy
+        self.code = code
         super().__init__(cause)
 
 
@@ -94,7 +96,7 @@ def read_limited(path: Path, limit: int, *, cut: bool = False) -> bytes:
     """
     size = check_regular(path).st_size
     if size > limit and not cut:
-        raise UnusableFileError(f"the file has {size:,} bytes; at most {limit:,} are read")
+        raise UnusableFileError(f"the file has {size:,} bytes; at most {limit:,} are read", code="too-large")
     pieces: list[bytes] = []
     length = 0
     for piece in chunks_of(path):
@@ -102,7 +104,7 @@ def read_limited(path: Path, limit: int, *, cut: bool = False) -> bytes:
         length += len(piece)
         if length > limit:  # it has grown since its size was checked, or is to be cut
             if not cut:
-                raise UnusableFileError(f"the file has more than {limit:,} bytes")
+                raise UnusableFileError(f"the file has more than {limit:,} bytes", code="too-large")
             break
     return b"".join(pieces)[:limit]
 
@@ -116,20 +118,21 @@ def natural_key(name: str) -> tuple[str, str]:
     return "".join(parts), name
 
 
-def _explained(error: OSError | ValueError) -> tuple[str, str | None]:
+def _explained(error: OSError | ValueError) -> tuple[str, str | None, str]:
     match error:
         case FileNotFoundError() | NotADirectoryError():
-            return "there is no such file", "check the path"
+            return "there is no such file", "check the path", "missing"
         case PermissionError():
-            return "you have no permission to read it", "ask for permission to read it"
+            return "you have no permission to read it", "ask for permission to read it", "unreadable"
         case ValueError():
-            return "this is not a valid path", "check the path"
+            return "this is not a valid path", "check the path", "missing"
         case _:
-            return f"it cannot be read: {(error.strerror or str(error)).lower()}", "copy it to another place"
+            reason = (error.strerror or str(error)).lower()
+            return f"it cannot be read: {reason}", "copy it to another place", "unreadable"
 
 
-def _kind(mode: int) -> tuple[str, str]:
+def _kind(mode: int) -> tuple[str, str, str]:
     if stat.S_ISDIR(mode):
-        return "this is a folder, not a file", "name a file in it"
+        return "this is a folder, not a file", "name a file in it", "not-a-file"
     kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
-    return f"this is {kind}, not a regular file", "name a regular file"
+    return f"this is {kind}, not a regular file", "name a regular file", "not-a-file"

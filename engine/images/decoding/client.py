@@ -254,7 +254,10 @@ def _give_back(process: _Process) -> None:
 
 def _not_started(path: Path, reason: str) -> ImageError:
     return ImageError(
-        f"the process that decodes pictures cannot be started ({reason})", subject=path, remedy="close other programs"
+        f"the process that decodes pictures cannot be started ({reason})",
+        subject=path,
+        remedy="close other programs",
+        code="no-decoder",
     )
 
 
@@ -269,12 +272,14 @@ def _gone(process: _Process, path: Path, limits: Limits) -> ImageError:
     process.end()
     # SIGPROF is the worker's own limit on processor time.
     if late or (sys.platform != "win32" and status == -signal.SIGPROF):
-        return ImageError(f"decoding it takes longer than {limits.seconds:g} s", subject=path, remedy=SAVE_AGAIN)
+        return ImageError(
+            f"decoding it takes longer than {limits.seconds:g} s", subject=path, remedy=SAVE_AGAIN, code="too-slow"
+        )
     signal_name = ""
     if status < 0:
         with contextlib.suppress(ValueError):
             signal_name = f" ({signal.Signals(-status).name})"
-    return ImageError(f"its decoder crashed{signal_name}", subject=path, remedy=SAVE_AGAIN)
+    return ImageError(f"its decoder crashed{signal_name}", subject=path, remedy=SAVE_AGAIN, code="damaged")
 
 
 def _module_path() -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import lzma
 import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import ImageError
+from engine.images.decoding import tiff_tags
 from engine.images.decoding.opening import damaged, open_picture, orientation_of
+from engine.images.decoding.tiff_checks import UNCOMPRESS, compressed_otherwise, doubts
 from engine.images.header import Header, Limits
 
 if TYPE_CHECKING:
@@ -23,10 +26,14 @@ if TYPE_CHECKING:
     Integers = NDArray[np.unsignedinteger]
 
 _PNG_END = b"IEND\xaeB`\x82"
-_DEFLATE = (8, 32946)
-"""TIFF's two numbers for the same compression."""
+_DEFLATE, _LZMA, _ZSTD = (8, 32946), (34925,), (50000,)
+"""TIFF's numbers for compressions that may unpack to any size; two are for the same one."""
 _OTHERS = (1, 5, 32773)
 """TIFF's numbers for no compression, LZW and PackBits, which never unpack to more than the pixels have room for."""
+_SELDOM_KNOWN = (50001,)
+"""TIFF's number for WebP, which most builds of libtiff lack."""
+_LZMA_MEMORY = 1 << 28
+"""The most bytes that unpacking LZMA may take; the files' own settings ask for up to 64 MB."""
 _NOT_DECODED = "its 16-bit colours cannot be decoded"
 _PNG_TAIL = 1 << 16  # some programs append to their files
 
@@ -48,7 +55,8 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, t
     """
     import numpy as np
 
-    warnings: list[Caution] = []
+    tags = tiff_tags.read_tags(io.BytesIO(data)) if data.startswith(tiff_tags.MAGIC) else None
+    warnings: list[Caution] = [] if tags is None else list(doubts(tags))
     # Not from the file: Pillow 13 would map an uncompressed grey TIFF and turn it wrongly (orientations 5 to 8).
     picture, header = open_picture(io.BytesIO(data), len(data), path, limits)
     with picture:
@@ -57,10 +65,12 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, t
             if header.format == "PNG" and header.orientation == 1:
                 header = replace(header, orientation=orientation_of(picture, after_loading=True))
         except Exception as error:  # given hostile bytes, a decoder may raise anything; the fault is the file's
+            if tags is not None and tags.first(tiff_tags.COMPRESSION, 1) in _SELDOM_KNOWN:
+                raise compressed_otherwise(tags, path) from error
             raise damaged(error, path) from error
         if header.format == "PNG" and _PNG_END not in data[-_PNG_TAIL:]:
             # Pillow stops once all pixels are there, even if a checksum or the end marker is missing.
-            raise ImageError("the file is incomplete", subject=path, remedy="export the image again")
+            raise ImageError("the file is incomplete", subject=path, remedy="export the image again", code="damaged")
         array = _decoded(picture, header, data, path)
     array = np.ascontiguousarray(array, dtype=np.uint16 if header.bit_depth == 16 else np.uint8)
     return array, header, tuple(warnings)
@@ -115,7 +125,8 @@ def _deep_colour(picture: Image.Image, header: Header, data: bytes, path: Path) 
 
     So another library decodes the file again. Pillow's decoding still serves two purposes. Pillow notices files that
     end early, which the others fill up silently. And its values must be the upper bytes of the other library's, so that
-    no wrong decoding passes (Pillow gets uncompressed planar TIFFs wrong).
+    no wrong decoding passes. Pillow gets uncompressed planar TIFFs wrong, so libtiff itself is asked about a TIFF
+    before it is refused.
     """
     import numpy as np
 
@@ -128,16 +139,27 @@ def _deep_colour(picture: Image.Image, header: Header, data: bytes, path: Path) 
         eight = _upright(eight, header.orientation)  # Pillow has already turned a TIFF upright
     key = picture.info.get("transparency")
     _check_key(array, key, path)
-    if header.alpha == "none":
-        array = array[..., : 1 if header.grey else 3]  # without samples that the file calls neither colour nor alpha
+    stored = array
     array = _opaque(array, path)
     for candidate in (_upright(array, header.orientation), array):
         upper = eight[..., : candidate.shape[2]]
         if upper.shape == candidate.shape and np.array_equal(candidate >> 8, upper):
             return candidate
-    raise ImageError(
-        "two decoders disagree about its pixels", subject=path, remedy="save it again as PNG, or as TIFF uncompressed"
-    )
+    if header.format == "TIFF" and _libtiff_agrees(stored, data):
+        return _upright(array, header.orientation)
+    raise ImageError("two decoders disagree about its pixels", subject=path, remedy=UNCOMPRESS, code="unsupported")
+
+
+def _libtiff_agrees(stored: Integers, data: bytes) -> bool:
+    """Return whether libtiff decodes a TIFF to the same (H, W, samples) pixels, as they are stored."""
+    import imagecodecs
+    import numpy as np
+
+    try:
+        decoded = np.asarray(imagecodecs.tiff_decode(data))
+    except (imagecodecs.TiffError, ValueError, MemoryError):
+        return False
+    return any(np.array_equal(stored, one) for one in (decoded, np.moveaxis(decoded, 0, -1)))
 
 
 def _deep_tiff(data: bytes) -> Integers:
@@ -147,24 +169,35 @@ def _deep_tiff(data: bytes) -> Integers:
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
-        if page.compression in _DEFLATE:
-            most = int(np.prod(page.chunks)) * 2
-            for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-                _check_inflated(data[start : start + length], most)
-        elif page.compression not in _OTHERS:
-            raise ValueError(_NOT_DECODED)
+        most = int(np.prod(page.chunks)) * 2
+        for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+            if not 0 < start <= start + length <= len(data):
+                raise ValueError("it ends early")
+            _check_inflated(page.compression, data[start : start + length], most)
         samples = page.asarray(squeeze=False, maxworkers=1)  # (separate samples, 1, H, W, interleaved samples)
     planes = samples[:, 0]
     return np.asarray(planes[0] if planes.shape[0] == 1 else planes[..., 0].transpose(1, 2, 0), dtype=np.uint16)
 
 
-def _check_inflated(data: bytes, most: int) -> None:
+def _check_inflated(compression: int, data: bytes, most: int) -> None:
     """Refuse compressed data that holds more than `most` bytes: tifffile inflates all of it, whatever the size.
 
     Raises:
-        ValueError: it holds more.
+        ValueError: it holds more, or its compression is not known here.
     """
-    if len(zlib.decompressobj().decompress(data, most + 1)) > most:
+    import imagecodecs
+
+    if compression in _DEFLATE:
+        length = len(zlib.decompressobj().decompress(data, most + 1))
+    elif compression in _LZMA:
+        length = len(lzma.LZMADecompressor(memlimit=_LZMA_MEMORY).decompress(data, most + 1))
+    elif compression in _ZSTD:
+        length = len(imagecodecs.zstd_decode(data, out=most))  # which raises an error if there is more
+    elif compression in _OTHERS:
+        return
+    else:
+        raise ValueError(_NOT_DECODED)
+    if length > most:
         raise ValueError("more pixels are compressed in it than it has")
 
 
@@ -216,6 +249,7 @@ def _transparent(path: Path) -> ImageError:
         "parts of the picture are transparent, and what lies behind them is not known",
         subject=path,
         remedy="flatten it onto its true background and save it without transparency",
+        code="transparent",
     )
 
 

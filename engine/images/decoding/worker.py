@@ -76,7 +76,7 @@ def _answer(wanted: str, data: bytes, limits: Limits) -> tuple[dict[str, object]
     # A decoder may raise anything on hostile bytes. Whatever it is, only this file is refused and the process goes on.
     except Exception as error:
         cause = f"its decoder failed ({type(error).__name__}: {error})"
-        return _refused(ImageError(cause[:2000], remedy=SAVE_AGAIN))
+        return _refused(ImageError(cause[:2000], remedy=SAVE_AGAIN, code="damaged"))
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     answer: dict[str, object] = {
         "header": asdict(header),
