@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Generic, TypeVar, get_args
 
 from engine.bundle import checks as check
-from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, between
+from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, between, whole
 from engine.bundle.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize, SelfTest
 
 if TYPE_CHECKING:
@@ -135,6 +135,13 @@ INPUT = _section(
         ),
         Key("mean", check.mean, help="on values in [0, 1]", constant="MEAN", from_training=True),
         Key("std", check.std, help="on values in [0, 1]", constant="STD", from_training=True),
+        Key(
+            "bits",
+            whole(1, 16),
+            help="significant bits of the files' samples; default: what each file declares",
+            example=12,
+            constant="BITS",
+        ),
     ),
 )
 

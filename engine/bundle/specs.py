@@ -21,6 +21,7 @@ class InputSpec:
         minimum_size: (height, width) below which an image is not compliant, or None.
         resize: `stretch`, `fit` (padded with the mean colour) or `crop` (centre).
         mean, std: per channel, on values in [0, 1].
+        bits: how many bits of the files' samples are significant; None for what each file declares.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -30,6 +31,7 @@ class InputSpec:
     resize: Resize = "stretch"
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

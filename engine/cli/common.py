@@ -30,6 +30,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG, TIFF, BMP or WebP file")
     parser.add_argument("--task", required=True, metavar="T", help="name of the task")
     parser.add_argument("--model", metavar="M", help="name of the model; may be left out where the task has just one")
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=range(1, 17),
+        metavar="N",
+        help="how many bits of the images' samples are significant, such as 12 in files of 16 (default: what the model "
+        "or else the file declares)",
+    )
 
 
 def configure_device(parser: argparse.ArgumentParser) -> None:

@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
             classifier.anatomy.check_layer(settings.layer)
         for path in images:
             try:
-                explanation, folder = _explain(classifier, path, settings, out)
+                explanation, folder = _explain(classifier, path, settings, out, arguments.bits)
             except XAIMedError as error:
                 print_failure(common.about(path, error))
                 complete = False
@@ -132,11 +132,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if complete else 1
 
 
-def _explain(classifier: Classifier, path: Path, settings: Settings, out: Path) -> tuple[Explanation, Path]:
+def _explain(
+    classifier: Classifier, path: Path, settings: Settings, out: Path, bits: int | None
+) -> tuple[Explanation, Path]:
     from engine.explanation.explain import explain  # late, like the next line: torch and matplotlib
     from engine.export.folder import save_explanation
 
-    image = read_image(path)
+    image = read_image(path, bits=bits)
     with following(path.name, {key: method_name(key) for key in method_keys()}) as progress, aside():
         explanation = explain(classifier, image, settings, progress=progress)
     return explanation, save_explanation(explanation, out)

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         with counting("Images", len(images)) as (count_on, say):
             for path in images:
                 try:
-                    image = read_image(path)
+                    image = read_image(path, bits=arguments.bits)
                     with aside():
                         diagnosis = classifier.diagnose(image)
                 except XAIMedError as error:

@@ -15,6 +15,7 @@ from engine.explainers.base import Request
 from engine.explainers.plugins import run_plug_in
 from engine.explainers.registry import is_quick, method_keys, plug_in
 from engine.explainers.settings import Settings, check_settings, make_explainer
+from engine.images.bits import bits_of
 from engine.images.preprocessing import picture_view
 from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
 from engine.results.consensus import Consensus, consensus
@@ -116,7 +117,7 @@ def explain_method(
             seed=settings.seed if settings.seed is not None else derive_seed(image.sha256, digest, method),
             progress=progress,
             stop=stop,
-            kept=classifier.kept_for(image.sha256),
+            kept=classifier.kept_for(f"{image.sha256}:{bits_of(image, classifier.bundle.input).used}"),
         )
         return run_plug_in(explainer, request) if plug_in(method) is not None else explainer.explain(request)
 

@@ -82,7 +82,7 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
 
 def explanation_files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of every file of an explanation."""
-    yield "original.png", _png(original_picture(explanation.image))
+    yield "original.png", _png(original_picture(explanation.image, explanation.bundle.input))
     for method in explanation.maps:
         yield f"{method}.png", _png(overlay_picture(explanation, method).image)
         yield f"{method}-cells.png", _png(cells_picture(explanation, method).image)

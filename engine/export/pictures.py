@@ -13,6 +13,7 @@ from engine.drawing.lettering import font
 from engine.drawing.scaling import scale_pixels, scale_steps
 from engine.explainers.registry import dependence_notes, method_name
 from engine.export.sheet import Outline, Page, Sheet, draw_outline
+from engine.images.bits import shown_values
 from engine.results.cells import CELL_NAMES, GRID, Cell, cell_edges
 from engine.results.diagnosis import probability_text
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from engine.bundle.specs import InputSpec
     from engine.explanation.explain import Explanation
     from engine.images.image import MedicalImage
 
@@ -38,10 +40,12 @@ _NARROWEST = 3 * GRID
 """Every side has at least this many pixels, so that nine cells can be drawn."""
 
 
-def original_picture(image: MedicalImage) -> Image.Image:
-    """Return the whole image at its own size, grey or RGB, 8 bits a channel; 16-bit values are divided by 257."""
-    values = image.pixels if image.bit_depth == 8 else image.pixels / np.float32(257.0)
-    pixels = np.rint(values).clip(0, 255).astype(np.uint8)
+def original_picture(image: MedicalImage, spec: InputSpec) -> Image.Image:
+    """Return the whole image at its own size, grey or RGB, 8 bits a channel; 16-bit values are divided by 257.
+
+    Fewer significant bits are scaled likewise, as for the model that `spec` describes.
+    """
+    pixels = shown_values(image, spec)
     return Image.fromarray(pixels[:, :, 0] if image.colour == "grey" else pixels)
 
 

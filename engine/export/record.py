@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from engine.export.pictures import INTENDED_USE
+from engine.images.bits import bits_of, viewing
 from engine.text import safe_text
 
 if TYPE_CHECKING:
@@ -106,15 +107,20 @@ def _method(saliency: SaliencyMap, statistics: GridStatistics) -> dict[str, Json
 
 
 def _image(explanation: Explanation) -> dict[str, Json]:
-    image = explanation.image
+    image, bits = explanation.image, bits_of(explanation.image, explanation.bundle.input)
+    facts: dict[str, Json] = {name: fact for name, fact in image.metadata.items() if name != "viewing"}
+    if shown := viewing(bits.used):  # the bundle may have declared the bits
+        facts["viewing"] = shown
     return {
         "name": safe_text(image.path.name),
         **path_record(image.path),
         "sha256": image.sha256,
         "size": [image.height, image.width],
         "bit_depth": image.bit_depth,
+        "bits_used": bits.used,
+        "bits_source": bits.source,
         "colour": image.colour,
-        "metadata": dict(image.metadata),
+        "metadata": facts,
     }
 
 

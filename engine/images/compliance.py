@@ -2,6 +2,7 @@
 
 Colour and bit depth never rule an image out: a grey image is fed to an RGB model by repeating its channel, an RGB
 image to a grey model as its luma (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B), and 8 and 16 bit are scaled to [0, 1].
+Whether a value is beyond the significant bits that were declared shows only in the pixels.
 So a model that declares one channel also accepts colour images, of which it sees only the brightness.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import ImageError, NotCompliantError
+from engine.images.bits import bits_warnings, check_bits
 from engine.images.header import DEFAULT_LIMITS, DICOM_REASON, EXPORT, Limits
 from engine.images.image import read_header
 from engine.images.listing import DICOM_SUFFIXES
@@ -62,14 +64,15 @@ def check_compliance(image: MedicalImage, spec: InputSpec) -> None:
     """Check that a decoded image can be fed to a model.
 
     Raises:
-        NotCompliantError: its size is not what the model needs.
+        NotCompliantError: its size is not what the model needs, or a value is beyond its significant bits.
     """
     _check_size(image.height, image.width, image.path, spec, DEFAULT_LIMITS)
+    check_bits(image, spec)
 
 
 def input_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
     """Return what is doubtful about feeding a compliant image to a model; empty if nothing is."""
-    return image.warnings
+    return (*image.warnings, *bits_warnings(image, spec))
 
 
 def _check_size(height: int, width: int, path: Path, spec: InputSpec, limits: Limits) -> None:

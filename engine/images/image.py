@@ -26,6 +26,25 @@ __all__ = ["DEFAULT_LIMITS", "Colour", "Limits", "MedicalImage", "read_image"]
 
 
 @dataclass(frozen=True, slots=True)
+class FileBits:
+    """What is known about the significant bits of an image, whatever network it is fed to.
+
+    Attributes:
+        declared: how many the file declares, if its values agree; None if it declares none.
+        denied: how many the file declares although its values are higher; None if that is not so.
+        likely: how many its values alone suggest if that is fewer than a sample has; None if all look used.
+        user: how many the user said; None if nothing was said.
+        inverted: whether the file has 0 as white, so that its values were inverted when it was read.
+    """
+
+    declared: int | None = None
+    denied: int | None = None
+    likely: int | None = None
+    user: int | None = None
+    inverted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MedicalImage:
     """A decoded image, as read: no scaling, no colour conversion beyond palette and opaque alpha.
 
@@ -37,6 +56,7 @@ class MedicalImage:
         sha256: hex digest of shape, depth and decoded pixels.
         metadata: allow-listed facts about the file (`format`, `orientation`, ...), safe to show.
         warnings: what is doubtful about the pixels whatever network they are fed to.
+        bits: what is known about how many bits of a sample are significant.
     """
 
     pixels: NDArray[np.float32]
@@ -46,6 +66,7 @@ class MedicalImage:
     sha256: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Caution, ...] = ()
+    bits: FileBits = FileBits()
 
     @property
     def height(self) -> int:
@@ -58,22 +79,33 @@ class MedicalImage:
         return int(self.pixels.shape[1])
 
 
-def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MedicalImage:
+def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None = None) -> MedicalImage:
     """Decode a PNG, JPEG, TIFF, BMP or WebP image of 8 or 16 bit, grey or RGB; the file's bytes are read once.
 
     The content decides the format, not the suffix. The EXIF orientation is applied. Fewer than 8 bits are scaled to
     0..255; a palette becomes RGB, or grey if all the colours in use are grey; an alpha channel that is opaque
     everywhere is dropped. Nothing else is done to the values: no gamma, no colour profile, no stretch.
 
+    Args:
+        path: the file.
+        limits: beyond which it is refused.
+        bits: how many bits of a sample are significant, 1 to 16, if the user says so; it goes before what the bundle
+            and the file say. The pixels stay as they are; `engine.images.bits` scales them.
+
     Raises:
         ImageError: the file is missing, unreadable, not a regular file, not in one of these formats, beyond the limits
             or damaged; or it is of a kind that cannot be fed to a network without inventing content: any transparency
-            (what is behind it is unknown), CMYK, Lab, floating point, signed or 32 bit, several pages or frames.
+            (what is behind it is unknown), further channels, CMYK, Lab, floating point, signed or 32 bit, several
+            pages, frames or slices.
+        ValueError: `bits` is no number from 1 to 16.
     """
     import numpy as np
 
+    from engine.images.bits import file_bits, viewing
     from engine.images.decoding.client import decode_separately
 
+    if bits is not None and not 1 <= bits <= 16:
+        raise ValueError(f"bits must be from 1 to 16, not {bits}")
     try:
         data = read_limited(path, limits.bytes)
     except UnusableFileError as error:
@@ -86,14 +118,19 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MedicalImage:
     # Of the integers as decoded, in one byte order: equal on every machine.
     digest = hashlib.sha256(f"{array.shape[0]}x{array.shape[1]}x{channels}:{header.bit_depth}:".encode())
     digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
+    known = file_bits(array, header, bits)
+    facts = _metadata(header, channels)
+    if shown := viewing(known.user or known.declared or header.bit_depth):
+        facts["viewing"] = shown
     return MedicalImage(
         pixels=pixels,
         bit_depth=header.bit_depth,
         colour="grey" if channels == 1 else "rgb",
         path=path,
         sha256=digest.hexdigest(),
-        metadata=_metadata(header, channels),
+        metadata=facts,
         warnings=warnings,
+        bits=known,
     )
 
 
@@ -107,8 +144,6 @@ def _metadata(header: Header, channels: int) -> dict[str, str]:
         facts["orientation"] = f"turned upright as its EXIF orientation {header.orientation} says"
     if header.alpha == "perhaps":
         facts["alpha"] = "opaque everywhere, dropped"
-    if header.bit_depth == 16:
-        facts["viewing"] = "shown with its values divided by 257 (16 to 8 bit), without a change of contrast"
     return facts
 
 

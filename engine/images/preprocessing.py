@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from engine.images.bits import shown_values, unit_values
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,10 +26,10 @@ def unit_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
     """Return the part of the image that the network sees, before it is resized.
 
     Returns:
-        (h, w, C) float32 in [0, 1] (8 bit / 255, 16 bit / 65535) at the image's resolution, with the spec's channels:
-        grey is repeated, RGB becomes luma. For `fit` the padding has the spec's mean colour.
+        (h, w, C) float32 in [0, 1] (8 bit / 255, 16 bit / 65535, see `engine.images.bits`) at the image's resolution,
+        with the spec's channels: grey is repeated, RGB becomes luma. For `fit` the padding has the spec's mean colour.
     """
-    values = _in_channels(image.pixels / np.float32(2**image.bit_depth - 1), spec.channels)
+    values = _in_channels(unit_values(image, spec), spec.channels)
     return _region(values, spec, np.asarray(spec.mean, dtype=np.float32))
 
 
@@ -51,12 +53,12 @@ def picture_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
 
     Returns:
         (h, w, C) uint8 in the image's own colours, C 1 or 3, read-only. 16-bit values are divided by 257 and rounded,
-        which maps 0..65535 to 0..255: there is no stretch of contrast, so a dark image stays dark.
+        which maps 0..65535 to 0..255, fewer significant bits likewise: there is no stretch of contrast, so a dark image
+        stays dark.
     """
     channels = image.pixels.shape[2]
-    values = image.pixels if image.bit_depth == 8 else np.round(image.pixels / np.float32(257))
     mean = _in_channels(np.asarray(spec.mean, dtype=np.float32), channels)
-    view = _region(values.astype(np.uint8), spec, np.round(mean * 255).astype(np.uint8))
+    view = _region(shown_values(image, spec), spec, np.round(mean * 255).astype(np.uint8))
     view.setflags(write=False)
     return view
 

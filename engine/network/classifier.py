@@ -131,13 +131,16 @@ class Classifier:
         """Whether the network has a single output unit, which stands for two classes."""
         return self.anatomy.outputs == 1
 
-    def kept_for(self, image_sha256: str) -> dict[Hashable, object]:
+    def kept_for(self, fed: str) -> dict[Hashable, object]:
         """Return the results cached for an image, so that explaining another class needs no new passes.
 
         Only the last image's results are kept: asking for another image drops them.
+
+        Args:
+            fed: identifies what is fed to the network: the image's digest and how many of its bits are significant.
         """
-        if self._kept[0] != image_sha256:
-            self._kept = (image_sha256, {})
+        if self._kept[0] != fed:
+            self._kept = (fed, {})
         return self._kept[1]
 
     def class_index(self, name: str) -> int:

@@ -87,12 +87,17 @@ def _header(answer: dict[str, object], limits: Limits) -> Header:
         or header.bit_depth not in (8, 16)
         or header.alpha not in ("none", "perhaps")
         or not all(type(number) is int for number in numbers)  # not isinstance: True is an int
+        or not _is_bits(header.declared_bits)
         or not all(type(truth) is bool for truth in (header.grey, header.inverted))
         or not 1 <= header.orientation <= 8
         or not _is_allowed(header.height, header.width, limits)
     ):
         raise ValueError("no header of a picture")
     return header
+
+
+def _is_bits(declared: object) -> bool:
+    return declared is None or (type(declared) is int and 1 <= declared <= 16)
 
 
 def _warnings(answer: list[object]) -> tuple[Caution, ...]:

@@ -144,8 +144,11 @@ def declared_bits(tags: Tags) -> int | None:
     MaxSampleValue is the highest value used. 4,095 says 12 bits; 3,046 may as well be the highest value that happens to
     occur, so only a full number of bits counts. OME-XML says SignificantBits.
     """
-    if tags.first(tiff.PHOTOMETRIC, _BLACK_IS_ZERO) not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
-        return None  # a palette's values are no samples, and those of YCbCr are not the picture's
+    # A palette's values are no samples, those of YCbCr not the picture's, and Pillow changes those below 8 bits and
+    # inverts those of 8 bits.
+    plain = (8, 16) if tags.first(tiff.PHOTOMETRIC, -1) in (_BLACK_IS_ZERO, _RGB) else (16,)
+    if tags.first(tiff.PHOTOMETRIC, -1) in (_PALETTE, _YCBCR) or tags.first(tiff.BITS, 1) not in plain:
+        return None
     for pixels in _ome_pixels(tags):
         if 1 <= int(pixels.get("SignificantBits", 0)) <= 16:
             return int(pixels["SignificantBits"])

@@ -11,6 +11,7 @@ import pytest
 from factories import TOPS, make_diagnosis, make_explanation, make_image, make_map
 
 import engine.export.sheet as sheet_module
+from engine.bundle.specs import InputSpec
 from engine.drawing.colours import colormap, count_colours
 from engine.drawing.lettering import drawable, fit, font, wrap
 from engine.drawing.scaling import scale_pixels, scale_values
@@ -252,7 +253,7 @@ def test_the_agreement_says_that_the_two_cams_are_not_independent(words: list[st
 
 def test_sixteen_bits_become_eight_by_257_and_grey_stays_grey() -> None:
     pixels = np.array([[[0.0], [257.0], [32_896.0], [65_535.0], [128.0], [129.0]]], dtype=np.float32)
-    picture = original_picture(make_image(pixels=pixels, bit_depth=16))
+    picture = original_picture(make_image(pixels=pixels, bit_depth=16), InputSpec())
     assert picture.mode == "L"
     assert np.asarray(picture).tolist() == [[0, 1, 128, 255, 0, 1]]
 
