@@ -42,12 +42,14 @@ def check_frame(file: BinaryIO, path: Path, *, strip: int | None = None) -> None
         ImageError: it is not. A file whose frame cannot be found is left to its decoder.
     """
     try:
-        kind, bits = _frame(file, strip or 0)
+        kind, bits, components = _frame(file, strip or 0)
     finally:
         file.seek(0)
     name = _KINDS.get(kind, "a JPEG")
     if bits != 8:
         name += f" with {bits} bits a sample"
+    elif components not in (1, 3, 4):
+        name += f" with {components} components"
     elif kind not in _KINDS or (kind == _LOSSLESS and strip is None):
         return
     raise ImageError(
@@ -58,11 +60,11 @@ def check_frame(file: BinaryIO, path: Path, *, strip: int | None = None) -> None
     )
 
 
-def _frame(file: BinaryIO, begin: int) -> tuple[int, int]:
-    """Return the marker of the first frame and its bits a sample; (0, 8) if there is none."""
+def _frame(file: BinaryIO, begin: int) -> tuple[int, int, int]:
+    """Return the marker of the first frame, its bits a sample and its components; (0, 8, 1) if there is none."""
     file.seek(begin)
     if file.read(2) != b"\xff\xd8":
-        return 0, 8
+        return 0, 8, 1
     for _ in range(_MOST_SEGMENTS):
         head = file.read(2)
         if head == b"\xff\xff":  # a marker may begin with any number of these
@@ -73,10 +75,11 @@ def _frame(file: BinaryIO, begin: int) -> tuple[int, int]:
         marker = head[1]
         if marker in _NO_LENGTH:
             continue
-        segment = file.read(3)
-        if len(segment) < 3:
+        length = file.read(2)
+        if len(length) < 2:
             break
         if marker == _JPEG_LS or (0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES):
-            return marker, segment[2] or 8
-        file.seek(int.from_bytes(segment[:2], "big") - 3, 1)
-    return 0, 8
+            frame = file.read(6)  # bits, height and width, components
+            return (marker, frame[0] or 8, frame[5] or 1) if len(frame) == 6 else (0, 8, 1)
+        file.seek(int.from_bytes(length, "big") - 2, 1)
+    return 0, 8, 1

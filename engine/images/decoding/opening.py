@@ -96,6 +96,13 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
         # Only these decoders are tried: each of Pillow's many others is one more that hostile bytes could reach.
         picture = Image.open(cast("BinaryIO", WatchedFile(file, size, limits.seconds)), formats=FORMATS)
     except UnidentifiedImageError as error:
+        if tags is not None and {tiff_tags.WIDTH, tiff_tags.LENGTH} <= tags.numbers.keys() and tags.strips:
+            raise ImageError(
+                "its pixels are arranged in a way that is not supported",
+                subject=path,
+                remedy=GREY_OR_RGB,
+                code="unsupported",
+            ) from error
         raise _unknown(start, path) from error
     except Image.DecompressionBombError as error:  # Pillow's own limit, which it checks when it opens a picture
         raise _too_large("far more", path, limits) from error
@@ -177,6 +184,13 @@ def _checked_header(
     bits, inverted = 8, False
     if form == "PNG":
         # Bit depth and colour type are read at fixed offsets below. They are there only if the header comes first.
+        if start[12:16] == b"CgBI":
+            raise ImageError(
+                "this is a PNG as Apple's tools pack it, which is not supported",
+                subject=path,
+                remedy=SAVE_AGAIN,
+                code="unsupported",
+            )
         if start[12:16] != b"IHDR":
             raise ImageError(
                 "the file is damaged: it does not begin with its header", subject=path, remedy=EXPORT, code="damaged"

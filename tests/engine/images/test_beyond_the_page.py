@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from picture_files import GREY, write_png
+from picture_files import GREY, png_chunk, write_png
 from PIL import Image
 
 from engine.bundle.specs import InputSpec
@@ -302,6 +302,8 @@ def test_jpegs_that_are_not_read_are_named(tmp_path: Path) -> None:
     for marker in (0xC5, 0xC7, 0xCD, 0xCF):
         (tmp_path / "a.jpg").write_bytes(data[: place + 1] + bytes([marker]) + data[place + 2 :])
         refused(tmp_path / "a.jpg", "unsupported", "a hierarchical JPEG")
+    (tmp_path / "a.jpg").write_bytes(data[: place + 9] + b"\x02" + data[place + 10 :])
+    refused(tmp_path / "a.jpg", "unsupported", "a JPEG with 2 components")
     (tmp_path / "a.jpg").write_bytes(data[:2] + b"\xff" * 9 + data[2:])  # bytes that may stand before a marker
     sound(tmp_path / "a.jpg")
 
@@ -356,6 +358,20 @@ def test_16_bit_grey_with_transparency_is_named(tmp_path: Path) -> None:
     pixels = np.dstack([RGB_16[..., 0], np.full((40, 30), 65535, np.uint16)])
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", extrasamples=["unassalpha"])
     refused(tmp_path / "a.tif", "unsupported", "grey with 16 bits and transparency")
+
+
+def test_bits_in_an_order_that_is_not_read_are_named(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", RGB_16, photometric="rgb", resolutionunit=2)
+    data = (tmp_path / "a.tif").read_bytes()
+    place = data.index(struct.pack("<HHIH", 296, 3, 1, 2))  # ResolutionUnit becomes FillOrder
+    (tmp_path / "a.tif").write_bytes(data[:place] + struct.pack("<H", 266) + data[place + 2 :])
+    refused(tmp_path / "a.tif", "unsupported", "arranged in a way that is not supported")
+
+
+def test_apples_png_is_named(tmp_path: Path) -> None:
+    data = write_png(tmp_path / "a.png", GREY_8, 8, GREY).read_bytes()
+    (tmp_path / "a.png").write_bytes(data[:8] + png_chunk(b"CgBI", b"\x50\0\x20\x02") + data[8:])
+    refused(tmp_path / "a.png", "unsupported", "as Apple's tools pack it")
 
 
 def test_a_bmp_that_is_not_read_is_named(tmp_path: Path) -> None:
