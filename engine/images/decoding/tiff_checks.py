@@ -139,22 +139,22 @@ def eight_bit_palette(tags: Tags) -> bytes | None:
 
 
 def declared_bits(tags: Tags) -> int | None:
-    """Return the significant bits of a sample that a TIFF declares; None if it declares none.
+    """Return the significant bits of a sample that a TIFF declares, fewer than a sample has; None if it declares none.
 
     MaxSampleValue is the highest value used. 4,095 says 12 bits; 3,046 may as well be the highest value that happens to
-    occur, so only a full number of bits counts. OME-XML says SignificantBits.
+    occur, so only a full number of bits counts. OME-XML says SignificantBits. All bits of a sample are what programs
+    write that know nothing about it.
     """
-    # A palette's values are no samples, those of YCbCr not the picture's, and Pillow changes those below 8 bits and
-    # inverts those of 8 bits.
-    plain = (8, 16) if tags.first(tiff.PHOTOMETRIC, -1) in (_BLACK_IS_ZERO, _RGB) else (16,)
-    if tags.first(tiff.PHOTOMETRIC, -1) in (_PALETTE, _YCBCR) or tags.first(tiff.BITS, 1) not in plain:
+    depth, colours = tags.first(tiff.BITS, 1), tags.first(tiff.PHOTOMETRIC, -1)
+    # A palette's values are no samples, and those of YCbCr not the picture's. Those below 8 bits are spread when
+    # they are read, and those of 8 bits inverted if 0 is white.
+    if colours not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or depth < (16 if colours == _WHITE_IS_ZERO else 8):
         return None
-    for pixels in _ome_pixels(tags):
-        if 1 <= int(pixels.get("SignificantBits", 0)) <= 16:
-            return int(pixels["SignificantBits"])
+    said = [int(pixels.get("SignificantBits", 0)) for pixels in _ome_pixels(tags)]
     highest = max((*tags.numbers.get(tiff.HIGHEST, (0,)), *tags.numbers.get(tiff.HIGHEST_TOO, (0,))))
-    bits = highest.bit_length()
-    return bits if 1 <= bits <= 16 and highest == 2**bits - 1 else None
+    if highest == 2 ** highest.bit_length() - 1:
+        said.append(highest.bit_length())
+    return next((bits for bits in said if 1 <= bits < depth), None)
 
 
 def _check_values(tags: Tags, path: Path) -> None:
