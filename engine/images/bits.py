@@ -28,6 +28,13 @@ Source = Literal["user", "bundle", "file", "guessed", "container"]
 _DEVICES = (8, 10, 12, 14, 15)
 """Bits that devices give; 15 are what is left of signed values."""
 
+_WHITEST = 65535
+_DEVICE_VALUES = 1 << 15
+"""Beyond all values of 15 bits."""
+
+_MARKED_VALUES = 32
+"""So many different values, and nothing between them and 65,535, make an image with marks in it."""
+
 _DARKEST = 1 << 12
 """Values below this may be 12 bits as they were measured or, filled up with zeros, a dark image of 16."""
 
@@ -58,22 +65,37 @@ def file_bits(array: NDArray[np.unsignedinteger], header: Header, user: int | No
     highest = 2**depth - 1 - int(array.min()) if header.inverted else int(array.max())
     declared: int | None = None
     denied: int | None = None
-    likely: int | None = None
     if said is not None:
         if said >= depth:
             declared = depth
         elif highest < 2**said:
             # sBIT is the precision before the values were spread over the whole range, as PNG demands. Only if they are
             # not spread did the program store them as they were.
-            spread = header.format == "PNG" and _is_spread(array, depth, said)
+            spread = header.format == "PNG" and _is_spread(_different(array), depth, said)
             declared = (depth if depth == 8 else None) if spread else said
         elif header.format == "PNG":
             declared = depth
         else:
             denied = said
-    if depth == 16 and declared is None and 0 < highest < 1 << 15 and not _is_stretched(array, highest):
-        likely = next(bits for bits in _DEVICES if highest < 1 << bits)
-    return FileBits(declared=declared, denied=denied, likely=likely, user=user, inverted=header.inverted)
+    likely, marked = _suggested(array, header, highest) if depth == 16 and declared is None else (None, False)
+    return FileBits(declared, denied, likely, marked, user, header.inverted)
+
+
+def _suggested(array: NDArray[np.unsignedinteger], header: Header, highest: int) -> tuple[int | None, bool]:
+    """Return `likely` and `marked` for 16-bit samples."""
+    marked = highest == _WHITEST
+    if not (highest < _DEVICE_VALUES or marked):
+        return None, False
+    values = _different(array)
+    if header.inverted:
+        values = _WHITEST - values[::-1]
+    if marked:
+        values = values[:-1]
+        if values.size < _MARKED_VALUES or values[-1] >= _DEVICE_VALUES >> 1:
+            return None, False
+    if values[-1] == 0 or _is_stretched(values):
+        return None, False
+    return next(bits for bits in _DEVICES if values[-1] < 1 << bits), marked
 
 
 def bits_of(image: MedicalImage, spec: InputSpec) -> Bits:
@@ -123,21 +145,29 @@ def bits_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
     bits, known = bits_of(image, spec), image.bits
     if bits.source != "guessed":
         return ()
-    highest, all_used = f"{_highest(image):,}", f"All {bits.used} bits of a sample were taken for significant"
-    if known.denied is not None:
-        sentence = (
-            f"The file declares {known.denied} significant bits, but its highest value is {highest}. {all_used}; "
-            "--bits, or bits under [input] in model.toml, settles it."
+    highest, used, likely = f"{_highest(image):,}", bits.used, known.likely
+    taken = f"All {used} bits of a sample were taken for significant"
+    if likely is None or known.denied is not None:
+        return (
+            Caution(
+                "bits",
+                f"The file declares {known.denied} significant bits, but its highest value is {highest}. {taken}; "
+                "--bits, or bits under [input] in model.toml, settles it.",
+            ),
         )
-    else:
-        assert known.likely is not None  # the other reason to guess
-        times = round((2**bits.used - 1) / (2**known.likely - 1))
-        sentence = (
-            f"The highest value is {highest}, as in an image of {known.likely} bits. {all_used}, so the model may have "
-            f"seen it {times} times too dark. Say which is right: --bits {known.likely} or --bits {bits.used}, or bits "
-            "under [input] in model.toml."
-        )
-    return (Caution("bits", sentence),)
+    looks = f"The highest value is {highest}"
+    settle = f"Say which is right: --bits {likely} or --bits {used}, or bits under [input] in model.toml."
+    if known.marked:
+        looks = f"Apart from {highest}, which marks in an image have, no value is beyond {2**likely - 1:,}"
+        settle = f"If {used} are right, say --bits {used}, or bits under [input] in model.toml; else remove the marks."
+    times = round((2**used - 1) / (2**likely - 1))
+    return (
+        Caution(
+            "bits",
+            f"{looks}, as in an image of {likely} bits. {taken}, so the model may have seen it {times} times too dark. "
+            f"{settle}",
+        ),
+    )
 
 
 def unit_values(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
@@ -180,9 +210,8 @@ def _highest(image: MedicalImage) -> int:
     return 2**image.bit_depth - 1 - int(image.pixels.min()) if image.bits.inverted else int(image.pixels.max())
 
 
-def _is_spread(array: NDArray[np.unsignedinteger], depth: int, bits: int) -> bool:
+def _is_spread(values: NDArray[np.int64], depth: int, bits: int) -> bool:
     """Return whether all values are those of `bits` bits spread over the whole range, in one of the usual ways."""
-    values = _different(array)
     original = np.arange(2**bits, dtype=np.int64)
     full, top = 2**depth - 1, 2**bits - 1
     shifted = original << (depth - bits)
@@ -194,15 +223,15 @@ def _is_spread(array: NDArray[np.unsignedinteger], depth: int, bits: int) -> boo
     return any(bool(np.isin(values, way).all()) for way in ways)
 
 
-def _is_stretched(array: NDArray[np.unsignedinteger], highest: int) -> bool:
+def _is_stretched(values: NDArray[np.int64]) -> bool:
     """Return whether the values of 16-bit samples are those of fewer bits stretched to the whole range.
 
     Then the whole range is right, however dark the image is. Low values tell nothing, except for 8 bits: 16, 32, 48 are
     three dark values of 12 bits or three that were 8 bits on their way to 12.
     """
-    if bool((_different(array) % 257 == 0).all()):
+    if bool((values % 257 == 0).all()):
         return True
-    return highest >= _DARKEST and any(_is_spread(array, 16, bits) for bits in (8, 10, 12))
+    return bool(values[-1] >= _DARKEST) and any(_is_spread(values, 16, bits) for bits in (8, 10, 12))
 
 
 def _different(array: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:

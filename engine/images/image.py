@@ -33,6 +33,7 @@ class FileBits:
         declared: how many the file declares, if its values agree; None if it declares none.
         denied: how many the file declares although its values are higher; None if that is not so.
         likely: how many its values alone suggest if that is fewer than a sample has; None if all look used.
+        marked: whether they suggest it apart from the highest value that a sample can have, as marks in the image have.
         user: how many the user said; None if nothing was said.
         inverted: whether the file has 0 as white, so that its values were inverted when it was read.
     """
@@ -40,6 +41,7 @@ class FileBits:
     declared: int | None = None
     denied: int | None = None
     likely: int | None = None
+    marked: bool = False
     user: int | None = None
     inverted: bool = False
 

@@ -324,7 +324,7 @@ HEADER = {
         {"header": HEADER, "shape": [0, 0, 1], "warnings": []},
         *(
             {"header": HEADER | odd, "shape": [4, 5, 3], "warnings": []}
-            for odd in ({"format": "\x1b[2J"}, {"bit_depth": 4}, {"size": "9"})
+            for odd in ({"format": "\x1b[2J"}, {"bit_depth": 4}, {"size": "9"}, {"declared_bits": 17})
         ),
         *(
             {"header": HEADER | odd, "shape": [4, 5, 3], "warnings": []}

@@ -92,6 +92,20 @@ def test_values_that_use_the_whole_range_carry_no_warning(tmp_path: Path, pixels
     assert used(read_image(write_png(tmp_path / "a.png", pixels, 16, GREY))) == (16, "container")
 
 
+def test_white_marks_in_an_image_of_12_bits_hide_nothing(tmp_path: Path) -> None:
+    pixels = values(4000)
+    pixels[:4, :9] = 65535
+    sentence = doubt(tiff(tmp_path / "a.tif", pixels))
+    assert sentence.startswith("Apart from 65,535, which marks in an image have, no value is beyond 4,095")
+    assert used(tiff(tmp_path / "a.tif", pixels), replace(SPEC, bits=16)) == (16, "bundle")
+    black = tiff(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    assert "12 bits" in doubt(black)
+    pixels[0, 0] = 33000
+    assert used(tiff(tmp_path / "a.tif", pixels)) == (16, "container")
+    few = np.where(values(2) > 0, 65535, values(9)).astype(np.uint16)  # a mask
+    assert used(tiff(tmp_path / "a.tif", few)) == (16, "container")
+
+
 def test_values_of_8_bits_on_their_way_to_12_are_doubtful(tmp_path: Path) -> None:
     assert "12 bits" in doubt(tiff(tmp_path / "a.tif", values(255) << np.uint16(4)))
 
