@@ -7,7 +7,6 @@ import errno
 import io
 import os
 import re
-import shutil
 import unicodedata
 import zipfile
 from itertools import count
@@ -20,6 +19,7 @@ from engine.errors import ExportError
 from engine.export.pictures import agreement_picture, cells_picture, original_picture, overlay_picture
 from engine.export.record import explanation_record, record_bytes
 from engine.results.cells import CELLS
+from engine.storage.deleting import delete
 from engine.storage.partial import partial_folder, remove_beside
 from engine.storage.writing import flush_folder
 
@@ -66,16 +66,21 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
         out.mkdir(parents=True, exist_ok=True)
         remove_beside(out)
         with partial_folder(out) as partial:
+            written = []
             for file_name, content in explanation_files(explanation):
                 _write(partial / file_name, content)
+                written.append(file_name)
             flush_folder(partial)
             final = _rename(partial, out, stem)
     except OSError as error:
         raise _export_error(error, out) from error
     try:
         flush_folder(out)
+        # Somebody else may have tidied up in the wrong place until the rename.
+        if missing := set(written).difference(path.name for path in final.iterdir()):
+            raise OSError(errno.EIO, f"{len(missing)} of the files vanished", str(final))
     except OSError as error:
-        shutil.rmtree(final, ignore_errors=True)
+        delete(final)
         raise _export_error(error, out) from error
     return final
 

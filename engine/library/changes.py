@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
-import shutil
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from engine.library import hidden, trash
 from engine.library.names import allowed_name, as_shown, check_name, place_of, stays_below
 from engine.library.tasks import TASK_DESCRIPTION, find_model_folder, find_task_folder, model_names, task_names
 from engine.library.trash import Removed
+from engine.storage.deleting import OTHER_MOUNT, Left, mounts_below
+from engine.storage.partial import partial_folder, remove_beside
 from engine.storage.reading import UnusableFileError, read_limited
 from engine.storage.writing import SHARED, flush_folder, locked, replace_file
 
@@ -35,7 +36,6 @@ _REMEDIES = {
     errno.EROFS: "use --tasks to choose a folder other than the tasks folder",
 }
 
-_STAGING = ".adding."
 _LOCK = ".library"
 
 
@@ -143,6 +143,12 @@ def remove(folders: Sequence[Path], task: str, model: str | None = None) -> Remo
                 subject=subject,
                 remedy="delete it there",
             )
+        if mounts := mounts_below(place):
+            raise LibraryError(
+                f"another file system is mounted in it ({mounts[0]}), and emptying the trash must not reach it",
+                subject=subject,
+                remedy=f"unmount it first: umount {shlex.quote(str(mounts[0]))}",
+            )
         # A name that is not allowed could not be given to `restore`.
         return trash.put_away(folder, place, allowed_name(task), None if model is None else allowed_name(model))
 
@@ -194,14 +200,26 @@ def restore(folders: Sequence[Path], task: str, model: str | None = None) -> Rem
 def purge(folders: Sequence[Path], unwanted: Sequence[Removed]) -> None:
     """Delete what is in the trash for good; leave what is hidden as it is.
 
+    Of something in which another file system is mounted, nothing is deleted; the rest of the trash is.
+
     Raises:
-        LibraryError: not all of it could be deleted.
+        LibraryError: not all of it could be deleted; the first thing that was left is named, with the reason.
     """
     folder = _changeable(folders)
+    left: list[Left] = []
     with changing(folder, str(folder / trash.TRASH), "not all of it was deleted"):
         for gone in unwanted:
             if gone.path is not None:
-                trash.delete(gone)
+                left += trash.delete_for_good(gone)
+    if left:
+        more = f", and {len(left) - 1} more" if len(left) > 1 else ""
+        raise LibraryError(
+            f"not all of it was deleted: {left[0].reason}",
+            subject=f"{left[0].path}{more}",
+            remedy="unmount it, then empty the trash again"
+            if left[0].reason == OTHER_MOUNT
+            else "change its permissions, then empty the trash again",
+        )
 
 
 # What changes have in common
@@ -220,9 +238,7 @@ def changing(folder: Path, subject: str, outcome: str) -> Iterator[None]:
         LibraryError: in place of every OSError.
     """
     with _library_errors(subject, outcome, folder), locked(folder / _LOCK):
-        # Whoever made these does not hold the lock any more, so they are not in use.
-        for leftover in folder.glob(f"{_STAGING}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        remove_beside(folder)
         trash.tidy(folder)
         yield
 
@@ -230,12 +246,8 @@ def changing(folder: Path, subject: str, outcome: str) -> Iterator[None]:
 @contextlib.contextmanager
 def staging(folder: Path) -> Iterator[Path]:
     """Make a folder to put something together in, which is not listed as a task; delete it unless it was renamed."""
-    made = folder / f"{_STAGING}{secrets.token_hex(8)}"
-    made.mkdir()
-    try:
+    with partial_folder(folder) as made:
         yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def refuse_bundled(folder: Path, subject: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from engine.errors import LibraryError
 from engine.library.names import name_problem
+from engine.storage.deleting import OTHER_MOUNT, Left, delete, mounts_below
 from engine.storage.writing import flush_folder
 
 TRASH = ".trash"
@@ -114,18 +115,24 @@ def in_trash(folder: Path) -> tuple[Removed, ...]:
     return tuple(sorted(found, key=lambda removed: (removed.time, removed.name), reverse=True))
 
 
-def delete(removed: Removed) -> None:
+def delete_for_good(removed: Removed) -> tuple[Left, ...]:
     """Delete something from the trash for good. If this is interrupted, `tidy` deletes the rest.
 
+    Returns:
+        What was left, and why: all of it if another file system is mounted in it.
+
     Raises:
-        OSError: it could not be deleted, or not all of it.
+        OSError: nothing of it could be deleted.
     """
     assert removed.path is not None, "what is hidden is not in the trash"
+    if mounts := mounts_below(removed.path):
+        return tuple(Left(mount, OTHER_MOUNT) for mount in mounts)
     entry = removed.path.parent if removed.model is None else removed.path.parents[1]
-    # Renamed first: an entry of which only a part is left must not be restored.
-    leaving = entry.with_name(f"{_LEAVING}{entry.name}")
-    entry.rename(leaving)
-    shutil.rmtree(leaving)
+    # Renamed first: what is only half there must not be restored. What else lies in the entry stays.
+    leaving = entry.with_name(f"{_LEAVING}{entry.name}.{secrets.token_hex(4)}")
+    removed.path.rename(leaving)
+    _remove_empty(entry)
+    return delete(leaving)
 
 
 def tidy(folder: Path) -> None:
@@ -136,7 +143,7 @@ def tidy(folder: Path) -> None:
     """
     for entry in _entries(folder):
         if entry.name.startswith(_LEAVING):
-            shutil.rmtree(entry, ignore_errors=True)
+            delete(entry)
         elif _ENTRY.fullmatch(entry.name):
             _remove_empty(entry)
 
@@ -157,7 +164,7 @@ def _entries(folder: Path) -> Iterator[Path]:
     trash = _trash(folder)
     if trash.is_dir():
         for path in list(trash.iterdir()):
-            if path.is_dir() and not path.is_symlink():
+            if path.name.startswith(_LEAVING) or (path.is_dir() and not path.is_symlink()):
                 yield path
 
 

@@ -54,10 +54,8 @@ def make_file(path: Path, content: bytes) -> None:
 def _written(path: Path, content: bytes, mode: int) -> Iterator[Path]:
     """Yield a hidden file beside `path` with the content, flushed to disk; it is removed unless it was renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with partial_file(path) as partial:
-        # O_EXCL: a link that someone has put in this place is not followed.
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
+    with partial_file(path, mode) as partial:
+        with os.fdopen(os.open(partial, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)), "wb") as file:
             file.write(content)
             file.flush()
             # Before the rename: after a power cut, the name could otherwise lead to an empty file.

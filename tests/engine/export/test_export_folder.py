@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import fcntl
 import io
 import json
 import os
@@ -332,38 +333,74 @@ def test_a_folder_that_may_not_be_written_is_said_so(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def make_partial(out: Path, host: str, pid: int, age: float = 0.0) -> Path:
-    partial = out / f".xaimed-{host}-{pid}-{'0' * 16}.partial"
-    partial.mkdir()
-    (partial / "lime.png").write_bytes(b"half")
-    then = partial.stat().st_mtime - age
-    os.utime(partial, (then, then))
-    return partial
+def make_partial(out: Path, writer: str, age: float = 0.0) -> Path:
+    made = out / f".xaimed-{writer}-{'0' * 16}.partial"
+    made.mkdir()
+    (made / "lime.png").write_bytes(b"half")
+    then = made.stat().st_mtime - age
+    os.utime(made, (then, then))
+    return made
 
 
 @pytest.mark.usefixtures("few_files")
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    left = make_partial(tmp_path, partial._writer()[:-17])
+    save_explanation(make_explanation(), tmp_path)
+    assert not left.exists(), "nobody holds its lock, whatever its process number"
+
+
+@pytest.mark.usefixtures("few_files")
+def test_what_somebody_is_writing_is_left_alone_whoever_it_seems_to_be(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = make_partial(tmp_path, partial._host(), dead.pid)
-    save_explanation(make_explanation(), tmp_path)
-    assert not left.exists()
+    for writer in (f"{partial._boot()}-{partial._space()}-{dead.pid}-1", f"00000000-0-{dead.pid}-0", "00000000-1"):
+        theirs = make_partial(tmp_path, writer, age=90_000)
+        descriptor = os.open(theirs, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        save_explanation(make_explanation(), tmp_path)
+        assert (theirs / "lime.png").exists()
+        os.close(descriptor)
+        save_explanation(make_explanation(), tmp_path)
+        assert not theirs.exists()
 
 
 @pytest.mark.usefixtures("few_files")
-def test_what_a_running_process_or_another_machine_is_writing_is_left_alone(tmp_path: Path) -> None:
-    ours = make_partial(tmp_path, partial._host(), os.getppid(), age=90_000)
-    theirs = make_partial(tmp_path, "00000000", 1, age=80_000)
+@pytest.mark.parametrize(("age", "stays"), [(80_000, True), (90_000, False)])
+def test_what_another_machine_left_is_removed_after_a_day(tmp_path: Path, age: float, stays: bool) -> None:
+    theirs = [make_partial(tmp_path, writer, age=age) for writer in ("00000000-1", "12345678-4026531836-1-99")]
     save_explanation(make_explanation(), tmp_path)
-    assert ours.is_dir()
-    assert theirs.is_dir()
+    assert [made.exists() for made in theirs] == [stays, stays]
 
 
 @pytest.mark.usefixtures("few_files")
-def test_what_another_machine_left_a_day_ago_is_removed(tmp_path: Path) -> None:
-    theirs = make_partial(tmp_path, "00000000", 1, age=90_000)
+def test_where_there_are_no_locks_age_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(9, "Bad file descriptor")  # as NFS says of a folder
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    new = make_partial(tmp_path, partial._writer()[:-17])
+    ours = f"{partial._boot()}-{partial._space()}"
+    running = f"{ours}-{os.getppid()}-{partial._start_of(os.getppid())}"
+    old = make_partial(tmp_path, f"{ours}-1-1", age=90_000)
+    slow = make_partial(tmp_path, running, age=90_000)
     save_explanation(make_explanation(), tmp_path)
-    assert not theirs.exists()
+    assert (new.exists(), old.exists(), slow.exists()) == (True, False, True)
+
+
+@pytest.mark.usefixtures("few_files")
+def test_a_result_that_lost_files_before_it_got_its_name_is_not_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = folder._rename
+
+    def tidied_up(partial: Path, out: Path, stem: str) -> Path:
+        next(partial.iterdir()).unlink()
+        return rename(partial, out, stem)
+
+    monkeypatch.setattr(folder, "_rename", tidied_up)
+    with pytest.raises(ExportError, match="1 of the files vanished"):
+        save_explanation(make_explanation(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("few_files")

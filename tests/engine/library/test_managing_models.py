@@ -68,7 +68,7 @@ def test_a_model_is_added_under_the_names_that_a_model_folder_has(xaimed: Run, f
     assert (added / "weights.pt").read_bytes() == (parts / "epoch_40.pth").read_bytes()
     assert (added / "architecture.py").read_bytes() == (parts / "net.py").read_bytes()
     assert (added / "description.txt").read_text() == "Ten patients.\n"
-    assert [path.name for path in folder.iterdir() if path.name.startswith(".adding")] == []
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".xaimed-")] == []
 
 
 def test_an_added_model_is_listed_and_inert_until_it_is_approved(xaimed: Run, folder: Path, parts: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_model_that_cannot_be_one_is_refused_and_nothing_is_left(
         assert (status, out) == (1, ""), name
         assert said in err, err
         assert err.count("\n") == 1
-        assert ".adding" not in err
+        assert ".xaimed-" not in err
     assert [path for path in sorted(folder.rglob("*")) if path.name != ".library.lock"] == [
         path for path in before if path.name != ".library.lock"
     ]
@@ -171,10 +171,10 @@ def test_a_process_killed_while_adding_leaves_nothing_that_is_listed(folder: Pat
     )
     command = [sys.executable, "-c", code, "models", "add", "Lungs", "CNN", *map(str, arguments(parts))]
     assert subprocess.run(command, check=False).returncode == -9
-    assert len(list(folder.glob(".adding.*"))) == 1
+    assert len(list(folder.glob(".xaimed-*"))) == 1
     assert models(folder) == []
     assert xaimed("models", "add", "Lungs", "CNN", *arguments(parts))[0] == 0
-    assert list(folder.glob(".adding.*")) == []
+    assert list(folder.glob(".xaimed-*")) == []
     assert models(folder) == ["CNN"]
 
 
@@ -188,7 +188,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(folder: Path, parts: Path, monke
             [folder], "Lungs", "CNN", add_model.Parts(weights=parts / "epoch_40.pth", architecture=parts / "net.py")
         )
     assert models(folder) == []
-    assert list(folder.glob(".adding.*")) == []
+    assert list(folder.glob(".xaimed-*")) == []
 
 
 def test_a_removed_model_comes_back_approved_as_it_was(xaimed: Run, folder: Path, parts: Path) -> None:

@@ -248,8 +248,10 @@ def test_a_damaged_list_of_hidden_tasks_hides_nothing(xaimed: Run, bundled: Path
 def test_an_interrupted_addition_leaves_nothing_that_is_listed_and_the_next_change_cleans_up(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / ".adding.0123").mkdir(parents=True)  # as kill -9 leaves it
-    (folder / ".adding.0123" / "task_description.txt").touch()
+    left = folder / f".xaimed-00000000-1-{'0' * 16}.partial"  # as kill -9 leaves it
+    left.mkdir(parents=True)
+    (left / "task_description.txt").touch()
+    os.utime(left, (0, 0))
     assert listed() == []
     with monkeypatch.context() as broken:
 
@@ -260,7 +262,7 @@ def test_an_interrupted_addition_leaves_nothing_that_is_listed_and_the_next_chan
         with pytest.raises(LibraryError, match="no space left on device; nothing was added"):
             changes.add_task([folder], "Lungs", "x")
     assert listed() == []
-    assert not list(folder.glob(".adding.*"))
+    assert not list(folder.glob(".xaimed-*"))
 
 
 def test_an_interrupted_purge_is_not_restorable_and_is_finished_by_the_next_change(
@@ -273,7 +275,7 @@ def test_an_interrupted_purge_is_not_restorable_and_is_finished_by_the_next_chan
         def die(path: Path) -> None:
             raise KeyboardInterrupt
 
-        broken.setattr(trash.shutil, "rmtree", die)
+        broken.setattr(trash, "delete", die)
         with pytest.raises(KeyboardInterrupt):
             changes.purge([folder], trash.in_trash(folder))
     assert trash.in_trash(folder) == ()
