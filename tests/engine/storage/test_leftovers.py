@@ -18,6 +18,7 @@ from engine.cli.main import run
 from engine.storage import partial
 from engine.storage.writing import make_file, replace_file
 from engine.trust.permission import check_approved
+from tests.torture import two_namespaces
 
 OLD, NEW = b"old\n" * 9, b"new\n" * 400_000
 
@@ -111,3 +112,9 @@ def test_what_is_left_in_a_model_folder_takes_its_approval_until_the_next_start(
     assert run(["--tasks", str(tmp_path), "tasks"], open_app=lambda _: 9) == 0
     assert not left.exists()
     check_approved(read_bundle(model))
+
+
+@pytest.mark.skipif(not two_namespaces.can_unshare(), reason="no PID namespaces here")
+def test_two_savers_that_cannot_see_each_other_leave_each_other_alone(tmp_path: Path) -> None:
+    found = two_namespaces.save_in_two(20, tmp_path)
+    assert found == {"saved and whole": 40}
