@@ -90,14 +90,18 @@ def _agreed(subject: str) -> bool:
 
 
 def _shown(seen: Review) -> str:
-    """Return where the model lies, its code with line numbers, what deserves a look, and what the approval means."""
+    """Return where the model lies, its code with numbered and marked lines, the findings, and what the approval means."""
     code = lines_of(seen.code)
     width = len(str(len(code)))
+    marked = {finding.line for finding in seen.findings}
     out = [
         f"{safe_text(subject_of(seen.bundle))} in {safe_text(seen.bundle.path)}",
         "",
         "architecture.py",
-        *(f"{i:>{width + 2}}  {safe_text(line, multiline=True)}" for i, line in enumerate(code, start=1)),
+        *(
+            f"{'!' if i in marked else ' '}{i:>{width + 1}}  {safe_text(line, multiline=True)}"
+            for i, line in enumerate(code, start=1)
+        ),
         "",
         *(safe_text(line) for line in words_about(seen)),
     ]

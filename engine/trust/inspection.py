@@ -1,4 +1,7 @@
-"""Finds what deserves a look in a model's code before it is approved, from its syntax tree, never by running it.
+"""Finds what a network's code is not expected to do, from its syntax tree, never by running it.
+
+The code is compared with what a network needs: layers, tensor functions, arithmetic, functions and classes. Everything
+else is listed, the gravest first: a list of what is bad would be got round by the next name that is not on it.
 
 This helps the person who reads the code. It proves nothing: code that is meant to hide something can.
 """
@@ -7,17 +10,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from engine.text import safe_text
+from engine.trust import expected_names as expected
 from engine.trust.suspicious_names import (
     ATTRIBUTES,
     BUILTINS,
     BY_NAME,
     DOWNLOADING,
-    EXPECTED,
-    HARMLESS,
     MODULES,
     USUAL_DECORATORS,
     USUAL_DUNDERS,
@@ -25,48 +28,110 @@ from engine.trust.suspicious_names import (
 )
 
 LONGEST_LINE = 160
-MOST_FINDINGS = 200
 
 _DUNDER = re.compile(r"__\w+__")
 
 
-@dataclass(frozen=True, slots=True, order=True)
+class Gravity(IntEnum):
+    """How much a finding matters; the smaller, the more."""
+
+    GRAVE = 0
+    """It can reach files, programs, the network or other code, or hides from the reader."""
+    UNEXPECTED = 1
+    """It is not known from networks, whatever it does."""
+    NOTE = 2
+    """It is usual, but does something at a moment, or in a place, where one might not look."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A place in the code that deserves a look.
 
     Attributes:
         line: counted from 1.
         what: what is there and why it is listed, as a clause; may contain names from the code (not made safe).
+        gravity: how much it matters.
     """
 
     line: int
     what: str
+    gravity: Gravity = Gravity.GRAVE
 
 
 def what_deserves_a_look(code: str) -> tuple[Finding, ...]:
-    """Return the findings in a module's text, by line; at most 200, the last of which says how many more there are.
+    """Return all findings in a module's text, the gravest first, those of one gravity by line.
 
-    The findings are: imports of anything but `EXPECTED` and `HARMLESS`; the built-in functions that run text as code,
-    open files or reach names by text; modules and methods that reach files, processes, the network or native code,
-    however they are reached; attributes with two underscores at both ends; code that runs when the file is loaded,
-    other than imports, definitions and plain constants; lines that are too long or contain invisible characters.
+    What is expected of a network stands in `engine.trust.expected_names`: modules and what is used of them, built-in
+    functions, and attributes. The code's own names are expected, too, but never those that are known to reach files,
+    processes, the network or native code (`engine.trust.suspicious_names`). Also listed: code that runs when the file
+    is loaded, other than imports, definitions and plain constants; methods that Python calls by itself; lines that are
+    too long or contain invisible characters.
 
     Raises:
         SyntaxError, ValueError, RecursionError, MemoryError: the text cannot be parsed as Python.
     """
     tree = ast.parse(code)
-    findings = {*_imports(tree), *_uses(tree), *_at_load(tree.body, inside=""), *_lines(code)}
-    ordered = sorted(findings)
-    if len(ordered) > MOST_FINDINGS:
-        rest = len(ordered) - MOST_FINDINGS + 1
-        ordered[MOST_FINDINGS - 1 :] = [Finding(ordered[MOST_FINDINGS - 1].line, f"and {rest:,} more from here on")]
-    return tuple(ordered)
+    own = _Own(tree)
+    findings = {*_imports(tree), *_uses(tree, own), *_at_load(tree.body, inside=""), *_lines(code)}
+    return tuple(sorted(findings, key=lambda finding: (finding.gravity, finding.line, finding.what)))
+
+
+def grouped(findings: Iterable[Finding]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return each thing that was found once, with all its lines, in the order of the findings.
+
+    So a flood of one finding takes one line, and nothing has to be cut off.
+    """
+    lines: dict[tuple[Gravity, str], list[int]] = {}
+    for finding in findings:
+        lines.setdefault((finding.gravity, finding.what), []).append(finding.line)
+    return tuple((what, tuple(sorted(set(found)))) for (_, what), found in lines.items())
 
 
 def lines_of(code: str) -> list[str]:
     """Split code into lines as Python counts them: ended by LF, CR LF or CR, and by nothing else."""
     lines = code.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
+
+
+class _Own:
+    """What a module's text itself gives names to.
+
+    Attributes:
+        modules: the full names of modules and of what is imported from them, by the names they have here.
+        names: names that are assigned or defined somewhere.
+        attributes: attributes that something in it may have: assigned, defined in a class, or named by text.
+    """
+
+    def __init__(self, tree: ast.AST) -> None:
+        self.modules: dict[str, str] = {}
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        for node in ast.walk(tree):
+            self._take(node)
+
+    def _take(self, node: ast.AST) -> None:
+        match node:
+            case ast.Import(names=names):
+                for alias in names:
+                    # `import torch.nn` makes the name `torch`.
+                    self.modules[alias.asname or alias.name.split(".")[0]] = (
+                        alias.name if alias.asname else alias.name.split(".")[0]
+                    )
+            case ast.ImportFrom(module=module, names=names):
+                for alias in names:
+                    self.modules[alias.asname or alias.name] = f"{module}.{alias.name}"
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.MatchAs(name=str(name)):
+                self.names.add(name)
+                self.attributes.add(name)  # perhaps in a class
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                self.names.add(name)
+                self.attributes.add(name)
+            case ast.ExceptHandler(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+                self.names.add(name)
+            case ast.Attribute(attr=name, ctx=ast.Store()) | ast.keyword(arg=str(name)):
+                self.attributes.add(name)
+            case ast.Constant(value=str(text)) if text.isidentifier():  # add_module("conv", ...) and its like
+                self.attributes.add(text)
 
 
 def _imports(tree: ast.AST) -> Iterator[Finding]:
@@ -79,48 +144,105 @@ def _imports(tree: ast.AST) -> Iterator[Finding]:
                 if level:
                     yield Finding(node.lineno, "imports a file beside it, which does not work here")
                     continue
-                yield from _import(node, module or "")
+                found = list(_import(node, module or ""))
+                yield from found
                 for alias in names:
                     if alias.name == "*":
                         yield Finding(node.lineno, f"imports everything from {module}, whatever names it has")
                     elif alias.name in MODULES or alias.name in ATTRIBUTES:
-                        why = ATTRIBUTES.get(alias.name) or WHAT_FOR[alias.name]
-                        yield Finding(node.lineno, f"imports {alias.name} from {module}: {why}")
+                        yield Finding(node.lineno, f"imports {alias.name} from {module}: {_why(alias.name)}")
+                    elif not found and not expected.is_expected(module or "", alias.name):
+                        yield Finding(
+                            node.lineno,
+                            f"imports {alias.name} from {module}: not known from networks",
+                            Gravity.UNEXPECTED,
+                        )
 
 
 def _import(node: ast.stmt, module: str) -> Iterator[Finding]:
+    if module in expected.NAMES:
+        return
     package, *rest = module.split(".")
-    if package in EXPECTED:
-        for part in rest:
-            if part in ATTRIBUTES:
-                yield Finding(node.lineno, f"imports {module}: {ATTRIBUTES[part]}")
-    elif package not in HARMLESS:
-        why = WHAT_FOR.get(package)
-        yield Finding(node.lineno, f"imports {module}" + (f": {why}" if why else ""))
+    known = next((part for part in rest if part in ATTRIBUTES or part in MODULES), None)
+    why = _why(known) if known else WHAT_FOR.get(package)
+    yield Finding(node.lineno, f"imports {module}: {why or 'code that this list does not cover'}")
 
 
-def _uses(tree: ast.AST) -> Iterator[Finding]:
+def _why(name: str) -> str:
+    return ATTRIBUTES.get(name) or WHAT_FOR[name]
+
+
+def _uses(tree: ast.AST, own: _Own) -> Iterator[Finding]:
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    reached_into = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
         match node:
-            case ast.Name(id=name) if name in BUILTINS:
-                yield Finding(node.lineno, f"{name}: {BUILTINS[name]}")
+            case ast.Name(id=name, ctx=ast.Load()):
+                yield from _name(node, own, called=id(node) in called, reached_into=id(node) in reached_into)
+            case ast.Attribute() if id(node) not in reached_into:
+                yield from _chain(node, own)
             case ast.Call(func=ast.Name(id=name), args=arguments) if name in BY_NAME:
                 yield from _by_name(node, name, arguments)
-            case ast.Name(id=name) if name in BY_NAME and id(node) not in called:
-                yield Finding(node.lineno, f"{name} under another name: reaches attributes by text")
-            case ast.Attribute(attr=name) if name in ATTRIBUTES or name in MODULES:
-                yield Finding(node.lineno, f".{name}: {ATTRIBUTES.get(name) or WHAT_FOR[name]}")
-            case ast.Attribute(attr=name) if _DUNDER.fullmatch(name) and name not in USUAL_DUNDERS:
-                yield Finding(node.lineno, f".{name}: reaches behind an object")
-            case ast.Name(id="__file__"):
-                yield Finding(node.lineno, "__file__: knows where it is, and can reach the files there")
+            case ast.Call(func=ast.Name(id="type"), args=[_, _, *_]):
+                yield Finding(node.lineno, "type with several arguments: makes a class", Gravity.UNEXPECTED)
             case ast.Global(names=names):
-                yield Finding(node.lineno, f"global {', '.join(names)}: keeps something between calls")
+                yield Finding(node.lineno, f"global {', '.join(names)}: keeps something between calls", Gravity.NOTE)
+            case ast.FunctionDef(name=name) if _DUNDER.fullmatch(name) and name not in expected.USUAL_METHODS:
+                yield Finding(node.lineno, f"defines {name}: Python calls it by itself", Gravity.UNEXPECTED)
+            case ast.AsyncFunctionDef() | ast.Await() | ast.AsyncFor() | ast.AsyncWith():
+                yield Finding(node.lineno, "runs beside other code", Gravity.UNEXPECTED)
         if isinstance(node, ast.Call):
             for keyword in node.keywords:
                 if keyword.arg in DOWNLOADING and not _is_off(keyword.value):
                     yield Finding(keyword.value.lineno, f"{keyword.arg}=: may download weights")
+
+
+def _name(node: ast.Name, own: _Own, *, called: bool, reached_into: bool) -> Iterator[Finding]:
+    name = node.id
+    if name == "input" and name in own.names:
+        return  # networks often call their argument so
+    if name in BUILTINS:
+        yield Finding(node.lineno, f"{name}: {BUILTINS[name]}")
+    elif name == "__file__":
+        yield Finding(node.lineno, "__file__: knows where it is, and can reach the files there")
+    elif name in BY_NAME:
+        if not called:
+            yield Finding(node.lineno, f"{name} under another name: reaches attributes by text")
+    elif own.modules.get(name) in expected.NAMES:
+        if not reached_into:
+            yield Finding(node.lineno, f"{name}: a whole module, handed on", Gravity.UNEXPECTED)
+    elif name not in own.modules and name not in own.names and name not in expected.BUILTINS:
+        yield Finding(node.lineno, f"{name}: not known from networks", Gravity.UNEXPECTED)
+
+
+def _chain(node: ast.Attribute, own: _Own) -> Iterator[Finding]:
+    """Look at `a.b.c`: as far as it goes through modules at what is expected of each, then at the attributes."""
+    parts: list[ast.Attribute] = []
+    value: ast.expr = node
+    while isinstance(value, ast.Attribute):
+        parts.append(value)
+        value = value.value
+    parts.reverse()
+    module = own.modules.get(value.id, "") if isinstance(value, ast.Name) and value.id not in own.names else ""
+    for part in parts:
+        name = part.attr
+        if _DUNDER.fullmatch(name) and name not in USUAL_DUNDERS:
+            yield Finding(part.lineno, f".{name}: reaches behind an object")
+        elif name in USUAL_DUNDERS:
+            pass
+        elif module in expected.NAMES:
+            if expected.is_expected(module, name):
+                module = f"{module}.{name}"
+                continue
+            if name in ATTRIBUTES or name in MODULES:
+                yield Finding(part.lineno, f"{module}.{name}: {_why(name)}")
+            else:
+                yield Finding(part.lineno, f"{module}.{name}: not known from networks", Gravity.UNEXPECTED)
+        elif name in ATTRIBUTES or name in MODULES:
+            yield Finding(part.lineno, f".{name}: {_why(name)}")
+        elif name not in expected.ATTRIBUTES and name not in own.attributes:
+            yield Finding(part.lineno, f".{name}: not known from networks", Gravity.UNEXPECTED)
+        module = ""
 
 
 def _by_name(node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> Iterator[Finding]:
@@ -128,7 +250,7 @@ def _by_name(node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> Iterat
         yield Finding(node.lineno, f"{name} with a name that it works out")
         return
     wanted = arguments[1].value
-    known = BUILTINS | ATTRIBUTES
+    known: Mapping[str, str] = BUILTINS | ATTRIBUTES
     if wanted in known or wanted in MODULES or (_DUNDER.fullmatch(wanted) and wanted not in USUAL_DUNDERS):
         yield Finding(node.lineno, f"{name} of {wanted}: {known.get(wanted, 'reaches behind an object')}")
 
@@ -149,32 +271,40 @@ def _at_load(body: Sequence[ast.stmt], *, inside: str) -> Iterator[Finding]:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 for value in (*_defaults(node.args), *_annotations(node)):
                     if not _is_plain(value):
-                        yield Finding(value.lineno, f"runs on loading: a default or annotation of {node.name}{where}")
+                        yield Finding(
+                            value.lineno,
+                            f"runs on loading: a default or annotation of {node.name}{where}",
+                            Gravity.NOTE,
+                        )
                 yield from _decorators(node)
             case ast.ClassDef():
                 for value in (*node.bases, *(keyword.value for keyword in node.keywords)):
                     if not _is_plain(value):
-                        yield Finding(value.lineno, f"runs on loading: what {node.name} is made from{where}")
+                        yield Finding(
+                            value.lineno, f"runs on loading: what {node.name} is made from{where}", Gravity.NOTE
+                        )
                 if any(keyword.arg == "metaclass" for keyword in node.keywords):
-                    yield Finding(node.lineno, f"runs on loading: the metaclass of {node.name}{where}")
+                    yield Finding(
+                        node.lineno, f"runs on loading: the metaclass of {node.name}{where}", Gravity.UNEXPECTED
+                    )
                 yield from _decorators(node)
                 yield from _at_load(node.body, inside=f"the class {node.name}")
             case ast.Assign(value=value) | ast.AugAssign(value=value):
                 if not _is_plain(value) or not all(_is_name(target) for target in _targets(node)):
-                    yield Finding(node.lineno, f"runs on loading{where}")
+                    yield Finding(node.lineno, f"runs on loading{where}", Gravity.NOTE)
             case ast.AnnAssign(value=value):
                 plain = _is_plain(node.annotation) and (value is None or _is_plain(value))
                 if not plain or not _is_name(node.target):
-                    yield Finding(node.lineno, f"runs on loading{where}")
+                    yield Finding(node.lineno, f"runs on loading{where}", Gravity.NOTE)
             case ast.If(
                 test=ast.Compare(
                     left=ast.Name(id="__name__"), ops=[ast.Eq()], comparators=[ast.Constant(value="__main__")]
                 ),
                 orelse=[],
             ):
-                yield Finding(node.lineno, "for running the file by itself: does not run on loading")
+                yield Finding(node.lineno, "for running the file by itself: does not run on loading", Gravity.NOTE)
             case _:
-                yield Finding(node.lineno, f"runs on loading{where}")
+                yield Finding(node.lineno, f"runs on loading{where}", Gravity.NOTE)
 
 
 def _defaults(arguments: ast.arguments) -> list[ast.expr]:
@@ -201,7 +331,7 @@ def _decorators(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> 
     for decorator in node.decorator_list:
         function = decorator.func if isinstance(decorator, ast.Call) else decorator
         if _dotted(function) not in USUAL_DECORATORS:
-            yield Finding(decorator.lineno, f"runs on loading: the decorator of {node.name}")
+            yield Finding(decorator.lineno, f"runs on loading: the decorator of {node.name}", Gravity.NOTE)
 
 
 def _dotted(value: ast.expr) -> str:
@@ -251,6 +381,6 @@ def _is_plain(value: ast.expr) -> bool:
 def _lines(code: str) -> Iterator[Finding]:
     for number, line in enumerate(lines_of(code), start=1):
         if len(line) > LONGEST_LINE:
-            yield Finding(number, f"the line has {len(line):,} characters: look at its end")
+            yield Finding(number, f"the line has {len(line):,} characters: look at its end", Gravity.NOTE)
         if safe_text(line, multiline=True) != line.replace("\t", "    "):
             yield Finding(number, "has characters that cannot be seen or that change the order of the text")

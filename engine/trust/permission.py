@@ -7,6 +7,7 @@ here; `engine.network.loading` runs what `approved_content` returns, and nothing
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from engine.errors import BundleError
 from engine.storage import places
 from engine.trust.approvals import Approval, Approvals, add_approval, read_approvals, remove_approvals
 from engine.trust.bundled import bundled_digests, bundled_files
-from engine.trust.inspection import Finding, what_deserves_a_look
+from engine.trust.inspection import Finding, Gravity, grouped, what_deserves_a_look
 
 State = Literal["bundled", "approved", "unapproved", "changed"]
 
@@ -104,18 +105,30 @@ def review(path: Path, *, task: str | None = None) -> Review:
     return Review(bundle, code, what_deserves_a_look(code), standing_of(bundle))
 
 
-NO_PROOF = (
-    "This list is a help, not a proof: read the code. Once approved, it runs with your rights and can do whatever you "
-    "can do."
+NOTHING_UNEXPECTED = (
+    f"Every name used in {ARCHITECTURE} is one that networks need: layers, tensor functions, arithmetic, and its own."
 )
+NO_PROOF = (
+    "This was found by comparing names. It is a help, not a proof: read the code. Once approved, it runs with your "
+    "rights and can do whatever you can do."
+)
+
+_HEADINGS = {
+    Gravity.GRAVE: f"In {ARCHITECTURE}, this can reach files, programs, the network or other code:",
+    Gravity.UNEXPECTED: f"In {ARCHITECTURE}, this is not expected of a network:",
+    Gravity.NOTE: f"In {ARCHITECTURE}, this deserves a look:",
+}
+_MOST_NUMBERS = 8
 
 
 def words_about(seen: Review) -> tuple[str, ...]:
     """Return the lines to show below the code: the findings, what they mean, its standing. They are not made safe."""
     bundle, standing = seen.bundle, seen.standing
-    lines = [f"What deserves a look in {ARCHITECTURE}:" if seen.findings else f"Nothing in {ARCHITECTURE} stands out."]
-    lines += [f"  line {finding.line}: {finding.what}" for finding in seen.findings]
-    lines += [NO_PROOF, ""]
+    lines = []
+    for gravity, found in itertools.groupby(seen.findings, key=lambda finding: finding.gravity):
+        lines.append(_HEADINGS[gravity])
+        lines += [f"  {_lines(numbers)}: {what}" for what, numbers in grouped(found)]
+    lines += [NO_PROOF if lines else f"{NOTHING_UNEXPECTED} {NO_PROOF}", ""]
     size = sum(file.size for file in bundle.files.values())
     lines.append(f"An approval covers all {len(bundle.files):,} files of the folder, {size:,} bytes, byte for byte.")
     lines.append(f"Their digest is {bundle.digest}.")
@@ -133,6 +146,12 @@ def words_about(seen: Review) -> tuple[str, ...]:
     if standing.problem:
         lines.append(standing.problem)
     return tuple(lines)
+
+
+def _lines(numbers: tuple[int, ...]) -> str:
+    shown = ", ".join(map(str, numbers[:_MOST_NUMBERS]))
+    more = f" and {len(numbers) - _MOST_NUMBERS:,} more" if len(numbers) > _MOST_NUMBERS else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
 def standing_of(bundle: ModelBundle, approvals: Approvals | None = None) -> Standing:

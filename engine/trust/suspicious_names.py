@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-EXPECTED = frozenset({"torch", "torchvision", "math", "numpy"})
-"""Packages that a network needs."""
-
-HARMLESS = frozenset(
-    {"__future__", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "numbers", "typing"}
-)
-"""Parts of the standard library that only give code its structure."""
-
 WHAT_FOR = {
     "os": "files, processes, the environment",
     "sys": "the interpreter itself",
@@ -112,6 +104,30 @@ ATTRIBUTES = {
     "write_bytes": "writes a file",
     "unlink": "removes a file",
     "register_module_forward_hook": "reaches into every network",
+    "dump": "writes a file, which may run code when it is read",
+    "from_file": "reads or writes a file",
+    "savetxt": "writes a file",
+    "savez_compressed": "writes a file",
+    "fromregex": "reads a file",
+    "DataSource": "downloads and reads files",
+    "npyio": "reads and writes files",
+    "serialization": "reads files, which may run code",
+    "library": "can load native code",
+    "ops": "can load native code",
+    "classes": "can load native code",
+    "compile": "compiles and runs native code",
+    "inductor": "compiles and runs native code",
+    "collect_env": "starts programs",
+    "get_type_hints": "runs text as code",
+    "ForwardRef": "runs text as code",
+    "make_dataclass": "runs text as code",
+    "tb_frame": "reaches other code",
+    "f_back": "reaches other code",
+    "f_globals": "reaches other code",
+    "f_locals": "reaches other code",
+    "f_builtins": "reaches other code",
+    "gi_frame": "reaches other code",
+    "cr_frame": "reaches other code",
     "import_module": "imports by a name that it works out",
 }
 """Attributes that a network seldom needs, on whatever object, and what they do."""

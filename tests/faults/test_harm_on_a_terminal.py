@@ -101,7 +101,7 @@ def test_the_app_shows_five_models_says_what_is_wrong_with_four_and_works_with_t
     terminal.press(b"\x1b[H")
     onlooker.see("loads this model")
     terminal.press(b"j\r")
-    onlooker.see("Code that wants to run", "deserves a look", "# ␛]52")
+    onlooker.see("Code that wants to run", "can reach files", "# ␛]52")
     terminal.press(b"\x1b")
     onlooker.see("shows its code and asks")
     assert not ran(tasks)

@@ -55,7 +55,7 @@ def test_yes_shows_the_code_and_the_list_and_approves_whatever_it_says(xaimed: R
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == f"Lungs/CNN in {model}"
-    assert "   1  import os" in lines
+    assert "!  1  import os" in lines
     assert "   3  # ␛[2J ⟨U+202E⟩" in lines
     assert "  line 1: imports os: files, processes, the environment" in lines
     assert "  line 2: runs on loading" in lines
@@ -76,7 +76,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_approved(xaimed: Run, mod
         check=False,
     )
     assert done.returncode == 1
-    assert "   1  import os" in done.stdout
+    assert "!  1  import os" in done.stdout
     assert done.stderr == (
         "xaimed: Lungs/CNN: nothing was approved, as there is no terminal to ask on; "
         "add --yes to approve it whatever the list says\n"
@@ -184,7 +184,7 @@ def test_a_bundled_model_is_shown_but_neither_approved_nor_revoked(
     monkeypatch.delenv("XAIMED_TASKS", raising=False)
     status, out, err = xaimed("trust", "IHC Stain (demo)/Small CNN")
     assert (status, err) == (0, "")
-    assert "Nothing in architecture.py stands out." in out
+    assert "Every name used in architecture.py is one that networks need" in out
     assert out.endswith("IHC Stain (demo)/Small CNN comes with XAIMed, which approves it: there is nothing to do.\n")
     status, _, err = xaimed("trust", "--revoke", "IHC Stain (demo)")
     assert (status, err) == (1, "xaimed: IHC Stain (demo): it comes with XAIMed, which approves it\n")

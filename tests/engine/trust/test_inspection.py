@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from engine.trust.inspection import MOST_FINDINGS, Finding, lines_of, what_deserves_a_look
+from engine.storage.places import bundled_tasks
+from engine.trust.inspection import Finding, Gravity, grouped, lines_of, what_deserves_a_look
 
 ORDINARY = '''"""A network."""
 from __future__ import annotations
@@ -129,12 +132,68 @@ def test_the_lines_are_those_of_the_code_as_python_counts_them() -> None:
     assert Finding(4, "imports os: files, processes, the environment") in what_deserves_a_look(code)
 
 
-def test_a_list_without_end_is_cut_with_a_word() -> None:
-    findings = what_deserves_a_look("f()\n" * 1000)
-    assert len(findings) == MOST_FINDINGS
-    assert findings[-1].what == "and 801 more from here on"
+def test_a_flood_of_harmless_findings_hides_nothing() -> None:
+    code = "f()\n" * 1000 + "import torch\nx.odd1.odd2\ntorch.serialization.os.system('ls')\n"
+    what = [what for what, _ in grouped(what_deserves_a_look(code))]
+    assert what[:3] == [
+        ".os: files, processes, the environment",
+        ".system: starts programs",
+        "torch.serialization: reads files, which may run code",
+    ]
+    assert ".odd1: not known from networks" in what
+    assert ("runs on loading", tuple(range(1, 1001))) == grouped(what_deserves_a_look("f()\n" * 1000))[-1]
+
+
+def test_what_is_grave_is_never_cut_off() -> None:
+    code = "".join(f"x.a{i}.system('{i}')\n" for i in range(3000))
+    found = what_deserves_a_look(code)
+    assert sum(finding.gravity is Gravity.GRAVE for finding in found) == 3000
+    assert {finding.line for finding in found} == set(range(1, 3001)), "every line is marked"
+    assert [finding.gravity for finding in found] == sorted(finding.gravity for finding in found)
 
 
 def test_a_large_file_of_tricks_is_looked_at_in_no_time() -> None:
-    findings = what_deserves_a_look("x = getattr\n" * 20_000)
-    assert len(findings) == MOST_FINDINGS
+    assert len(what_deserves_a_look("x = getattr\n" * 20_000)) == 20_000
+
+
+PROGRAMS = {
+    "torch's own os": "import torch\ntorch.serialization.os.system('id')",
+    "collect_env": "from torch.utils import collect_env\ncollect_env.run('id')",
+    "a module taken out": "import torch\nm = torch.utils\nm.collect_env.run('id')",
+    "numpy's exec": "import numpy\nnumpy.distutils.exec_command.exec_command('id')",
+    "numpy's lib": "import numpy as np\nnp.lib.npyio.DataSource('x').open('y')",
+    "an array's dump": "import torch\ntorch.zeros(1).numpy().dump('x')",
+    "an array's tofile": "import torch\ntorch.zeros(1).numpy().tofile('x')",
+    "typing's eval": "import typing\ndef f(x: 'open(1)'): pass\ntyping.get_type_hints(f)",
+    "typing's sys": "import typing\ntyping.sys.modules['os'].popen('id')",
+    "a forward reference": "from typing import ForwardRef\nForwardRef('1')._evaluate({}, {}, frozenset())",
+    "make_dataclass": "import dataclasses\ndataclasses.make_dataclass('A', [('x', 'int', 1)])",
+    "an inner frame": "try:\n    1 / 0\nexcept Exception as e:\n    e.__traceback__.tb_frame.f_builtins['open']('x')",
+    "an ONNX export": "import torch\ntorch.onnx.export(1, 2, 'file')",
+    "a profiler's trace": "import torch\nwith torch.profiler.profile() as p:\n    p.export_chrome_trace('x')",
+    "a mapped file": "import torch\ntorch.from_file('x', shared=True, size=3)",
+    "a storage": "import torch\ntorch.UntypedStorage.from_file('x', True, 3)",
+    "functional's torch": "import torch.nn.functional as F\nF.torch.hub.load('a', 'b')",
+    "a class's module": "from torchvision.models import resnet\nresnet.torch.load('x')",
+    "a compiled network": "import torch\ntorch.compile(f)",
+    "getattr in map": "from functools import reduce\nimport torch\nreduce(getattr, ['os', 'system'], torch)",
+    "a native operator": "import torch\ntorch.ops.load_library('x.so')",
+    "a state hook": "import torch\ntorch.nn.modules.module.register_module_forward_hook(f)",
+    "a closure's cell": "f.__closure__[0].cell_contents.system('id')",
+    "an exit": "raise SystemExit",
+    "a name of its own for a grave one": "import torch\nclass A:\n    os = None\ntorch._utils.os.system('id')",
+    "a finaliser": "class A:\n    def __del__(self): pass",
+    "the weights of others": "from torchvision.models import vgg16\nvgg16(weights='DEFAULT')",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_programs_that_reach_out_of_a_network_are_listed_above_the_notes(program: str) -> None:
+    found = what_deserves_a_look(PROGRAMS[program])
+    assert found[0].gravity < Gravity.NOTE, found
+
+
+@pytest.mark.parametrize("model", sorted(bundled_tasks().glob("*/*")), ids=lambda path: path.name)
+def test_the_bundled_networks_do_nothing_unexpected(model: Path) -> None:
+    if (model / "architecture.py").exists():
+        assert what_deserves_a_look((model / "architecture.py").read_text(encoding="utf-8")) == ()
