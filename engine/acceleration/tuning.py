@@ -18,6 +18,8 @@ import torch
 
 from engine.acceleration.torch_private import cpu_computes_in_bfloat16
 from engine.storage import places
+from engine.storage.documents import DocumentError, parse_json
+from engine.storage.reading import UnusableFileError, read_limited
 from engine.storage.writing import make_file
 
 Probe = Callable[[torch.Tensor, str], None]
@@ -33,6 +35,9 @@ _AS_GOOD = 1.03
 """Sizes within 3 % of the fastest count as equal; the smallest of them stops soonest and needs the least memory."""
 _REDUCED_WORTH_IT = 1.2
 """Reduced precision is used if it is at least this much faster."""
+_MOST_BYTES = 10_000
+"""Of a file with what was measured, which has about 60."""
+
 _VERSION = 7
 """Part of the file's key; raise it when the choice is made in another way."""
 
@@ -152,9 +157,12 @@ def _key(image: torch.Tensor, model: str, device: str, asked: str) -> str:
 
 def _read(path: Path) -> Tuning | None:
     try:
-        content = json.loads(path.read_text(encoding="ascii"))
-        tuning = Tuning(int(content["batch"]), str(content["precision"]), int(content["exact_batch"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        match parse_json(read_limited(path, _MOST_BYTES)):
+            case {"batch": int() as batch, "precision": str() as precision, "exact_batch": int() as exact_batch}:
+                tuning = Tuning(batch, precision, exact_batch)
+            case _:
+                return None
+    except (UnusableFileError, DocumentError):
         return None  # missing or damaged: the caller measures again and replaces it
     # The file may hold anything, and with a batch of 0 the loop over the samples would never end.
     batches = 1 <= tuning.batch <= _BATCHES[-1] and 0 <= tuning.exact_batch <= _BATCHES[-1]

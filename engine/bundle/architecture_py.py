@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 _CONSTANTS: Mapping[str, str] = {key.constant: name for name, key in KEYS.items() if key.constant}
 """Full names of keys in `model.toml` by the constants that can declare them instead."""
+
+_MOST_PARTS = 100
+_BETWEEN = r"(?:[ \t\f]|\\\r?\n|\\\r)*+"
+# Not \w: identifiers may have letters beyond ASCII that it lacks.
+_LONG_DOTTED = re.compile(rf"(?:\.{_BETWEEN}(?:[A-Za-z0-9_]|[^\x00-\x7f])++{_BETWEEN}){{{_MOST_PARTS}}}")
+
+_MOST_BRACES = 10_000
 
 _REMEDY = "correct it, or add a model.toml, which replaces these constants"
 
@@ -42,6 +50,26 @@ def decode_source(data: bytes, path: Path) -> str:
         raise BundleError("it is not UTF-8 text", subject=path, remedy="save it as UTF-8") from error
 
 
+def parse_module(source: str, name: str = "<unknown>") -> ast.Module:
+    """Return a module's syntax tree, at a cost that grows with the text and no faster.
+
+    Args:
+        source: its text.
+        name: what a SyntaxError names as its file.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: the text cannot be parsed as Python, or has a dotted name
+            of more than 100 parts, or 10,000 curly brackets.
+    """
+    # Python's parser joins `import a.a.a` again at each dot: 80,000 of them in 160 kB take gigabytes.
+    if _LONG_DOTTED.search(source):
+        raise ValueError(f"a dotted name in it has more than {_MOST_PARTS} parts")
+    # Up to Python 3.11 it reads an f-string again for every field.
+    if source.count("{") > _MOST_BRACES:
+        raise ValueError(f"it has more than {_MOST_BRACES:,} curly brackets")
+    return ast.parse(source, filename=name)
+
+
 def read_constants(source: str, path: Path) -> dict[str, ast.expr]:
     """Return the expressions assigned to known constants at the top level of a module. The last assignment counts.
 
@@ -49,12 +77,13 @@ def read_constants(source: str, path: Path) -> dict[str, ast.expr]:
         BundleError: the source is not Python.
     """
     try:
-        module = ast.parse(source, filename=path.name)
+        module = parse_module(source, path.name)
     except SyntaxError as error:
         where = f" in line {error.lineno}" if error.lineno else ""
         raise BundleError(f"it is not valid Python{where}: {error.msg}", subject=path, remedy="correct it") from error
     except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes; nesting beyond the parser's stack
-        raise BundleError("it is not Python that can be parsed", subject=path, remedy="correct it") from error
+        why = f": {error}" if isinstance(error, ValueError) else ""
+        raise BundleError(f"it is not Python that can be parsed{why}", subject=path, remedy="correct it") from error
     found: dict[str, ast.expr] = {}
     for statement in module.body:
         match statement:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ from engine.bundle.declared import Declared, contradiction, declare_values
 from engine.bundle.keys import WrongValueError
 from engine.bundle.schema import NOTES, SECTIONS, Section, closest
 from engine.errors import BundleError
+from engine.storage.documents import DocumentError, parse_toml
 from engine.text import safe_text
 
 if TYPE_CHECKING:
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
 
 _LONGEST_KEY = 80
 """Most characters that an error shows of an unknown key."""
-
-_MOST_PARTS = 32
-# Atomic and possessive: backtracking would make the search itself slow.
-_PART = r"""(?>[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
-_DEEP = re.compile(rf"(?<![\w\\-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MOST_PARTS}}}")
 
 
 def parse_model_toml(data: bytes, path: Path) -> Declared:
@@ -39,16 +33,10 @@ def parse_model_toml(data: bytes, path: Path) -> Declared:
         BundleError: not TOML, an unknown key, a value of a wrong type or out of range; names the key.
     """
     try:
-        # Some editors begin a file with a byte order mark, which tomllib refuses.
-        text = data.decode("utf-8-sig")
-        if _DEEP.search(text):  # tomllib's time grows with the square of the number of parts
-            raise BundleError(f"a key in it has more than {_MOST_PARTS} parts", subject=path, remedy="correct it")
-        document = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise BundleError("it is not UTF-8 text", subject=path, remedy="save it as UTF-8") from error
-    except (ValueError, RecursionError) as error:  # tomllib's error, or a number of too many digits
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"it is not TOML: {error}"
-        raise BundleError(reason, subject=path, remedy="correct it") from error
+        document = parse_toml(data, infinite=True)  # the checks of the keys refuse what is not finite
+    except DocumentError as error:
+        remedy = "save it as UTF-8" if isinstance(error.__cause__, UnicodeDecodeError) else "correct it"
+        raise BundleError(str(error), subject=path, remedy=remedy) from error
     _refuse_unknown(document, (*(section.name for section in SECTIONS), *NOTES), "", path)
     values: dict[str, object] = {}
     for section in SECTIONS:

@@ -90,7 +90,7 @@ def _agreed(subject: str) -> bool:
 
 
 def _shown(seen: Review) -> str:
-    """Return where the model lies, its code with numbered and marked lines, the findings, and what the approval means."""
+    """Return where the model lies, its code with numbered and marked lines, and what to know about it."""
     code = lines_of(seen.code)
     width = len(str(len(code)))
     marked = {finding.line for finding in seen.findings}

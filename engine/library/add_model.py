@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.bundle.architecture_py import parse_module
 from engine.bundle.model_bundle import (
     ARCHITECTURE,
     DESCRIPTION,
@@ -163,7 +164,7 @@ def _check(made: Path) -> None:
 
 def _builds_something(code: str) -> bool:
     """Whether a module's top level has a class or something called `build_model`, judging by its syntax tree."""
-    for statement in ast.parse(code).body:
+    for statement in parse_module(code).body:
         match statement:
             case ast.ClassDef():
                 return True

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from engine.storage import places
+from engine.storage.documents import DocumentError, parse_json
 from engine.storage.reading import UnusableFileError, read_limited
 from engine.storage.writing import locked, replace_file
 
@@ -34,8 +35,8 @@ def hidden_names(folders: Sequence[Path]) -> Mapping[str, str]:
 def read_hidden() -> dict[str, str]:
     """Return when each `<task>` or `<task>/<model>` was hidden, as `engine.library.trash` writes times."""
     try:
-        content = json.loads(read_limited(places.hidden(), _MOST_BYTES))
-    except (UnusableFileError, ValueError, RecursionError):
+        content = parse_json(read_limited(places.hidden(), _MOST_BYTES))
+    except (UnusableFileError, DocumentError):
         return {}
     if not isinstance(content, dict):
         return {}

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from engine.bundle.digest import FileDigest, digest_of
 from engine.errors import ApprovalError
 from engine.storage import places
+from engine.storage.documents import parse_json
 from engine.storage.reading import UnusableFileError, read_limited
 from engine.storage.writing import locked, replace_file
 
@@ -175,8 +176,10 @@ def _read(path: Path) -> tuple[Approval, ...]:
     except UnusableFileError as error:
         raise _UnreadableError(error.cause) from error
     try:
-        content = json.loads(data)
-        if isinstance(content, dict) and isinstance(content.get("version"), int) and content["version"] > _VERSION:
+        content = parse_json(data)
+        if not isinstance(content, dict):
+            raise _DamagedError
+        if isinstance(content.get("version"), int) and content["version"] > _VERSION:
             raise _UnreadableError("a newer XAIMed wrote them")
         if content["version"] != _VERSION:
             raise _DamagedError

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from engine.bundle.architecture_py import parse_module
 from engine.text import safe_text
 from engine.trust import expected_names as expected
 from engine.trust.suspicious_names import (
@@ -70,7 +71,7 @@ def what_deserves_a_look(code: str) -> tuple[Finding, ...]:
     Raises:
         SyntaxError, ValueError, RecursionError, MemoryError: the text cannot be parsed as Python.
     """
-    tree = ast.parse(code)
+    tree = parse_module(code)
     own = _Own(tree)
     findings = {*_imports(tree), *_uses(tree, own), *_at_load(tree.body, inside=""), *_lines(code)}
     return tuple(sorted(findings, key=lambda finding: (finding.gravity, finding.line, finding.what)))

@@ -73,7 +73,7 @@ def test_a_settings_file_that_is_not_toml_is_reported_with_the_line() -> None:
     path = write_settings("until = certain\n")
     settings, problems = load_settings({})
     assert settings == AppSettings()
-    assert problems[0].startswith(f"{path}: the settings file is not TOML: ")
+    assert problems[0].startswith(f"{path}: the settings file cannot be used: it is not TOML: ")
     assert "line 1" in problems[0]
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from engine.storage.documents import parse_json
+from engine.storage.reading import UnusableFileError, read_limited
 from engine.text import safe_text
 
 log = logging.getLogger("xaimed.memory")
@@ -95,15 +98,12 @@ class StateFile:
         path = self._path
         assert path is not None
         try:
-            with path.open("rb") as file:
-                # A larger file is cut here, so it is no JSON and is set aside.
-                return _from(json.loads(file.read(_LARGEST)))
-        except FileNotFoundError:
-            return Remembered()
-        except OSError as error:
-            self._set_aside(f"cannot be read: {(error.strerror or str(error)).lower()}")
-        # Brackets nested too deeply make the parser run out of stack.
-        except (ValueError, RecursionError):
+            if not os.path.lexists(path):
+                return Remembered()
+            return _from(parse_json(read_limited(path, _LARGEST)))
+        except UnusableFileError as error:
+            self._set_aside(f"cannot be read: {error.cause}")
+        except ValueError:
             self._set_aside("not what XAIMed wrote there")
         return Remembered()
 

@@ -18,11 +18,16 @@ from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, Scalar
 from engine.cli.main import Flag
 from engine.drawing.colormaps import COLORMAPS
 from engine.storage import places
+from engine.storage.documents import DocumentError, parse_toml
+from engine.storage.reading import UnusableFileError, read_limited
 from engine.text import safe_text
 from xaimed_tui.terminal.query import over_ssh
 
 Check = Callable[[object], object]
 """Turns a TOML value or a string into a setting's value; raises ValueError with a clause that says what is allowed."""
+
+_MOST_BYTES = 100_000
+"""Of the settings file; a longer one is none."""
 
 
 def _setting(default: Any, check: Check, metavar: str, about: str, *, method: str = "") -> Any:
@@ -163,17 +168,12 @@ def _take(values: dict[str, Any], key: str, value: object, where: str, problems:
 def _read(problems: list[str]) -> dict[str, object]:
     path = places.settings()
     try:
-        text = path.read_text(encoding="utf-8")
-        if not text.strip():
+        if not os.path.lexists(path):
             return {}
-        import tomllib  # late: most users have no settings file
-
-        return tomllib.loads(text)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        reason = f"cannot be read: {(error.strerror or str(error)).lower()}"
-    except ValueError as error:  # neither TOML nor even UTF-8
-        reason = f"is not TOML: {error}"
+        return parse_toml(read_limited(path, _MOST_BYTES))
+    except UnusableFileError as error:
+        reason = f"cannot be read: {error.cause}"
+    except DocumentError as error:
+        reason = f"cannot be used: {error}"
     problems.append(safe_text(f"{path}: the settings file {reason}; none of it is used", limit=400))
     return {}

@@ -115,3 +115,36 @@ async def test_a_picture_of_20000_pixels_a_side_and_long_notes_are_said_and_cut_
         assert "and 450 more" in facts
         assert "(Cut here: the text has 500,003 characters.)" in facts
         assert "(Cut here: the text has" in str(app.selection.query_one("#model-text").render())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import " + "a." * 80_000 + "a",
+        "import " + "a . " * 80_000 + "a",
+        "import " + "a.\\\n" * 80_000 + "a",
+        "import " + "a\u00b7." * 80_000 + "a",
+        "from " + "a." * 300_000 + "a import b",
+        'x = f"' + "{a}" * 100_000 + '"',
+        "x = " + "-" * 500_000 + "1",
+        "x = a" + "()" * 100_000,
+    ],
+    ids=["import", "spaces", "lines", "letters", "from", "f-string", "signs", "calls"],
+)
+def test_code_that_would_cost_gigabytes_to_parse_is_refused_at_once(model: Path, code: str) -> None:
+    (model / "architecture.py").write_text(code, encoding="utf-8")
+    tracemalloc.start()
+    begin = time.monotonic()
+    with pytest.raises(BundleError, match=r"architecture.py: it is not Python that can be parsed"):
+        read_bundle(model)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 400_000_000
+    assert time.monotonic() - begin < 10
+
+
+def test_long_lines_of_dots_that_name_nothing_are_no_harm(model: Path) -> None:
+    code = (model / "architecture.py").read_text(encoding="utf-8")
+    ruler = "# " + "." * 1000 + "\n# see " + "https://a.b/" * 200 + "\n"
+    (model / "architecture.py").write_text(ruler + code, encoding="utf-8")
+    read_bundle(model)

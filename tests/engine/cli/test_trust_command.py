@@ -56,7 +56,7 @@ def test_yes_shows_the_code_and_the_list_and_approves_whatever_it_says(xaimed: R
     lines = out.splitlines()
     assert lines[0] == f"Lungs/CNN in {model}"
     assert "!  1  import os" in lines
-    assert "   3  # ␛[2J ⟨U+202E⟩" in lines
+    assert "!  3  # ␛[2J ⟨U+202E⟩" in lines
     assert "  line 1: imports os: files, processes, the environment" in lines
     assert "  line 2: runs on loading" in lines
     assert "  line 3: has characters that cannot be seen or that change the order of the text" in lines
