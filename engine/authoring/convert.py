@@ -18,9 +18,10 @@ import torch
 from torch import nn
 
 from engine.bundle.architecture_py import decode_source
-from engine.errors import LibraryError
+from engine.errors import BundleError, LibraryError
+from engine.network.weights import check_archive
 from engine.storage.reading import UnusableFileError, check_regular, read_limited
-from engine.storage.writing import SHARED, replace_file
+from engine.storage.writing import SHARED, make_file
 from engine.trust.execution import run_alone
 
 _MOST_CODE = 1_000_000
@@ -55,6 +56,10 @@ def read_safely(source: Path) -> Converted | None:
     data = _read(source)
     if not data.startswith((_ZIP, _PICKLE)):
         raise LibraryError("it is not a file that torch saved", subject=source, remedy=_NOT_SAVED_BY_TORCH)
+    try:
+        check_archive(data, source)
+    except BundleError as error:
+        raise LibraryError(error.cause, subject=source, remedy=error.remedy) from error
     try:
         content = _load(data, source, trusted=None)
     except pickle.UnpicklingError:
@@ -99,7 +104,9 @@ def write_safetensors(converted: Converted, target: Path) -> None:
     if os.path.lexists(target):
         raise LibraryError("this file exists already", subject=target, remedy="name another with --out")
     try:
-        replace_file(target, save(dict(converted.tensors)), mode=SHARED)
+        make_file(target, save(dict(converted.tensors)), mode=SHARED)
+    except FileExistsError as error:  # another process was first
+        raise LibraryError("this file exists already", subject=target, remedy="name another with --out") from error
     except OSError as error:
         raise LibraryError((error.strerror or str(error)).lower(), subject=target) from error
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from engine.bundle.digest import FileDigest, take_snapshot
 from engine.bundle.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize, SelfTest
 from engine.errors import BundleError
+from engine.storage import places
 from engine.storage.reading import UnusableFileError, check_regular, read_limited
 
 __all__ = [
@@ -157,7 +158,7 @@ def read_description(path: Path) -> str:
     file that cannot be read gives a note instead.
     """
     try:
-        size = check_regular(path).st_size
+        size = _check_own(path).st_size
         data = read_limited(path, _DESCRIPTION_LIMIT, cut=True)
     except UnusableFileError as error:
         return f"({path.name} cannot be shown: {error.cause}.)" if os.path.lexists(path) else ""
@@ -176,12 +177,30 @@ def _shown_text(data: bytes, size: int, name: str) -> str:
 
 
 def find_picture(folder: Path) -> Path | None:
-    """Return the path of `description.png` if it is a regular file of at most 16 MB, without opening it."""
+    """Return the path of `description.png` if it is a regular file of its own of at most 16 MB, without opening it."""
     picture = folder / PICTURE
     try:
-        return picture if check_regular(picture).st_size <= PICTURE_LIMIT else None
+        return picture if _check_own(picture).st_size <= PICTURE_LIMIT else None
     except UnusableFileError:
         return None
+
+
+def _check_own(path: Path) -> os.stat_result:
+    """Return the state of a file that is shown although its folder's files were not all checked.
+
+    A model that is broken, and a task, may have been put together by anybody: what they lead to elsewhere, by a link
+    or a hard link, may be private.
+
+    Raises:
+        UnusableFileError: it cannot be read, or is not the folder's own.
+    """
+    state = check_regular(path)
+    folder = places.real_path(path.parent)
+    if not places.real_path(path).is_relative_to(folder):
+        raise UnusableFileError("it is a link that leads out of its folder")
+    if state.st_nlink > 1 and not folder.is_relative_to(places.real_path(places.bundled_tasks())):
+        raise UnusableFileError("it has another name elsewhere (a hard link)")
+    return state
 
 
 def _find_weights(folder: Path) -> Path:

@@ -178,8 +178,11 @@ def _run(
 
 
 def _clean_up() -> None:
+    """Remove what killed runs left, and keep matplotlib, which grad-cam imports, from making folders of its own."""
+    from engine.storage import places
     from engine.storage.partial import remove_noted
 
+    os.environ.setdefault("MPLCONFIGDIR", str(places.cache() / "matplotlib"))
     remove_noted()
 
 

@@ -157,7 +157,7 @@ def _check(made: Path) -> None:
         read_image(bundle.picture)
     elif os.path.lexists(made / PICTURE):
         raise ImageError("the picture is too large", subject=made / PICTURE, remedy="make it smaller")
-    from engine.network.loading import read_weights  # late: torch
+    from engine.network.weights import read_weights  # late: torch
 
     read_weights(bundle.weights.read_bytes(), bundle.weights)
 

@@ -1,10 +1,7 @@
-"""Build a torch network from a bundle's files: the only place that runs a bundle's code and loads its weights."""
+"""Build a torch network from a bundle's files: the only place that runs a bundle's code."""
 
 from __future__ import annotations
 
-import io
-import pickle
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +11,9 @@ from torch import nn
 
 from engine.bundle.architecture_py import decode_source
 from engine.bundle.model_bundle import ARCHITECTURE, ModelBundle
-from engine.errors import BundleError, OutOfMemoryError
+from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
+from engine.network.weights import read_weights, too_little_memory
 from engine.trust.execution import run_alone
 from engine.trust.permission import approved_content
 
@@ -47,7 +45,7 @@ def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
     # A bundle's code may raise anything, SystemExit included; in every case the model cannot be used.
     except BaseException as error:
         if is_out_of_memory(error):
-            raise _too_little_memory(path) from error
+            raise too_little_memory(path) from error
         raise BundleError(
             f"does not run: {type(error).__name__}: {error}",
             subject=path,
@@ -80,46 +78,6 @@ def _builder(module: ModuleType, path: Path) -> Callable[[], object]:
     return own[0]
 
 
-def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
-    """Read a state_dict onto the CPU without running any code in the file.
-
-    Args:
-        data: the file's content.
-        path: the file's name; its suffix tells the format, and errors quote it.
-
-    Raises:
-        BundleError: the file is damaged, is a pickle that holds more than weights, or holds no state_dict.
-        OutOfMemoryError: the machine ran out of memory.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load
-
-            content: object = load(data)
-        else:
-            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise BundleError(
-            "is damaged, or is a pickle that holds more than weights and can run code; it was not loaded",
-            subject=path,
-            remedy=f"if you trust whoever made it, run xaimed models convert {shlex.quote(str(path))}",
-        ) from error
-    # torch and safetensors raise RuntimeError, ValueError, EOFError, KeyError, SafetensorError, ... for damaged files.
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise _too_little_memory(path) from error
-        raise BundleError(
-            f"is not a weights file ({type(error).__name__})", subject=path, remedy="copy the file again"
-        ) from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise BundleError(
-            "holds something other than a state_dict of tensors",
-            subject=path,
-            remedy="save it again with torch.save(network.state_dict(), ...)",
-        )
-    return content
-
-
 def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
     # Compared here for a short message: that of `load_state_dict` lists all keys.
     expected = network.state_dict()
@@ -141,14 +99,6 @@ def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], path:
                 f"{key} holds NaN or infinite values", subject=path, remedy="train or copy the model again"
             )
     network.load_state_dict(dict(weights))
-
-
-def _too_little_memory(path: Path) -> OutOfMemoryError:
-    return OutOfMemoryError(
-        "there is not enough memory for it",
-        subject=path,
-        remedy="end other programs, or use a machine with more memory",
-    )
 
 
 def _some(keys: list[str]) -> str:

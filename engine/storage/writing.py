@@ -38,14 +38,14 @@ def replace_file(path: Path, content: bytes, *, mode: int = _PRIVATE) -> None:
     flush_folder(path.parent)
 
 
-def make_file(path: Path, content: bytes) -> None:
+def make_file(path: Path, content: bytes, *, mode: int = _PRIVATE) -> None:
     """Create a file with this content, whole or not at all; see `replace_file`.
 
     Raises:
         FileExistsError: it exists already; another program may just have created it.
         OSError: it could not be created.
     """
-    with _written(path, content, _PRIVATE) as partial:
+    with _written(path, content, mode) as partial:
         os.link(partial, path)  # a rename would replace a file that another program has just created
     flush_folder(path.parent)
 

@@ -193,7 +193,8 @@ def _others_may_write(path: Path) -> str:
     if not hasattr(os, "geteuid"):
         return ""
     # The folder's group may write to it: many systems give each user a group of their own.
-    for place, writers in ((path, 0o022), (path.parent, 0o002)):
+    # In a sticky folder (0o1000, as /tmp) others may add files but not replace this one; of a file it means nothing.
+    for place, writers, guarded in ((path, 0o022, 0), (path.parent, 0o002, 0o1000)):
         try:
             state = place.stat()
         except OSError:
@@ -201,8 +202,7 @@ def _others_may_write(path: Path) -> str:
         # Root can write everywhere anyway.
         if state.st_uid not in (os.geteuid(), 0):
             return f"{place} belongs to another user"
-        # In a sticky folder (0o1000, as /tmp) others may add files but not replace this one.
-        if state.st_mode & writers and not state.st_mode & 0o1000:
+        if state.st_mode & writers and not state.st_mode & guarded:
             return f"others may write to {place}: run chmod go-w"
     return ""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,54 @@ def test_approved_weights_that_cannot_be_right_are_refused_by_what_is_wrong(
     approve(model)
     with pytest.raises(BundleError, match=cause):
         build_network(read_bundle(model))
+
+
+def deflated(path: Path) -> None:
+    """Pack a file of torch's anew, so that zeros take no room."""
+    torch.save({"conv.weight": torch.zeros(2, 3, 3, 3), "conv.bias": torch.zeros(2), "x": torch.zeros(2**24)}, path)
+    with zipfile.ZipFile(path) as old:
+        entries = {entry.filename: old.read(entry) for entry in old.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in entries.items():
+            new.writestr(name, content)
+
+
+def dressed(path: Path) -> None:
+    """Give a tensor an attribute that hides a method of its class, as a file can."""
+    weight = torch.zeros(2, 3, 3, 3)
+    weight.is_floating_point = 1  # type: ignore[assignment,method-assign]
+    weight.shape_again = "x"
+    torch.save({"conv.weight": weight, "conv.bias": torch.zeros(2)}, path)
+
+
+@pytest.mark.parametrize(
+    ("make", "cause"),
+    [
+        (deflated, "is compressed, which torch.save never does"),
+        (
+            lambda path: torch.save({"conv.bias": torch.zeros(1).expand(2**31), "conv.weight": torch.zeros(1)}, path),
+            r"its tensors claim 8,589,934,596 bytes, and the file has \d,\d{3};",
+        ),
+        (lambda path: torch.save({"conv.bias": torch.zeros(2).to_sparse()}, path), "conv.bias is sparse, quantized"),
+        (lambda path: torch.save({"conv.bias": torch.zeros(2, device="meta")}, path), "conv.bias is sparse, quantized"),
+    ],
+    ids=["deflated", "stride 0", "sparse", "meta"],
+)
+def test_weights_that_ask_for_far_more_memory_than_their_file_are_refused(
+    make: Callable[[Path], None], cause: str, model: Path
+) -> None:
+    make(model / "weights.pt")
+    approve(model)
+    with pytest.raises(BundleError, match=cause):
+        build_network(read_bundle(model))
+
+
+def test_what_a_file_hangs_on_a_tensor_is_left_behind(model: Path) -> None:
+    dressed(model / "weights.pt")
+    approve(model)
+    for value in state_of(build_network(read_bundle(model))).values():
+        assert not vars(value)
+        assert value.is_floating_point()
 
 
 @pytest.mark.parametrize("classes", [["one"], ["one", "two", "three"]])

@@ -148,3 +148,31 @@ def test_long_lines_of_dots_that_name_nothing_are_no_harm(model: Path) -> None:
     ruler = "# " + "." * 1000 + "\n# see " + "https://a.b/" * 200 + "\n"
     (model / "architecture.py").write_text(ruler + code, encoding="utf-8")
     read_bundle(model)
+
+
+def test_nothing_linked_from_elsewhere_is_shown_of_a_task_or_a_broken_model(model: Path, tmp_path: Path) -> None:
+    secret, picture = tmp_path / "secret.txt", tmp_path / "secret.png"
+    secret.write_text("PATIENT", encoding="utf-8")
+    Image.new("RGB", (9, 9)).save(picture)
+    (model / "weights.pt").unlink()
+    for link in (Path.symlink_to, Path.hardlink_to):
+        for path, target in (
+            (model.parent / "task_description.txt", secret),
+            (model / "description.txt", secret),
+            (model / "description.png", picture),
+        ):
+            path.unlink(missing_ok=True)
+            link(path, target)
+        (task,) = list_tasks([model.parents[1]])
+        (entry,) = task.models
+        assert "cannot be shown" in task.description
+        assert "cannot be shown" in entry.description
+        assert "PATIENT" not in task.description + entry.description
+        assert entry.picture is None
+
+
+def test_a_task_may_link_its_description_to_a_file_of_its_own(model: Path) -> None:
+    (model.parent / "about.txt").write_text("About lungs.", encoding="utf-8")
+    (model.parent / "task_description.txt").unlink(missing_ok=True)
+    (model.parent / "task_description.txt").symlink_to("about.txt")
+    assert list_tasks([model.parents[1]])[0].description == "About lungs."

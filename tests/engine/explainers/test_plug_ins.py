@@ -119,7 +119,7 @@ class Ramp:
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
-    from engine.network.loading import read_weights
+    from engine.network.weights import read_weights
 
     folder = make_model(tmp_path_factory.mktemp("tasks") / "Lungs" / "CNN")
     bundle = read_bundle(folder)

@@ -77,7 +77,7 @@ def test_a_store_of_a_newer_version_is_left_alone_and_approves_nothing(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no such rights")
-@pytest.mark.parametrize(("mode", "folder"), [(0o620, False), (0o602, False), (0o707, True)])
+@pytest.mark.parametrize(("mode", "folder"), [(0o620, False), (0o602, False), (0o1602, False), (0o707, True)])
 def test_a_store_that_others_may_write_to_approves_nothing(model: Path, mode: int, folder: bool) -> None:
     place = approvals().parent if folder else approvals()
     place.chmod(mode)
