@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
 from engine.images.header import FORMATS, Header, Limits
 from engine.results.caution import Caution
+from engine.storage.documents import parse_json
 from engine.text import safe_text
 
 READY = b"ready\n"
@@ -60,7 +60,7 @@ def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal
     Raises:
         ValueError: the line is no answer, or describes a picture that should have been refused.
     """
-    answer = json.loads(line)
+    answer = parse_json(line)
     match answer:
         case {"cause": str() as cause, "remedy": str() | None as remedy, "code": str() as code}:
             return Refusal(cause, remedy, code)
@@ -81,7 +81,7 @@ def _header(answer: dict[str, object], limits: Limits) -> Header:
         header = Header(**answer)  # type: ignore[arg-type]  # the values are checked below
     except TypeError as error:
         raise ValueError("no header") from error
-    numbers = (header.height, header.width, header.orientation, header.size)
+    numbers = (header.height, header.width, header.bit_depth, header.orientation, header.size)
     if (
         header.format not in FORMATS
         or header.bit_depth not in (8, 16)
