@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from engine.cli.console import print_failure
 from engine.storage import places
+from engine.storage.logs import keep_small
 from engine.text import safe_text
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def _report(sink: BinaryIO) -> None:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 cut = f", the last {_MOST:,} of them" if size > _MOST else ""
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {size:,} bytes were printed{cut}:\n{words}\n")
+            keep_small(log)
         except OSError as error:
             where = f"they are lost, as the log cannot be written ({(error.strerror or str(error)).lower()}): {log}"
         else:

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,14 @@ from pathlib import Path
 from typing import TextIO
 
 from engine.storage import places
+from engine.storage.logs import MOST_BYTES, keep_small
 from engine.text import safe_text
 
 _PIECE = 1 << 20
+_NUMBER = re.compile(r"[0-9]+")
+_IN_FULL, _MOST_KINDS = 3, 500
+"""How many equal records are logged in full, and how many kinds are told apart."""
+_LOOK_SECONDS = 5.0
 _ODD = re.compile(rb"[^\n\t -~]")
 _ACTS = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode categories that act on a terminal or hide: control, format, surrogate, private, unassigned, separators."""
@@ -34,10 +40,10 @@ def make_plain(log: Path, since: int) -> None:
     """Replace by `?` each byte after the first `since` that acts on a terminal, hides, or is not text.
 
     Log records have no such bytes, but what libraries write to descriptors may. The file keeps its length, so that
-    another program may write to it at the same time.
+    another program may write to it at the same time. All of it is made plain if it was begun anew meanwhile.
     """
     with contextlib.suppress(OSError), log.open("r+b", buffering=0) as file:
-        file.seek(since)
+        file.seek(since if since <= os.fstat(file.fileno()).st_size else 0)
         while piece := file.read(_PIECE):
             # The search spares plain ASCII, which is nearly all of a log, the decoding.
             if _ODD.search(piece) and (plain := _plain(piece)) != piece:
@@ -64,22 +70,79 @@ class SafeFormatter(logging.Formatter):
         return safe_text(super().format(record), multiline=True)
 
 
+class Repeats(logging.Filter):
+    """Lets the first few of equal records through, then only each tenfold, with their number.
+
+    Records that differ in nothing but numbers count as equal: a damaged picture may warn of each of its parts.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, int, str], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log the record; one that stands for others says for how many."""
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):  # the handler will say that its arguments do not fit
+            return True
+        key = (record.name, record.levelno, _NUMBER.sub("0", text[:300]))
+        times = self._seen.pop(key, 0) + 1
+        self._seen[key] = times  # last, so that the first in the dictionary is the one longest not met
+        if len(self._seen) > _MOST_KINDS:
+            del self._seen[next(iter(self._seen))]
+        if times <= _IN_FULL:
+            return True
+        if str(times).strip("0") != "1":
+            return False
+        record.msg, record.args = f"{text} (and its like, {times:,} times so far)", ()
+        return True
+
+
+class BoundedFile(logging.FileHandler):
+    """A log file that is begun anew when it is too long; see `engine.storage.logs`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        super().emit(record)
+        if self.stream is not None and os.fstat(self.stream.fileno()).st_size > MOST_BYTES:
+            keep_small(Path(self.baseFilename))
+
+
 def open_log() -> str:
     """Send the program's log to its file in the state directory; return a safe line if that fails, else nothing."""
     try:
         places.log_file().parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(places.log_file(), encoding="utf-8", errors="backslashreplace")
+        handler = BoundedFile(places.log_file(), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         # Without any handler logging would print to standard error, over the screen.
         logging.getLogger().addHandler(logging.NullHandler())
         reason = (error.strerror or str(error)).lower()
         return safe_text(f"{places.log_file()} cannot be written ({reason}): errors are not logged.", limit=400)
+    handler.addFilter(Repeats())
     handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.captureWarnings(True)
     return ""
+
+
+@contextmanager
+def _kept_small(log: Path) -> Iterator[None]:
+    """Look at the log's size now and then: native libraries write to it past the handler."""
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(_LOOK_SECONDS):
+            if keep_small(log):
+                make_plain(log.with_name(f"{log.name}.1"), 0)
+
+    threading.Thread(target=look, name="keeping the log small", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 @contextmanager
@@ -108,7 +171,8 @@ def native_output_in_log() -> Iterator[None]:
             kept.append((name, number, copy, old, new))
             setattr(sys, name, new)
             os.dup2(sink, number)
-        yield
+        with _kept_small(places.log_file()):
+            yield
     finally:
         for name, number, copy, before, stream in kept:
             stream.flush()
