@@ -15,6 +15,7 @@ from engine.text import safe_name, safe_text
 
 if TYPE_CHECKING:
     from engine.results.consensus import Consensus
+    from engine.results.diagnosis import Diagnosis
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
 
@@ -70,6 +71,12 @@ def settled_by(made: SaliencyMap, cells: GridStatistics) -> Literal["samples", "
     if not cells.certain or made.warnings:
         return ""
     return "no samples" if made.cells is None else "samples"
+
+
+def doubts(diagnosis: Diagnosis) -> list[str]:
+    """Return all that is doubtful about an answer, a sentence each; not made safe for a terminal."""
+    undecided = [f"Undecided: {diagnosis.why_undecided}."] if diagnosis.undecided else []
+    return [*undecided, *diagnosis.warnings]
 
 
 def seconds_text(seconds: float) -> str:

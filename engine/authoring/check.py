@@ -13,13 +13,13 @@ from engine.errors import ExplanationError, Stopped, XAIMedError
 from engine.explainers.registry import method_keys, method_name
 from engine.explainers.settings import Settings, chosen_parameters, declared_samples
 from engine.explanation.explain import NEVER_STOP, explain_method
-from engine.images.compliance import why_not_compliant
+from engine.images.compliance import is_grey, why_not_compliant
 from engine.images.image import read_image
 from engine.images.listing import list_images
 from engine.progress import StopSignal
 
 if TYPE_CHECKING:
-    from engine.bundle.model_bundle import ModelBundle
+    from engine.bundle.model_bundle import InputSpec, ModelBundle
     from engine.images.image import MedicalImage
     from engine.network.classifier import Classifier
     from engine.results.diagnosis import Diagnosis
@@ -130,9 +130,27 @@ def image_for(bundle: ModelBundle, image: Path | None = None) -> tuple[MedicalIm
         return read_image(image), False
     if bundle.samples is not None:
         for file in list_images(bundle.samples):
-            if not why_not_compliant(file.path, bundle.input):
-                return read_image(file.path), False
+            if why_not_compliant(file.path, bundle.input):
+                continue
+            sample = read_image(file.path)
+            if bundle.input.accepts(is_grey(sample)):  # which only the pixels tell
+                return sample, False
     return noise_image(bundle), True
+
+
+def undeclared(spec: InputSpec) -> tuple[str, ...]:
+    """Return a sentence for everything that a bundle should say about its images and does not; nothing is assumed."""
+    if spec.channels == 3 and spec.accept_grey is None:
+        return (
+            "Whether grey images may be fed to it is not declared: they are answered, with a warning. "
+            "Set accept_grey under [input] in model.toml.",
+        )
+    if spec.channels == 1 and spec.accept_colour is None:
+        return (
+            "Whether colour images may be fed to it is not declared: they are answered, with a warning. "
+            "Set accept_colour under [input] in model.toml.",
+        )
+    return ()
 
 
 def _try(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from engine.authoring.check import undeclared
 from engine.bundle.model_bundle import subject_of
 from engine.explainers.registry import method_name
 from engine.results.diagnosis import probability_text
@@ -24,8 +25,15 @@ def model_lines(entry: ModelEntry) -> Iterator[str]:
         kind = "grey" if bundle.input.channels == 1 else "RGB"
         rule = "exactly" if bundle.input.exact_size else f"others are resized ({bundle.input.resize})"
         yield f"Input: {height}x{width} {kind}, {rule}; mean {bundle.input.mean}, std {bundle.input.std}"
+        for word, grey in (("Grey", True), ("Colour", False)):
+            if not bundle.input.accepts(grey):
+                yield f"{word} images are refused."
         yield f"Classes: {', '.join(bundle.output.classes) if bundle.output.classes else 'not declared'}"
         yield f"Activation at the end: {bundle.output.activation or 'not declared'}"
+        if bundle.output.threshold is not None:
+            yield f"Threshold: {bundle.output.threshold:g}"
+        if bundle.output.temperature != 1.0:
+            yield f"Temperature: {bundle.output.temperature:g}"
         yield f"Layer for the CAMs: {bundle.explain.target_layer or 'the last convolution'}"
         yield from bundle.assumed
         for section, text in bundle.notes.items():
@@ -60,7 +68,7 @@ def _network(classifier: Classifier, check: Check) -> Iterator[str]:
     yield f"Input: {height}x{width}, {'grey' if bundle.input.channels == 1 else 'RGB'}"
     yield f"Outputs: {classifier.anatomy.outputs}; applied at the end: {classifier.activation}"
     for name, probability in zip(diagnosis.classes, diagnosis.probabilities, strict=True):
-        mark = f"  <- {diagnosis.confidence.value}" if name == diagnosis.predicted else ""
+        mark = f"  <- {diagnosis.standing}" if name == diagnosis.predicted else ""
         yield f"  {probability_text(float(probability), 4)}  {name}{mark}"
     yield f"An answer takes {check.seconds * 1000:.1f} ms."
     if check.layer:
@@ -90,6 +98,7 @@ def _remarks(classifier: Classifier, check: Check) -> Iterator[str]:
         yield "The image is noise: the network's answer and its maps mean nothing."
     yield from check.diagnosis.warnings  # may repeat what the classifier assumed
     yield from (sentence for sentence in classifier.assumed if sentence not in check.diagnosis.warnings)
+    yield from undeclared(classifier.bundle.input)
     if (test := check.selftest) is None:
         yield "There is no self-test; `xaimed models check --write-selftest` makes one."
     elif test.failure:

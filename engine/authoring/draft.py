@@ -132,7 +132,7 @@ def _inspect(bundle: ModelBundle) -> _Findings:
     try:
         classifier = Classifier(trial, network, device="cpu")
     except BundleError:
-        if "output.multilabel" in declared.given:
+        if declared.given & {"output.multilabel", "output.threshold"}:
             raise
         # The network may end in a sigmoid for each of several outputs. If that is not the cause, this fails as well.
         each_class = replace(declared.output, multilabel=True)
@@ -243,6 +243,10 @@ def _input(found: _Findings) -> Iterator[str]:
         if f"input.{name}" not in given:
             comment = f"CHECK: as in training, {KEYS[f'input.{name}'].help}"
             lines[name] = _Line((neutral,) * count, comment, known=False)
+    asked = "accept_grey" if count == 3 else "accept_colour"
+    if f"input.{asked}" not in given:
+        images = "grey images (R = G = B too)" if count == 3 else "colour images"
+        lines[asked] = _Line(True, f"CHECK: may {images} be fed to it? Not said: yes, with a warning", known=False)
     yield from _lines(INPUT, found.declared.input, given, lines)
     yield ""
 
@@ -267,6 +271,8 @@ def _output(found: _Findings) -> Iterator[str]:
     if found.multilabel or declared.output.multilabel:
         meaning = KEYS["output.multilabel"].help.removeprefix("true: ")
         lines["multilabel"] = _Line(True, meaning + (", as each output has a sigmoid" if found.multilabel else ""))
+    if (outputs == 1 or "multilabel" in lines) and "output.threshold" not in declared.given:
+        lines["threshold"] = _Line(classifier.threshold, "from here on the answer is yes", known=False)
     yield from _lines(OUTPUT, declared.output, declared.given, lines)
     yield ""
 

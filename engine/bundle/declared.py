@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from engine.bundle.schema import EXPLAIN, INPUT, OUTPUT, SELFTEST, Values
 from engine.bundle.specs import ExplainSpec, InputSpec, OutputSpec, SelfTest
 
+SOFTMAX_HAS_NONE = "a softmax network answers with its most probable class, whatever its probability"
+"""Why a threshold goes with a single logit or multilabel only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -88,4 +91,17 @@ def contradiction(declared: Declared) -> tuple[str, str] | None:
         (height, width), (least_height, least_width) = spec.size, spec.minimum_size
         if height < least_height or width < least_width:
             return "input.minimum_size", f"must not exceed the exact size {height} x {width}"
+    if spec.accept_grey is False and spec.accept_colour is False:
+        return "input.accept_grey", "and accept_colour must not both be false: no image would be left"
+    if declared.output.threshold is not None and (why := _no_threshold(declared.output)):
+        return "output.threshold", f"must not be set: {why}"
     return None
+
+
+def _no_threshold(output: OutputSpec) -> str:
+    """Say why a network with these declarations has no threshold; empty if it may have one."""
+    if output.activation == "softmax":
+        return SOFTMAX_HAS_NONE
+    if output.classes is not None and len(output.classes) > 2 and not output.multilabel:
+        return f"{len(output.classes)} classes without multilabel = true are a softmax's. {SOFTMAX_HAS_NONE}"
+    return ""

@@ -142,6 +142,20 @@ INPUT = _section(
             example=12,
             constant="BITS",
         ),
+        Key(
+            "accept_grey",
+            check.flag,
+            help="false: grey images are refused (R = G = B is grey); not said: an RGB network warns",
+            example=False,
+            constant="ACCEPT_GREY",
+        ),
+        Key(
+            "accept_colour",
+            check.flag,
+            help="false: colour images are refused; not said: a grey network warns",
+            example=True,
+            constant="ACCEPT_COLOUR",
+        ),
     ),
 )
 
@@ -166,6 +180,23 @@ OUTPUT = _section(
             constant="ACTIVATION",
         ),
         Key("multilabel", check.flag, help="true: every class is judged on its own", constant="MULTILABEL"),
+        Key(
+            "threshold",
+            between(0, 1),
+            help="of one logit or multilabel: from here on the answer is yes; default: 0.5",
+            least=0,
+            most=1,
+            example=0.5,
+            constant="THRESHOLD",
+        ),
+        Key(
+            "temperature",
+            between(0, 1000),
+            help="the logits are divided by it, before the threshold",
+            least=0,
+            most=1000,
+            constant="TEMPERATURE",
+        ),
     ),
 )
 

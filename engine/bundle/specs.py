@@ -22,6 +22,10 @@ class InputSpec:
         resize: `stretch`, `fit` (padded with the mean colour) or `crop` (centre).
         mean, std: per channel, on values in [0, 1].
         bits: how many bits of the files' samples are significant; None for what each file declares.
+        accept_grey: whether an image without colour may be fed to the network. None if not declared: it then may, and
+            an RGB network's answer carries a warning.
+        accept_colour: whether an image in colour may be fed to it. None if not declared: it then may, and a grey
+            network's answer carries a warning.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -32,6 +36,12 @@ class InputSpec:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     bits: int | None = None
+    accept_grey: bool | None = None
+    accept_colour: bool | None = None
+
+    def accepts(self, grey: bool) -> bool:
+        """Whether a grey image, or one in colour, may be fed to the network."""
+        return (self.accept_grey if grey else self.accept_colour) is not False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +54,16 @@ class OutputSpec:
         activation: what the network already applies at its end. None if not declared: it is then looked up in the
             network.
         multilabel: whether every class is judged on its own.
+        threshold: the probability from which on a single logit's positive class, or a class of a multilabel network, is
+            the answer; after the temperature. None if not declared: it is then 0.5. A softmax network has none.
+        temperature: the logits are divided by it before they become probabilities.
     """
 
     classes: tuple[str, ...] | None = None
     activation: Activation | None = None
     multilabel: bool = False
+    threshold: float | None = None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

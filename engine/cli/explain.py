@@ -236,8 +236,10 @@ def _check_writable(out: Path) -> None:
 def _print_explanation(explanation: Explanation, folder: Path) -> None:
     diagnosis = explanation.diagnosis
     probability = float(diagnosis.probabilities[diagnosis.index])
-    answer = f"{diagnosis.predicted}, {probability_text(probability, 3)} ({diagnosis.confidence.value})"
+    answer = f"{diagnosis.predicted}, {probability_text(probability, 3)} ({diagnosis.standing})"
     print_line(f"{explanation.image.path}: {answer}")
+    if diagnosis.undecided:
+        print_line(f"Undecided: {diagnosis.why_undecided}.")
     if explanation.target != diagnosis.predicted:
         other = float(diagnosis.probabilities[diagnosis.classes.index(explanation.target)])
         print_line(f"Explained: {explanation.target}, {probability_text(other, 3)}")

@@ -79,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, object]:
+    from engine.authoring.check import undeclared  # late: numpy, which --help does without
+
     bundle, diagnosis, test = classifier.bundle, check.diagnosis, check.selftest
     return {
         "task": bundle.task,
@@ -103,6 +105,7 @@ def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, 
         "probabilities": [float(p) for p in diagnosis.probabilities],
         "predicted": diagnosis.predicted,
         "confidence": diagnosis.confidence.value,
+        "undecided": diagnosis.undecided,
         "predict_seconds": check.seconds,
         "methods": {
             method.method: {
@@ -116,6 +119,7 @@ def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, 
         },
         "warnings": list(diagnosis.warnings),
         "assumed": list(classifier.assumed),
+        "undeclared": list(undeclared(bundle.input)),
         "selftest": None
         if test is None
         else {

@@ -77,5 +77,9 @@ def _print_answers(answers: list[tuple[Path, Diagnosis]]) -> None:
     for path, diagnosis in answers:
         order = sorted(range(len(diagnosis.classes)), key=lambda i: -diagnosis.probabilities[i])
         listed = ", ".join(f"{diagnosis.classes[i]} {probability_text(diagnosis.probabilities[i], 3)}" for i in order)
-        rows.append((str(path), diagnosis.predicted, diagnosis.confidence.value, listed))
-    print_table(("Image", "Class", "Confidence", "Probabilities"), rows)
+        codes = ", ".join(dict.fromkeys(diagnosis.warning_codes))
+        rows.append((str(path), diagnosis.predicted, diagnosis.standing, listed, codes))
+    header = ("Image", "Class", "Confidence", "Probabilities", "Warnings")
+    # The sentences go to standard error; the codes stay with the table where that is sent to a file.
+    kept = len(header) if any(row[-1] for row in rows) else len(header) - 1
+    print_table(header[:kept], [row[:kept] for row in rows])

@@ -123,8 +123,7 @@ def agreement_picture(explanation: Explanation) -> Sheet:
         page.add_key(colours, f"how many of {methods} maps have the cell among their three: {', '.join(names)}")
     else:
         page.add_note("No map could be made, so there is nothing to count.", strong=True)
-    for text in explanation.diagnosis.warnings:
-        page.add_note(text, strong=True)
+    _add_answer_notes(page, explanation)
     for note in dependence_notes(consensus.methods):
         page.add_note(note, strong=True)
     for method, name_of_method in zip(consensus.methods, names, strict=True):
@@ -166,7 +165,9 @@ def _page(explanation: Explanation, picture: Image.Image, what: str) -> Page:
     probability = float(diagnosis.probabilities[diagnosis.classes.index(explanation.target)])
     target = f"{what} for “{explanation.target}”, probability {probability_text(probability, 3)}"
     if explanation.target != diagnosis.predicted:
-        target += f" (predicted: “{diagnosis.predicted}”)"
+        target += f" (predicted: “{diagnosis.predicted}”{', undecided' if diagnosis.undecided else ''})"
+    elif diagnosis.undecided:
+        target += ", undecided"
     bundle = explanation.bundle
     return Page(picture, target, f"{explanation.image.path.name} · {bundle.task} / {bundle.name}")
 
@@ -178,9 +179,16 @@ def _outlines(top: tuple[Cell, ...], ties: tuple[Cell, ...]) -> dict[Cell, Outli
     return outlines
 
 
-def _add_warnings(page: Page, explanation: Explanation, method: str) -> None:
-    for text in explanation.diagnosis.warnings:
+def _add_answer_notes(page: Page, explanation: Explanation) -> None:
+    diagnosis = explanation.diagnosis
+    if diagnosis.undecided:  # a long title is cut, and does not say why
+        page.add_note(f"Undecided: {diagnosis.why_undecided}.", strong=True)
+    for text in diagnosis.warnings:
         page.add_note(text, strong=True)
+
+
+def _add_warnings(page: Page, explanation: Explanation, method: str) -> None:
+    _add_answer_notes(page, explanation)
     for text in _uncertainties(explanation, method):
         page.add_note(text, strong=True)
     for text in explanation.maps[method].warnings:

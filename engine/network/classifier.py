@@ -21,9 +21,16 @@ from engine.images.image import MedicalImage
 from engine.images.preprocessing import network_input
 from engine.network.device import choose_device, is_out_of_memory
 from engine.network.loading import build_network
-from engine.network.outputs import SAME_TOLERANCE, check_deterministic, noise_for, settle_activation, settle_classes
+from engine.network.outputs import (
+    SAME_TOLERANCE,
+    check_deterministic,
+    check_threshold,
+    noise_for,
+    settle_activation,
+    settle_classes,
+)
 from engine.network.structure import Anatomy, LayerInfo, examine, flat_output, head_input
-from engine.results.diagnosis import Diagnosis
+from engine.results.diagnosis import THRESHOLD, Diagnosis
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _Result = TypeVar("_Result")
@@ -79,6 +86,7 @@ class Classifier:
             bundle, network, self.anatomy, self._subject, same_answers=self._same_answers
         )
         self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
+        check_threshold(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
         self._fast: FastCopy | None = None
         self._kept: tuple[str, dict[Hashable, object]] = ("", {})
@@ -130,6 +138,12 @@ class Classifier:
     def one_logit(self) -> bool:
         """Whether the network has a single output unit, which stands for two classes."""
         return self.anatomy.outputs == 1
+
+    @property
+    def threshold(self) -> float:
+        """The threshold of a single logit or of each class of a multilabel network; a softmax network uses none."""
+        declared = self.bundle.output.threshold
+        return THRESHOLD if declared is None else declared
 
     def kept_for(self, fed: str) -> dict[Hashable, object]:
         """Return the results cached for an image, so that explaining another class needs no new passes.
@@ -217,6 +231,8 @@ class Classifier:
             multilabel=self.bundle.output.multilabel,
             seconds=seconds,
             warnings=warnings,
+            one_logit=self.one_logit,
+            threshold=self.threshold,
         )
 
     def logits(self, tensor: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
@@ -264,11 +280,12 @@ class Classifier:
         return output
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the (B, K) float64 class probabilities of (B, outputs) logits.
+        """Return the (B, K) float64 class probabilities of (B, outputs) logits, divided by the model's temperature.
 
         Maps are made of small differences between probabilities. Close to 1, float32 has too few digits for them.
         """
-        scores = logits.double()
+        # Exact where the temperature is 1: x / 1.0 is x in every bit.
+        scores = logits.double() / self.bundle.output.temperature
         if self.one_logit:
             return torch.sigmoid(torch.cat([-scores, scores], dim=1))
         return torch.sigmoid(scores) if self.bundle.output.multilabel else torch.softmax(scores, dim=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from engine.bundle.declared import SOFTMAX_HAS_NONE
 from engine.bundle.model_bundle import ModelBundle
 from engine.errors import BundleError
 from engine.network.structure import Anatomy, flat_output
@@ -144,3 +145,18 @@ def settle_classes(bundle: ModelBundle, outputs: int, subject: str) -> tuple[tup
             remedy="correct [output] classes in model.toml",
         )
     return classes, ()
+
+
+def check_threshold(bundle: ModelBundle, outputs: int, subject: str) -> None:
+    """Check that a bundle declares a threshold only for a network that has one.
+
+    Raises:
+        BundleError: the network's classes exclude each other, so the most probable one is its answer.
+    """
+    if bundle.output.threshold is not None and outputs > 1 and not bundle.output.multilabel:
+        raise BundleError(
+            f"the bundle declares a threshold, but the network has {outputs} outputs, one for each class: "
+            f"{SOFTMAX_HAS_NONE}",
+            subject=subject,
+            remedy="remove threshold under [output] in model.toml",
+        )

@@ -31,7 +31,8 @@ def choose_class(app: App[int], scene: Scene, changed: Callable[[], None]) -> No
     model = scene.model
     if (diagnosis := scene.diagnosis) is None:
         return
-    rows = [Row("", f"the predicted class ({safe_name(diagnosis.predicted, 40)})"), *class_rows(diagnosis)]
+    undecided = ", undecided" if diagnosis.predicted in diagnosis.undecided_classes else ""
+    rows = [Row("", f"the predicted class ({safe_name(diagnosis.predicted, 40)}{undecided})"), *class_rows(diagnosis)]
 
     def chosen(name: Hashable) -> None:
         # While the dialog was open, another network may have been loaded: these are not its classes.

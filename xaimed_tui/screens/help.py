@@ -64,6 +64,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("s x", "stop all, stop the one chosen; its map so far is kept"),
         ("← →", "choose a picture"),
         ("Enter", "look at it closely"),
+        ("i", "read all that is doubtful about the answer"),
         ("z", "let the picture fill the screen"),
         *_LOOK,
         ("n", "point out one cell and its numbers in all pictures; arrows or mouse choose it"),

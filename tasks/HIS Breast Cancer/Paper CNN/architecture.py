@@ -10,6 +10,7 @@ INPUT_SIZE = (50, 50)  # height, width
 CHANNELS = 3  # RGB
 MEAN = (0.79, 0.62, 0.72)  # per channel, on 8 bit values divided by 255
 STD = (0.155, 0.22, 0.157)
+ACCEPT_GREY = False  # it was trained on stains, which a grey image does not show
 CLASSES = ("NO-IDC", "IDC")  # one output: negative, positive
 ACTIVATION = "sigmoid"  # the network ends in it
 TARGET_LAYER = "features.5"  # the last convolution with its ReLU, 25x25: table 1 counts them as one layer

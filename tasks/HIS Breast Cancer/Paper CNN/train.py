@@ -519,6 +519,7 @@ channels = {architecture.CHANNELS}
 exact_size = false
 mean = {list(architecture.MEAN)}
 std = {list(architecture.STD)}
+accept_grey = {json.dumps(architecture.ACCEPT_GREY)}
 
 [output]
 classes = {json.dumps(architecture.CLASSES)}

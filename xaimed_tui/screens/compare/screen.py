@@ -36,6 +36,7 @@ from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.layouts import OVER_NUMBERS
 from xaimed_tui.widgets.words import FixedWords, Part, ScrolledWords, Words
+from xaimed_tui.wording import doubts
 
 if TYPE_CHECKING:
     from engine.results.saliency import SaliencyMap
@@ -194,12 +195,21 @@ class SideBySideScreen(Screen[None]):
                 parts.append(
                     ("The network has one output: what speaks for one class speaks against the other.\n", "$foreground")
                 )
+        parts += self._doubts()
         for side in self._sides:
             run = side.runs[self._key]
             warnings = run.map.warnings if run.map is not None else ()
             parts.extend((f"{side.letter}! {safe_text(warning)}\n", "$text-warning") for warning in warnings)
         parts.append("\nEach map is scaled to its own range: compare places, not means, between A and B.")
         return parts
+
+    def _doubts(self) -> list[Part]:
+        """Return what is doubtful about the two answers; what is said of both is said once."""
+        found: dict[str, str] = {}
+        for side in self._sides:
+            for doubt in doubts(side.answer.diagnosis) if side.answer.diagnosis is not None else ():
+                found[doubt] = f"{found.get(doubt, '')}{side.letter}"
+        return [(f"{letters}! {safe_text(doubt)}\n", "$text-warning") for doubt, letters in found.items()]
 
     def _correlate(self) -> None:
         """Compute in a thread how alike each method's two finished maps are, once per pair of maps."""

@@ -250,6 +250,8 @@ class ComparedSide(MethodListener, CellFrame):
             said = f" {value} {answer.diagnosis.confidences[place]}"
             if self.target != answer.diagnosis.predicted:
                 said += ", not predicted"
+            if self.target in answer.diagnosis.undecided_classes:
+                said += ", undecided"
             name = safe_name(self.target, max(width - len(said), 8))
             parts += ["\n   ", (name, "bold $foreground"), said]
         return Content.assemble(*parts)

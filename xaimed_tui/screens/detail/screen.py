@@ -26,7 +26,7 @@ from xaimed_tui.widgets.layouts import OVER_NUMBERS
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.words import FixedWords, Part, ScrolledWords, Words
-from xaimed_tui.wording import cell_list, count_text, method_name, seconds_text, settled_by
+from xaimed_tui.wording import cell_list, count_text, doubts, method_name, seconds_text, settled_by
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
@@ -120,9 +120,14 @@ class DetailScreen(LookKeys, Screen[str]):
         name = "Agreement" if self._key == "agreement" else method_name(self._key)
         image, target = safe_name(explanation.image.path.name, 60), safe_name(explanation.target, 40)
         place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
+        undecided = ", undecided" if explanation.target in explanation.diagnosis.undecided_classes else ""
         self.query_one("#title", FixedWords).say(
             Content.assemble(
-                (name, "bold $primary"), f"  of {image}, what speaks for ", (target, "bold"), f"  ({place})"
+                (name, "bold $primary"),
+                f"  of {image}, what speaks for ",
+                (target, "bold"),
+                (undecided, "bold $text-warning"),
+                f"  ({place})",
             )
         )
         if self._key == "agreement":
@@ -160,7 +165,8 @@ class DetailScreen(LookKeys, Screen[str]):
 
     def _show_method(self, made: SaliencyMap, cells: GridStatistics) -> None:
         self.query_one(StatisticsTable).show(cells, made.cell_errors)
-        self.query_one("#facts-text", Words).say(Content.assemble(*_method_facts(made, cells)))
+        facts = [*_method_facts(made, cells), *_answer_facts(self._explanation)]
+        self.query_one("#facts-text", Words).say(Content.assemble(*facts))
 
     def _show_agreement(self) -> None:
         explanation = self._explanation
@@ -175,7 +181,8 @@ class DetailScreen(LookKeys, Screen[str]):
             count = Text(count_text(consensus, cell), style="bold")
             table.add_row(count, Text(CELL_NAMES[cell]), Text(", ".join(who)))
         table.move_cursor(row=max(row, 0))
-        self.query_one("#facts-text", Words).say(Content.assemble(*_agreement_facts(explanation)))
+        facts = [*_agreement_facts(explanation), *_answer_facts(explanation)]
+        self.query_one("#facts-text", Words).say(Content.assemble(*facts))
 
     # Moving
 
@@ -219,6 +226,13 @@ class DetailScreen(LookKeys, Screen[str]):
 
     def action_leave(self) -> None:
         self.dismiss(self._key)
+
+
+def _answer_facts(explanation: Explanation) -> list[Part]:
+    """Return what is doubtful about the answer that all the maps explain."""
+    found = doubts(explanation.diagnosis)
+    heading: list[Part] = ["\nThe network's answer\n"] if found else []
+    return heading + [(f"! {safe_text(doubt)}\n", "$text-warning") for doubt in found]
 
 
 def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.results.cells import CELL_NAMES, CELLS
 from engine.text import safe_text
-from xaimed_tui.wording import cell_list, count_text, method_name, settled_by
+from xaimed_tui.wording import cell_list, count_text, doubts, method_name, settled_by
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
@@ -34,6 +34,7 @@ def statistics_text(explanation: Explanation, key: str) -> str:
     name = "Agreement" if key == "agreement" else method_name(key)
     head = f"{name} of {image}, what speaks for {safe_text(explanation.target)}\n{network}\n"
     table, notes = _agreement(explanation) if key == "agreement" else _method(explanation, key)
+    notes += "".join(f"! {safe_text(doubt)}\n" for doubt in doubts(explanation.diagnosis))
     return f"{head}\n{_aligned(table)}\n{notes}"
 
 

@@ -8,9 +8,11 @@ from textual.content import Content
 
 from engine.text import safe_text
 from xaimed_tui.screens.explain.card import Card
+from xaimed_tui.screens.explain.diagnosis_panel import warning_lines
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.captions import agreement_caption, cell_caption, method_caption, method_state
 from xaimed_tui.widgets.pictures import agreement_picture, method_picture
+from xaimed_tui.widgets.words import Part
 from xaimed_tui.wording import key_of
 
 if TYPE_CHECKING:
@@ -26,8 +28,11 @@ def show_original(card: Card, scene: Scene) -> None:
         card.show(None, words=scene.words)
         return
     colour = "grey" if image.colour == "grey" else "RGB"
-    facts = f"{safe_text(image.path.name)}\n{image.width}x{image.height} {colour}, {image.bit_depth} bit"
-    card.show(PictureSpec(scene.pixels, highlight=scene.cell), caption=Content(facts))
+    facts: list[Part] = [f"{safe_text(image.path.name)}\n{image.width}x{image.height} {colour}, {image.bit_depth} bit"]
+    warnings = scene.diagnosis.warnings if scene.diagnosis is not None else ()
+    # In two lines, as the caption has four.
+    facts += [(f"\n{line}", "$text-warning") for line in warning_lines(warnings, card.room, 2)]
+    card.show(PictureSpec(scene.pixels, highlight=scene.cell), caption=Content.assemble(*facts))
 
 
 def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:

@@ -275,7 +275,10 @@ class ImageSide(Vertical):
 
     def show_answer(self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None) -> None:
         """Show the network's answer, or words instead of one."""
-        self.query_one("#diagnosis", DiagnosisPanel).show(diagnosis, words=words, target=target)
+        most = self.query_one("#answer").styles.max_height
+        # A share of the side, of which one line is the border.
+        room = max(int(self.size.height * (most.value if most is not None else 0.0) / 100) - 1, 0)
+        self.query_one("#diagnosis", DiagnosisPanel).show(diagnosis, words=words, target=target, room=room)
 
     def show_choices(self, model: Model | None, target: str | None, layer: str | None, look: Look) -> None:
         """Show the class to explain, the layer of the CAMs, and how maps are drawn."""

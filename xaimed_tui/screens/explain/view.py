@@ -12,14 +12,16 @@ from textual.widget import Widget
 
 from engine.explainers.registry import looks_at_layer
 from engine.results.cells import CELLS
+from engine.text import safe_name
 from xaimed_tui.app_services import services
 from xaimed_tui.preferences.look import Look
+from xaimed_tui.screens.explain.diagnosis_panel import READ_ON
 from xaimed_tui.screens.explain.viewing import Viewing
 from xaimed_tui.screens.explain.wall import Wall
 from xaimed_tui.terminal.textual_private import bind
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.row_list import RowList
-from xaimed_tui.wording import method_bindings, method_name
+from xaimed_tui.wording import doubts, method_bindings, method_name
 
 if TYPE_CHECKING:
     from xaimed_tui.background.failure import Failure
@@ -45,6 +47,7 @@ class ExplainView(LookKeys, Viewing):
         Binding("b", "compare", "Beside"),
         Binding("y", "layer", "Layer"),
         Binding("x", "stop_one", "Stop this"),
+        Binding(READ_ON, "read_on", "Read on"),
         Binding("escape", "back", "Back", show=False),
     ]
 
@@ -58,6 +61,7 @@ class ExplainView(LookKeys, Viewing):
             ("Stop all methods", "s", "stop"),
             ("Stop the method chosen", "x", "stop_one"),
             ("Look closely at the picture chosen", "Enter", "open"),
+            ("Read all that is doubtful about the answer", READ_ON, "read_on"),
             ("Choose the class to explain", "t", "target"),
             ("Side by side with another class or network", "b", "compare"),
             ("Choose the layer of the CAMs", "y", "layer"),
@@ -102,6 +106,8 @@ class ExplainView(LookKeys, Viewing):
                 return answered and bool(self.wall.unfinished())
             case "explain" | "target" | "compare":
                 return answered
+            case "read_on":
+                return bool(self._doubts)
             case "stop":
                 return self.wall.busy
             case "stop_one":
@@ -244,6 +250,20 @@ class ExplainView(LookKeys, Viewing):
     def _explain_again(self, methods: Iterable[str]) -> None:
         self.show_answer()
         self.wall.again(methods)
+
+    @property
+    def _doubts(self) -> list[str]:
+        """All that is doubtful about the answer shown."""
+        shown = self.scene.diagnosis if not self.side.reason_of(self._path) else None
+        return [] if shown is None else doubts(shown)
+
+    def action_read_on(self) -> None:
+        """Show all that is doubtful about the answer, in full."""
+        from xaimed_tui.screens.lines import LinesScreen
+
+        if self._path is not None and (lines := self._doubts):
+            title = f"What is doubtful about {safe_name(self._path.name, 60)}"
+            self.app.push_screen(LinesScreen(title, [line for doubt in lines for line in (doubt, "")][:-1]))
 
     def action_compare(self) -> None:
         """Compare with another class or another network on this image."""
