@@ -19,7 +19,7 @@ from engine.images.listing import list_images
 from engine.progress import StopSignal
 
 if TYPE_CHECKING:
-    from engine.bundle.model_bundle import InputSpec, ModelBundle
+    from engine.bundle.model_bundle import ModelBundle
     from engine.images.image import MedicalImage
     from engine.network.classifier import Classifier
     from engine.results.diagnosis import Diagnosis
@@ -136,21 +136,6 @@ def image_for(bundle: ModelBundle, image: Path | None = None) -> tuple[MedicalIm
             if bundle.input.accepts(is_grey(sample)):  # which only the pixels tell
                 return sample, False
     return noise_image(bundle), True
-
-
-def undeclared(spec: InputSpec) -> tuple[str, ...]:
-    """Return a sentence for everything that a bundle should say about its images and does not; nothing is assumed."""
-    if spec.channels == 3 and spec.accept_grey is None:
-        return (
-            "Whether grey images may be fed to it is not declared: they are answered, with a warning. "
-            "Set accept_grey under [input] in model.toml.",
-        )
-    if spec.channels == 1 and spec.accept_colour is None:
-        return (
-            "Whether colour images may be fed to it is not declared: they are answered, with a warning. "
-            "Set accept_colour under [input] in model.toml.",
-        )
-    return ()
 
 
 def _try(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from engine.authoring.check import undeclared
 from engine.bundle.model_bundle import subject_of
 from engine.explainers.registry import method_name
 from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
     from engine.authoring.check import Check
+    from engine.bundle.model_bundle import InputSpec
     from engine.library.tasks import ModelEntry
     from engine.network.classifier import Classifier
 
@@ -45,6 +45,21 @@ def model_lines(entry: ModelEntry) -> Iterator[str]:
     if entry.description.strip():
         yield "Description:"
         yield from (f"  {line}" for line in entry.description.rstrip().splitlines())
+
+
+def undeclared(spec: InputSpec) -> tuple[str, ...]:
+    """Return a sentence for everything that a bundle should say about its images and does not; nothing is assumed."""
+    if spec.channels == 3 and spec.accept_grey is None:
+        return (
+            "Whether grey images may be fed to it is not declared: they are answered, with a warning. "
+            "Set accept_grey under [input] in model.toml.",
+        )
+    if spec.channels == 1 and spec.accept_colour is None:
+        return (
+            "Whether colour images may be fed to it is not declared: they are answered, with a warning. "
+            "Set accept_colour under [input] in model.toml.",
+        )
+    return ()
 
 
 def check_lines(classifier: Classifier, check: Check) -> Iterator[str]:

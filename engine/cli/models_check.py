@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.authoring.check_report import check_lines
+from engine.authoring.check_report import check_lines, undeclared
 from engine.bundle.model_bundle import subject_of
 from engine.cli import common
 from engine.cli.console import ask, print_failure, print_json, print_line, waiting
@@ -79,8 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, object]:
-    from engine.authoring.check import undeclared  # late: numpy, which --help does without
-
     bundle, diagnosis, test = classifier.bundle, check.diagnosis, check.selftest
     return {
         "task": bundle.task,

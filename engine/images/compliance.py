@@ -185,8 +185,7 @@ def _shape_words(wider: float, spec: InputSpec) -> str:
         return f"{_share(1 - min(wider, 1 / wider))} of what the network sees is padding."
     if spec.resize == "crop":
         return f"{_share(1 - min(wider, 1 / wider))} of the image, on two sides of its centre, is not seen."
-    squeezed = "width is squeezed" if wider > 1 else "height is squeezed"
-    return f"its {squeezed} {_times(max(wider, 1 / wider))} times more than its {'height' if wider > 1 else 'width'}."
+    return f"the network sees it {_times(max(wider, 1 / wider))} times {'narrower' if wider > 1 else 'flatter'} than it is."
 
 
 def _times(factor: float) -> str:

@@ -20,8 +20,11 @@ _TICK = "│"
 """Marks the threshold on a bar: a line in a gap, so that it can be told from the bar without colour."""
 
 _UNDECIDED = ", undecided"
-_LEAST_WARNED = 3
-"""Lines that warnings get however many classes there are: two of the first one, and one about the others."""
+_MOST_REASON = 2
+"""Lines in which the reason is said why an answer is undecided: a multilabel network may name many classes."""
+
+_LEAST_WARNED = 2
+"""Lines that warnings get however many classes there are: one of the first one, and one about the others."""
 
 READ_ON = "i"
 """The key that shows all that is said about the answer."""
@@ -97,7 +100,7 @@ class DiagnosisPanel(Widget):
         ]
         if diagnosis.undecided:
             why = safe_text(diagnosis.why_undecided)
-            parts.append((f"\n{why}" if undecided else f"\nundecided: {why}", "$text-warning"))
+            parts += _cut(why if undecided else f"undecided: {why}", width, _MOST_REASON if self._room else 0)
         taken = _height(Content.assemble(*parts), width) + _lines_of_bars(diagnosis)
         lines = warning_lines(diagnosis.warnings, width, max(self._room - taken, _LEAST_WARNED) if self._room else 0)
         return parts + [(f"\n{line}", "$text-warning") for line in lines]
@@ -123,6 +126,16 @@ class DiagnosisPanel(Widget):
         if diagnosis.has_threshold:
             parts.append((f"\n {_TICK} threshold {diagnosis.threshold:g}", "$text-muted"))
         return parts
+
+
+def _cut(text: str, width: int, most: int) -> list[Part]:
+    """Return a text in at most `most` lines, or all of it if that is 0, with the key that shows the rest."""
+    lines = [line.plain.rstrip() for line in Content(text).wrap(max(width, 1))]
+    if most and len(lines) > most:
+        goes_on = f"… {READ_ON}: all"
+        lines = lines[:most]
+        lines[-1] = f"{lines[-1][: width - len(goes_on)]}{goes_on}"
+    return [(f"\n{line}", "$text-warning") for line in lines]
 
 
 def _lines_of_bars(diagnosis: Diagnosis) -> int:

@@ -52,6 +52,7 @@ class ImageSide(Vertical):
     ImageSide.-network ColourBar { display: block; }
     .-slim ImageSide { width: 25; }
     .-slim ImageSide #folder { height: 1; }
+    .-slim ImageSide #answer { max-height: 60%; }
     .-slim ImageSide #choices { border-top: none; }
     .-medium ImageSide { width: 28; }
     .-vast ImageSide { width: 38; }

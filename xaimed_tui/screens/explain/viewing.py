@@ -238,7 +238,9 @@ class Viewing(Horizontal):
                 self._forget_image()
                 self.wall.show_all()
             self.image_failure = message.failure
-            self.side.refuse(self._path, message.reason)
+            # The list shows which file it is; in this narrow pane its path would push out the cause.
+            reason = message.reason.removeprefix(f"{safe_text(self._path)}: ")
+            self.side.refuse(self._path, f"{reason[:1].upper()}{reason[1:]}.")
             self.refresh_bindings()
             self.show_answer()
             self.wall.show_card("original")
