@@ -185,7 +185,8 @@ def _shape_words(wider: float, spec: InputSpec) -> str:
         return f"{_share(1 - min(wider, 1 / wider))} of what the network sees is padding."
     if spec.resize == "crop":
         return f"{_share(1 - min(wider, 1 / wider))} of the image, on two sides of its centre, is not seen."
-    return f"the network sees it {_times(max(wider, 1 / wider))} times {'narrower' if wider > 1 else 'flatter'} than it is."
+    how = "narrower" if wider > 1 else "flatter"
+    return f"the network sees it {_times(max(wider, 1 / wider))} times {how} than it is."
 
 
 def _times(factor: float) -> str:

@@ -228,7 +228,13 @@ def approve(*models: Path) -> None:
 
 
 def make_diagnosis(
-    probabilities: Sequence[float] = (0.1, 0.9), classes: tuple[str, ...] = CLASSES, *, multilabel: bool = False
+    probabilities: Sequence[float] = (0.1, 0.9),
+    classes: tuple[str, ...] = CLASSES,
+    *,
+    multilabel: bool = False,
+    one_logit: bool = False,
+    threshold: float = 0.5,
+    warnings: tuple[str, ...] = (),
 ) -> Diagnosis:
     """An answer with these probabilities; logits are their log odds."""
     p = np.asarray(probabilities, dtype=np.float64)
@@ -239,6 +245,9 @@ def make_diagnosis(
         logits=np.log(clipped / (1 - clipped)),
         multilabel=multilabel,
         seconds=0.004,
+        warnings=warnings,
+        one_logit=one_logit,
+        threshold=threshold,
     )
 
 

@@ -102,6 +102,8 @@ class FakeEngine(Engine):
     settled: bool = True
     warnings: tuple[str, ...] = ()
     classes: tuple[str, ...] = CLASSES
+    answer: Diagnosis | None = None
+    """What the network says about every image; None for the usual answer."""
     flat: bool = False
     """Images and maps of few plain colours: their snapshots are small."""
 
@@ -198,6 +200,8 @@ class FakeEngine(Engine):
 
     def diagnose(self, model: Model, image: MedicalImage) -> Diagnosis:
         self._call("diagnose", image.path.name)
+        if self.answer is not None:
+            return self.answer
         if len(self.classes) == 2:
             return make_diagnosis((0.1, 0.9), self.classes)
         rest = 0.2 / (len(self.classes) - 1)

@@ -24,6 +24,8 @@ def classifier(
     classes: tuple[str, ...] | None = None,
     activation: Activation | None = None,
     multilabel: bool = False,
+    threshold: float | None = None,
+    temperature: float = 1.0,
     explain: ExplainSpec | None = None,
     precision: Precision = "fp32",
 ) -> Classifier:
@@ -32,7 +34,9 @@ def classifier(
         make_bundle(),
         assumed=(),
         input=InputSpec(size=size, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels),
-        output=OutputSpec(classes=classes, activation=activation, multilabel=multilabel),
+        output=OutputSpec(
+            classes=classes, activation=activation, multilabel=multilabel, threshold=threshold, temperature=temperature
+        ),
         explain=explain or ExplainSpec(),
     )
     return Classifier(bundle, network, precision=precision)

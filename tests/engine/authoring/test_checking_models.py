@@ -266,3 +266,25 @@ def test_of_all_else_no_byte_is_changed() -> None:
 def test_a_selftest_that_is_written_in_another_way_is_left_to_the_person(toml: str) -> None:
     with pytest.raises(LibraryError, match="remove that section by hand"):
         with_selftest(toml.encode(), "a.png", (0.5, 0.5), Path("model.toml"))
+
+
+def test_a_check_says_when_it_is_not_declared_which_images_are_accepted(xaimed: Run, model: Path, image: Path) -> None:
+    said = "Whether grey images may be fed to it is not declared"
+    assert said in xaimed("models", "check", "Lungs", "--image", image)[1]
+    assert said in json.loads(xaimed("models", "check", "Lungs", "--image", image, "--json")[1])["undeclared"][0]
+    toml = model / "model.toml"
+    toml.write_text(toml.read_text().replace("channels = 3", "channels = 3\naccept_grey = false"))
+    approve(model)
+    assert "not declared" not in xaimed("models", "check", "Lungs", "--image", image)[1]
+    assert "Grey images are refused." in xaimed("models", "show", "Lungs")[1]
+
+
+def test_a_check_passes_over_a_sample_that_turns_out_to_be_refused(xaimed: Run, model: Path, image: Path) -> None:
+    (model / "samples").mkdir()
+    Image.fromarray(np.full((12, 12, 3), 90, dtype=np.uint8)).save(model / "samples" / "a.png")
+    (model / "samples" / "b.png").write_bytes(image.read_bytes())
+    toml = model / "model.toml"
+    toml.write_text(toml.read_text().replace("channels = 3", "channels = 3\naccept_grey = false"))
+    approve(model)
+    found = json.loads(xaimed("models", "check", "Lungs", "--json")[1])
+    assert found["image"]["path"] == str(model / "samples" / "b.png")

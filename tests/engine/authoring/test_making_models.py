@@ -256,3 +256,28 @@ def test_a_file_that_is_no_pickle_is_not_called_one_and_nothing_is_asked(
     assert err.endswith(
         "w.pt: it is not a file that torch saved; name a file that torch.save wrote, or copy it again\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("channels", "key", "constant"), [(3, "accept_grey", "ACCEPT_GREY"), (1, "accept_colour", "ACCEPT_COLOUR")]
+)
+def test_a_draft_asks_which_images_are_accepted_and_carries_over_what_is_said(
+    xaimed: Run, folder: Path, channels: int, key: str, constant: str
+) -> None:
+    flat_model(folder, 28, channels=channels, outputs=1)
+    text = xaimed("models", "init", "Lungs", "--print")[1]
+    (asked,) = (line for line in text.splitlines() if f"{key} = " in line)
+    assert asked.startswith(f"# {key} = true")
+    assert "CHECK: may " in asked
+    assert "# threshold = 0.5 " in text
+    flat_model(folder, 28, channels=channels, outputs=1, constants=f"{constant} = False\nTHRESHOLD = 0.3\n")
+    found = tomllib.loads(xaimed("models", "init", "Lungs", "--print")[1])
+    assert found["input"][key] is False
+    assert found["output"]["threshold"] == 0.3
+
+
+def test_a_draft_does_not_take_a_threshold_for_a_sign_of_multilabel(xaimed: Run, folder: Path) -> None:
+    flat_model(folder, 28, outputs=2, constants="THRESHOLD = 0.3\n")
+    status, _, err = xaimed("models", "init", "Lungs", "--print")
+    assert status == 1
+    assert "declares a threshold, but the network has 2 outputs" in err

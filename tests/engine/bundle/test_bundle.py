@@ -172,6 +172,16 @@ def test_the_number_of_channels_follows_the_mean_where_it_is_not_declared(model:
         ('[output]\nclasses = ["a", "a"]\n', ["[output] classes", '"a" is there twice']),
         ('[output]\nclasses = ["a", " "]\n', ["[output] classes", "1 to 200 characters"]),
         ('[output]\nactivation = "relu"\n', ["[output] activation", '"sigmoid"']),
+        ("[input]\naccept_grey = 1\n", ["[input] accept_grey", "true or false"]),
+        ("[input]\naccept_grey = false\naccept_colour = false\n", ["[input] accept_grey", "no image would be left"]),
+        ("[output]\nthreshold = 0\n", ["[output] threshold", "between 0 and 1, not 0"]),
+        ("[output]\nthreshold = 1.0\n", ["[output] threshold", "between 0 and 1"]),
+        ("[output]\nthreshold = nan\n", ["[output] threshold", "between 0 and 1"]),
+        ('[output]\nactivation = "softmax"\nthreshold = 0.4\n', ["[output] threshold", "most probable class"]),
+        ('[output]\nclasses = ["a", "b", "c"]\nthreshold = 0.4\n', ["[output] threshold", "most probable class"]),
+        ("[output]\ntemperature = 0\n", ["[output] temperature", "between 0 and 1000"]),
+        ("[output]\ntemperature = -1.5\n", ["[output] temperature", "between 0 and 1000"]),
+        ("[output]\ntemperature = inf\n", ["[output] temperature", "between 0 and 1000"]),
         ('[explain]\nlayer = "x"\n', ["[explain] has no key 'layer'", "target_layer"]),
         ("[explain]\ntarget_layer = 4\n", ["[explain] target_layer"]),
         ("[explain.rise]\ns = 4\n", ["[explain.rise] has no key 's'"]),
@@ -321,3 +331,18 @@ def test_a_link_to_a_file_of_the_folder_is_that_file(model: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no such model folder"):
         read_bundle(tmp_path / "nowhere")
+
+
+def test_which_images_are_accepted_and_where_the_answer_turns_can_be_declared_in_both_places(model: Path) -> None:
+    bundle = read_bundle(model)
+    assert (bundle.input.accept_grey, bundle.input.accept_colour) == (None, None)
+    assert (bundle.output.threshold, bundle.output.temperature) == (None, 1.0)
+    in_code = constants(model, "ACCEPT_GREY = False\nACCEPT_COLOUR = True\nTHRESHOLD = 0.3\nTEMPERATURE = 2")
+    in_toml = declare(
+        model, "[input]\naccept_grey = false\naccept_colour = true\n[output]\nthreshold = 0.3\ntemperature = 2\n"
+    )
+    for bundle in (in_code, in_toml):
+        assert (bundle.input.accept_grey, bundle.input.accept_colour) == (False, True)
+        assert (bundle.output.threshold, bundle.output.temperature) == (0.3, 2.0)
+    several = declare(model, '[output]\nclasses = ["a", "b", "c"]\nmultilabel = true\nthreshold = 0.4\n')
+    assert several.output.threshold == 0.4

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Run
-from factories import approve
+from factories import approve, make_model
+from PIL import Image
 
 from engine.progress import Progress, ProgressCallback
 from engine.storage.places import bundled_tasks
@@ -205,3 +206,34 @@ def test_file_names_that_are_not_utf_8_go_through(images: list[Path], tmp_path: 
             assert os.fsencode(answer["path"]) == name
         else:
             assert "caf⟨U+DCE9⟩ [red]␛[2J.png" in done.stdout.decode()
+
+
+def test_an_image_whose_pixels_turn_out_to_be_grey_is_refused_by_name_and_the_others_are_answered(
+    xaimed: Run, images: list[Path], tmp_path: Path
+) -> None:
+    grey = tmp_path / "grey.png"
+    Image.fromarray(np.repeat(np.arange(48 * 48, dtype=np.uint16).astype(np.uint8).reshape(48, 48, 1), 3, 2)).save(grey)
+    for command in (["predict"], ["explain", "--out", tmp_path / "out", "--methods", "gradcam"]):
+        status, out, err = xaimed(*command, grey, images[0], *DEMO)
+        assert status == 1
+        assert err.count("\n") == 1
+        assert f"{grey}: the image is grey, and the model does not take such images (accept_grey = false); use a" in err
+        assert images[0].name in out
+
+
+def test_the_table_names_the_kinds_of_warnings_and_what_is_undecided(
+    xaimed: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XAIMED_TASKS", str(tmp_path / "tasks"))
+    make_model(tmp_path / "tasks" / "Lungs" / "CNN", approved=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 90, 3), dtype=np.uint8)
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(pixels[:, :9]).save(tmp_path / "fits.png")
+    _, out, err = xaimed("predict", tmp_path / "grey.png", tmp_path / "fits.png", "--task", "Lungs")
+    head, grey, fits = (line for line in out.splitlines() if "Image" in line or ".png" in line)
+    assert head.split()[-1] == "Warnings"
+    assert grey.rstrip().endswith("colour, size, shape")
+    assert "colour" not in fits
+    assert err.count(f"{tmp_path / 'grey.png'}: The image is ") == 3
+    _, out, err = xaimed("predict", tmp_path / "fits.png", "--task", "Lungs")
+    assert ("Warnings" in out, err) == (False, "")

@@ -30,6 +30,7 @@ from engine.export import folder
 from engine.export.folder import maps_bytes, safe_folder_name, save_explanation, statistics_bytes
 from engine.export.record import explanation_record, path_record, record_bytes
 from engine.results.cells import cell_slices
+from engine.results.diagnosis import Diagnosis
 from engine.results.statistics import GridStatistics, grid_statistics
 from engine.storage import partial
 
@@ -451,3 +452,14 @@ def test_numbers_that_json_cannot_say_become_null() -> None:
     record = json.loads(record_bytes(explanation_record(make_explanation(maps={"gradcam": broken}))))
     assert record["methods"]["gradcam"]["parameters"] == {"scale": None}
     assert record["methods"]["gradcam"]["seconds"] is None
+
+
+def test_the_record_says_whether_the_answer_is_undecided_and_where_the_threshold_lies() -> None:
+    def of(diagnosis: Diagnosis) -> list[object]:
+        record = explanation_record(make_explanation(diagnosis=diagnosis))
+        return [record[key] for key in ("undecided", "undecided_classes", "threshold", "temperature")]
+
+    assert of(make_diagnosis((0.1, 0.9))) == [False, [], None, 1.0]
+    assert of(make_diagnosis((0.46, 0.54))) == [True, ["benign", "malignant"], None, 1.0]
+    assert of(make_diagnosis((0.46, 0.54), one_logit=True, threshold=0.7)) == [False, [], 0.7, 1.0]
+    assert of(make_diagnosis((0.9, 0.48), multilabel=True)) == [True, ["malignant"], 0.5, 1.0]

@@ -334,3 +334,23 @@ def test_enlarging_by_a_whole_number_adds_no_new_values() -> None:
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (7, 5, 3), dtype=np.uint8)
     assert np.array_equal(scale_pixels(pixels, 21, 15), pixels.repeat(3, 0).repeat(3, 1))
+
+
+def test_every_picture_says_that_the_answer_is_undecided_and_why_and_what_is_doubtful(words: list[str]) -> None:
+    diagnosis = make_diagnosis((0.48, 0.52), warnings=("The image is grey.", "The image is small."))
+    explanation = make_explanation(diagnosis=diagnosis)
+    for draw in (
+        lambda: overlay_picture(explanation, "rise"),
+        lambda: cells_picture(explanation, "lime"),
+        lambda: agreement_picture(explanation),
+    ):
+        words.clear()
+        draw()
+        assert any(word.endswith("probability 0.520, undecided") for word in words)
+        assert {"Undecided: the two highest are 0.04 apart.", "The image is grey.", "The image is small."} <= {*words}
+    words.clear()
+    overlay_picture(make_explanation(diagnosis=diagnosis, target="benign"), "rise")
+    assert any(word.endswith("probability 0.480 (predicted: “malignant”, undecided)") for word in words)
+    words.clear()
+    overlay_picture(make_explanation(), "rise")
+    assert not any("ndecided" in word for word in words)

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from factories import make_image, make_pixels
 from picture_files import GREY, RGB, RGB_ALPHA, write_png
 from PIL import Image
 
-from engine.bundle.model_bundle import InputSpec
+from engine.bundle.model_bundle import InputSpec, Resize
 from engine.errors import NotCompliantError
-from engine.images.compliance import check_compliance, why_not_compliant
-from engine.images.image import Limits, read_image
+from engine.images.compliance import check_compliance, input_warnings, is_grey, why_not_compliant
+from engine.images.image import Limits, MedicalImage, read_image
 
 EXACT = InputSpec(size=(48, 50), exact_size=True)
 
@@ -105,3 +106,160 @@ def test_a_strip_that_padding_would_blow_up_is_refused(tmp_path: Path) -> None:
     reason = why_not_compliant(path, InputSpec(size=(50, 50), resize="fit"))
     assert "would have 400,000,000 pixels" in reason
     assert why_not_compliant(path, InputSpec(size=(50, 50), resize="fit"), limits=Limits(pixels=400_000_000)) == ""
+
+
+def grey_as_rgb(path: Path, **options: object) -> Path:
+    """A grey picture with detail in it, saved with three channels."""
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(noise).resize((80, 80), Image.Resampling.BICUBIC))
+    Image.fromarray(np.repeat(smooth[..., None], 3, axis=2)).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("quality", [1, 10, 40, 75, 95])
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_a_grey_image_saved_as_rgb_is_grey_however_it_is_compressed(tmp_path: Path, suffix: str, quality: int) -> None:
+    options = {"subsampling": 2} if suffix == ".jpg" else {}
+    image = read_image(grey_as_rgb(tmp_path / f"a{suffix}", quality=quality, **options))
+    assert image.colour == "rgb"
+    assert is_grey(image)
+
+
+def test_one_faintly_coloured_pixel_makes_an_image_one_in_colour() -> None:
+    pixels = np.full((200, 9, 3), 120, dtype=np.float32)
+    pixels[199, 8] = (120, 122, 121)
+    assert is_grey(make_image(pixels=pixels))
+    pixels = pixels.copy()
+    pixels[199, 8, 1] = 123
+    assert not is_grey(make_image(pixels=pixels))
+    assert is_grey(make_image(pixels=pixels * 2, bit_depth=16)), "6 of 65,535"
+    assert not is_grey(make_image(pixels=make_pixels(top=65535), bit_depth=16))
+
+
+def codes(image: MedicalImage, spec: InputSpec) -> list[str]:
+    return [warning.code for warning in input_warnings(image, spec)]
+
+
+def test_a_grey_image_for_a_colour_network_carries_a_warning_unless_the_bundle_accepts_it(tmp_path: Path) -> None:
+    grey_files = [grey_as_rgb(tmp_path / "a.png"), tmp_path / "b.png"]
+    Image.fromarray(np.zeros((80, 80), dtype=np.uint8)).save(grey_files[1])
+    colour = picture_in_colour(tmp_path / "c.png")
+    size = (80, 80)
+    for path in grey_files:
+        image = read_image(path)
+        assert codes(image, InputSpec(size=size)) == ["colour"]
+        assert codes(image, InputSpec(size=size, accept_grey=True)) == []
+        assert codes(image, InputSpec(size=size, channels=1)) == []
+        for spec in (InputSpec(size=size), InputSpec(size=size, accept_grey=True), InputSpec(size=size, channels=1)):
+            check_compliance(image, spec)
+    image = read_image(colour)
+    assert codes(image, InputSpec(size=size)) == []
+    assert codes(image, InputSpec(size=size, channels=1)) == ["colour"]
+    assert codes(image, InputSpec(size=size, channels=1, accept_colour=True)) == []
+
+
+def test_what_the_bundle_refuses_is_refused_by_its_pixels_and_by_its_header_where_that_tells(tmp_path: Path) -> None:
+    grey = tmp_path / "grey.png"
+    Image.fromarray(np.zeros((80, 80), dtype=np.uint8)).save(grey)
+    as_rgb, colour = grey_as_rgb(tmp_path / "rgb.png"), picture_in_colour(tmp_path / "colour.png")
+    stains, slices = (
+        InputSpec(size=(80, 80), accept_grey=False),
+        InputSpec(size=(80, 80), channels=1, accept_colour=False),
+    )
+    assert why_not_compliant(grey, stains) == (
+        "The image is grey, and the model does not take such images (accept_grey = false); "
+        "use a colour image of the kind that the model was made for."
+    )
+    assert why_not_compliant(as_rgb, stains) == why_not_compliant(colour, stains) == ""
+    for path, spec, words in ((grey, stains, "is grey"), (as_rgb, stains, "is grey"), (colour, slices, "is in colour")):
+        with pytest.raises(NotCompliantError, match=words) as caught:
+            check_compliance(read_image(path), spec)
+        assert (caught.value.code, caught.value.subject) == ("colour", str(path))
+    for path, spec in ((colour, stains), (grey, slices), (as_rgb, slices)):
+        check_compliance(read_image(path), spec)
+        assert codes(read_image(path), spec) == []
+
+
+def picture_in_colour(path: Path) -> Path:
+    Image.fromarray(make_pixels(80, 80).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "resize", "said"),
+    [
+        (400, 400, "stretch", []),
+        (7, 7, "stretch", []),
+        (50, 75, "stretch", []),
+        (401, 401, "stretch", ["size"]),
+        (6, 6, "stretch", ["size"]),
+        (50, 76, "stretch", ["shape"]),
+        (400, 100, "fit", ["shape"]),
+        (400, 100, "crop", ["shape"]),
+        (500, 100, "crop", ["shape"]),
+        (500, 100, "fit", ["size", "shape"]),
+    ],
+)
+def test_size_and_shape_far_from_the_networks_carry_a_warning(
+    height: int, width: int, resize: Resize, said: list[str]
+) -> None:
+    image = make_image(height=height, width=width)
+    assert codes(image, InputSpec(size=(50, 50), resize=resize)) == said
+    assert codes(image, InputSpec(size=(height, width), exact_size=True, resize=resize)) == []
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "resize", "sentences"),
+    [
+        (
+            3000,
+            4000,
+            "stretch",
+            ["The image is 4000 x 3000 pixels, 80 times the network's 50 x 50: fine detail is lost by shrinking."],
+        ),
+        (
+            5,
+            6,
+            "stretch",
+            ["The image is 6 x 5 pixels, 10 times smaller than the network's 50 x 50: enlarging adds no detail."],
+        ),
+        (
+            100,
+            250,
+            "stretch",
+            [
+                "The image is 250 x 100 pixels, the network's input 50 x 50: "
+                "the network sees it 2.5 times narrower than it is."
+            ],
+        ),
+        (
+            200,
+            50,
+            "stretch",
+            [
+                "The image is 50 x 200 pixels, the network's input 50 x 50: "
+                "the network sees it 4 times flatter than it is."
+            ],
+        ),
+        (
+            100,
+            200,
+            "fit",
+            ["The image is 200 x 100 pixels, the network's input 50 x 50: 50 % of what the network sees is padding."],
+        ),
+        (
+            300,
+            100,
+            "crop",
+            [
+                "The image is 100 x 300 pixels, the network's input 50 x 50: "
+                "67 % of the image, on two sides of its centre, is not seen."
+            ],
+        ),
+    ],
+)
+def test_the_warning_says_what_becomes_of_the_image(
+    height: int, width: int, resize: Resize, sentences: list[str]
+) -> None:
+    image = make_image(height=height, width=width)
+    assert list(input_warnings(image, InputSpec(size=(50, 50), resize=resize))) == sentences

@@ -213,3 +213,40 @@ def test_a_sigmoid_declared_as_none_is_doubted_with_every_answer() -> None:
 def test_a_network_that_answers_at_random_is_refused() -> None:
     with pytest.raises(BundleError, match="a different answer each time"):
         classifier(_Own(lambda x: nn.functional.dropout(x, 0.5), 3))
+
+
+def test_the_declared_threshold_decides_and_is_part_of_the_answer() -> None:
+    image = make_image(pixels=np.full((24, 24, 3), 51, dtype=np.float32))  # the logit is 2 * 0.2, its sigmoid 0.599
+    for threshold, predicted, undecided in ((None, 1, False), (0.62, 0, True), (0.7, 0, False)):
+        model = classifier(MeanOfOneChannel(), threshold=threshold)
+        answer = model.diagnose(image)
+        assert answer.probabilities[1] == pytest.approx(0.598688, abs=1e-6)
+        assert (answer.index, answer.undecided) == (predicted, undecided)
+        assert answer.threshold == (threshold or 0.5)
+
+
+def test_the_temperature_divides_the_logits_of_answers_and_of_masked_passes_alike() -> None:
+    image = make_image(pixels=np.full((24, 24, 3), 51, dtype=np.float32))
+    plain, cooled = classifier(MeanOfOneChannel()), classifier(MeanOfOneChannel(), temperature=4.0)
+    answer = cooled.diagnose(image)
+    assert answer.logits == pytest.approx([-0.4, 0.4])
+    assert answer.probabilities[1] == pytest.approx(1 / (1 + np.exp(-0.1)))
+    logits = torch.tensor([[0.4], [-8.0]])
+    assert torch.equal(cooled.probabilities(logits), plain.probabilities(logits.double() / 4.0))
+    wide = torch.tensor([[0.0, 1.0, 4.0]])
+    for network, multilabel, expected in (
+        (small_cnn(3), False, torch.softmax(wide.double() / 2.0, dim=1)),
+        (small_cnn(3), True, torch.sigmoid(wide.double() / 2.0)),
+    ):
+        assert torch.equal(classifier(network, temperature=2.0, multilabel=multilabel).probabilities(wide), expected)
+
+
+def test_a_temperature_of_one_changes_no_bit() -> None:
+    logits = torch.randn(64, 3, generator=torch.Generator().manual_seed(0)) * 20
+    assert torch.equal(classifier(small_cnn(3)).probabilities(logits), torch.softmax(logits.double(), dim=1))
+
+
+def test_a_threshold_for_classes_that_exclude_each_other_is_refused_with_the_reason() -> None:
+    with pytest.raises(BundleError, match=r"declares a threshold, but the network has 2 outputs.*most probable class"):
+        classifier(small_cnn(2), threshold=0.4)
+    assert classifier(small_cnn(2), threshold=0.4, multilabel=True).threshold == 0.4

@@ -165,7 +165,7 @@ class DetailScreen(LookKeys, Screen[str]):
 
     def _show_method(self, made: SaliencyMap, cells: GridStatistics) -> None:
         self.query_one(StatisticsTable).show(cells, made.cell_errors)
-        facts = [*_method_facts(made, cells), *_answer_facts(self._explanation)]
+        facts = [*_answer_facts(self._explanation), *_method_facts(made, cells)]
         self.query_one("#facts-text", Words).say(Content.assemble(*facts))
 
     def _show_agreement(self) -> None:
@@ -181,7 +181,7 @@ class DetailScreen(LookKeys, Screen[str]):
             count = Text(count_text(consensus, cell), style="bold")
             table.add_row(count, Text(CELL_NAMES[cell]), Text(", ".join(who)))
         table.move_cursor(row=max(row, 0))
-        facts = [*_agreement_facts(explanation), *_answer_facts(explanation)]
+        facts = [*_answer_facts(explanation), *_agreement_facts(explanation)]
         self.query_one("#facts-text", Words).say(Content.assemble(*facts))
 
     # Moving
@@ -230,9 +230,7 @@ class DetailScreen(LookKeys, Screen[str]):
 
 def _answer_facts(explanation: Explanation) -> list[Part]:
     """Return what is doubtful about the answer that all the maps explain."""
-    found = doubts(explanation.diagnosis)
-    heading: list[Part] = ["\nThe network's answer\n"] if found else []
-    return heading + [(f"! {safe_text(doubt)}\n", "$text-warning") for doubt in found]
+    return [(f"! {safe_text(doubt)}\n", "$text-warning") for doubt in doubts(explanation.diagnosis)]
 
 
 def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
