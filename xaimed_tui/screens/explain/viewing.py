@@ -239,8 +239,11 @@ class Viewing(Horizontal):
                 self.wall.show_all()
             self.image_failure = message.failure
             # The list shows which file it is; in this narrow pane its path would push out the cause.
-            reason = message.reason.removeprefix(f"{safe_text(self._path)}: ")
-            self.side.refuse(self._path, f"{reason[:1].upper()}{reason[1:]}.")
+            reason, own = message.reason, f"{safe_text(self._path)}: "
+            if reason.startswith(own):
+                cause = reason.removeprefix(own)
+                reason = f"{cause[:1].upper()}{cause[1:]}."
+            self.side.refuse(self._path, reason)
             self.refresh_bindings()
             self.show_answer()
             self.wall.show_card("original")
