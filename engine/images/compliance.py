@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from engine.images.image import MedicalImage
 
 GREY_WITHIN = 2
-"""How far the channels of a pixel may lie apart in a grey image, in 255ths of full scale.
+"""How far the channels of a pixel may lie apart in a grey image of 8 bits.
 
 A grey image saved as RGB comes back from JPEG with equal channels, and from WebP, or from Lab and back, with channels
 that differ by at most 1 (measured at qualities 1 to 95, several times over). The palest of 16,174 patches of stained
 tissue has a pixel whose channels differ by 11.
 """
+
+GREY_WITHIN_16_BIT = 32
+"""The same for samples of 16 bits: as much of the 12 bits that they often hold as 2 is of 8."""
 
 MOST_TIMES = 8.0
 """How many times larger or smaller than the network's input a side may be before the answer carries a warning."""
@@ -109,11 +112,11 @@ def input_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
 def is_grey(image: MedicalImage) -> bool:
     """Whether an image shows no colour, judged by its pixels: an RGB image whose channels are equal is grey.
 
-    See `GREY_WITHIN` for what counts as equal.
+    See `GREY_WITHIN` and `GREY_WITHIN_16_BIT` for what counts as equal.
     """
     if image.colour == "grey":
         return True
-    most = GREY_WITHIN * (2**image.bit_depth - 1) / 255
+    most = GREY_WITHIN if image.bit_depth == 8 else GREY_WITHIN_16_BIT
     # In strips: a picture in colour is mostly recognised by its first one, and little memory is taken.
     for start in range(0, image.height, _ROWS_AT_ONCE):
         red, green, blue = np.moveaxis(image.pixels[start : start + _ROWS_AT_ONCE], 2, 0)
