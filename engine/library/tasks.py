@@ -182,12 +182,19 @@ def _entry(task: str, path: Path, approvals: Approvals) -> ModelEntry:
         bundle = read_bundle(path, task=task)
     except BundleError as error:
         reason = _reason(error, path)
+    # Whatever one model's files make a reader raise, the others are listed, and this one is shown as broken.
+    except Exception as error:
+        reason = safe_text(f"Reading it failed: {type(error).__name__}: {error}.", limit=400)
     else:
         standing = standing_of(bundle, approvals)
         if not standing.allowed:
             reason = _reason(BundleError(standing.cause, subject=path, remedy=remedy_for(bundle)), path)
-    description = bundle.description if bundle else read_description(path / DESCRIPTION)
-    return ModelEntry(task, path.name, path, bundle, reason, description, find_picture(path), standing)
+    try:
+        description = bundle.description if bundle else read_description(path / DESCRIPTION)
+        picture = find_picture(path)
+    except Exception:  # as above; the reason is known, or else the bundle has its description
+        description, picture = "", None
+    return ModelEntry(task, path.name, path, bundle, reason, description, picture, standing)
 
 
 def _check_place(task: str, path: Path) -> None:

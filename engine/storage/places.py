@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -74,11 +75,13 @@ def task_folders(chosen: Path | None = None) -> tuple[Path, ...]:
 def real_path(path: Path) -> Path:
     """Return a path with all links followed; it need not exist.
 
-    `os.path.realpath` raises if a link disappears between being seen and being read, so it is then called again.
+    `os.path.realpath` raises if a link disappears, or becomes a file, between being seen and being read, so it is then
+    called again.
     """
     for _ in range(99):
         try:
             return Path(os.path.realpath(path))
-        except FileNotFoundError:
-            continue
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EINVAL):
+                raise
     return Path(os.path.realpath(path))

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from factories import approve
 
+from engine.bundle.model_bundle import ModelBundle
 from engine.errors import BundleError, TaskError
+from engine.library import tasks
 from engine.library.tasks import find_model, list_tasks
 
 
@@ -194,3 +196,20 @@ def test_names_from_the_disk_are_safe_in_errors(tmp_path: Path) -> None:
         find_model([tmp_path], "T", None)
     assert "\x1b" not in caught.value.message
     assert "␛[2Jevil" in caught.value.message
+
+
+def test_a_model_that_makes_its_reader_fault_is_broken_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(tmp_path, "Task", "A", "B", "C")
+    read = tasks.read_bundle
+
+    def faulty(path: Path, *, task: str | None = None) -> ModelBundle:
+        if path.name == "B":
+            raise RuntimeError("no\x1b[2J")
+        return read(path, task=task)
+
+    monkeypatch.setattr(tasks, "read_bundle", faulty)
+    (task,) = list_tasks([tmp_path])
+    assert [(model.name, model.state) for model in task.models] == [("A", "usable"), ("B", "broken"), ("C", "usable")]
+    assert task.models[1].reason == "Reading it failed: RuntimeError: no␛[2J."
