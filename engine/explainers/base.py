@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from engine.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
+from engine.results.caution import Caution
 from engine.results.cells import TOP
 from engine.results.saliency import CellEstimate, Parameter, SaliencyMap
 
@@ -112,11 +113,13 @@ def scaled_map(
         # An empty range is what `SaliencyMap.constant` looks at.
         recorded = (recorded[0], recorded[0])
         values = np.zeros(raw.shape, dtype=np.float32)
-        warnings = (*warnings, "This map is constant: it says nothing about where the network looked.")
+        said = "This map is constant: it says nothing about where the network looked."
+        warnings = (*warnings, Caution("constant", said))
     else:
         values = ((raw - low) / (high - low)).astype(np.float32)
     if stopped:
-        warnings = (*warnings, f"Stopped after {samples:,} samples: the map is less certain than a complete one.")
+        said = f"Stopped after {samples:,} samples: the map is less certain than a complete one."
+        warnings = (*warnings, Caution("stopped", said))
     values.setflags(write=False)
     return SaliencyMap(
         method=method,
@@ -141,7 +144,7 @@ def unmoved(outputs: NDArray[np.float64]) -> bool:
     return float(np.ptp(outputs)) <= _ROUNDING * slope
 
 
-def weak_effect(outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bool = True) -> tuple[str, ...]:
+def weak_effect(outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bool = True) -> tuple[Caution, ...]:
     """Return the warnings for a map whose brightest places mean little.
 
     Every map is stretched to [0, 1] whatever its range, and it has three top cells even if no cell speaks for the
@@ -156,15 +159,19 @@ def weak_effect(outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bo
     effect = float(np.ptp(outputs))
     if effect < _SMALL_EFFECT:
         said.append(
-            f"Hardly any effect: hiding parts of the image moves the probability by {effect:.2g} at most, "
-            "so this map shows differences that hardly matter."
+            Caution(
+                "weak-effect",
+                f"Hardly any effect: hiding parts of the image moves the probability by {effect:.2g} at most, "
+                "so this map shows differences that hardly matter.",
+            )
         )
     means = np.sort(cells.means)[::-1][:TOP]
     against = int((means <= 0.0).sum())
     if signed and against:
         which = "None of the three cells speaks" if against == TOP else f"Only {TOP - against} of the three cells speak"
         rest = "they are" if against == TOP else "the others are"
-        said.append(f"{which} for this class; {rest} merely those that speak least against it.")
+        sentence = f"{which} for this class; {rest} merely those that speak least against it."
+        said.append(Caution("cells-against", sentence))
     return tuple(said)
 
 

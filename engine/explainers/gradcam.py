@@ -18,6 +18,7 @@ from torch import nn
 from engine.errors import ExplanationError, NotFiniteError, Stopped
 from engine.explainers.base import Reporter, Request, scaled_map
 from engine.explainers.cam_package import import_cam_package
+from engine.results.caution import Caution
 from engine.results.saliency import Parameter, SaliencyMap
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class GradCam:
         with (
             restored(classifier.network),
             classifier.exact(),
+            classifier.watched(),
             torch.enable_grad(),
             kind(_Logits(classifier), [module]) as cam,
         ):
@@ -156,14 +158,16 @@ def _recording(key: str) -> Any:
     return Recording
 
 
-def _doubts(key: str, weights: NDArray[np.float32], positive: bool) -> Iterator[str]:
+def _doubts(key: str, weights: NDArray[np.float32], positive: bool) -> Iterator[Caution]:
     if not positive:
-        yield "No part of this layer speaks for this class: the whole weighted sum is zero or below."
+        said = "No part of this layer speaks for this class: the whole weighted sum is zero or below."
+        yield Caution("nothing-positive", said)
     if key == "gradcam++" and bool((weights < 0).any()):
         # The weights are sums of max(g, 0) * alpha, so one is negative only if a denominator is: sum(A) < 0.
-        yield (
+        yield Caution(
+            "formula",
             "Grad-CAM++'s formula does not hold at this layer, whose activations sum to less than zero in some "
-            "channels; a layer behind a ReLU suits it better."
+            "channels; a layer behind a ReLU suits it better.",
         )
 
 

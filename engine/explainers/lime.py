@@ -19,6 +19,7 @@ from engine.errors import ExplanationError, Stopped
 from engine.explainers.base import Reporter, Request, interim_looks, scaled_map, unmoved, weak_effect
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.superpixels import SuperpixelMasks, Superpixels, superpixels
+from engine.results.caution import Caution
 from engine.results.cells import CELLS, GRID, cell_slices
 from engine.results.certainty import unsettled_cells
 from engine.results.saliency import CellEstimate, Parameter, SaliencyMap
@@ -234,10 +235,11 @@ def _sandwich(
     return np.asarray(bread @ (scores.T @ scores) @ bread * (samples / freedom))
 
 
-def _doubts(segments: Superpixels, fit: Surrogate) -> tuple[str, ...]:
+def _doubts(segments: Superpixels, fit: Surrogate) -> tuple[Caution, ...]:
     doubts = []
     if segments.count < 15:
-        doubts.append(f"Only {segments.count} superpixels could be found: the map is coarse.")
+        doubts.append(Caution("coarse", f"Only {segments.count} superpixels could be found: the map is coarse."))
     if fit.score < 0.3:
-        doubts.append(f"The linear surrogate explains little of the network here (R2 {fit.score:.2f}).")
+        said = f"The linear surrogate explains little of the network here (R2 {fit.score:.2f})."
+        doubts.append(Caution("poor-fit", said))
     return tuple(doubts)
