@@ -24,6 +24,7 @@ from engine.library import changes
 from engine.network.classifier import Classifier
 from engine.network.loading import build_network
 from engine.network.structure import Anatomy
+from engine.network.torch_state import StateWatch
 from engine.storage.writing import SHARED, replace_file
 from engine.text import safe_text
 
@@ -106,13 +107,14 @@ def _refuse_existing(bundle: ModelBundle) -> None:
 def _inspect(bundle: ModelBundle) -> _Findings:
     _, code = read_with_code(bundle.path, task=bundle.task)
     declared = declare(read_constants(code, bundle.architecture), bundle.architecture)
-    with torch.random.fork_rng():  # building it may draw random weights
-        network = build_network(bundle)
+    watch = StateWatch()
+    network = build_network(bundle, watch)
     channels = _channels(declared, network, bundle)
     size = declared.input.size
     accepted: tuple[int, ...] = ()
     if "input.size" not in declared.given:
-        accepted = _accepted_sides(network, channels[0])
+        with watch.trying():
+            accepted = _accepted_sides(network, channels[0])
         if not accepted:
             raise BundleError(
                 f"it takes no square input of {_ALL_SIDES[0]} to {_ALL_SIDES[-1]} pixels and {channels[0]} channels",
@@ -130,13 +132,13 @@ def _inspect(bundle: ModelBundle) -> _Findings:
     trial = replace(bundle, input=spec, output=declared.output, explain=replace(bundle.explain, target_layer=None))
     multilabel = False
     try:
-        classifier = Classifier(trial, network, device="cpu")
+        classifier = Classifier(trial, network, device="cpu", watch=watch)
     except BundleError:
         if declared.given & {"output.multilabel", "output.threshold"}:
             raise
         # The network may end in a sigmoid for each of several outputs. If that is not the cause, this fails as well.
         each_class = replace(declared.output, multilabel=True)
-        classifier = Classifier(replace(trial, output=each_class), network, device="cpu")
+        classifier = Classifier(replace(trial, output=each_class), network, device="cpu", watch=watch)
         multilabel = True
     class_names = {name: type(module).__name__ for name, module in network.named_modules()}
     return _Findings(declared, size, accepted, channels, classifier, multilabel, class_names)

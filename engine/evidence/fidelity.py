@@ -101,7 +101,7 @@ def fidelity_curve(
 
     with classifier.lock:
         curve = classifier.with_memory(measure)
-        return replace(curve, warnings=(*classifier.moved, *curve.warnings))
+        return replace(curve, warnings=(*classifier.cautions, *curve.warnings))
 
 
 def _measured(request: Request, saliency: SaliencyMap, kind: Kind, step: int | None) -> FidelityCurve:

@@ -22,6 +22,7 @@ from engine.explainers.activation_table.table import Activations, FirstLayers, I
 from engine.explainers.base import Request
 from engine.explainers.superpixels import SuperpixelMasks
 from engine.progress import StopSignal
+from engine.results.caution import Caution
 from engine.results.saliency import Parameter
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class MaskedForward:
         self._image = request.tensor.contiguous(memory_format=torch.channels_last)
         self._hidden = hidden.expand_as(self._image).contiguous(memory_format=torch.channels_last)
         self._tuning, self.precision, self.batch = tuning, tuning.precision, tuning.batch
-        self.warnings: list[str] = []
+        self.warnings: list[Caution] = []
         self.reused = self.looked_up = 0
         self._first: FirstLayers | None = None
         self._all_classes = len(request.classifier.classes) <= _CLASSES_KEPT
@@ -190,12 +191,12 @@ class MaskedForward:
             return self._masked(masks.spread(rows))
 
         def run(layers: nn.Module, activations: Activations) -> Activations:
-            with self.classifier.many_passes(self.precision):
+            with self.classifier.many_passes(self.precision), self.classifier.watched():
                 return tuple(layers(*activations))
 
         pace, out_of_memory = Pace(self.classifier.device), False
         try:
-            with self.classifier.many_passes("fp32"):
+            with self.classifier.many_passes("fp32"), self.classifier.watched():
                 network, readout = self.classifier.fast_copy().network, self.classifier.anatomy.readout
                 found = find_first_layers(network, self._image, masks, samples, readout)
             for _ in found.fill(images, run, self.batch) if found is not None else ():
@@ -263,7 +264,8 @@ class MaskedForward:
                     self._first = None  # the table is the first thing to give up
                 elif end - at > 1:
                     self.batch = (end - at) // 2
-                    self.warnings.append(f"The device ran out of memory; the batch was halved to {self.batch}.")
+                    said = f"The device ran out of memory; the batch was halved to {self.batch}."
+                    self.warnings.append(Caution("memory", said))
                 else:
                     raise  # `Classifier.with_memory` then starts the method again on the CPU
                 torch.cuda.empty_cache()
@@ -310,8 +312,13 @@ def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kin
 
 
 def prepared_tuning(request: Request) -> Tuning:
-    """Return the batch size and precision for this classifier; measured once, see `engine.acceleration.tuning`."""
+    """Return the batch size and precision for this classifier; measured once, see `engine.acceleration.tuning`.
+
+    If each image has to be passed by itself, there is nothing to measure.
+    """
     classifier = request.classifier
+    if classifier.one_at_a_time:
+        return Tuning(1, "fp32" if classifier.precision == "auto" else classifier.precision)
 
     def probe(images: torch.Tensor, precision: str) -> None:
         with classifier.many_passes(precision):

@@ -122,8 +122,11 @@ def explain_method(
         return run_plug_in(explainer, request) if plug_in(method) is not None else explainer.explain(request)
 
     with classifier.lock:
+        known = classifier.state_cautions
         saliency = classifier.with_memory(make)
-        return replace(saliency, warnings=(*classifier.moved, *saliency.warnings))
+        # What the code has set before stands beside the answer already.
+        state = classifier.state_cautions if classifier.state_cautions != known else ()
+        return replace(saliency, warnings=(*classifier.cautions, *state, *saliency.warnings))
 
 
 def explain(

@@ -15,7 +15,7 @@ from torch import nn
 from engine.acceleration.fast_copy import FastCopy, make_fast_copy
 from engine.acceleration.precision import reduced_convolutions
 from engine.bundle.model_bundle import ModelBundle, subject_of
-from engine.errors import DeviceError, ExplanationError, NotFiniteError, OutOfMemoryError
+from engine.errors import BundleError, DeviceError, ExplanationError, NotFiniteError, OutOfMemoryError
 from engine.images.compliance import check_compliance, input_warnings
 from engine.images.image import MedicalImage
 from engine.images.preprocessing import network_input
@@ -23,13 +23,15 @@ from engine.network.device import choose_device, is_out_of_memory
 from engine.network.loading import build_network
 from engine.network.outputs import (
     SAME_TOLERANCE,
-    check_deterministic,
+    check_conduct,
     check_threshold,
     noise_for,
     settle_activation,
     settle_classes,
 )
 from engine.network.structure import Anatomy, LayerInfo, examine, flat_output, head_input
+from engine.network.torch_state import StateWatch, gate
+from engine.results.caution import Caution
 from engine.results.diagnosis import THRESHOLD, Diagnosis
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -44,7 +46,8 @@ class Classifier:
     """A network on a device, with everything its bundle says about its input and output.
 
     A classifier runs one job at a time: `diagnose` and the explanation methods take `lock`. The network stays in
-    evaluation mode, and the gradients of its parameters are left unchanged.
+    evaluation mode, and the gradients of its parameters are left unchanged. Passes of several classifiers take turns,
+    and what a network's code sets for the whole process is restored after each (`engine.network.torch_state`).
 
     Attributes:
         bundle: the model folder it came from.
@@ -56,13 +59,27 @@ class Classifier:
         default_layer: name of the CAMs' target layer unless another is chosen.
         assumed: the bundle's assumptions, and those that had to wait for the loaded network.
         lock: hold it while using the network.
+        one_at_a_time: whether each image is passed by itself, because answers depend on the other images of a batch.
         moved: a sentence if the network was moved to the CPU because the device ran out of memory.
     """
 
     def __init__(
-        self, bundle: ModelBundle, network: nn.Module, *, device: str = "cpu", precision: Precision = "auto"
+        self,
+        bundle: ModelBundle,
+        network: nn.Module,
+        *,
+        device: str = "cpu",
+        precision: Precision = "auto",
+        watch: StateWatch | None = None,
     ) -> None:
         """Wrap a network that is already built; usually call `Classifier.load` instead.
+
+        Args:
+            bundle: what its model folder declares.
+            network: the network, on the CPU.
+            device: as for `load`.
+            precision: as for `load`.
+            watch: what has watched over the network's code since it was loaded.
 
         Raises:
             BundleError: the network does not fit the bundle's declarations.
@@ -79,18 +96,29 @@ class Classifier:
         self.lock = threading.RLock()
         self._subject = subject_of(bundle)
         height, width = bundle.input.size
+        self._watch = watch or StateWatch()
+        self.one_at_a_time = False
         network = network.eval()
-        self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
-        self._same_answers = check_deterministic(network, bundle, self._subject)
-        self.activation, self._doubts = settle_activation(
-            bundle, network, self.anatomy, self._subject, same_answers=self._same_answers
-        )
+        shipped = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        try:
+            with self._watch.trying():
+                with self._watch.passing():
+                    self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
+                run = self._trial(network)
+                self._conduct = check_conduct(network, bundle, self.anatomy, self._subject, run)
+                self.one_at_a_time = self._conduct.one_at_a_time
+                self._shipped = {name: shipped[name] for name in self._conduct.buffers}
+                self.activation, self._doubts = settle_activation(
+                    bundle, self.anatomy, self._subject, run, same_answers=self._conduct.same_answers
+                )
+        except BundleError as error:
+            raise self._watch.blamed(error) from error
         self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
         check_threshold(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
         self._fast: FastCopy | None = None
         self._kept: tuple[str, dict[Hashable, object]] = ("", {})
-        self.moved: tuple[str, ...] = ()
+        self.moved: tuple[Caution, ...] = ()
         self.network: nn.Module = network
         self.with_memory(self._settle_on_device)
 
@@ -108,9 +136,8 @@ class Classifier:
             DeviceError: no such device or precision, or there is not enough memory.
         """
         chosen = choose_device(device)  # fail on a wrong device before the slow part
-        # Building a network draws its initial weights, which would change the global random state.
-        with torch.random.fork_rng():
-            return cls(bundle, build_network(bundle), device=chosen, precision=precision)
+        watch = StateWatch()
+        return cls(bundle, build_network(bundle, watch), device=chosen, precision=precision, watch=watch)
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -133,6 +160,16 @@ class Classifier:
                 "no convolution gives a map, so the CAMs have nothing to look at", subject=self._subject
             )
         return self.layers[-1].name
+
+    @property
+    def cautions(self) -> tuple[Caution, ...]:
+        """What has to be said beside every answer and every map of this model, on the device that it is on."""
+        return (*self.moved, *self._conduct.cautions)
+
+    @property
+    def state_cautions(self) -> tuple[Caution, ...]:
+        """What the model's code has set for the whole process so far, as a warning; empty if nothing."""
+        return self._watch.cautions
 
     @property
     def one_logit(self) -> bool:
@@ -208,7 +245,7 @@ class Classifier:
                 remedy="check the model with another image",
             )
         # The second check costs a pass, so it is only for networks that gave the same answer for noise.
-        if self._same_answers and self._ignores(tensor):
+        if self._conduct.same_answers and self._ignores(tensor):
             raise ExplanationError(
                 "no valid result: the network gives the same answer whatever the image shows",
                 subject=image.path,
@@ -221,9 +258,11 @@ class Classifier:
         for array in (values, probabilities):
             array.setflags(write=False)
         warnings: tuple[str, ...] = input_warnings(image, self.bundle.input)
-        warnings += (*self.moved, *self._doubts)  # a wrong guess of the activation makes every probability wrong
+        # A wrong guess of the activation makes every probability wrong.
+        warnings += (*self.cautions, *self.state_cautions, *self._doubts)
         if self._own_activation() and float(probabilities.max()) >= _NEARLY_ONE:
-            warnings += ("The network itself rounds its highest probability to 1, so the exact value is lost.",)
+            sentence = "The network itself rounds its highest probability to 1, so the exact value is lost."
+            warnings += (Caution("rounded", sentence),)
         return Diagnosis(
             self.classes,
             probabilities,
@@ -249,11 +288,16 @@ class Classifier:
         return self.scores(self.fast_copy().network if fast else self.network, tensor)
 
     def fast_copy(self) -> FastCopy:
-        """Return the copy of the network for many passes; the first call makes it."""
+        """Return the copy of the network for many passes; the first call makes it.
+
+        It is the network itself where each image has to be passed by itself or a pass changes the network.
+        """
+        if self._fast is None and (self.one_at_a_time or self._shipped):
+            self._fast = FastCopy(self.network)
         if self._fast is None:
             example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
             # The first call may come from within inference mode, and whatever is made there stays an inference tensor.
-            with self.exact(), torch.inference_mode(mode=False), torch.no_grad():
+            with self.exact(), self._watch.passing(), torch.inference_mode(mode=False), torch.no_grad():
                 # The fused convolutions know only float32 and bfloat16.
                 fuse = self.device == "cpu" and self.precision != "fp16"
                 self._fast = make_fast_copy(self.network, example, self.scores, fuse=fuse)
@@ -262,12 +306,18 @@ class Classifier:
     def scores(self, network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
         """Return the scores as `logits` does, from a copy of the network or from its last part.
 
+        If each image has to be passed by itself, this passes them one by one.
+
         Args:
             network: the module to call.
             inputs: its inputs, (B, ...) each.
         """
         batch = inputs[0].shape[0]
-        with head_input(network, self.anatomy.head) as taken:
+        if self.one_at_a_time and batch > 1:
+            singles = (self.scores(network, *(each[at : at + 1] for each in inputs)) for at in range(batch))
+            return torch.cat(list(singles))
+        with head_input(network, self.anatomy.head) as taken, self._watch.passing():
+            self._restore_buffers()
             output = network(*inputs)
         if self.anatomy.head is not None:
             return flat_output(taken[-1], batch, self._subject)
@@ -317,13 +367,18 @@ class Classifier:
     def exact(self) -> Iterator[None]:
         """Use true float32 and deterministic convolutions.
 
-        Otherwise cuDNN rounds to TF32 on a GPU and sums in any order.
+        Otherwise cuDNN rounds to TF32 on a GPU and sums in any order. No other classifier makes a pass meanwhile.
         """
-        if torch.device(self.device).type != "cuda":
-            yield
-            return
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
+        with gate:
+            if torch.device(self.device).type != "cuda":
+                yield
+                return
+            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+                yield
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Restore what the network's code sets for the whole process; for passes that `scores` does not make."""
+        return self._watch.passing()
 
     def with_memory(self, work: Callable[[], _Result]) -> _Result:
         """Do the work on the device; if its memory runs out, start again on the CPU.
@@ -337,7 +392,8 @@ class Classifier:
             DeviceError: the CPU's memory runs out, too.
         """
         try:
-            return work()
+            with self._watch.job():
+                return work()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -348,7 +404,7 @@ class Classifier:
                     remedy="end other programs, or use a machine with more memory",
                 ) from error
         # Outside the `except` block: inside it, the error still holds the tensors of the work that failed.
-        self.moved = (f"{self.device} ran out of memory, so this was computed on the CPU.",)
+        self.moved = (Caution("device", f"{self.device} ran out of memory, so this was computed on the CPU."),)
         self.device = "cpu"
         # What was kept for other classes lies on the device that is full.
         self._kept = ("", {})
@@ -359,6 +415,26 @@ class Classifier:
 
     def _settle_on_device(self) -> None:
         self.network.to(self.device).to(memory_format=torch.channels_last)
+        self._shipped = {name: buffer.to(self.device) for name, buffer in self._shipped.items()}
+
+    def _restore_buffers(self) -> None:
+        """Restore the buffers that a pass changes."""
+        # What is made in inference mode could not take part in a pass with gradients.
+        with torch.inference_mode(mode=False):
+            for name, shipped in self._shipped.items():
+                owner, _, own = name.rpartition(".")
+                setattr(self.network.get_submodule(owner), own, shipped.clone())
+
+    def _trial(self, network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return what passes images through a network, before it is known whether it takes batches."""
+
+        def run(images: torch.Tensor) -> torch.Tensor:
+            if self.one_at_a_time and len(images) > 1:
+                return torch.cat([run(image[None]) for image in images])
+            with torch.inference_mode(), self._watch.passing():
+                return flat_output(network(images), len(images), self._subject)
+
+        return run
 
     def _ignores(self, tensor: torch.Tensor) -> bool:
         """Whether the logits are the same for an image, its mirror image, its negative, two blanks and noise."""

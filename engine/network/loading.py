@@ -13,16 +13,21 @@ from engine.bundle.architecture_py import decode_source
 from engine.bundle.model_bundle import ARCHITECTURE, ModelBundle
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
+from engine.network.torch_state import StateWatch
 from engine.network.weights import read_weights, too_little_memory
 from engine.trust.execution import run_alone
 from engine.trust.permission import approved_content
 
 
-def build_network(bundle: ModelBundle) -> nn.Module:
+def build_network(bundle: ModelBundle, watch: StateWatch | None = None) -> nn.Module:
     """Return the bundle's network with its weights, on the CPU, in float32 and evaluation mode.
 
     The folder is read only once. The bytes that are hashed and checked for approval are the bytes that run, so nobody
-    can change a file in between.
+    can change a file in between. What the code sets for the whole process is restored before the weights are read.
+
+    Args:
+        bundle: the model folder.
+        watch: notes what the code sets.
 
     Raises:
         BundleError: the model is not approved or was changed, the code does not run or defines no network, or the
@@ -30,7 +35,15 @@ def build_network(bundle: ModelBundle) -> nn.Module:
         OutOfMemoryError: the machine ran out of memory.
     """
     content = approved_content(bundle)
-    network = _architecture(bundle, content.kept[ARCHITECTURE])
+    watch = watch or StateWatch()
+    try:
+        with watch.loading():
+            network = _architecture(bundle, content.kept[ARCHITECTURE])
+        _check_storage(network, bundle.architecture)
+    except BundleError as error:
+        raise watch.blamed(error) from error
+    # Code may build it elsewhere, on a GPU for example.
+    network.to("cpu")
     _load_weights(network, read_weights(content.kept[bundle.weights.name], bundle.weights), bundle.weights)
     return network.float().eval()
 
@@ -56,6 +69,16 @@ def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
             f"build_model() gave a {type(network).__name__}", subject=path, remedy="make it return a torch.nn.Module"
         )
     return network
+
+
+def _check_storage(network: nn.Module, path: Path) -> None:
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if isinstance(tensor, torch.Tensor) and tensor.is_meta:
+            raise BundleError(
+                f"builds {name} on the device meta, where no weights can be stored",
+                subject=path,
+                remedy="make it build the network on the CPU",
+            )
 
 
 def _builder(module: ModuleType, path: Path) -> Callable[[], object]:

@@ -1,30 +1,41 @@
-"""Compare a network's output for noise with what its bundle declares: activation, classes, determinism."""
+"""Compare a network's output for noise with what its bundle declares, and with what passing images in batches takes."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from engine.acceleration.fast_copy import ROUNDING
 from engine.bundle.declared import SOFTMAX_HAS_NONE
 from engine.bundle.model_bundle import ModelBundle
 from engine.errors import BundleError
-from engine.network.structure import Anatomy, flat_output
+from engine.network.device import is_out_of_memory
+from engine.network.structure import Anatomy, first_line, flat_output, head_input
+from engine.results.caution import Caution
+
+BATCH_CODE = "batch-dependent"
+
+Pass = Callable[[torch.Tensor], torch.Tensor]
+"""Passes (B, C, H, W) noise through the network in inference mode and returns its (B, outputs) output."""
 
 SAME_TOLERANCE = 1e-6
 """Logits that differ by less than this, relative to their size, differ only by rounding."""
 
 
 def settle_activation(
-    bundle: ModelBundle, network: nn.Module, anatomy: Anatomy, subject: str, *, same_answers: bool
-) -> tuple[str, tuple[str, ...]]:
+    bundle: ModelBundle, anatomy: Anatomy, subject: str, run: Pass, *, same_answers: bool
+) -> tuple[str, tuple[Caution, ...]]:
     """Return the network's final activation (`none`, `sigmoid` or `softmax`), and the assumptions made about it.
 
     Args:
         bundle: its declarations are checked.
-        network: the network, on the CPU, in evaluation mode.
         anatomy: the network's structure.
         subject: its name, for errors.
-        same_answers: whether it gave the same answer for two different inputs (see `check_deterministic`).
+        run: passes images through it.
+        same_answers: whether it gave the same answer for two different inputs (see `check_conduct`).
 
     Raises:
         BundleError: the network does not do what the bundle declares.
@@ -39,7 +50,7 @@ def settle_activation(
             )
         _check_head(anatomy.head_kind, anatomy.outputs, bundle.output.multilabel, subject)
         return anatomy.head_kind, ()
-    seen = _looks_like(network, bundle)
+    seen = _looks_like(run, bundle)
     if declared is not None:
         if declared == "none" and seen == "softmax":
             raise BundleError(
@@ -50,8 +61,11 @@ def settle_activation(
         # Logits may lie in [0, 1] by chance, hence only a doubt. That they sum to 1 for every noise is no chance.
         if declared == "none" and seen == "sigmoid":
             return declared, (
-                "The network's outputs look like those of a sigmoid, but the bundle declares 'none': if that is wrong, "
-                "every probability here is wrong.",
+                Caution(
+                    "activation",
+                    "The network's outputs look like those of a sigmoid, but the bundle declares 'none': if that is "
+                    "wrong, every probability here is wrong.",
+                ),
             )
         if declared != "none":
             if seen == "none":
@@ -70,29 +84,130 @@ def settle_activation(
             "the network gives the same answer whatever it is shown", subject=subject, remedy="check the weights"
         )
     _check_head(seen, anatomy.outputs, bundle.output.multilabel, subject)
-    return seen, (f"The network's outputs look like those of a {seen}; they are taken as probabilities.",)
+    sentence = f"The network's outputs look like those of a {seen}; they are taken as probabilities."
+    return seen, (Caution("activation", sentence),)
 
 
-def check_deterministic(network: nn.Module, bundle: ModelBundle, subject: str) -> bool:
-    """Check that the network always gives the same answer for the same input.
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How a network behaves when it is asked several times, and for several images at once.
 
-    Returns:
-        Whether it also gave the same answer for two different inputs.
+    Attributes:
+        same_answers: whether it gives the same answer for two different images.
+        one_at_a_time: whether each image has to be passed by itself.
+        buffers: names of the buffers that its passes change.
+        cautions: what has to be said about this beside every answer.
+    """
+
+    same_answers: bool
+    one_at_a_time: bool
+    buffers: tuple[str, ...]
+    cautions: tuple[Caution, ...]
+
+
+def check_conduct(network: nn.Module, bundle: ModelBundle, anatomy: Anatomy, subject: str, run: Pass) -> Conduct:
+    """Pass four images of noise one by one, together, and in part once more, and compare the answers.
 
     Raises:
-        BundleError: its answer for the same input changes.
+        BundleError: the answer for an image changes from pass to pass.
     """
-    noise = noise_for(bundle, 2) * torch.tensor([1.0, 10.0]).reshape(-1, 1, 1, 1)
-    with torch.inference_mode():
-        first, second = (flat_output(network(noise), 2, subject) for _ in range(2))
-    # NaN is not equal to itself, but that is nothing random; `diagnose` reports it.
-    if not torch.equal(torch.nan_to_num(first), torch.nan_to_num(second)):
-        raise BundleError(
-            "the network gives a different answer each time",
+    shapes = torch.tensor([[1.0, 0.0], [10.0, 0.0], [0.3, 0.5], [3.0, -1.0]])[..., None, None, None]
+    # Different strengths and means: statistics over a batch of alike images would hardly differ from those of one.
+    noise = noise_for(bundle, 4) * shapes[:, 0] + shapes[:, 1]
+
+    def scores(images: torch.Tensor) -> torch.Tensor:
+        with head_input(network, anatomy.head) as taken:
+            output = run(images.clone())  # it may change its input in place
+        found = flat_output(taken[-1], len(images), subject) if anatomy.head is not None else output
+        # NaN is not equal to itself; `diagnose` reports it.
+        return torch.nan_to_num(found).clone()
+
+    def single(count: int) -> torch.Tensor:
+        try:
+            return torch.cat([scores(image[None]) for image in noise[:count]])
+        except (BundleError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a network's code may raise anything
+            if is_out_of_memory(error):
+                raise
+            raise BundleError(
+                f"the network fails for an image of noise ({first_line(error)})",
+                subject=subject,
+                remedy="mend architecture.py or ask who made the model",
+            ) from error
+
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    alone = single(4)
+    together = True
+    try:
+        batches = [scores(noise), scores(noise[:2])]
+    except Exception as error:  # it takes no batch: its code raises anything, or its output has a wrong shape
+        if is_out_of_memory(error):
+            raise
+        together, batches = False, []
+    again = single(2)
+    after = dict(network.named_buffers())
+    changed = tuple(name for name, buffer in before.items() if not _equal(buffer, after.get(name)))
+    if not torch.equal(alone[:2], again):
+        raise _changing(changed, subject)
+    # NaN never agrees.
+    allowed = ROUNDING * max(float(alone.abs().max()), 1e-3)
+    agree = all(float((batch - alone[: len(batch)]).abs().max()) <= allowed for batch in batches)
+    same = torch.allclose(alone[0], alone[1], rtol=SAME_TOLERANCE, atol=SAME_TOLERANCE)
+    return Conduct(same, not (together and agree), changed, _cautions(together, agree, changed))
+
+
+def _equal(before: torch.Tensor, after: torch.Tensor | None) -> bool:
+    return after is not None and before.shape == after.shape and torch.equal(before, after)
+
+
+def _changing(buffers: tuple[str, ...], subject: str) -> BundleError:
+    if buffers:
+        return BundleError(
+            f"the network's answer depends on the images it was shown before: each pass changes {_some(buffers)}",
             subject=subject,
-            remedy="remove what is random in evaluation mode, such as F.dropout without training=self.training",
+            remedy="make it leave its buffers alone in evaluation mode",
+            code="self-changing",
         )
-    return torch.allclose(first[0], first[1], rtol=SAME_TOLERANCE, atol=SAME_TOLERANCE)
+    return BundleError(
+        "the network gives a different answer each time",
+        subject=subject,
+        remedy="remove what is random in evaluation mode, such as F.dropout without training=self.training",
+        code="self-changing",
+    )
+
+
+def _cautions(together: bool, agree: bool, buffers: tuple[str, ...]) -> tuple[Caution, ...]:
+    said = []
+    if not together:
+        said.append(
+            Caution(
+                BATCH_CODE,
+                "The network takes only one image at a time, so the images and their masked copies are passed one by "
+                "one; this takes longer.",
+            )
+        )
+    elif not agree:
+        said.append(
+            Caution(
+                BATCH_CODE,
+                "The network's answer for an image depends on the other images in its batch, so all answers and maps "
+                "are those of single images: in batches, as in its training or tests, it may answer otherwise.",
+            )
+        )
+    if buffers:
+        said.append(
+            Caution(
+                "self-changing",
+                f"Each pass through the network changes {_some(buffers)}; XAIMed restores that before every pass, so "
+                "that no answer depends on the images before.",
+            )
+        )
+    return tuple(said)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def noise_for(bundle: ModelBundle, count: int) -> torch.Tensor:
@@ -113,12 +228,11 @@ def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None
         )
 
 
-def _looks_like(network: nn.Module, bundle: ModelBundle) -> str:
+def _looks_like(run: Pass, bundle: ModelBundle) -> str:
     """Guess `softmax`, `sigmoid` or `none` from the outputs for noise of very different strengths."""
     noise = noise_for(bundle, 6)
     strengths = torch.tensor([0.0, 0.3, 1.0, 3.0, 30.0, 300.0]).reshape(-1, 1, 1, 1)
-    with torch.inference_mode():
-        output = flat_output(network(noise * strengths), 6, bundle.name)
+    output = run(noise * strengths)
     if bool((output < 0).any()) or bool((output > 1).any()) or not bool(torch.isfinite(output).all()):
         return "none"
     if output.shape[1] > 1 and torch.allclose(output.sum(dim=1), torch.ones(6), atol=1e-3):

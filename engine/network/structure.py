@@ -102,9 +102,15 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
     # A network may fail in any way on a wrong input size, or even call sys.exit(); the error's own text is the reason.
     except BaseException as error:
         channels, height, width = shape
+        if _takes_two(network, shape):
+            raise BundleError(
+                f"the network gives no answer for a single image, only for several at once ({first_line(error)})",
+                subject=subject,
+                remedy="make it judge every image by itself, with batch normalisation in evaluation mode for example",
+                code="batch-dependent",
+            ) from error
         raise BundleError(
-            f"the network does not take a {height}x{width} input of {channels} channels "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            f"the network does not take a {height}x{width} input of {channels} channels ({first_line(error)})",
             subject=subject,
             remedy="correct [input] size and channels in model.toml",
         ) from error
@@ -131,6 +137,20 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         repeated=frozenset(name for name, sizes in seen.items() if len(sizes) > 1),
         readout=tuple(name for name in after if len(seen[name]) == 1 and not any(modules[name].children())),
     )
+
+
+def _takes_two(network: nn.Module, shape: tuple[int, int, int]) -> bool:
+    try:
+        with torch.inference_mode():
+            flat_output(network(torch.zeros(2, *shape)), 2, "")
+    except Exception:  # whatever it raises, this size or number of channels is not for it
+        return False
+    return True
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its class where it has none."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 @contextmanager
