@@ -57,7 +57,7 @@ class GradCam:
             torch.enable_grad(),
             kind(_Logits(classifier), [module]) as cam,
         ):
-            targets = [lambda logits: self._score(classifier.target_logit(logits, request.target), layer)]
+            targets = [lambda logits: self._score(classifier, classifier.target_logit(logits, request.target), layer)]
             record = cam.activations_and_grads
             shared = request.kept.get("cam")
             if isinstance(shared, _Pass) and shared.of == (layer, request.target):
@@ -89,10 +89,12 @@ class GradCam:
             warnings=tuple(_doubts(self.key, weights, positive)),
         )
 
-    def _score(self, score: torch.Tensor, layer: str) -> torch.Tensor:
+    def _score(self, classifier: Classifier, score: torch.Tensor, layer: str) -> torch.Tensor:
         if not score.requires_grad:  # the graph begins at the layer, so nothing led from there to the score
+            # The code may have switched gradients off.
+            sets = "".join(f" ({caution.removesuffix('.')})" for caution in classifier.state_cautions)
             raise ExplanationError(
-                "the class's score does not depend on this layer",
+                f"the class's score does not depend on this layer{sets}",
                 subject=f"{self.key} at {layer}",
                 remedy="choose another layer",
             )

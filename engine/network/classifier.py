@@ -297,10 +297,10 @@ class Classifier:
         if self._fast is None:
             example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
             # The first call may come from within inference mode, and whatever is made there stays an inference tensor.
-            with self.exact(), self._watch.passing(), torch.inference_mode(mode=False), torch.no_grad():
+            with self.exact(), torch.inference_mode(mode=False), torch.no_grad():
                 # The fused convolutions know only float32 and bfloat16.
                 fuse = self.device == "cpu" and self.precision != "fp16"
-                self._fast = make_fast_copy(self.network, example, self.scores, fuse=fuse)
+                self._fast = make_fast_copy(self.network, example, self.scores, fuse=fuse, watched=self._watch.passing)
         return self._fast
 
     def scores(self, network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
