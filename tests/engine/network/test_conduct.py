@@ -126,12 +126,12 @@ def test_a_network_that_takes_no_batch_is_passed_image_by_image() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.head(self.features(x).view(1, 6))
 
-    model = classifier(OneRow())
-    diagnosis = model.diagnose(make_image(height=24, width=24))
+    model, image = classifier(OneRow()), make_image(height=24, width=24)
+    diagnosis = model.diagnose(image)
     assert model.one_at_a_time
     assert diagnosis.warning_codes == ("batch-dependent",)
     assert "takes only one image at a time" in diagnosis.warnings[0]
-    assert explain_method(model, make_image(height=24, width=24), "rise", Settings(samples={"rise": 100})).samples == 100
+    assert explain_method(model, image, "rise", Settings(samples={"rise": 100})).samples == 100
 
 
 def test_a_network_that_takes_only_batches_is_refused_for_that_reason() -> None:
