@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from engine.errors import ImageError
 from engine.images.decoding import tiff_tags
 from engine.images.decoding.opening import damaged, open_picture, orientation_of
+from engine.images.decoding.soundness.judge import check_whole
 from engine.images.decoding.tiff_checks import UNCOMPRESS, compressed_otherwise, doubts
 from engine.images.header import Header, Limits
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     Integers = NDArray[np.unsignedinteger]
 
-_PNG_END = b"IEND\xaeB`\x82"
 _DEFLATE, _LZMA, _ZSTD = (8, 32946), (34925,), (50000,)
 """TIFF's numbers for compressions that may unpack to any size; two are for the same one."""
 _OTHERS = (1, 5, 32773)
@@ -35,7 +35,6 @@ _SELDOM_KNOWN = (50001,)
 _LZMA_MEMORY = 1 << 28
 """The most bytes that unpacking LZMA may take; the files' own settings ask for up to 64 MB."""
 _NOT_DECODED = "its 16-bit colours cannot be decoded"
-_PNG_TAIL = 1 << 16  # some programs append to their files
 
 
 def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, tuple[Caution, ...]]:
@@ -68,9 +67,7 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, t
             if tags is not None and tags.first(tiff_tags.COMPRESSION, 1) in _SELDOM_KNOWN:
                 raise compressed_otherwise(tags, path) from error
             raise damaged(error, path) from error
-        if header.format == "PNG" and _PNG_END not in data[-_PNG_TAIL:]:
-            # Pillow stops once all pixels are there, even if a checksum or the end marker is missing.
-            raise ImageError("the file is incomplete", subject=path, remedy="export the image again", code="damaged")
+        warnings += check_whole(picture, data, path, limits)
         array = _decoded(picture, header, data, path)
     array = np.ascontiguousarray(array, dtype=np.uint16 if header.bit_depth == 16 else np.uint8)
     return array, header, tuple(warnings)

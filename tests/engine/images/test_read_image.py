@@ -155,12 +155,12 @@ def test_of_16_bit_colour_compressed_by_lzw_no_more_is_unpacked_than_there_is_ro
         for name in ("ImageLength", "RowsPerStrip"):
             file.pages.first.tags[name].overwrite(3)
     data = (tmp_path / "a.tif").read_bytes()
-    decode(data, tmp_path, Limits())  # imported
-    tracemalloc.start()
-    array, _, _ = decode(data, tmp_path, Limits())
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    np.testing.assert_array_equal(array, pixels[:3])
+    for _ in range(2):  # by the second time everything is imported
+        tracemalloc.start()
+        with pytest.raises(ImageError, match="a strip of it holds more pixels than it has"):
+            decode(data, tmp_path, Limits())
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
     assert most < 1_000_000 < pixels.nbytes
 
 

@@ -1,0 +1,413 @@
+"""Damaged, cut and incomplete pictures are refused; sound ones of every kind are read as Pillow decodes them.
+
+What no decoder can tell is not asked for here: a bit or a sector of a JPEG, a lossless WebP or an LZW strip that was
+replaced by others which by chance make as many pixels; and bytes of an uncompressed picture.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import damage
+import numpy as np
+import pytest
+import tifffile
+from damage import saved, scene
+from PIL import Image
+
+from engine.errors import ImageError
+from engine.images.decoding.pixels import decode
+from engine.images.header import Limits
+from engine.images.image import read_image
+
+Region = Callable[[bytes], tuple[int, int]]
+
+NAME = Path("picture")
+
+
+def outcome(data: bytes) -> ImageError | damage.Pixels:
+    try:
+        return decode(data, NAME, Limits())[0]
+    except ImageError as error:
+        return error
+
+
+def refusal(data: bytes) -> ImageError:
+    error = outcome(data)
+    assert isinstance(error, ImageError)
+    return error
+
+
+def is_damaged(data: bytes) -> bool:
+    """Whether it is refused as damaged; else it was read, without any other refusal."""
+    error = outcome(data)
+    if not isinstance(error, ImageError):
+        return False
+    assert error.code == "damaged", error.message
+    assert error.message.startswith("picture: the file is damaged or incomplete (")
+    return True
+
+
+def check_sound(data: bytes) -> None:
+    pixels, _, warnings = decode(data, NAME, Limits())
+    assert warnings == ()
+    with Image.open(io.BytesIO(data)) as picture:
+        expected = np.asarray(picture.convert("L" if pixels.shape[2] == 1 else "RGB"))
+    if pixels.dtype == np.uint8:
+        np.testing.assert_array_equal(pixels, expected.reshape(pixels.shape))
+
+
+def jpegs() -> Iterator[bytes]:
+    for number, quality in enumerate((5, 50, 75, 95, 100)):
+        for options in ({}, {"optimize": True}, {"progressive": True}):
+            for subsampling in (0, 1, 2):
+                picture = scene(61 + 16 * number, 97, seed=number + subsampling, noise=4.0 * subsampling)
+                yield saved(picture, "JPEG", quality=quality, subsampling=subsampling, **options)
+            yield saved(scene(33, 40 + number, seed=number, grey=True), "JPEG", quality=quality, **options)
+        for blocks in (1, 5, 100):
+            yield damage.jpeg_with_restarts(scene(61, 97, seed=number), blocks, quality=quality)
+            yield damage.jpeg_with_restarts(scene(61, 97, seed=number), blocks, quality=quality, progressive=True)
+        for subsampling in ("411", "440"):
+            yield damage.jpeg_sampled(scene(61, 97, seed=number), subsampling)
+    planes = [scene(61, 96, grey=True, seed=seed) for seed in range(3)]
+    yield damage.jpeg_in_separate_scans(planes, [0x11, 0x11, 0x11])
+    yield damage.jpeg_in_separate_scans([planes[0], planes[1][:, :32], planes[2][:, :32]], [0x31, 0x11, 0x11])
+    for height, width in ((1, 1), (1, 300), (300, 1), (8, 8), (17, 16)):
+        yield saved(scene(height, width), "JPEG")
+        yield saved(scene(height, width), "JPEG", progressive=True)
+    for value in (0, 128, 255):  # blank: little but zeros, or ones, in its data
+        for options in ({}, {"optimize": True}, {"progressive": True}):
+            yield saved(np.full((900, 900, 3), value, np.uint8), "JPEG", **options)
+
+
+def pngs() -> Iterator[bytes]:
+    for number, mode in enumerate(("1", "L", "P", "RGB", "LA", "RGBA")):
+        yield saved(np.asarray(Image.fromarray(scene(61, 97 + number)).convert(mode)), "PNG", optimize=bool(number % 2))
+    yield saved(scene(61, 97, grey=True).astype(np.uint16) * 257, "PNG")
+    yield saved(np.zeros((2000, 2000, 3), np.uint8), "PNG")  # much is inflated from little
+    for width in range(1, 10):
+        yield interlaced(scene(5, width))
+
+
+def interlaced(pixels: damage.Pixels) -> bytes:
+    """An interlaced PNG of RGB pixels, which Pillow cannot write."""
+    height, width = pixels.shape[:2]
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    rows = b"".join(
+        b"\0" + row.tobytes()
+        for top, left, down, across in passes
+        for row in pixels[top::down, left::across]
+        if row.size
+    )
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1)
+    return png_of(header, damage.zlib.compress(rows))
+
+
+def png_of(header: bytes, compressed: bytes) -> bytes:
+    chunks = ((b"IHDR", header), (b"IDAT", compressed), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(damage.png_chunk(name, content) for name, content in chunks)
+
+
+def webps() -> Iterator[bytes]:
+    blank = np.full((300, 400, 3), 255, np.uint8)
+    blank[:50] = scene(50, 400)
+    for number, quality in enumerate((0, 30, 75, 90, 100)):
+        for method in (0, 4, 6):
+            for picture in (scene(61 + number, 97 + method, seed=number), blank, scene(3, 5)):
+                yield saved(picture, "WEBP", quality=quality, method=method)
+                yield saved(picture, "WEBP", lossless=True, quality=quality, method=method)
+    opaque = np.dstack((scene(61, 97), np.full((61, 97), 255, np.uint8)))
+    yield saved(opaque, "WEBP", exif=Image.Exif().tobytes(), icc_profile=b"none")
+    yield saved(opaque, "WEBP", lossless=True, exact=True)
+
+
+def tiffs() -> Iterator[bytes]:
+    colour, grey = scene(61, 97), scene(61, 97, grey=True)
+    for compression in (None, "lzw", "zlib", "packbits", "jpeg"):
+        for options in ({}, {"rowsperstrip": 16}, {"tile": (32, 48)}):
+            yield damage.tiff(colour, compression=compression, **options)
+            yield damage.tiff(grey, compression=compression, byteorder=">", **options)
+        planes = colour.transpose(2, 0, 1)
+        yield damage.tiff(planes, compression=compression, planarconfig="separate", rowsperstrip=16)
+    for compression in ("lzw", "zlib"):
+        yield damage.tiff(colour, compression=compression, predictor=2)
+        yield damage.tiff(grey.astype(np.uint16) * 256, compression=compression, predictor=2)
+        yield damage.tiff(colour.astype(np.uint16) * 256, compression=compression, rowsperstrip=7)
+    for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        yield saved(colour, "TIFF", compression=compression)
+    for compression in ("group3", "group4", "tiff_ccitt"):
+        yield damage.facsimile(grey, compression)
+        yield damage.facsimile(np.zeros((50, 70), np.uint8), compression)
+        yield damage.facsimile(np.full((50, 70), 255, np.uint8), compression)
+
+
+def bmps() -> Iterator[bytes]:
+    for mode in ("1", "L", "P", "RGB"):
+        yield saved(np.asarray(Image.fromarray(scene(61, 97)).convert(mode)), "BMP")
+    for bits, step in ((8, 32), (4, 16)):
+        pixels = scene(61, 97, grey=True, noise=2) // step
+        yield damage.bmp_rle(damage.runs_of(pixels), 97, bits=bits)
+
+
+@pytest.mark.parametrize("make", [jpegs, pngs, webps, tiffs, bmps])
+def test_sound_pictures_are_read_as_pillow_decodes_them(make: Callable[[], Iterator[bytes]]) -> None:
+    for data in make():
+        check_sound(data)
+
+
+SECTORS = (damage.zeroed, damage.removed, damage.replaced)
+ENDS = (damage.cut, damage.cut_and_closed, damage.zero_tail)
+
+
+@pytest.mark.parametrize(
+    ("make", "region", "kinds"),
+    [
+        (lambda n: saved(scene(90, 120, seed=n), "JPEG", quality=85), damage.jpeg_data, (*ENDS, *SECTORS[:2])),
+        (lambda n: saved(scene(90, 120, seed=n), "JPEG", optimize=True), damage.jpeg_data, (*ENDS, *SECTORS[:2])),
+        (lambda n: saved(scene(90, 120, seed=n, grey=True), "JPEG"), damage.jpeg_data, (*ENDS, damage.zeroed)),
+        (lambda n: saved(scene(90, 120, seed=n), "JPEG", progressive=True), damage.jpeg_data, (*ENDS, damage.zeroed)),
+        (lambda n: damage.jpeg_with_restarts(scene(90, 120, seed=n), 4), damage.jpeg_data, (*ENDS, damage.zeroed)),
+        (lambda n: damage.jpeg_sampled(scene(90, 120, seed=n), "440"), damage.jpeg_data, (*ENDS, damage.zeroed)),
+        (lambda n: saved(scene(90, 120, seed=n), "PNG"), damage.png_data, (*ENDS, *SECTORS, damage.flipped)),
+        (lambda n: saved(scene(90, 120, seed=n), "WEBP"), damage.webp_data, (*ENDS[:2], damage.removed)),
+        (lambda n: saved(scene(90, 120, seed=n), "WEBP", lossless=True), damage.webp_data, (*ENDS, damage.zeroed)),
+        (lambda n: damage.tiff(scene(90, 120, seed=n), compression="lzw"), damage.tiff_data, (*ENDS, damage.zeroed)),
+        (
+            lambda n: damage.tiff(scene(90, 120, seed=n), compression="zlib", rowsperstrip=20),
+            damage.tiff_data,
+            (*ENDS, *SECTORS, damage.flipped),
+        ),
+        (
+            lambda n: damage.tiff(scene(90, 120, seed=n), compression="packbits", tile=(32, 32)),
+            damage.tiff_data,
+            (*ENDS, damage.zeroed),
+        ),
+        (lambda n: damage.tiff(scene(90, 120, seed=n), compression="jpeg"), damage.tiff_data, (*ENDS, damage.zeroed)),
+        *(
+            (
+                lambda n, compression=compression: damage.facsimile(scene(90, 120, seed=n, grey=True), compression),
+                damage.tiff_data,
+                (damage.zeroed,),
+            )
+            for compression in ("group3", "group4", "tiff_ccitt")
+        ),
+        (
+            lambda n: damage.bmp_rle(damage.runs_of(scene(90, 120, seed=n, grey=True) // 32), 120),
+            damage.bmp_data,
+            (*ENDS, *SECTORS),
+        ),
+    ],
+)
+def test_damage_is_found_wherever_it_is(
+    make: Callable[[int], bytes], region: Region, kinds: tuple[damage.Damage, ...]
+) -> None:
+    for number in range(4):
+        sound = make(number)
+        pixels = decode(sound, NAME, Limits())[0]
+        for kind in kinds:
+            for seed in range(6):
+                data = kind(sound, *region(sound), Random(seed))
+                # What was cut off or overwritten may have been mere padding.
+                assert is_damaged(data) or np.array_equal(decode(data, NAME, Limits())[0], pixels), (kind, number, seed)
+
+
+def test_the_long_zero_tail_of_a_webp_is_found() -> None:
+    # A few zeros may be as many as the rest needs; the decoder cannot tell then.
+    for number in range(20):
+        sound = saved(scene(90, 120, seed=number), "WEBP", quality=80)
+        begin, end = damage.webp_data(sound)
+        for share in (0.2, 0.5, 0.8):
+            place = int(begin + share * (end - begin))
+            assert is_damaged(sound[:place] + bytes(len(sound) - place))
+
+
+def test_a_jpeg_in_which_a_scan_is_missing_is_refused() -> None:
+    segments = damage.jpeg_segments(saved(scene(90, 120), "JPEG", progressive=True))
+    scans = [number for number, (marker, _) in enumerate(segments) if marker == 0xDA]
+    assert len(scans) == 10
+    for missing in scans:
+        assert "scans of it are missing" in refusal(damage.jpeg_of(segments[:missing] + segments[missing + 1 :])).cause
+        if missing != scans[0]:
+            assert is_damaged(damage.jpeg_of(segments[:missing]))
+    separate = damage.jpeg_in_separate_scans([scene(90, 120, grey=True)] * 3, [0x11] * 3)
+    assert "a colour component of it is missing" in refusal(damage.jpeg_of(damage.jpeg_segments(separate)[:-1])).cause
+
+
+def test_a_jpeg_of_a_rare_subsampling_may_not_end_early() -> None:
+    planes = [scene(64, 96, grey=True, seed=seed) for seed in range(3)]
+    sound = damage.jpeg_in_separate_scans([planes[0], planes[1][:, :32], planes[2][:, :32]], [0x31, 0x11, 0x11])
+    segments = damage.jpeg_segments(sound)
+    for number in (-3, -2, -1):
+        marker, scan = segments[number]
+        shorter = [
+            *segments[:number],
+            (marker, scan[: len(scan) // 2]),
+            *(segments[number + 1 :] if number < -1 else []),
+        ]
+        assert "ends too early" in refusal(damage.jpeg_of(shorter)).cause
+
+
+def test_restart_markers_that_are_missing_or_in_a_wrong_order_are_found() -> None:
+    sound = damage.jpeg_with_restarts(scene(90, 120), 4)
+    places = [place for place in range(len(sound) - 1) if sound[place] == 0xFF and 0xD0 <= sound[place + 1] <= 0xD7]
+    for one, two in itertools.pairwise(places):
+        assert is_damaged(sound[:one] + sound[two:]), "an interval is lost"
+        assert is_damaged(sound[:two] + sound[one:]), "an interval is there twice"
+
+
+def test_bytes_around_a_jpegs_pixels_do_not_matter() -> None:
+    sound = saved(scene(90, 120), "JPEG")
+    whole = decode(sound, NAME, Limits())[0]
+    end = len(sound) - 2
+    segments = damage.jpeg_segments(sound)
+    header = sound[2:20]
+    for data in (
+        sound + bytes(5000),
+        sound + saved(scene(20, 30), "JPEG"),  # a thumbnail, or the film of a "motion photo"
+        sound[:end] + b"\xff\xff" + sound[end:],  # fill bytes before a marker
+        sound[:end] + b"\0\0" + sound[end:],  # filled up to a whole word
+        sound[:end] + b"\xff\xd0" + sound[end:],  # a restart marker after the last interval
+        sound[:2] + header + b"\xff\xfe\x00\x06what" + sound[20:],
+        damage.jpeg_of([*segments[:-1], (0xDA, segments[-1][1][:11] + b"\0\0\0" + segments[-1][1][14:])]),
+    ):
+        np.testing.assert_array_equal(decode(data, NAME, Limits())[0], whole)
+
+
+def test_a_jpeg_with_pixels_left_over_is_refused() -> None:
+    sound = saved(scene(90, 120), "JPEG")
+    assert is_damaged(sound[:-2] + b"\x12\x34\x56" + sound[-2:])
+    start = sound.index(b"\xff\xc0") + 5
+    assert is_damaged(sound[:start] + struct.pack(">HH", 90, 100) + sound[start + 4 :]), "a narrower header"
+    assert is_damaged(sound[:start] + struct.pack(">HH", 120, 120) + sound[start + 4 :]), "a higher one"
+
+
+def test_a_pngs_chunks_are_checked_where_pixels_depend_on_them() -> None:
+    sound = saved(scene(90, 120), "PNG", compress_level=1)
+    pixels = decode(sound, NAME, Limits())[0]
+    header = sound[16:29]
+    rows = b"".join(b"\0" + row.tobytes() for row in scene(90, 120))
+    wrong_sum = damage.zlib.compress(rows)[:-1] + b"\0"
+    for data, reason in (
+        (sound[:-1], "its end is missing"),
+        (sound[:-20], "ends within a chunk IDAT"),
+        (sound[:-12], "its end is missing"),
+        (png_of(header, damage.zlib.compress(rows[:-1])), ""),
+        (png_of(header, damage.zlib.compress(rows + rows[:361])), "more pixels are compressed"),
+        (png_of(header, wrong_sum), ""),
+        (png_of(header, damage.zlib.compress(rows)[:-4]), ""),
+        (sound[:-16] + b"\0\0\0\0" + sound[-12:], "checksum of a chunk IDAT"),
+    ):
+        assert reason in refusal(data).cause
+        assert is_damaged(data)
+    bad_text = damage.png_chunk(b"tEXt", b"Title\0x")[:-1] + b"?"
+    for data in (sound + bytes(100_000), sound[:-12] + bad_text + sound[-12:]):
+        np.testing.assert_array_equal(decode(data, NAME, Limits())[0], pixels)
+
+
+def test_a_webps_lengths_must_fit() -> None:
+    sound = saved(scene(90, 120), "WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
+    pixels = decode(sound, NAME, Limits())[0]
+    np.testing.assert_array_equal(decode(sound + bytes(999), NAME, Limits())[0], pixels)
+    longer = struct.pack("<I", len(sound) + 500)
+    assert is_damaged(sound[:4] + longer + sound[8:]), "a part of the file is missing, whatever it was"
+
+
+def tags_changed(data: bytes, **changes: object) -> bytes:
+    """A TIFF in which tags have other values of the same length."""
+    file = io.BytesIO(data)
+    with tifffile.TiffFile(file, mode="r+") as tiff:
+        for name, value in changes.items():
+            tiff.pages.first.tags[name].overwrite(value)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "packbits", "jpeg"])
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (("StripOffsets", "StripByteCounts"), {"rowsperstrip": 16}),
+        (("TileOffsets", "TileByteCounts"), {"tile": (32, 32)}),
+    ],
+)
+def test_a_tiffs_strips_and_tiles_must_be_there(
+    compression: str | None, names: tuple[str, str], options: dict[str, object]
+) -> None:
+    sound = damage.tiff(scene(90, 120), compression=compression, **options)
+    with tifffile.TiffFile(io.BytesIO(sound)) as file:
+        offsets, lengths = (list(file.pages.first.tags[name].value) for name in names)
+    for number in (0, 2, len(offsets) - 1):
+        for reason, offset, length in (
+            ("is missing", 0, 0),
+            ("is missing", 0, lengths[number]),
+            ("is missing", offsets[number], 0),
+            ("", len(sound) + 10, lengths[number]),
+            ("", offsets[number], lengths[number] // 2),
+            ("", offsets[number - 1], lengths[number - 1]),  # another one's data
+            ("", offsets[number - 1] + 5, lengths[number]),
+        ):
+            at = [*offsets[:number], offset, *offsets[number + 1 :]]
+            long = [*lengths[:number], length, *lengths[number + 1 :]]
+            data = tags_changed(sound, **{names[0]: at, names[1]: long})
+            assert is_damaged(data), (number, reason, offset, length)
+            if compression is None:  # else it is mostly Pillow's libtiff that fails, without a reason
+                assert reason in refusal(data).cause
+    if compression is None:  # some programs write the length of a full strip for the last one
+        more = [*lengths[:-1], lengths[-1] + 1000]
+        check_sound(tags_changed(sound, **{names[1]: more}))
+
+
+def test_equal_blank_strips_may_share_their_data() -> None:
+    blank = np.full((64, 120, 3), 255, np.uint8)
+    for compression in (None, "zlib"):
+        sound = damage.tiff(blank, compression=compression, rowsperstrip=16)
+        with tifffile.TiffFile(io.BytesIO(sound)) as file:
+            offsets = file.pages.first.dataoffsets
+        check_sound(tags_changed(sound, StripOffsets=[offsets[0]] * 4))
+
+
+ROW = [(3, 7), (0, 1, 2, 3), (2, 9)]  # eight pixels
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_bmps_runs_must_fill_each_row_and_no_more(bits: int) -> None:
+    check_sound(damage.bmp_rle([ROW, [(8, 1)], ROW], 8, bits=bits))
+    for reason, rows, tail in (
+        ("run past its edge", [ROW, [(9, 1)]], b"\0\1"),
+        ("run past its edge", [ROW, [*ROW, (0, 1, 2, 3)]], b"\0\1"),
+        ("do not fill it", [ROW, [(7, 1)]], b"\0\1"),
+        ("do not fill it", [ROW, []], b"\0\1"),
+        ("do not fill it", [ROW, [(3, 1)]], b"\0\2\5\0\0\1"),
+        ("end too early", [ROW, ROW], b""),
+        ("end too early", [ROW, ROW], b"\0"),
+        ("run past its edge", [ROW, ROW], b"\1\1\0\1"),
+        ("end too early", [ROW, [(3, 7)]], b"\0\5\1\2"),
+    ):
+        data = damage.bmp_rle(rows, 8, bits=bits, tail=tail)
+        assert is_damaged(data), (reason, rows)
+
+
+def test_an_uncompressed_bmp_must_have_all_of_its_pixels_and_may_be_wrong_about_its_length() -> None:
+    sound = saved(scene(30, 41), "BMP")
+    check_sound(sound[:2] + bytes(4) + sound[6:])
+    check_sound(sound + bytes(77))
+    assert is_damaged(sound[:-1])
+    assert is_damaged(sound[:10] + struct.pack("<I", 20) + sound[14:])
+
+
+def test_the_decoding_process_refuses_it_too_with_cause_and_remedy(tmp_path: Path) -> None:
+    sound = saved(scene(90, 120), "JPEG")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(sound)
+    assert read_image(path).warnings == ()
+    path.write_bytes(sound[: len(sound) // 2] + b"\xff\xd9")
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    assert caught.value.code == "damaged"
+    assert str(caught.value) == (
+        f"{path}: the file is damaged or incomplete (its compressed data ends too early); export the image again"
+    )
