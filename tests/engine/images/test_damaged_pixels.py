@@ -121,6 +121,12 @@ def webps() -> Iterator[bytes]:
             for picture in (scene(61 + number, 97 + method, seed=number), blank, scene(3, 5)):
                 yield saved(picture, "WEBP", quality=quality, method=method)
                 yield saved(picture, "WEBP", lossless=True, quality=quality, method=method)
+    small = np.random.default_rng(0)
+    for number in range(150):  # one length in fifty is overlooked by the decoder
+        height, width = (int(side) for side in small.integers(8, 30, 2))
+        picture = scene(height, width, seed=number, noise=float(number % 3) * 3)
+        yield saved(picture, "WEBP", quality=number % 101)
+        yield saved(picture, "WEBP", lossless=True)
     opaque = np.dstack((scene(61, 97), np.full((61, 97), 255, np.uint8)))
     yield saved(opaque, "WEBP", exif=Image.Exif().tobytes(), icc_profile=b"none")
     yield saved(opaque, "WEBP", lossless=True, exact=True)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 
 from engine.images.decoding.budget import WatchedFile
-from engine.images.decoding.soundness.damage import DamageError
+from engine.images.decoding.soundness.damage import DamageError, Deadline
 
 _SIGNATURE = 8
 _HEADER, _PIXELS, _END = b"IHDR", b"IDAT", b"IEND"
@@ -39,9 +39,11 @@ def check_png(data: bytes, seconds: float) -> None:
         DamageError: it is damaged, cut or incomplete.
         TooMuchWorkError: checking it takes too long.
     """
+    deadline = Deadline(seconds)
     pixels: list[memoryview] = []
     header = b""
     for name, content in _chunks(data):
+        deadline.check()
         if name == _HEADER and not header:
             header = bytes(content)
         elif name == _PIXELS:

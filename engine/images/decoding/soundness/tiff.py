@@ -47,7 +47,7 @@ _ROOM = 1 << 20
 """Bytes that are unpacked at a time."""
 
 _ENDS_EARLY = "a strip of it ends too early"
-_TOO_MUCH = "a strip of it holds more pixels than it has"
+_TOO_MUCH = "more pixels are compressed in it than it has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +208,11 @@ def _check_deflate(strip: bytes, size: int, most: int) -> None:
             more = not inflating.eof and len(inflated) == _ROOM and got <= most
     except zlib.error as error:
         raise DamageError(f"the compressed data of a strip is wrong: {error}") from error
+    if got > most:
+        raise DamageError(_TOO_MUCH)
     # Without the checksum at its end, it must at least stop at the right place.
     if got < size or not (inflating.eof or got in (size, most)):
         raise DamageError(_ENDS_EARLY)
-    if got > most:
-        raise DamageError(_TOO_MUCH)
 
 
 def _length_of_lzw(strip: bytes, most: int) -> int:
