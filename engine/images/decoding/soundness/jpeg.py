@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _ENDS_EARLY = "premature end"
 """In libjpeg's message when data is missing."""
 
-_ODD_KIND = ("subsampling", "arithmetic", "not implemented", "Unsupported")
+_ODD_KIND = ("subsampling", "arithmetic", "not implemented")
 """In the messages for a JPEG that this library cannot decode, while Pillow's can."""
 
 _ZEROS = bytes(64)

@@ -242,7 +242,7 @@ def _check_zstd(strip: bytes, size: int) -> None:
     try:
         length = len(imagecodecs.zstd_decode(strip, out=size))
     except (imagecodecs.ZstdError, ValueError) as error:
-        raise DamageError("the compressed data of a strip is wrong") from error
+        raise DamageError(f"the compressed data of a strip is wrong: {error}") from error
     if length < size:
         raise DamageError(_ENDS_EARLY)
 
