@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
+from textual import events, on
 from textual.actions import parse
-from textual.app import SystemCommand
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.app import ComposeResult, SystemCommand
+from textual.command import CommandInput, CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider, SearchIcon
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher
+from textual.widgets import ContentSwitcher, Input, LoadingIndicator, OptionList
 
 from engine.text import safe_name, safe_text
 from xaimed_tui.fuzzy import fuzzy
+from xaimed_tui.widgets.closing_once import ClosesOnce
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -25,6 +29,67 @@ if TYPE_CHECKING:
 
 WIDEST = 70
 """Characters of a path that are shown; a longer one is cut at its beginning."""
+
+
+class SteadyList(CommandList):
+    """The palette's list, which may be asked for anything while its rows change."""
+
+    def action_page_up(self) -> None:
+        """Go up a page; nothing happens before the rows are laid out, as there are no pages yet."""
+        with suppress(KeyError, IndexError):
+            super().action_page_up()
+
+    def action_page_down(self) -> None:
+        """Go down a page, as `action_page_up` goes up."""
+        with suppress(KeyError, IndexError):
+            super().action_page_down()
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose nothing if the row that was drawn under the mouse is gone."""
+        row = event.style.meta.get("option")
+        if row is not None and row >= self.option_count:
+            event.prevent_default()
+
+
+class Palette(ClosesOnce, CommandPalette):
+    """Textual's command palette, steady whatever comes together.
+
+    Before this, PgUp before the first layout, Enter twice in one read, and a click on a row that was gone ended the
+    app.
+    """
+
+    _chosen = False
+
+    def compose(self) -> ComposeResult:
+        """Make what Textual's palette makes, with a steady list."""
+        with Vertical(id="--container"):
+            with Horizontal(id="--input"):
+                yield SearchIcon()
+                yield CommandInput(placeholder="Search for commands…", select_on_focus=False)
+            with Vertical(id="--results"):
+                yield SteadyList()
+                yield LoadingIndicator()
+
+    def on_mount(self, event: events.Mount) -> None:
+        """Gather the commands of the screen below, unless this palette is closed or covered already."""
+        if self.app.screen is not self:
+            event.prevent_default()
+            self.dismiss()
+
+    @on(OptionList.OptionSelected)
+    def _take_one(self, event: OptionList.OptionSelected) -> None:
+        """Run one command only: a second Enter or click may have been on its way."""
+        if self._chosen or self.app.screen is not self:
+            event.stop()
+            event.prevent_default()
+        self._chosen = True
+
+    @on(Input.Submitted)
+    def _submit_once(self, event: Input.Submitted) -> None:
+        """Pass on Enter until a command was chosen."""
+        if self._chosen:
+            event.stop()
+            event.prevent_default()
 
 
 class Commands(Provider):

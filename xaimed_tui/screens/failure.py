@@ -17,6 +17,7 @@ from engine.storage.places import log_file
 from engine.text import safe_text
 from xaimed_tui.background.failure import Failure
 from xaimed_tui.screens.lines import LinesScreen
+from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.lines_view import LinesView
 from xaimed_tui.widgets.words import Part
@@ -25,7 +26,7 @@ LOG_SHOWN = 200_000
 """Bytes of the log's end that are shown."""
 
 
-class FailureScreen(ModalScreen[None]):
+class FailureScreen(ClosesOnce, ModalScreen[None]):
     """What went wrong, why, what to do, and where the log is."""
 
     DEFAULT_CSS = (

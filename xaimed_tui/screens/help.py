@@ -16,6 +16,7 @@ from textual.widgets import Markdown, Static
 from engine.explainers.registry import BUILT_IN
 from xaimed_tui.screens.home import GUIDE
 from xaimed_tui.terminal.textual_private import priority_keys
+from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.key_table import Block, KeyTable
 
@@ -133,7 +134,7 @@ def _own_keys(widget: Widget | None) -> set[str]:
     return {binding.key for binding in declared}
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(ClosesOnce, ModalScreen[None]):
     """Keys first, the guide below."""
 
     DEFAULT_CSS = (

@@ -13,12 +13,13 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.text import safe_text
+from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.lines_view import Line, LinesView
 from xaimed_tui.widgets.words import FixedWords
 
 
-class LinesScreen(ModalScreen[None]):
+class LinesScreen(ClosesOnce, ModalScreen[None]):
     """Lines to scroll through and to copy."""
 
     DEFAULT_CSS = (

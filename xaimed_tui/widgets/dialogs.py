@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.filtered_list import FilteredList
 from xaimed_tui.widgets.row_list import Row, RowList
 from xaimed_tui.widgets.words import Part
@@ -39,7 +40,7 @@ def keys_line(*pairs: tuple[str, str]) -> Content:
     return Content.assemble(*parts)
 
 
-class ChooseDialog(ModalScreen[Hashable]):
+class ChooseDialog(ClosesOnce, ModalScreen[Hashable]):
     """Choose one row; returns its key, or `NO_CHOICE`."""
 
     DEFAULT_CSS = FRAME.format(name="ChooseDialog") + "ChooseDialog FilteredList { height: auto; max-height: 16; }"

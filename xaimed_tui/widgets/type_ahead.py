@@ -5,8 +5,10 @@ from __future__ import annotations
 from textual import events
 from textual.screen import ModalScreen, ScreenResultType
 
+from xaimed_tui.widgets.closing_once import ClosesOnce
 
-class TypeAheadDialog(ModalScreen[ScreenResultType]):
+
+class TypeAheadDialog(ClosesOnce, ModalScreen[ScreenResultType]):
     """A dialog whose first line has the focus from the beginning."""
 
     def take(self, event: events.Key) -> bool:

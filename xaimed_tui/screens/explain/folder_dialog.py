@@ -183,8 +183,8 @@ class FolderDialog(TypeAheadDialog[Path | None]):
     async def _open_existing(self, typed: str | None, match: Path | None) -> None:
         """Find the folder in a thread, since disks may be slow, and open it."""
         folder = await asyncio.to_thread(_first_folder, typed, match)
-        # Closed while the disk was slow: `dismiss` would take away whatever screen is on top now.
-        if not self.is_current:
+        # Closed while the disk was slow.
+        if self not in self.app.screen_stack:
             return
         if folder is not None:
             self.dismiss(folder)

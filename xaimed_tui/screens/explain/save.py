@@ -105,8 +105,8 @@ class SaveDialog(TypeAheadDialog[Path | None]):
 
     async def _take(self, typed: str) -> None:
         folder = await asyncio.to_thread(_folder_of, typed)
-        # Closed while the disk was slow: `dismiss` would take away whatever screen is on top now.
-        if not self.is_current:
+        # Closed while the disk was slow.
+        if self not in self.app.screen_stack:
             return
         if folder is None:
             words = f"{safe_text(typed.strip(), limit=60) or 'nothing'} is not a folder"

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from engine.text import safe_text
+from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.dialogs import FRAME, keys_line
 from xaimed_tui.widgets.lines_view import Line, LinesView
 from xaimed_tui.wording import path_text
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from engine.trust.permission import Review
 
 
-class TrustScreen(ModalScreen[bool]):
+class TrustScreen(ClosesOnce, ModalScreen[bool]):
     """A model's code, what in it deserves a look, and the question; returns whether the person approves.
 
     The code has the focus at first, so Enter approves only after the person has gone to the button.
