@@ -94,6 +94,10 @@ class AppServices(_Base):
     def draw_screen_again(self) -> None:
         """Send the whole screen again, with its pictures: another program may have written to the terminal."""
 
+    def draw_once(self, draw: Callable[[], object]) -> None:
+        """Draw now, or after the repeats of the key at hand that wait already; `OrderedKeys` overrides this."""
+        draw()
+
     def say(self, text: str) -> None:
         """Show the state of the app in the line at the top and below the bar."""
 

@@ -3,16 +3,21 @@
 Textual hands every key to the widget that has the focus at that moment. Bindings get their turn only when the key has
 gone up to the app unused. So when keys arrived together, as over a slow line, a later letter was typed before an
 earlier Ctrl+U had emptied the line, and letters after `/` went to the list.
+
+A key that is held down repeats faster than a large screen is drawn. Each repeat counts, but what it only draws is drawn
+once for all repeats that wait (`draw_once`): otherwise the app would go on drawing for a minute after the key.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from textual import events
 from textual.app import App
 from textual.message import Message
+from textual.widget import Widget
 
 PATIENCE = 0.5
 """Seconds after which the next key is handled anyway."""
@@ -33,6 +38,30 @@ class OrderedKeys(App[int]):
         self._number = 0
         self._under_way = False
         self._next_keys: deque[events.Key | events.Paste] = deque()
+        self._key = ""  # the one under way
+        self._owed: dict[Callable[[], object], None] = {}  # in order
+
+    def draw_once(self, draw: Callable[[], object]) -> None:
+        """Draw what the key at hand has changed: now, or after the repeats of this key that wait already.
+
+        Args:
+            draw: draws the state as it is when it is called; not called if the widget whose method it is is gone.
+        """
+        self._owed[draw] = None
+        if not self._repeats():
+            self._draw_owed()
+
+    def _repeats(self) -> bool:
+        """Whether the next key that waits is the one at hand."""
+        following = self._next_keys[0] if self._next_keys else None
+        return isinstance(following, events.Key) and following.key == self._key
+
+    def _draw_owed(self) -> None:
+        owed, self._owed = self._owed, {}
+        for draw in owed:
+            owner = getattr(draw, "__self__", None)
+            if not isinstance(owner, Widget) or owner.is_attached:
+                draw()
 
     async def on_event(self, event: events.Event) -> None:
         """Let keys and pasted text wait for the keys before them."""
@@ -63,9 +92,13 @@ class OrderedKeys(App[int]):
         while self._next_keys and not self._under_way:
             event = self._next_keys.popleft()
             self._number += 1
+            self._key = event.key if isinstance(event, events.Key) else ""
             # Found before the key has its effect, which may move the focus elsewhere.
             target = self.focused or self.screen
             await super().on_event(event)
             if event.is_forwarded:  # otherwise a binding of the app has used it
                 # False if the widget is closing: then no message will come back.
                 self._under_way = target.post_message(KeyDone(self._number))
+            # Also if the last of the repeats has drawn nothing, because its key can do no more.
+            if self._owed and not self._repeats():
+                self._draw_owed()

@@ -91,6 +91,8 @@ class ImageView(Widget):
         self._drawn_image = ""
         self._kept: OrderedDict[_Key, Drawing] = OrderedDict()
         self._number = 0  # of the newest drawing asked for
+        self._at_work = ""  # key of the image of which a thread is drawing something
+        self._wanted = False  # whether something else of it is to be drawn after that
         self._ready = False
         self._settling: Timer | None = None
         self._hovered: Cell | None = None
@@ -177,14 +179,14 @@ class ImageView(Widget):
             self._kept.move_to_end(key)
             self._show(drawn, spec.image_key)
             return
+        if self._at_work == spec.image_key:
+            # One at a time, and of what is asked for meanwhile only the last: a thread that draws cannot be stopped,
+            # and with a key held down one for each repeat would take the machine from everything else.
+            self._wanted = True
+            return
+        self._at_work = spec.image_key  # another image does not wait
         number = self._number
-        self.run_worker(
-            lambda: self._draw_in_thread(number, spec, key),
-            thread=True,
-            exclusive=True,
-            group="draw",
-            name="draw picture",
-        )
+        self.run_worker(lambda: self._draw_in_thread(number, spec, key), thread=True, group="draw", name="draw picture")
 
     @property
     def pixels(self) -> Pixels | None:
@@ -203,12 +205,17 @@ class ImageView(Widget):
             self.post_message(self._Drawn(number, key, spec.image_key, drawn))
 
     def on_image_view__drawn(self, message: _Drawn) -> None:
-        """Keep what was drawn, and show it unless something newer was asked for."""
+        """Keep what was drawn, show it unless something newer was asked for, and draw that."""
+        if message.image_key == self._at_work:
+            self._at_work = ""
         self._kept[message.key] = message.drawn
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         if message.number == self._number:
             self._show(message.drawn, message.image_key)
+        if self._wanted and not self._at_work:
+            self._wanted = False
+            self._draw()
 
     def _show(self, drawn: Drawing, image_key: str) -> None:
         before, self._drawn, self._drawn_image = self._drawn, drawn, image_key

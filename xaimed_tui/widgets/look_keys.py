@@ -66,5 +66,6 @@ class LookKeys:
         self._changed()
 
     def _changed(self) -> None:
-        services(cast("Widget", self)).remember_look()
-        self.look_changed()
+        app = services(cast("Widget", self))
+        app.remember_look()
+        app.draw_once(self.look_changed)

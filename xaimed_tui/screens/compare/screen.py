@@ -20,6 +20,7 @@ from textual.widgets import DataTable
 from engine.explanation.comparison import CellComparison, compare_cells, rank_correlation, why_not_comparable
 from engine.results.cells import CELLS, Cell
 from engine.text import safe_name, safe_text
+from xaimed_tui.app_services import services
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.compare.side import Answer, ComparedSide
 from xaimed_tui.screens.compare.words import (
@@ -32,6 +33,7 @@ from xaimed_tui.screens.compare.words import (
 )
 from xaimed_tui.screens.detail.statistics_table import CellTable
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
+from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.layouts import OVER_NUMBERS
@@ -77,7 +79,7 @@ class ComparedTable(CellTable):
         self.move_cursor(row=max(row, 0))
 
 
-class SideBySideScreen(Screen[None]):
+class SideBySideScreen(ClosesOnce, Screen[None]):
     """Two answers side by side. Missing networks and maps are loaded and made while the screen is open."""
 
     @dataclass
@@ -273,7 +275,7 @@ class SideBySideScreen(Screen[None]):
     def action_method(self, step: int) -> None:
         """Show the next method on both sides."""
         self._key = self._keys[(self._keys.index(self._key) + step) % len(self._keys)]
-        self._look()
+        services(self).draw_once(self._look)
 
     def action_stop(self) -> None:
         """Stop the methods of both sides; their maps so far are kept."""

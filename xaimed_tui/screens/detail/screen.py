@@ -16,9 +16,11 @@ from textual.widgets import DataTable
 from engine.explainers.registry import dependence_notes, method_keys
 from engine.results.cells import CELL_NAMES, CELLS, Cell
 from engine.text import safe_name, safe_text
+from xaimed_tui.app_services import services
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.detail.statistics_table import StatisticsTable
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
+from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from xaimed_tui.render.spec import PictureSpec
 
 
-class DetailScreen(LookKeys, Screen[str]):
+class DetailScreen(ClosesOnce, LookKeys, Screen[str]):
     """One method, or the agreement, of an explanation; returns the key of the one shown last."""
 
     DEFAULT_CSS = (
@@ -212,6 +214,9 @@ class DetailScreen(LookKeys, Screen[str]):
     def action_method(self, step: int) -> None:
         """Show the next method."""
         self._key = self._keys[(self._keys.index(self._key) + step) % len(self._keys)]
+        services(self).draw_once(self._show_other)
+
+    def _show_other(self) -> None:
         self._show()
         self.refresh_bindings()
 

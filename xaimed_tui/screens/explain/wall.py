@@ -15,6 +15,7 @@ from textual.geometry import Size
 from textual.message import Message
 
 from engine.explainers.registry import find_method, method_keys
+from xaimed_tui.app_services import services
 from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.widgets.words import FixedWords, Part
 from xaimed_tui.wording import method_name
@@ -182,7 +183,11 @@ class Wall(Container, can_focus=True):
 
     def step(self, step: int) -> None:
         """Make the next or the previous card active."""
-        self.go(self._order[(self._order.index(self._active) + step) % len(self._order)])
+        self._active = self._order[(self._order.index(self._active) + step) % len(self._order)]
+        services(self).draw_once(self._show_active)
+
+    def _show_active(self) -> None:
+        self._mark()
         self.post_message(self.Moved(self._active))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -10,9 +10,11 @@ from textual.content import Content
 from textual.screen import Screen
 
 from engine.text import safe_name
+from xaimed_tui.app_services import services
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.explain.method_wall import MethodWall
 from xaimed_tui.screens.explain.pannable_view import ZOOMS, PannableView
+from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
@@ -25,7 +27,7 @@ FOLLOW_EVERY = 1 / 4
 """Seconds between updates of a map that is getting sharper."""
 
 
-class ZoomScreen(LookKeys, Screen[str]):
+class ZoomScreen(ClosesOnce, LookKeys, Screen[str]):
     """The pictures of a wall, one at a time; returns the key of the one shown last.
 
     Args:
@@ -165,8 +167,11 @@ class ZoomScreen(LookKeys, Screen[str]):
         keys = self._pictures
         if self._key in keys:
             self._key = keys[(keys.index(self._key) + step) % len(keys)]
-            self._show()
-            self.refresh_bindings()
+            services(self).draw_once(self._show_other)
+
+    def _show_other(self) -> None:
+        self._show()
+        self.refresh_bindings()
 
     def action_leave(self) -> None:
         self.dismiss(self._key)
