@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from xaimed_tui.screens.library.selection import SelectionView
     from xaimed_tui.terminal.query import Pixels
 
+log = logging.getLogger(__name__)
+
 DEMO_TASK = "IHC Stain (demo)"
 
 DEMO_WORDS = (
@@ -73,11 +76,13 @@ class XAIMedApp(PixelApp, AppServices):
         memory: what was open last; the app opens it again unless the command line says otherwise.
         pixels: how the terminal shows pixels; None draws pictures as text.
         leave: ends the process with a status; None only ends the app.
+        leave_soon: has `leave` called ahead of everything that waits, from any thread; None leaves Ctrl+Q to the keys.
         garbage: collects garbage while nobody waits; None leaves that to Python.
         problems: what is wrong with the settings or the memory, one safe line each.
 
     Attributes:
         views_made: whether there are other views than Home.
+        fault: what ended the app, if it was a fault of the program.
     """
 
     CSS_PATH = "app.tcss"
@@ -100,6 +105,7 @@ class XAIMedApp(PixelApp, AppServices):
         Binding("ctrl+t", "next_theme", "Next theme", show=False),
         Binding("ctrl+l", "log", "Log", show=False),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
+        Binding("ctrl+z", "suspend", "Suspend", show=False, priority=True),
     ]
 
     def __init__(
@@ -114,6 +120,7 @@ class XAIMedApp(PixelApp, AppServices):
         memory: StateFile | None = None,
         problems: Sequence[str] = (),
         leave: Callable[[int], object] | None = None,
+        leave_soon: Callable[[int], object] | None = None,
         garbage: Garbage | None = None,
         pixels: Pixels | None = None,
     ) -> None:
@@ -121,7 +128,10 @@ class XAIMedApp(PixelApp, AppServices):
         self.settings = settings or AppSettings()
         self.memory = memory or StateFile()
         self._problems = list(problems)
-        self._engine, self._clock, self._garbage, self._leave = engine, clock, garbage, leave
+        self._engine, self._clock, self._garbage = engine, clock, garbage
+        self._leave, self._leave_soon = leave, leave_soon
+        self.fault: Exception | None = None
+        self._next_theme = ""  # the one to use after the repeats of Ctrl+T
         self.views_made = False
         self._once_made: Callable[[], object] | None = None
         self._opening = opening(self.memory.now, task=task, model=model, folder=folder)
@@ -257,9 +267,10 @@ class XAIMedApp(PixelApp, AppServices):
 
     def give_back_terminal(self) -> None:
         """Restore the terminal; nothing can be drawn after that."""
-        # First, while the driver still writes.
-        self.forget_pictures()
-        if (driver := driver_of(self)) is not None:
+        driver = driver_of(self)
+        if driver is not None and not self.suspended:
+            # First, while the driver still writes.
+            self.forget_pictures()
             driver.stop_application_mode()
             driver.close()
 
@@ -313,7 +324,13 @@ class XAIMedApp(PixelApp, AppServices):
 
     def action_next_theme(self) -> None:
         """Switch to the next theme: dark, light, colour-blind, high contrast."""
-        self.choose_theme(theme_after(self.theme))
+        self._next_theme = theme_after(self._next_theme or self.theme)
+        self.draw_once(self._use_next_theme)
+
+    def _use_next_theme(self) -> None:
+        if self._next_theme:
+            self.choose_theme(self._next_theme)
+        self._next_theme = ""
 
     def choose_theme(self, name: str) -> None:
         """Use a theme, from now on and next time."""
@@ -335,6 +352,46 @@ class XAIMedApp(PixelApp, AppServices):
             self.exit(status, return_code=status)
         else:
             self._leave(status)
+
+    def leave_now(self) -> bool:
+        """Leave ahead of all keys and messages that wait; may be called in any thread. False if that cannot be done."""
+        if self._leave_soon is not None:
+            self._leave_soon(0)
+        return self._leave_soon is not None
+
+    def fault_met(self, error: Exception) -> None:
+        """Write to the log what ends the app; only the first fault is told when it has ended."""
+        log.critical("a fault in the program ends the app", exc_info=error)
+        self.fault = self.fault or error
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where text is written, Ctrl+Z takes back what was typed."""
+        return not hasattr(self.focused, "action_undo") if action == "suspend" else True
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the terminal has been given back for the time being."""
+        return bool(getattr(driver_of(self), "suspended", False))
+
+    def action_suspend(self) -> None:
+        """Stop the app and everything that it was started with, until the shell continues them."""
+        self._suspend(group=True)
+
+    def suspend_soon(self) -> None:
+        """Stop this process, as SIGTSTP asks for."""
+        self._suspend(group=False)
+
+    def _suspend(self, *, group: bool) -> None:
+        driver = driver_of(self)
+        stop = getattr(driver, "stop", None)
+        if driver is None or stop is None:
+            why = "This terminal does not let a program be suspended."
+        elif not (why := driver.why_not_stop()):
+            self.forget_pictures()
+            why = stop(group=group)
+            self.draw_screen_again()
+        if why:
+            self.notify(why, title="Not suspended", markup=False)
 
     def show_task(self, task: str) -> None:
         """Go to a task, to choose one of its models."""
@@ -400,6 +457,13 @@ class XAIMedApp(PixelApp, AppServices):
 
         if not isinstance(self.screen, FailureScreen):
             self.push_screen(FailureScreen(failure))
+
+    def action_command_palette(self) -> None:
+        """Show all commands."""
+        from xaimed_tui.palette import Palette
+
+        if not Palette.is_open(self):
+            self.push_screen(Palette(id="--command-palette"))
 
     def action_log(self) -> None:
         from xaimed_tui.screens.failure import LogScreen

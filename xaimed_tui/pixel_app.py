@@ -14,6 +14,8 @@ from xaimed_tui.terminal.query import size_of_a_character
 from xaimed_tui.terminal.textual_private import CompositorUpdate, UpdatedApp, driver_of
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from xaimed_tui.terminal.query import Pixels
 
 
@@ -47,6 +49,15 @@ class PixelApp(OrderedKeys, UpdatedApp):
                 most=pixels.most,
             )
         )
+
+    def get_driver_class(self) -> type[Driver]:
+        """Return Textual's driver, on Linux and macOS with what it lacks."""
+        usual = super().get_driver_class()
+        if usual.__name__ != "LinuxDriver":  # Windows, or one chosen by the environment
+            return usual
+        from xaimed_tui.terminal.driver import TerminalDriver  # late: it needs termios
+
+        return TerminalDriver
 
     def update_to_send(self, update: CompositorUpdate) -> CompositorUpdate:
         """The update without what stands on the terminal already."""

@@ -121,7 +121,6 @@ def test_no_key_is_used_that_tmux_or_terminals_keep_for_themselves() -> None:
         "ctrl+m",
         "ctrl+i",
         "ctrl+h",
-        "ctrl+z",
         "ctrl+a",
         "ctrl+left_square_bracket",
     }
@@ -135,6 +134,7 @@ def test_no_key_is_used_that_tmux_or_terminals_keep_for_themselves() -> None:
                 used.update({key.strip(): one.__name__ for key in keys.split(",")})
     assert len(used) > 20
     assert not kept & used.keys()
+    assert used["ctrl+z"] == "XAIMedApp", "it suspends, as in every program"
 
 
 @pytest.mark.parametrize(("keys", "offered"), [(("2",), True), (("2", "right"), True)])

@@ -38,22 +38,47 @@ def leave(status: int, give_back: Callable[[], None], last_words: Callable[[], N
         os._exit(status)
 
 
-def leave_on_signals(
+def leaving_soon(
     loop: asyncio.AbstractEventLoop, leave_with: Callable[[int], None], last_words: Callable[[], None]
-) -> None:
-    """If SIGTERM or SIGINT ends the process while the loop runs, leave with the status that shells use for it.
+) -> Callable[[int], None]:
+    """Return a function, for any thread and signal handler, that leaves ahead of all messages that wait."""
+
+    def leave_soon(status: int) -> None:
+        # The loop itself may be stuck writing to a terminal that nobody reads.
+        _after(2 * RESTORING, status, last_words)
+        loop.call_soon_threadsafe(leave_with, status)
+
+    return leave_soon
+
+
+def leave_before_start() -> None:
+    """From now on, until other handlers are set, let signals end the process by way of all `finally` clauses.
+
+    The terminal may have been changed, to ask it what it can do.
+    """
+
+    def ended(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    for number in _signals():
+        if number != signal.SIGINT:  # it raises KeyboardInterrupt anyway
+            signal.signal(number, ended)
+
+
+def leave_on_signals(leave_soon: Callable[[int], None]) -> None:
+    """If a signal ends the process while the loop runs, leave with the status that shells use for it.
 
     Ctrl+C in the app's own terminal is a key like any other.
     """
-
-    def ended(number: int, _: object) -> None:
-        # The loop itself may be stuck writing to a terminal that nobody reads.
-        _after(2 * RESTORING, 128 + number, last_words)
-        loop.call_soon_threadsafe(leave_with, 128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _signals():
         # Not the loop's own handlers: they would wait for a loop that is stuck.
-        signal.signal(number, ended)
+        signal.signal(number, lambda number, _: leave_soon(128 + number))
+
+
+def _signals() -> list[signal.Signals]:
+    """Return the signals that end a program, as far as the system has them."""
+    names = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 def _after(seconds: float, status: int, last_words: Callable[[], None]) -> threading.Timer:
@@ -69,14 +94,16 @@ def _after(seconds: float, status: int, last_words: Callable[[], None]) -> threa
     return timer
 
 
-def leave_on_hangup(last_words: Callable[[], None]) -> None:
+def leave_on_hangup(last_words: Callable[[], None], leave_soon: Callable[[int], None]) -> None:
     """From now on, end the process when the terminal on standard input is gone.
 
     The signal alone is not enough: it does not come if the terminal is not the process's own, and a program may be
-    started with the signal ignored. Without a terminal the app would wait for keys forever.
+    started with the signal ignored. Without a terminal the app would wait for keys forever. Nor does the signal mean
+    that the terminal is gone: anybody may send it, and a terminal that is still there must be given back.
 
     Args:
         last_words: what to do first; called once, in any thread. It must not take long.
+        leave_soon: leaves with a status and gives the terminal back.
     """
     once = threading.Lock()
 
@@ -89,14 +116,23 @@ def leave_on_hangup(last_words: Callable[[], None]) -> None:
         finally:
             os._exit(HANGUP_STATUS)
 
-    def watch() -> None:
+    def gone(milliseconds: int | None) -> bool:
         poll = select.poll()
         poll.register(0, 0)  # no events asked for: a hang-up is always reported
-        while not any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll()):
+        return any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(milliseconds))
+
+    def watch() -> None:
+        while not gone(None):
             pass
         leave()
 
+    def hung_up(*_: object) -> None:
+        if hasattr(select, "poll") and not gone(0):
+            leave_soon(HANGUP_STATUS)
+        else:
+            leave()
+
     if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda *_: leave())
+        signal.signal(signal.SIGHUP, hung_up)
     if hasattr(select, "poll"):
         threading.Thread(target=watch, name="hangup", daemon=True).start()

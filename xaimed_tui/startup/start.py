@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from engine.storage import places
+from engine.text import safe_text
 from xaimed_tui.background.backend import Engine
+from xaimed_tui.background.failure import fault_line
 from xaimed_tui.background.garbage import Garbage
 from xaimed_tui.preferences.remembered import StateFile
 from xaimed_tui.preferences.settings import load_settings
-from xaimed_tui.startup.leaving import leave, leave_on_hangup, leave_on_signals
+from xaimed_tui.startup.leaving import leave, leave_before_start, leave_on_hangup, leave_on_signals, leaving_soon
 from xaimed_tui.startup.log import make_plain, native_output_in_log, open_log, size_of
 from xaimed_tui.terminal.query import pixels_for
 
@@ -50,6 +52,7 @@ def start(
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("xaimed: the app needs a terminal; for scripts there are commands, see xaimed --help", file=sys.stderr)
         return 1
+    leave_before_start()
     # Before the app is imported: a collection meanwhile would take its time from the first paint.
     garbage = Garbage()
     no_log = open_log()
@@ -70,6 +73,7 @@ def start(
         problems=(*problems, *doubts, *filter(None, [memory.problem, no_log])),
         garbage=garbage,
         leave=lambda status: leave(status, app.give_back_terminal, last_words),
+        leave_soon=lambda status: leave_soon(status),
     )
 
     def last_words() -> None:
@@ -82,15 +86,27 @@ def start(
         # Last, because everything above may still write to the log.
         make_plain(places.log_file(), logged)
 
-    leave_on_hangup(last_words)
     sys.setswitchinterval(SWITCHING)
     loop = asyncio.new_event_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
-    leave_on_signals(loop, app.leave, last_words)
+    in_time = leaving_soon(loop, app.leave, last_words)
+
+    def leave_soon(status: int) -> None:
+        # While the app is suspended, the loop waits; and there is nothing to give back.
+        app.leave(status) if app.suspended else in_time(status)
+
+    leave_on_signals(leave_soon)
+    leave_on_hangup(last_words, leave_soon)
     with native_output_in_log():
         # With a loop of our own `run` does not wait for the threads of the loop's executor, as asyncio.run() would.
-        app.run(loop=loop)
-    # Reached only after a fault in the program, which Textual has shown.
+        try:
+            app.run(loop=loop)
+        except Exception as error:  # before or after the app's own loop, which lets none through
+            app.fault_met(error)
+    # Reached only after a fault in the program.
+    what = "a fault in the program ended the app" + (f": {fault_line(app.fault)}" if app.fault else "")
+    where = no_log or f"The traceback is in {safe_text(places.log_file(), limit=400)}."
+    print(f"xaimed: {what}. {where}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    return leave(app.return_code or 0, lambda: None, last_words)
+    return leave(app.return_code or 1, app.give_back_terminal, last_words)

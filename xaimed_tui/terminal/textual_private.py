@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual._xterm_parser import XTermParser
 from textual.app import App
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "CompositorUpdate",
     "LayoutUpdate",
     "UpdatedApp",
+    "XTermParser",
     "bind",
     "driver_of",
     "filter_lines",
@@ -33,7 +35,18 @@ __all__ = [
 
 
 class UpdatedApp(App[int]):
-    """An app that may change what the compositor sends to the terminal."""
+    """An app that may change what the compositor sends to the terminal, and that is told of the fault that ends it."""
+
+    def fault_met(self, error: Exception) -> None:
+        """Note the fault that ends the app; subclasses override this."""
+
+    def _handle_exception(self, error: Exception) -> None:
+        self.fault_met(error)
+        super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        # Textual would draw a traceback with the local variables, which may be a patient's data.
+        self._close_messages_no_wait()
 
     def update_to_send(self, update: CompositorUpdate) -> CompositorUpdate:
         """Return what to send instead of an update; subclasses override this, here it is the update itself."""

@@ -76,7 +76,8 @@ def test_no_method_of_the_app_replaces_a_private_one_of_textual_by_chance() -> N
         for base in kind.__mro__
         if base.__module__.startswith("textual.") and name in vars(base)
     }
-    assert replaced == {"xaimed_tui.terminal.textual_private.UpdatedApp._display"}
+    names = ("_display", "_fatal_error", "_handle_exception")
+    assert replaced == {f"xaimed_tui.terminal.textual_private.UpdatedApp.{name}" for name in names}
 
 
 @pytest.mark.parametrize("name", ["_driver", "_filters", "_bindings"])
