@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -389,9 +390,13 @@ class XAIMedApp(PixelApp, AppServices):
         elif not (why := driver.why_not_stop()):
             self.forget_pictures()
             why = stop(group=group)
-            self.draw_screen_again()
+            # In this way it comes after the event that tells of the new size, which the driver sends likewise.
+            asyncio.run_coroutine_threadsafe(self._draw_after_resize(), asyncio.get_running_loop())
         if why:
             self.notify(why, title="Not suspended", markup=False)
+
+    async def _draw_after_resize(self) -> None:
+        self.call_later(self.draw_screen_again)
 
     def show_task(self, task: str) -> None:
         """Go to a task, to choose one of its models."""

@@ -366,7 +366,7 @@ def _to_home(terminal: Terminal) -> bool:
     for width in range(121, 151):
         terminal.press(b"\x1b")
         _quiet(terminal)
-        terminal.press(b"\x1b1")
+        terminal.press(b"1")
         since = len(terminal.bytes)
         _quiet(terminal)
         # Another size, so that all of the screen is sent.

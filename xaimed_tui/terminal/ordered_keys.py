@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from textual import events
 from textual.app import App
+from textual.errors import NoWidget
 from textual.message import Message
 from textual.widget import Widget
 
@@ -65,6 +66,8 @@ class OrderedKeys(App[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Let keys and pasted text wait for the keys before them."""
+        if isinstance(event, events.MouseEvent) and not event.is_forwarded and self._is_gone(event):
+            return
         # A key that no widget has used comes back here forwarded; if it waited, it would wait for itself.
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
@@ -76,6 +79,16 @@ class OrderedKeys(App[int]):
             self.set_timer(PATIENCE, lambda: self.post_message(KeyDone(number)), name="patience")
         else:
             await self._take_next()
+
+    def _is_gone(self, event: events.MouseEvent) -> bool:
+        """Whether the widget drawn under the mouse has been removed meanwhile; Textual would look for its parent."""
+        if not self.screen_stack:  # the app is being left
+            return True
+        try:
+            widget, _ = self.screen.get_widget_at(event.x, event.y)
+        except NoWidget:
+            return False
+        return widget.parent is None
 
     def on_key_done(self, message: KeyDone) -> None:
         """Handle the next key."""
