@@ -130,6 +130,7 @@ def commands(app: AppServices, screen: Screen[object]) -> Iterable[SystemCommand
     yield SystemCommand("Draw the screen again", "If something else has written on it", app.draw_screen_again)
     yield SystemCommand("Log", "What went wrong, and what libraries wrote", partial(app.run_action, "log"))
     yield SystemCommand("Help", "The guide, and all keys", partial(app.run_action, "help"))
+    yield SystemCommand("Suspend", "Back to the shell, whose fg continues the app", partial(app.run_action, "suspend"))
     yield SystemCommand("Quit", "Leave at once", partial(app.run_action, "quit_now"))
 
 

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ import pytest
 from checkout import SUPPORT
 from fake_program import program
 from terminal import Terminal
+
+from tests.torture.monkey import modes_left
 
 MAIN = "import sys; from xaimed_tui.__main__ import main; sys.argv[1:] = {arguments!r}; sys.exit(main())"
 
@@ -82,7 +85,10 @@ def test_ctrl_q_gives_the_terminal_back_within_a_second(begin: Callable[[Path], 
     assert sorted(taken)[-2] < 3.0, taken  # one may have met the moment when another test took the machine
 
 
-@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGQUIT, 131), (signal.SIGHUP, 129)],
+)
 def test_a_signal_gives_the_terminal_back_and_is_told_by_the_status(
     number: signal.Signals, expected: int, tmp_path: Path
 ) -> None:
@@ -92,6 +98,8 @@ def test_a_signal_gives_the_terminal_back_and_is_told_by_the_status(
     assert status == expected
     assert seconds < 3.0
     assert_given_back(terminal)
+    assert modes_left(terminal.bytes) == ()
+    assert termios.tcgetattr(terminal.descriptor)[3] & termios.ICANON, "the terminal itself is there, and usual again"
     assert b"Traceback" not in terminal.bytes
     remembered = json.loads((tmp_path / "state" / "xaimed" / "app.json").read_bytes())
     assert remembered["task"] == "IHC Stain (demo)", "what was to be written was"
@@ -116,6 +124,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from terminal import Terminal
+
+from tests.torture.monkey import modes_left
 terminal = Terminal.python({code!r}, Path({place!r}), {environment!r})
 terminal.read_until(b"confidence", seconds=120)
 terminal.press(b"r")
@@ -169,3 +179,125 @@ def test_nothing_is_left_when_the_terminals_program_is_killed_while_rise_runs(tm
     remembered = json.loads((tmp_path / "state" / "xaimed" / "app.json").read_bytes())
     assert remembered["task"] == "IHC Stain (demo)"
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".tmp", ".partial")]
+
+
+def shows_an_image(place: Path, held: str = "nothing") -> Terminal:
+    terminal = Terminal.python(program(held), place, home(place))
+    terminal.read_until(b"ready")
+    terminal.press(b"d")
+    terminal.read_until(b"confidence")
+    return terminal
+
+
+@pytest.mark.parametrize(
+    ("keys", "shows"),
+    [
+        (b"t", b"Class to explain"),
+        (b"f", b"Image folder"),
+        (b"?", b"Help"),
+        (b"\x10", b"Search for commands"),
+        (b"\x10\x1b[5~\r\r", b""),
+        (b"\x1b[200~" + 40_000 * b"words " + b"\x1b[201~", b""),
+        (b"f\x1b[200~" + 4_000 * b"words ", b""),
+    ],
+    ids=["dialog", "folder dialog", "help", "palette", "palette, keys at once", "paste", "paste without its end"],
+)
+def test_ctrl_q_overtakes_whatever_is_open_or_coming_in(keys: bytes, shows: bytes, tmp_path: Path) -> None:
+    terminal = shows_an_image(tmp_path)
+    since = len(terminal.bytes)
+    while keys:  # the line takes only so much at a time
+        terminal.press(keys[:1024])
+        keys = keys[1024:]
+        terminal.read(0.001)
+    if shows:
+        terminal.read_until(shows, since=since)
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        terminal.read(0.1)
+    terminal.press(b"\x11")
+    status, seconds = terminal.wait()
+    assert status == 0
+    assert seconds < 3.0
+    assert modes_left(terminal.bytes) == ()
+
+
+def test_ctrl_q_overtakes_a_folder_that_is_being_read(tmp_path: Path) -> None:
+    terminal = Terminal.python(program("list_images"), tmp_path, home(tmp_path))
+    terminal.read_until(b"ready")
+    terminal.press(b"d")
+    terminal.read_until(b"Small CNN")
+    terminal.press(b"\x11")
+    status, seconds = terminal.wait()
+    assert status == 0
+    assert seconds < 3.0
+
+
+def test_ctrl_q_overtakes_keys_that_wait(tmp_path: Path) -> None:
+    terminal = shows_an_image(tmp_path)
+    terminal.press(b"e")
+    terminal.read_until(b"1 of 4" if b"1 of 4" in terminal.bytes else "\u250f".encode())
+    terminal.press(b"om[]" * 500 + b"\x11")
+    status, seconds = terminal.wait()
+    assert status == 0
+    assert seconds < 3.0
+    assert modes_left(terminal.bytes) == ()
+
+
+CRASHES = """
+import sys
+sys.path.insert(0, {tests!r})
+import xaimed_tui.app
+import xaimed_tui.startup.start as start
+from fakes import FakeEngine
+
+class Engine(FakeEngine):
+    def __init__(self, *_):
+        super().__init__()
+
+def crash(*_):
+    raise KeyError("no \\x1b[2Jsuch thing")
+
+start.Engine = Engine
+{where} = crash
+sys.exit(start.start())
+"""
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["xaimed_tui.app.XAIMedApp.action_demo", "xaimed_tui.app.XAIMedApp.on_mount", "xaimed_tui.app.XAIMedApp.compose"],
+)
+def test_a_crash_is_told_in_one_line_on_the_restored_terminal(where: str, tmp_path: Path) -> None:
+    code = CRASHES.format(tests=str(SUPPORT), where=where)
+    terminal = Terminal.python(code, tmp_path, home(tmp_path))
+    if where.endswith("demo"):
+        terminal.read_until(b"ready")
+        terminal.press(b"d")
+    status, _ = terminal.wait()
+    assert status == 1
+    assert modes_left(terminal.bytes) == ()
+    assert termios.tcgetattr(terminal.descriptor)[3] & termios.ICANON
+    said = terminal.bytes[terminal.bytes.rindex(b"\x1b[?1049l") :].decode()
+    assert "xaimed: a fault in the program ended the app: KeyError: " in said
+    log = tmp_path / "state" / "xaimed" / "xaimed.log"
+    assert f"The traceback is in {log}." in said
+    assert "Traceback (most" not in terminal.bytes.decode()
+    assert "\x1b[2J" not in said
+    assert "in crash" in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [b"\xff\xfe\xe9", b"\x1b[?2048;0$y\x1b[48;40;120;0;0t\x1b[<0;5;5M\x1b[<0;5;5m", b"\x1b[<0;1\x1b[\x1b]\x00"],
+    ids=["not UTF-8", "a terminal of 0x0 pixels", "sequences cut short"],
+)
+def test_nothing_that_comes_from_the_terminal_ends_the_app(keys: bytes, tmp_path: Path) -> None:
+    terminal = Terminal.python(program("nothing"), tmp_path, home(tmp_path))
+    terminal.read_until(b"ready")
+    terminal.press(keys)
+    terminal.read(0.5)
+    terminal.press(b"d")
+    terminal.read_until(b"confidence")
+    terminal.press(b"\x11")
+    assert terminal.wait()[0] == 0
+    assert modes_left(terminal.bytes) == ()

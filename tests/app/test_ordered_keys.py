@@ -11,7 +11,10 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import ContentSwitcher, Input
 
+from xaimed_tui.preferences.look import DISPLAYS
 from xaimed_tui.screens.explain.folder_dialog import FolderDialog
+from xaimed_tui.screens.explain.view import ExplainView
+from xaimed_tui.themes import theme_after
 
 
 def at_once(pilot: Pilot[int], *keys: str) -> None:
@@ -68,3 +71,74 @@ async def test_a_key_that_is_never_done_with_does_not_stop_the_next(monkeypatch:
         at_once(pilot, "2")
         await asyncio.sleep(0.2)
         await until(pilot, lambda: app.screen.query_one(ContentSwitcher).current == "selection")
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, kind: type, name: str) -> list[int]:
+    """One entry for every call of a method."""
+    calls: list[int] = []
+    usual = getattr(kind, name)
+
+    def noted(self: object) -> None:
+        calls.append(1)
+        usual(self)
+
+    monkeypatch.setattr(kind, name, noted)
+    return calls
+
+
+async def test_repeats_of_a_key_that_only_draws_all_count_and_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app()
+    async with app.run_test(size=(160, 50)) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        draws = counted(monkeypatch, ExplainView, "look_changed")
+        displays = {app.look.display}
+        for _ in range(2):
+            await press(pilot, "o")
+            displays.add(app.look.display)
+        assert len(displays) == 3
+        draws.clear()
+        before = app.look.display
+        at_once(pilot, *["o"] * 61)
+        await settled(pilot)
+        assert len(draws) <= 3, "the first may come alone"
+        shown = app.explain.wall.card("lime").view.picture
+        assert shown is not None
+        await press(pilot, "o", "o")
+        assert app.look.display == before, "63 are 21 times around"
+        assert shown.style != before
+
+
+async def test_repeats_at_the_end_of_a_scale_are_drawn_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app()
+    async with app.run_test(size=(160, 50)) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        at_once(pilot, *["right_square_bracket"] * 40)
+        await settled(pilot)
+        picture = app.explain.wall.card("lime").view.picture
+        assert picture is not None
+        assert picture.opacity == app.look.opacity == 1.0
+
+
+async def test_another_key_between_repeats_has_its_effect_in_its_place() -> None:
+    app = make_app()
+    async with app.run_test(size=(160, 50)) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        colours, display, displays = app.look.colormap, app.look.display, list(DISPLAYS)
+        at_once(pilot, "o", "o", "m", *["down"] * 3)
+        await settled(pilot)
+        assert app.look.colormap != colours
+        assert app.look.display == displays[(displays.index(display) + 2) % len(displays)]
+        assert app.explain.images.current is not None
+        assert app.explain.images.current.label == "patch-05.png", "three rows down, the unusable one being last"
+
+
+async def test_ctrl_t_repeated_ends_at_the_theme_that_single_presses_reach() -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        expected = app.theme
+        for _ in range(7):
+            expected = theme_after(expected)
+        at_once(pilot, *["ctrl+t"] * 7)
+        await settled(pilot)
+        assert app.theme == expected

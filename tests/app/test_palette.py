@@ -12,13 +12,20 @@ from app_driver import make_app, press, screen_text, settled
 from fakes import FakeEngine, demo_tasks, make_entry, make_task
 from hypothesis import given
 from hypothesis import strategies as st
+from textual import events
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.widgets import OptionList
 
 import xaimed_tui
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.fuzzy import fuzzy
 from xaimed_tui.preferences.remembered import Remembered, StateFile
+from xaimed_tui.screens.help import HelpScreen
+from xaimed_tui.themes import theme_after
+from xaimed_tui.widgets.closing_once import ClosesOnce
 
 BIG = (120, 40)
 
@@ -146,3 +153,85 @@ async def test_choose_is_offered_where_there_is_something_to_choose(keys: tuple[
             assert app.selection.check_action("choose", ()) is wanted
             assert ("Choose" in screen_text(app).splitlines()[-1]) is wanted
             assert ("/ Filter" in screen_text(app).splitlines()[-1]) is wanted
+
+
+@pytest.mark.parametrize(
+    "keys", [("pageup",), ("pagedown",), ("pageup", "pagedown", "up", "down", "pageup"), ("ctrl+end", "pageup")]
+)
+async def test_keys_before_the_palette_is_laid_out_do_no_harm(keys: tuple[str, ...]) -> None:
+    app = make_app(FakeEngine())
+    async with app.run_test(size=BIG) as pilot:
+        await settled(pilot)
+        for key in ("ctrl+p", *keys):
+            app._driver.send_message(events.Key(key, None))  # type: ignore[union-attr]
+        await pilot.pause(0.5)
+        assert isinstance(app.screen, CommandPalette)
+        await press(pilot, "escape")
+        assert len(app.screen_stack) == 1
+
+
+@pytest.mark.parametrize("query", ["", "next theme"])
+async def test_enter_twice_in_one_read_runs_a_command_once(query: str) -> None:
+    app = make_app(FakeEngine())
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "2", "ctrl+p")
+        for letter in query:
+            await pilot.press("space" if letter == " " else letter)
+        await pilot.pause(0.4)
+        await settled(pilot)
+        before = app.theme
+        for _ in range(3):
+            app._driver.send_message(events.Key("enter", "\r"))  # type: ignore[union-attr]
+        await pilot.pause(0.3)
+        await settled(pilot)
+        assert len(app.screen_stack) == 1
+        assert app.theme == (theme_after(before) if query else before)
+
+
+async def test_a_click_on_a_row_that_is_gone_chooses_nothing() -> None:
+    app = make_app(FakeEngine())
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "ctrl+p")
+        await pilot.pause(0.4)
+        rows = app.screen.query_one(OptionList)
+        last = rows.option_count - 1
+        assert last > 1
+        place = next(y for y in range(rows.region.y, rows.region.bottom) if _row_at(app, rows.region.x + 3, y) == 1)
+        rows.set_options(list(rows.options)[:1])
+        await pilot.click(offset=(rows.region.x + 3, place))
+        await settled(pilot)
+        assert isinstance(app.screen, CommandPalette)
+
+
+def _row_at(app: XAIMedApp, x: int, y: int) -> object:
+    return app.screen.get_style_at(x, y).meta.get("option")
+
+
+def test_all_screens_close_once() -> None:
+    for module in pkgutil.walk_packages(xaimed_tui.__path__, "xaimed_tui."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    kinds = [Screen]
+    for kind in kinds:
+        kinds += [one for one in kind.__subclasses__() if one not in kinds]
+    own = [kind for kind in kinds if kind.__module__.startswith("xaimed_tui.")]
+    assert len(own) > 10
+    assert not [kind.__name__ for kind in own if not issubclass(kind, ClosesOnce)]
+
+
+async def test_a_dialog_closed_twice_takes_nothing_else_away_and_one_that_is_covered_closes_later() -> None:
+    app = make_app(FakeEngine())
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, "question_mark", "ctrl+l")
+        below = app.screen
+        assert isinstance(below, HelpScreen)
+        app.action_log()
+        await settled(pilot)
+        below.dismiss(None)
+        await settled(pilot)
+        assert len(app.screen_stack) == 3, "another screen covers it"
+        await press(pilot, "escape")
+        assert len(app.screen_stack) == 1, "both are closed"
+        below.dismiss(None)
+        await settled(pilot)
+        assert len(app.screen_stack) == 1

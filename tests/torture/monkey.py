@@ -327,7 +327,6 @@ def watch(seed: int, *, seconds: float, size: Size, engine: EngineName = "fake",
         engine: the tests' own, whose answers are fixed, or the real one on copies of the bundled tasks.
         place: an empty folder.
     """
-    end = time.monotonic() + seconds
     monkey = Monkey(seed)
     times = -1
     while True:
@@ -335,7 +334,9 @@ def watch(seed: int, *, seconds: float, size: Size, engine: EngineName = "fake",
         terminal = start_app(place, size, engine)
         before = termios.tcgetattr(terminal.descriptor)
         terminal.read_until(b"\x1b[?1049h", seconds=60)
-        lives = monkey.play(terminal, size, end - time.monotonic())
+        begin = time.monotonic()
+        lives = monkey.play(terminal, size, seconds)
+        seconds -= time.monotonic() - begin
         home = lives and _to_home(terminal)
         begin = time.monotonic()
         quitting: float | None = None
@@ -417,8 +418,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = "-" if one.status is None else one.status
         alive_, home = ("yes" if true else "NO" for true in (one.alive, one.home))
         print(
-            f"{one.seed:<4}  {one.engine:<6}  {size:<7}  {one.events:>6}  {one.left_by_itself:>4}  {alive_:<5}  {home:<4}  "
-            f"{quitting:<6}  {status:<6}  {', '.join(one.left) or 'nothing'}",
+            f"{one.seed:<4}  {one.engine:<6}  {size:<7}  {one.events:>6}  {one.left_by_itself:>4}  {alive_:<5}  "
+            f"{home:<4}  {quitting:<6}  {status:<6}  {', '.join(one.left) or 'nothing'}",
             flush=True,
         )
         if not one.well:

@@ -31,6 +31,7 @@ _GENERAL = (
     ("Ctrl+P", "all commands, by name"),
     ("Ctrl+T", "next theme: dark, light, colour-blind, high contrast"),
     ("Ctrl+L", "the log: what went wrong, and what libraries wrote"),
+    ("Ctrl+Z", "suspend: back to the shell, whose fg continues the app"),
     ("Ctrl+Q", "quit at once, whatever is running"),
 )
 
