@@ -301,3 +301,33 @@ def test_nothing_that_comes_from_the_terminal_ends_the_app(keys: bytes, tmp_path
     terminal.press(b"\x11")
     assert terminal.wait()[0] == 0
     assert modes_left(terminal.bytes) == ()
+
+
+STUCK = """
+import sys, time
+sys.path.insert(0, {tests!r})
+import xaimed_tui.app
+import xaimed_tui.startup.start as start
+from fakes import FakeEngine
+
+class Engine(FakeEngine):
+    def __init__(self, *_):
+        super().__init__()
+
+start.Engine = Engine
+xaimed_tui.app.XAIMedApp.action_demo = lambda *_: time.sleep(60)
+sys.exit(start.start())
+"""
+
+
+def test_an_app_that_is_stuck_restores_the_terminal_and_ends_on_ctrl_q(tmp_path: Path) -> None:
+    terminal = Terminal.python(STUCK.format(tests=str(SUPPORT)), tmp_path, home(tmp_path))
+    terminal.read_until(b"ready")
+    terminal.press(b"d")
+    terminal.read(0.5)
+    terminal.press(b"\x11")
+    status, seconds = terminal.wait()
+    assert status == 0
+    assert seconds < 10
+    assert modes_left(terminal.bytes) == ()
+    assert termios.tcgetattr(terminal.descriptor)[3] & termios.ICANON

@@ -8,6 +8,7 @@ import select
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 RESTORING = 2.0
@@ -17,7 +18,45 @@ HANGUP_STATUS = 128 + 1
 """The exit status of a program ended by a hang-up, as shells count it."""
 
 
-def leave(status: int, give_back: Callable[[], None], last_words: Callable[[], None]) -> NoReturn:
+_USUAL = (
+    b"\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?2048l\x1b[<u"
+    b"\x1b[?1049l\x1b[?25h\x1b[?1004l\r\n"
+)
+"""What makes a terminal usual again: no reports, no bracketed paste, Kitty's keyboard left, the normal screen."""
+
+
+class TerminalBefore:
+    """How the terminal was before the app, for when the app itself cannot restore it in time."""
+
+    def __init__(self) -> None:
+        self._settings: list[object] | None = None
+        self._output = os.dup(2)  # the app sends what is written there to its log
+        try:
+            import termios
+        except ImportError:  # Windows
+            return
+        with suppress(termios.error):
+            self._settings = termios.tcgetattr(0)
+
+    def restore_settings(self) -> None:
+        """Restore what the system knows of the terminal: echo, lines, and keys that send signals."""
+        if self._settings is not None:
+            import termios
+
+            with suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSANOW, self._settings)
+
+    def restore_in_haste(self) -> None:
+        """Restore the settings and, if the terminal takes bytes now, its screen and modes; for any thread."""
+        self.restore_settings()
+        with suppress(OSError):
+            if select.select([], [self._output], [], 0)[1]:
+                os.write(self._output, _USUAL)
+
+
+def leave(
+    status: int, give_back: Callable[[], None], last_words: Callable[[], None], in_haste: Callable[[], None]
+) -> NoReturn:
     """End the process.
 
     Threads cannot be waited for: importing torch takes seconds and cannot be interrupted, nor can a pass of a large
@@ -27,8 +66,9 @@ def leave(status: int, give_back: Callable[[], None], last_words: Callable[[], N
         status: the exit status.
         give_back: restores the terminal.
         last_words: what to do after that.
+        in_haste: restores the terminal if `give_back` takes too long; it waits for nothing.
     """
-    impatient = _after(RESTORING, status, last_words)
+    impatient = _after(RESTORING, status, last_words, in_haste)
     try:
         give_back()
         # Only the terminal could keep this waiting for ever: the last words have limits of their own.
@@ -39,13 +79,16 @@ def leave(status: int, give_back: Callable[[], None], last_words: Callable[[], N
 
 
 def leaving_soon(
-    loop: asyncio.AbstractEventLoop, leave_with: Callable[[int], None], last_words: Callable[[], None]
+    loop: asyncio.AbstractEventLoop,
+    leave_with: Callable[[int], None],
+    last_words: Callable[[], None],
+    in_haste: Callable[[], None],
 ) -> Callable[[int], None]:
     """Return a function, for any thread and signal handler, that leaves ahead of all messages that wait."""
 
     def leave_soon(status: int) -> None:
         # The loop itself may be stuck writing to a terminal that nobody reads.
-        _after(2 * RESTORING, status, last_words)
+        _after(2 * RESTORING, status, last_words, in_haste)
         loop.call_soon_threadsafe(leave_with, status)
 
     return leave_soon
@@ -81,9 +124,12 @@ def _signals() -> list[signal.Signals]:
     return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
-def _after(seconds: float, status: int, last_words: Callable[[], None]) -> threading.Timer:
+def _after(
+    seconds: float, status: int, last_words: Callable[[], None], in_haste: Callable[[], None]
+) -> threading.Timer:
     def give_up() -> None:
         try:
+            in_haste()
             last_words()
         finally:
             os._exit(status)

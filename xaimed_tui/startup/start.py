@@ -17,7 +17,14 @@ from xaimed_tui.background.failure import fault_line
 from xaimed_tui.background.garbage import Garbage
 from xaimed_tui.preferences.remembered import StateFile
 from xaimed_tui.preferences.settings import load_settings
-from xaimed_tui.startup.leaving import leave, leave_before_start, leave_on_hangup, leave_on_signals, leaving_soon
+from xaimed_tui.startup.leaving import (
+    TerminalBefore,
+    leave,
+    leave_before_start,
+    leave_on_hangup,
+    leave_on_signals,
+    leaving_soon,
+)
 from xaimed_tui.startup.log import make_plain, native_output_in_log, open_log, size_of
 from xaimed_tui.terminal.query import pixels_for
 
@@ -52,6 +59,7 @@ def start(
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("xaimed: the app needs a terminal; for scripts there are commands, see xaimed --help", file=sys.stderr)
         return 1
+    before = TerminalBefore()
     leave_before_start()
     # Before the app is imported: a collection meanwhile would take its time from the first paint.
     garbage = Garbage()
@@ -72,7 +80,7 @@ def start(
         pixels=pixels,
         problems=(*problems, *doubts, *filter(None, [memory.problem, no_log])),
         garbage=garbage,
-        leave=lambda status: leave(status, app.give_back_terminal, last_words),
+        leave=lambda status: leave(status, app.give_back_terminal, last_words, before.restore_in_haste),
         leave_soon=lambda status: leave_soon(status),
     )
 
@@ -89,7 +97,7 @@ def start(
     sys.setswitchinterval(SWITCHING)
     loop = asyncio.new_event_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
-    in_time = leaving_soon(loop, app.leave, last_words)
+    in_time = leaving_soon(loop, app.leave, last_words, before.restore_in_haste)
 
     def leave_soon(status: int) -> None:
         # While the app is suspended, the loop waits; and there is nothing to give back.
@@ -103,10 +111,11 @@ def start(
             app.run(loop=loop)
         except Exception as error:  # before or after the app's own loop, which lets none through
             app.fault_met(error)
-    # Reached only after a fault in the program.
+    # Reached only after a fault in the program, perhaps in the middle of taking the terminal.
+    before.restore_settings()
     what = "a fault in the program ended the app" + (f": {fault_line(app.fault)}" if app.fault else "")
     where = no_log or f"The traceback is in {safe_text(places.log_file(), limit=400)}."
     print(f"xaimed: {what}. {where}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    return leave(app.return_code or 1, app.give_back_terminal, last_words)
+    return leave(app.return_code or 1, app.give_back_terminal, last_words, before.restore_in_haste)
