@@ -33,6 +33,7 @@ from xaimed_tui.widgets.top_bar import TopBar
 from xaimed_tui.widgets.type_ahead import TypeAheadDialog
 
 if TYPE_CHECKING:
+    from textual.app import App
     from textual.command import Provider
     from textual.screen import Screen
 
@@ -384,10 +385,10 @@ class XAIMedApp(PixelApp, AppServices):
 
     def _suspend(self, *, group: bool) -> None:
         driver = driver_of(self)
-        stop = getattr(driver, "stop", None)
-        if driver is None or stop is None:
+        stop, why_not = (getattr(driver, name, None) for name in ("stop", "why_not_stop"))
+        if stop is None or why_not is None:  # not a `TerminalDriver`, which not every system has
             why = "This terminal does not let a program be suspended."
-        elif not (why := driver.why_not_stop()):
+        elif not (why := why_not()):
             self.forget_pictures()
             why = stop(group=group)
             # In this way it comes after the event that tells of the new size, which the driver sends likewise.
@@ -467,7 +468,7 @@ class XAIMedApp(PixelApp, AppServices):
         """Show all commands."""
         from xaimed_tui.palette import Palette
 
-        if not Palette.is_open(self):
+        if not Palette.is_open(cast("App[object]", self)):
             self.push_screen(Palette(id="--command-palette"))
 
     def action_log(self) -> None:

@@ -37,12 +37,12 @@ class SteadyList(CommandList):
     def action_page_up(self) -> None:
         """Go up a page; nothing happens before the rows are laid out, as there are no pages yet."""
         with suppress(KeyError, IndexError):
-            super().action_page_up()
+            super().action_page_up()  # type: ignore[no-untyped-call]
 
     def action_page_down(self) -> None:
         """Go down a page, as `action_page_up` goes up."""
         with suppress(KeyError, IndexError):
-            super().action_page_down()
+            super().action_page_down()  # type: ignore[no-untyped-call]
 
     def on_click(self, event: events.Click) -> None:
         """Choose nothing if the row that was drawn under the mouse is gone."""

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 RESTORING = 2.0
 """Seconds that giving the terminal back may take: a terminal that nobody reads accepts no more bytes."""
@@ -29,7 +29,7 @@ class TerminalBefore:
     """How the terminal was before the app, for when the app itself cannot restore it in time."""
 
     def __init__(self) -> None:
-        self._settings: list[object] | None = None
+        self._settings: list[Any] | None = None
         self._output = os.dup(2)  # the app sends what is written there to its log
         try:
             import termios

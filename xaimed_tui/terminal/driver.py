@@ -122,7 +122,7 @@ class TerminalDriver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """Take the terminal."""
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         self._in_application_mode = True
         with suppress(termios.error):
             self._raw = termios.tcgetattr(self.fileno)

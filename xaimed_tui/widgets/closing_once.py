@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.await_complete import AwaitComplete
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    _Base = Screen[object]
+    _Base = Screen[Any]  # each screen says itself what it returns
 else:
     _Base = object  # a mixin: Textual would count another class of screen among those with styles
 
@@ -21,16 +21,16 @@ class ClosesOnce(_Base):
     that close a dialog may wait at the same time: Enter twice, a key and a click, an answer from a thread.
     """
 
-    _answer: tuple[object] | None = None  # what to return once the screens above this one are closed
+    _answer: tuple[Any] | None = None  # what to return once the screens above this one are closed
 
-    def dismiss(self, result: object = None) -> AwaitComplete:
+    def dismiss(self, result: Any = None) -> AwaitComplete:
         """Close this screen with a result, later if another screen covers it; do nothing if it is closed already."""
         stack = self.app.screen_stack
         if self not in stack:
-            return AwaitComplete.nothing()
+            return AwaitComplete()
         if stack[-1] is not self:
             self._answer = (result,)
-            return AwaitComplete.nothing()
+            return AwaitComplete()
         return super().dismiss(result)
 
     def on_screen_resume(self) -> None:
