@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from engine.bundle.model_bundle import subject_of
+from engine.bundle.model_bundle import FIT, subject_of
+from engine.errors import BundleError
 from engine.explainers.registry import method_name
 from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
     from engine.authoring.check import Check
-    from engine.bundle.model_bundle import InputSpec
+    from engine.bundle.fit_npz import Fit
+    from engine.bundle.model_bundle import InputSpec, ModelBundle
     from engine.library.tasks import ModelEntry
     from engine.network.classifier import Classifier
 
@@ -39,6 +41,7 @@ def model_lines(entry: ModelEntry) -> Iterator[str]:
         for section, text in bundle.notes.items():
             yield f"[{section}]"
             yield from (f"  {line}" for line in text.splitlines())
+        yield from _fit_lines(bundle)
         yield f"Digest: {bundle.digest}"
         for name, file in sorted(bundle.files.items()):
             yield f"  {file.size:>13,}  {name}"
@@ -60,6 +63,23 @@ def undeclared(spec: InputSpec) -> tuple[str, ...]:
             "Set accept_colour under [input] in model.toml.",
         )
     return ()
+
+
+def _fit_lines(bundle: ModelBundle) -> Iterator[str]:
+    from engine.bundle.fit_npz import fit_beside, signature  # late: numpy, which listing models does without
+
+    try:
+        fit = fit_beside(bundle)
+    except BundleError as error:
+        yield error.message
+        return
+    if fit is not None:
+        stale = "" if fit.made_for == signature(bundle) else " It was made for other weights, code or input: not used."
+        yield f"{_what_is_known(fit)}.{stale}"
+
+
+def _what_is_known(fit: Fit) -> str:
+    return f"It knows what its training images look like ({fit.made_from})"
 
 
 def check_lines(classifier: Classifier, check: Check) -> Iterator[str]:
@@ -114,6 +134,14 @@ def _remarks(classifier: Classifier, check: Check) -> Iterator[str]:
     yield from check.diagnosis.warnings  # may repeat what the classifier assumed
     yield from (sentence for sentence in classifier.assumed if sentence not in check.diagnosis.warnings)
     yield from undeclared(classifier.bundle.input)
+    if classifier.fit is not None:
+        yield f"{_what_is_known(classifier.fit)}: images unlike them get a warning."
+        yield "An image without that warning may be unsuitable all the same."
+    elif FIT not in classifier.bundle.files:
+        yield (
+            "Nothing says which images are unlike those it was fitted with; `xaimed models check --fit-images FOLDER` "
+            "writes that down."
+        )
     if (test := check.selftest) is None:
         yield "There is no self-test; `xaimed models check --write-selftest` makes one."
     elif test.failure:

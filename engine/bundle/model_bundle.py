@@ -32,10 +32,13 @@ SETTINGS = "model.toml"
 DESCRIPTION = "description.txt"
 PICTURE = "description.png"
 SAMPLES = "samples"
+FIT = "fit.npz"
 
 _SETTINGS_LIMIT = 1_000_000
 _ARCHITECTURE_LIMIT = 1_000_000
 _DESCRIPTION_LIMIT = 64_000
+FIT_LIMIT = 2_000_000
+"""Most bytes of `fit.npz` (see `engine.bundle.fit_npz`), also when unpacked."""
 PICTURE_LIMIT = 16_000_000
 """Most bytes and most pixels of a description's picture."""
 
@@ -110,6 +113,8 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
     # Not `exists`, which does not see a broken link: the constants would silently replace the settings.
     if os.path.lexists(settings):
         _check_file(settings, _SETTINGS_LIMIT, "the model's settings")
+    if os.path.lexists(folder / FIT):
+        _check_file(folder / FIT, FIT_LIMIT, "what its training images look like")
     content = take_snapshot(
         folder,
         {ARCHITECTURE: _ARCHITECTURE_LIMIT, SETTINGS: _SETTINGS_LIMIT, DESCRIPTION: _DESCRIPTION_LIMIT},

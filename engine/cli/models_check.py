@@ -1,4 +1,4 @@
-"""`xaimed models check`: try a model as a physician would meet it, and run or write its self-test."""
+"""`xaimed models check`: try a model as a physician would meet it; write its self-test and its `fit.npz`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.authoring.check_report import check_lines, undeclared
-from engine.bundle.model_bundle import subject_of
+from engine.bundle.model_bundle import FIT, SETTINGS, subject_of
 from engine.cli import common
-from engine.cli.console import ask, print_failure, print_json, print_line, waiting
+from engine.cli.console import ask, counting, print_failure, print_json, print_line, waiting
 from engine.cli.streams import aside
 from engine.errors import BundleError
 from engine.trust import permission
@@ -45,7 +45,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write the image and the answer into the model's folder as its self-test; the model then has to be "
         "approved again",
     )
-    parser.add_argument("--yes", action="store_true", help="with --write-selftest: approve it again without asking")
+    parser.add_argument(
+        "--fit-images",
+        type=Path,
+        metavar="FOLDER",
+        help="write what the images in FOLDER and below it look like, those that the network was fitted with, into the "
+        "model's folder (fit.npz), so that images unlike them get a warning; the model then has to be approved again",
+    )
+    parser.add_argument(
+        "--groups",
+        metavar="PATTERN",
+        help="with --fit-images: which images belong together, usually one patient's: a regular expression whose first "
+        "group names the group in an image's path, or a CSV file of image and group (default: the subfolder, else the "
+        "text before the first _ of the name)",
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="with --write-selftest or --fit-images: approve it again without asking"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run, wrong_usage=parser.error)
 
@@ -58,8 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from engine.authoring.check import check_model  # late: numpy, which --help does without
 
-    if arguments.yes and not arguments.write_selftest:
-        arguments.wrong_usage("--yes goes with --write-selftest")
+    if arguments.yes and not (arguments.write_selftest or arguments.fit_images):
+        arguments.wrong_usage("--yes goes with --write-selftest and --fit-images")
+    if arguments.groups is not None and not arguments.fit_images:
+        arguments.wrong_usage("--groups goes with --fit-images")
     bundle = common.find_bundle(arguments)
     started = time.perf_counter()
     classifier = common.load(bundle, device=arguments.device)
@@ -72,10 +90,17 @@ def run(arguments: argparse.Namespace) -> int:
         print_line(f"Loaded in {loading:.2f} s.")
         for line in check_lines(classifier, check):
             print_line(line)
+    now, written = bundle, set[str]()
+    if arguments.fit_images:
+        now = _write_fit(classifier, arguments.fit_images, arguments.groups)
+        written.add(FIT)
     if arguments.write_selftest:
-        _write_selftest(bundle, check, yes=arguments.yes)
-        return 0 if not any(method.failure for method in check.methods) else 1
-    return 0 if check.passed else 1
+        now, image = _write_selftest(now, check)
+        written |= {SETTINGS, image}
+    if written:
+        approve_again(bundle, now, frozenset(written), yes=arguments.yes)
+    passed = check.passed or (arguments.write_selftest and not any(method.failure for method in check.methods))
+    return 0 if passed else 1
 
 
 def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, object]:
@@ -118,6 +143,9 @@ def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, 
         "warnings": list(diagnosis.warnings),
         "assumed": list(classifier.assumed),
         "undeclared": list(undeclared(bundle.input)),
+        "fit": None
+        if (fit := classifier.fit) is None
+        else {"images": fit.images, "groups": fit.groups, "layer": fit.layer or None, "held_out": fit.held_out},
         "selftest": None
         if test is None
         else {
@@ -131,11 +159,34 @@ def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, 
     }
 
 
-# The self-test
+# What it writes
 
 
-def _write_selftest(bundle: ModelBundle, check: Check, *, yes: bool) -> None:
-    """Write the self-test, and say that the model's approval was for other bytes."""
+def _write_fit(classifier: Classifier, folder: Path, groups: str | None) -> ModelBundle:
+    """Write `fit.npz`, say what it was made from, and return the model as it is now."""
+    from engine.authoring import fit_images  # late: torch, which --help does without
+
+    chosen = fit_images.choose_images(folder, classifier.classes, groups)
+    count = len(set(chosen.groups))
+    print_failure(f"{len(chosen.images):,} images of {count:,} groups ({chosen.rule}) in {folder}")
+    if count == len(chosen.images):
+        print_failure("if several of them are of one patient, say so with --groups: else too few images get a warning")
+    if chosen.left_out:
+        print_failure(f"{chosen.left_out:,} more images have no group, and are left out")
+    with counting("Looking at them", len(chosen.images)) as (done, _), aside():
+        fitted = fit_images.fit_images(classifier, chosen, done)
+    if fitted.skipped:
+        print_failure(f"{len(fitted.skipped):,} images were skipped; the first: {fitted.skipped[0]}")
+    now = fit_images.write_fit_file(classifier.bundle, fitted.fit)
+    print_failure(
+        f"written: {now.path / FIT}, from {fitted.fit.made_from}; of images whose group had no part in it, "
+        f"{fitted.fit.held_out:.1%} would get the warning"
+    )
+    return now
+
+
+def _write_selftest(bundle: ModelBundle, check: Check) -> tuple[ModelBundle, str]:
+    """Write the self-test; return the model as it is now, and the path of the image in it."""
     from engine.authoring import selftest  # late: numpy, which --help does without
 
     now, image = selftest.write_selftest(bundle, None if check.made_up else check.image, check.diagnosis)
@@ -144,7 +195,7 @@ def _write_selftest(bundle: ModelBundle, check: Check, *, yes: bool) -> None:
         print_failure("the network is so sure of this image that the self-test notices little; choose one with --image")
     if image not in bundle.files and not check.made_up:
         print_failure(f"{now.path / image} is a copy of {check.image.path}: it goes wherever the model goes")
-    approve_again(bundle, now, frozenset({"model.toml", image}), yes=yes)
+    return now, image
 
 
 def approve_again(before: ModelBundle, now: ModelBundle, written: frozenset[str], *, yes: bool) -> None:

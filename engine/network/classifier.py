@@ -10,17 +10,20 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from engine.acceleration.fast_copy import FastCopy, make_fast_copy
 from engine.acceleration.precision import reduced_convolutions
-from engine.bundle.model_bundle import ModelBundle, subject_of
+from engine.bundle.fit_npz import Fit, signature
+from engine.bundle.model_bundle import FIT, ModelBundle, subject_of
 from engine.errors import BundleError, DeviceError, ExplanationError, NotFiniteError, OutOfMemoryError
 from engine.images.compliance import check_compliance, input_warnings
 from engine.images.image import MedicalImage
 from engine.images.preprocessing import network_input
 from engine.network.device import choose_device, is_out_of_memory
-from engine.network.loading import build_network
+from engine.network.familiarity import pooled, unit_values, why_unlike
+from engine.network.loading import build_network_and_fit
 from engine.network.outputs import (
     SAME_TOLERANCE,
     check_conduct,
@@ -29,7 +32,7 @@ from engine.network.outputs import (
     settle_activation,
     settle_classes,
 )
-from engine.network.structure import Anatomy, LayerInfo, examine, flat_output, head_input
+from engine.network.structure import Anatomy, LayerInfo, examine, flat_output, input_of
 from engine.network.torch_state import StateWatch, gate
 from engine.results.caution import Caution
 from engine.results.diagnosis import THRESHOLD, Diagnosis
@@ -58,6 +61,7 @@ class Classifier:
         layers: convolutions that the CAMs can explain, in order of execution.
         default_layer: name of the CAMs' target layer unless another is chosen.
         assumed: the bundle's assumptions, and those that had to wait for the loaded network.
+        fit: what the images look like that it was fitted with, or None if the bundle does not say.
         lock: hold it while using the network.
         one_at_a_time: whether each image is passed by itself, because answers depend on the other images of a batch.
         moved: a sentence if the network was moved to the CPU because the device ran out of memory.
@@ -71,6 +75,7 @@ class Classifier:
         device: str = "cpu",
         precision: Precision = "auto",
         watch: StateWatch | None = None,
+        fit: Fit | None = None,
     ) -> None:
         """Wrap a network that is already built; usually call `Classifier.load` instead.
 
@@ -80,6 +85,7 @@ class Classifier:
             device: as for `load`.
             precision: as for `load`.
             watch: what has watched over the network's code since it was loaded.
+            fit: from the bundle's `fit.npz`. One that was made for other weights is not used, and `assumed` says so.
 
         Raises:
             BundleError: the network does not fit the bundle's declarations.
@@ -116,6 +122,13 @@ class Classifier:
         self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
         check_threshold(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
+        self.fit: Fit | None = fit
+        if fit is not None and (fit.made_for != signature(bundle) or fit.layer not in ("", self.anatomy.classifying)):
+            self.fit = None
+            self.assumed += (
+                f"{FIT} was made for other weights, code or input, so images are not compared with those that the "
+                "network was fitted with; `xaimed models check --fit-images` makes it again.",
+            )
         self._fast: FastCopy | None = None
         self._kept: tuple[str, dict[Hashable, object]] = ("", {})
         self.moved: tuple[Caution, ...] = ()
@@ -137,7 +150,8 @@ class Classifier:
         """
         chosen = choose_device(device)  # fail on a wrong device before the slow part
         watch = StateWatch()
-        return cls(bundle, build_network(bundle, watch), device=chosen, precision=precision, watch=watch)
+        network, fit = build_network_and_fit(bundle, watch)
+        return cls(bundle, network, device=chosen, precision=precision, watch=watch, fit=fit)
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -234,7 +248,7 @@ class Classifier:
         tensor = self.tensor(image)
         with self.exact():
             started = time.perf_counter()
-            with torch.inference_mode():
+            with torch.inference_mode(), self.penultimate() as taken:
                 logits = self.logits(tensor)
             seconds = time.perf_counter() - started
         scores = logits[0].double().cpu()
@@ -258,6 +272,7 @@ class Classifier:
         for array in (values, probabilities):
             array.setflags(write=False)
         warnings: tuple[str, ...] = input_warnings(image, self.bundle.input)
+        warnings += self._unlike(tensor, taken)
         # A wrong guess of the activation makes every probability wrong.
         warnings += (*self.cautions, *self.state_cautions, *self._doubts)
         if self._own_activation() and float(probabilities.max()) >= _NEARLY_ONE:
@@ -273,6 +288,22 @@ class Classifier:
             one_logit=self.one_logit,
             threshold=self.threshold,
         )
+
+    @contextmanager
+    def penultimate(self) -> Iterator[list[torch.Tensor]]:
+        """Append the penultimate activations to the list at every pass of `network`, while the context is open."""
+        with input_of(self.network, self.anatomy.classifying) as taken:
+            yield taken
+
+    def _unlike(self, tensor: torch.Tensor, taken: list[torch.Tensor]) -> tuple[str, ...]:
+        """Return a warning if the image of this (1, C, H, W) input is unlike those of the fit."""
+        if self.fit is None:
+            return ()
+        features = activations_of(taken, 1)
+        same = features.shape[1] == self.fit.centre.size
+        unit = unit_values(tensor.cpu().numpy(), self.bundle.input)[0]
+        found = why_unlike(self.fit, unit, features[0] if same else None)
+        return () if found is None else (found,)
 
     def logits(self, tensor: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
         """Return the scores before the final sigmoid or softmax, (B, outputs), with gradients where enabled.
@@ -316,7 +347,7 @@ class Classifier:
         if self.one_at_a_time and batch > 1:
             singles = (self.scores(network, *(each[at : at + 1] for each in inputs)) for at in range(batch))
             return torch.cat(list(singles))
-        with head_input(network, self.anatomy.head) as taken, self._watch.passing():
+        with input_of(network, self.anatomy.head) as taken, self._watch.passing():
             self._restore_buffers()
             output = network(*inputs)
         if self.anatomy.head is not None:
@@ -447,3 +478,10 @@ class Classifier:
 
     def _own_activation(self) -> bool:
         return self.anatomy.head is None and self.activation != "none"
+
+
+def activations_of(taken: list[torch.Tensor], batch: int) -> NDArray[np.float32]:
+    """Return the activations (B, F) that `Classifier.penultimate` took in the last pass; F is 0 if it took none."""
+    if not taken:
+        return np.zeros((batch, 0), dtype=np.float32)
+    return pooled(taken[-1].detach().float().cpu().numpy(), batch)

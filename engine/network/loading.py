@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from engine.bundle.architecture_py import decode_source
-from engine.bundle.model_bundle import ARCHITECTURE, ModelBundle
+from engine.bundle.fit_npz import Fit, read_fit
+from engine.bundle.model_bundle import ARCHITECTURE, FIT, ModelBundle
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
 from engine.network.torch_state import StateWatch
@@ -20,7 +21,12 @@ from engine.trust.permission import approved_content
 
 
 def build_network(bundle: ModelBundle, watch: StateWatch | None = None) -> nn.Module:
-    """Return the bundle's network with its weights, on the CPU, in float32 and evaluation mode.
+    """Return the bundle's network as `build_network_and_fit` does."""
+    return build_network_and_fit(bundle, watch)[0]
+
+
+def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) -> tuple[nn.Module, Fit | None]:
+    """Return the bundle's network with its weights, on the CPU, in float32 and evaluation mode; and its fit, if any.
 
     The folder is read only once. The bytes that are hashed and checked for approval are the bytes that run, so nobody
     can change a file in between. What the code sets for the whole process is restored before the weights are read.
@@ -31,10 +37,11 @@ def build_network(bundle: ModelBundle, watch: StateWatch | None = None) -> nn.Mo
 
     Raises:
         BundleError: the model is not approved or was changed, the code does not run or defines no network, or the
-            weights do not fit it or hold NaN.
+            weights do not fit it or hold NaN; `fit.npz` is damaged.
         OutOfMemoryError: the machine ran out of memory.
     """
     content = approved_content(bundle)
+    fit = read_fit(content.kept[FIT], bundle.path / FIT) if FIT in content.kept else None
     watch = watch or StateWatch()
     try:
         with watch.loading():
@@ -45,7 +52,7 @@ def build_network(bundle: ModelBundle, watch: StateWatch | None = None) -> nn.Mo
     # Code may build it elsewhere, on a GPU for example.
     network.to("cpu")
     _load_weights(network, read_weights(content.kept[bundle.weights.name], bundle.weights), bundle.weights)
-    return network.float().eval()
+    return network.float().eval(), fit
 
 
 def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:

@@ -12,6 +12,7 @@ from torch import nn
 from engine.errors import BundleError, ExplanationError
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_DENSE = (nn.Linear,)
 _SIGMOIDS = (nn.Sigmoid,)
 _SOFTMAXES = (nn.Softmax,)
 
@@ -38,6 +39,8 @@ class Anatomy:
         shapes: output shape (C, H, W) of every module that ran once and gave a map larger than one pixel.
         repeated: names of modules that ran more than once in the pass.
         readout: innermost modules that ran once, after the last of `layers`, in order of execution.
+        classifying: the linear layer or convolution that gives the scores, whose input are the penultimate
+            activations; empty if none is found. It is the last to run of those with as many outputs as the network.
     """
 
     outputs: int
@@ -47,6 +50,7 @@ class Anatomy:
     shapes: dict[str, tuple[int, int, int]]
     repeated: frozenset[str]
     readout: tuple[str, ...]
+    classifying: str = ""
 
     def check_layer(self, name: str) -> None:
         """Check that a layer can be the CAMs' target layer.
@@ -78,12 +82,15 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
     seen: dict[str, list[torch.Size]] = {}
     order: list[str] = []
     last: dict[str, torch.Tensor] = {}
+    fed: set[str] = set()
     modules = dict(network.named_modules())
     handles = []
 
     def note(name: str, module: nn.Module) -> None:
-        def hook(_: nn.Module, __: object, output: object) -> None:
+        def hook(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             if isinstance(output, torch.Tensor):
+                if inputs and isinstance(inputs[0], torch.Tensor):
+                    fed.add(name)
                 seen.setdefault(name, []).append(output.shape)
                 order.append(name)
                 if isinstance(module, _SIGMOIDS + _SOFTMAXES):
@@ -127,6 +134,14 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         if len(sizes) == 1 and len(sizes[0]) == 4 and sizes[0][2] * sizes[0][3] > 1
     }
     convolutions = [name for name in order if isinstance(modules[name], _CONVOLUTIONS) and name in shapes]
+    outer = [
+        name
+        for name in order
+        if isinstance(modules[name], _DENSE + _CONVOLUTIONS)
+        and name in fed
+        and len(seen[name]) == 1
+        and outputs == seen[name][0][-1 if isinstance(modules[name], _DENSE) else 1]
+    ]
     after = order[order.index(convolutions[-1]) + 1 :] if convolutions else []
     return Anatomy(
         outputs=outputs,
@@ -136,6 +151,7 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         shapes=shapes,
         repeated=frozenset(name for name, sizes in seen.items() if len(sizes) > 1),
         readout=tuple(name for name in after if len(seen[name]) == 1 and not any(modules[name].children())),
+        classifying=outer[-1] if outer else "",
     )
 
 
@@ -154,17 +170,23 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def head_input(network: nn.Module, head: str | None) -> Iterator[list[torch.Tensor]]:
-    """Append the input of the final activation module to the list at every pass, while the context is open."""
+def input_of(network: nn.Module, module: str | None) -> Iterator[list[torch.Tensor]]:
+    """Append the input of one of the network's modules to the list at every pass, while the context is open.
+
+    Args:
+        network: the network.
+        module: its name in `named_modules()`; with None or an empty name nothing is appended.
+    """
     taken: list[torch.Tensor] = []
-    if head is None:
+    if not module:
         yield taken
         return
 
     def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        taken.append(inputs[0])
+        if inputs:  # not where it is called by keyword
+            taken.append(inputs[0])
 
-    handle = network.get_submodule(head).register_forward_pre_hook(hook)
+    handle = network.get_submodule(module).register_forward_pre_hook(hook)
     try:
         yield taken
     finally:

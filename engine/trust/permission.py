@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.bundle.digest import FileDigest, Snapshot, take_snapshot
-from engine.bundle.model_bundle import ARCHITECTURE, ModelBundle, read_with_code, subject_of
+from engine.bundle.model_bundle import ARCHITECTURE, FIT, FIT_LIMIT, ModelBundle, read_with_code, subject_of
 from engine.errors import BundleError
 from engine.storage import places
 from engine.trust.approvals import Approval, Approvals, add_approval, read_approvals, remove_approvals
@@ -169,7 +169,7 @@ def check_approved(bundle: ModelBundle) -> None:
 
 
 def approved_content(bundle: ModelBundle) -> Snapshot:
-    """Read the model's `architecture.py` and weights, once, and check that they are what was approved.
+    """Read the model's `architecture.py`, weights and `fit.npz`, once, and check that they are what was approved.
 
     Every file in the folder is read and hashed again. The bytes returned are the bytes that were hashed, so a file
     that is changed afterwards makes no difference.
@@ -178,7 +178,8 @@ def approved_content(bundle: ModelBundle) -> Snapshot:
         BundleError: it is not approved, or was changed since it was approved or since the bundle was read.
     """
     # fresh: before code runs, a file's unchanged size and times are not proof enough that it is unchanged.
-    content = take_snapshot(bundle.path, {ARCHITECTURE: None, bundle.weights.name: None}, fresh=True)
+    keep = {ARCHITECTURE: None, bundle.weights.name: None, FIT: FIT_LIMIT}
+    content = take_snapshot(bundle.path, keep, fresh=True)
     _check(bundle, _standing(bundle.path, content.digest, content.files, read_approvals()))
     if content.digest != bundle.digest:
         differences = changes_between(bundle.files, content.files)

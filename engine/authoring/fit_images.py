@@ -1,0 +1,260 @@
+"""Write `fit.npz` into a model's folder: what the images look like that its network was fitted with.
+
+With it, an image that is unlike them gets a warning beside its answer. Writing it changes the model's digest.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from engine.bundle.fit_npz import Fit, signature, write_fit
+from engine.bundle.model_bundle import FIT, ModelBundle, read_bundle, subject_of
+from engine.errors import BundleError, ImageError, NotCompliantError
+from engine.images.image import MedicalImage, read_image
+from engine.images.listing import list_images
+from engine.library import changes
+from engine.network.classifier import Classifier, activations_of
+from engine.network.familiarity import statistics, unit_values
+from engine.network.fitting import Looks, check_enough, make_fit
+from engine.storage.reading import UnusableFileError, read_limited
+from engine.storage.writing import SHARED, replace_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+MOST_IMAGES = 20_000
+"""Most images that are measured; of a larger folder an even choice."""
+
+_BATCH = 32
+_MOST_TABLE = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The images of a folder, and which belong together.
+
+    Attributes:
+        images: their files.
+        groups: the group of each.
+        rule: how the groups were found, as a phrase: `by subfolder`.
+        left_out: how many other images are in the folder.
+    """
+
+    images: tuple[Path, ...]
+    groups: tuple[str, ...]
+    rule: str
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The result of fitting.
+
+    Attributes:
+        fit: what was written, or will be.
+        skipped: one line for each image that could not be used.
+    """
+
+    fit: Fit
+    skipped: tuple[str, ...]
+
+
+def choose_images(folder: Path, classes: Sequence[str], groups: str | None = None) -> Chosen:
+    """Choose the images of a folder and those below it, and find out which belong together.
+
+    Args:
+        folder: of images that the network was fitted with.
+        classes: the model's; subfolders that are named like them do not count as groups.
+        groups: a regular expression, searched in the images' paths below the folder: what its first group matches, or
+            else all that it matches, names the image's group. Or a CSV file: its first column names images, with or
+            without suffix, its second their groups; images that it does not name are left out. By default the first
+            subfolder; where there are none, the text before the first `_` of the file's name; else every image is a
+            group of its own.
+
+    Raises:
+        ImageError: the folder cannot be read.
+        BundleError: the expression or the table cannot be used, or there are too few images or groups.
+    """
+    files = _files_below(folder)
+    names = [path.relative_to(folder).as_posix() for path in files]
+    found, rule = _groups(names, classes, groups)
+    kept = [(path, group) for path, group in zip(files, found, strict=True) if group is not None]
+    check_enough(len(kept), len({group for _, group in kept}), f"{folder} ({rule})")
+    left_out = len(files) - len(kept)
+    if len(kept) > MOST_IMAGES:
+        kept = [kept[row] for row in np.linspace(0, len(kept) - 1, MOST_IMAGES).astype(int)]
+    return Chosen(tuple(path for path, _ in kept), tuple(group for _, group in kept), rule, left_out)
+
+
+def fit_images(classifier: Classifier, chosen: Chosen, done: Callable[[], None] = lambda: None) -> Fitted:
+    """Measure images and return the fit to them.
+
+    Args:
+        classifier: the model.
+        chosen: the images; those that cannot be read or fed to the model are skipped.
+        done: called after each image.
+
+    Raises:
+        BundleError: there are too few usable images or groups.
+        DeviceError: there is not enough memory.
+    """
+    skipped: list[str] = []
+
+    def usable() -> Iterable[tuple[MedicalImage, str]]:
+        for path, group in zip(chosen.images, chosen.groups, strict=True):
+            try:
+                image = read_image(path)
+                classifier.tensor(image)
+            except (ImageError, NotCompliantError) as error:
+                skipped.append(error.message)
+            else:
+                yield image, group
+            done()
+
+    fit = fit_of(classifier, usable(), subject=subject_of(classifier.bundle))
+    return Fitted(fit, tuple(skipped))
+
+
+def fit_of(classifier: Classifier, images: Iterable[tuple[MedicalImage, str]], *, subject: str) -> Fit:
+    """Return the fit to images, each with the name of its group (patient).
+
+    Raises:
+        BundleError: there are too few images or groups.
+    """
+    looks = _looks(classifier, images)
+    layer = classifier.anatomy.classifying if looks.features.shape[1] else ""
+    return make_fit(
+        looks, made_for=signature(classifier.bundle), layer=layer, xaimed=metadata.version("xaimed"), subject=subject
+    )
+
+
+def write_fit_file(bundle: ModelBundle, fit: Fit) -> ModelBundle:
+    """Write `fit.npz` into a model's folder. This changes its digest, so an approval of it no longer holds.
+
+    Returns:
+        The model as it is now.
+
+    Raises:
+        LibraryError: it comes with XAIMed, or the file could not be written.
+        BundleError: the model was changed after `bundle` was read.
+    """
+    subject, folder = subject_of(bundle), bundle.path.parent.parent
+    changes.refuse_bundled(folder, subject)
+    with changes.changing(folder, subject, f"its {FIT} is as it was"):
+        if read_bundle(bundle.path, task=bundle.task).digest != bundle.digest:
+            raise BundleError("the model was changed after it was read", subject=subject, remedy="check it again")
+        replace_file(bundle.path / FIT, write_fit(fit), mode=SHARED)
+        return read_bundle(bundle.path, task=bundle.task)
+
+
+def fit_after_training(
+    folder: Path, network: nn.Module, images: Iterable[NDArray[np.uint8]], groups: Iterable[str]
+) -> Fit:
+    """Write `fit.npz` beside the weights that a training script has just written; return what it holds.
+
+    Args:
+        folder: the model folder, with everything but `fit.npz` as it will be used.
+        network: the trained network, with the same weights as the file.
+        images: (H, W, 1) or (H, W, 3) each, those that the network was trained with.
+        groups: the patient of each.
+
+    Raises:
+        BundleError: the folder is not a model, or there are too few images or groups.
+    """
+    (folder / FIT).unlink(missing_ok=True)  # a damaged one would stand in the way
+    bundle = read_bundle(folder)
+    pairs = ((_as_image(pixels), group) for pixels, group in zip(images, groups, strict=True))
+    fit = fit_of(Classifier(bundle, network), pairs, subject=subject_of(bundle))
+    replace_file(folder / FIT, write_fit(fit), mode=SHARED)
+    return fit
+
+
+def _as_image(pixels: NDArray[np.uint8]) -> MedicalImage:
+    values = pixels.astype(np.float32)
+    return MedicalImage(values, 8, "grey" if values.shape[2] == 1 else "rgb", Path("an image"), "")
+
+
+def _looks(classifier: Classifier, images: Iterable[tuple[MedicalImage, str]]) -> Looks:
+    numbers: list[NDArray[np.float64]] = []
+    features: list[NDArray[np.float32]] = []
+    groups: list[str] = []
+    waiting = iter(images)
+    while batch := list(islice(waiting, _BATCH)):
+        tensor = torch.cat([classifier.tensor(image) for image, _ in batch])
+        with classifier.lock, classifier.exact(), torch.inference_mode(), classifier.penultimate() as taken:
+            classifier.network(tensor)
+        features.append(activations_of(taken, len(batch)))
+        numbers += [statistics(unit) for unit in unit_values(tensor.cpu().numpy(), classifier.bundle.input)]
+        groups += [group for _, group in batch]
+    if not groups:
+        return Looks(np.zeros((0, 1)), np.zeros((0, 0), dtype=np.float32), ())
+    return Looks(np.stack(numbers), np.concatenate(features), tuple(groups))
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Return all images in a folder and below it, not through links to folders, in a fixed order."""
+    files: list[Path] = []
+    for place, inner, _ in os.walk(folder):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        files += [file.path for file in list_images(Path(place))]
+    return files or [file.path for file in list_images(folder)]  # which says why a folder cannot be read
+
+
+def _groups(names: Sequence[str], classes: Sequence[str], groups: str | None) -> tuple[list[str | None], str]:
+    if groups is not None and groups.lower().endswith(".csv"):
+        table = _table(Path(groups))
+        return [table.get(Path(name).name, table.get(Path(name).stem)) for name in names], f"by {groups}"
+    if groups is not None:
+        return _matched(names, groups), f"by the expression {groups}"
+    folders = [name.split("/")[0] if "/" in name else None for name in names]
+    if None not in folders and not {folder.casefold() for folder in folders if folder} <= {
+        name.casefold() for name in classes
+    }:
+        return folders, "by subfolder"
+    stems = [Path(name).stem for name in names]
+    if any("_" in stem for stem in stems):
+        return [stem.split("_")[0] for stem in stems], "by the text before the first _ of their names"
+    return list(names), "every image counts as a group of its own"
+
+
+def _matched(names: Sequence[str], expression: str) -> list[str | None]:
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise BundleError(f"is not a regular expression: {error}", subject=f"--groups {expression}") from error
+    matches = [pattern.search(name) for name in names]
+    missed = [name for name, match in zip(names, matches, strict=True) if match is None]
+    if missed:
+        raise BundleError(
+            f"does not match {len(missed):,} of {len(names):,} images, such as {missed[0]}",
+            subject=f"--groups {expression}",
+            remedy="change it, or move these images elsewhere",
+        )
+    return [match.group(1 if pattern.groups else 0) for match in matches if match is not None]
+
+
+def _table(path: Path) -> dict[str, str]:
+    try:
+        text = read_limited(path, _MOST_TABLE).decode("utf-8-sig", errors="replace")
+    except UnusableFileError as error:
+        raise BundleError(error.cause, subject=path, remedy=error.remedy) from error
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    except csv.Error as error:
+        raise BundleError(f"is not a CSV file: {error}", subject=path) from error
+    if any(len(row) < 2 for row in rows):
+        raise BundleError("has rows of one column", subject=path, remedy="give image and group in each row")
+    return {row[0]: row[1] for row in rows}
