@@ -134,7 +134,7 @@ def fit_of(classifier: Classifier, images: Iterable[tuple[MedicalImage, str]], *
     Raises:
         BundleError: there are too few images or groups.
     """
-    looks = _looks(classifier, images)
+    looks = look_at(classifier, images)
     layer = classifier.anatomy.classifying if looks.features.shape[1] else ""
     return make_fit(
         looks, made_for=signature(classifier.bundle), layer=layer, xaimed=metadata.version("xaimed"), subject=subject
@@ -176,18 +176,24 @@ def fit_after_training(
     """
     (folder / FIT).unlink(missing_ok=True)  # a damaged one would stand in the way
     bundle = read_bundle(folder)
-    pairs = ((_as_image(pixels), group) for pixels, group in zip(images, groups, strict=True))
+    pairs = ((image_of(pixels), group) for pixels, group in zip(images, groups, strict=True))
     fit = fit_of(Classifier(bundle, network), pairs, subject=subject_of(bundle))
     replace_file(folder / FIT, write_fit(fit), mode=SHARED)
     return fit
 
 
-def _as_image(pixels: NDArray[np.uint8]) -> MedicalImage:
+def image_of(pixels: NDArray[np.uint8]) -> MedicalImage:
+    """Return an (H, W, 1) or (H, W, 3) array as an image without a file."""
     values = pixels.astype(np.float32)
     return MedicalImage(values, 8, "grey" if values.shape[2] == 1 else "rgb", Path("an image"), "")
 
 
-def _looks(classifier: Classifier, images: Iterable[tuple[MedicalImage, str]]) -> Looks:
+def look_at(classifier: Classifier, images: Iterable[tuple[MedicalImage, str]]) -> Looks:
+    """Return what is measured of images, each with the name of its group: their pixels and the activations for them.
+
+    Raises:
+        NotCompliantError: one of them cannot be fed to the model.
+    """
     numbers: list[NDArray[np.float64]] = []
     features: list[NDArray[np.float32]] = []
     groups: list[str] = []

@@ -126,7 +126,7 @@ def _moments(numbers: NDArray[np.float64], features: NDArray[np.float32], group:
     """Return a fit with limits of 1, so that its distances are plain ones."""
     weights, count = _weights(group), len(np.unique(group))
     mean = weights @ numbers
-    covariance = _shrunk(_covariance(numbers - mean, weights), count)
+    covariance = _shrunk(_covariance(numbers - mean, weights), np.sqrt(count * len(group)))
     centre = weights @ features.astype(np.float64)
     apart = features - centre
     lengths = np.sqrt((apart**2).sum(axis=1))
@@ -172,9 +172,14 @@ def _covariance(apart: NDArray[np.float64], weights: NDArray[np.float64]) -> NDA
     return product
 
 
-def _shrunk(covariance: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
-    """Return a covariance mixed with its diagonal, the more the fewer groups there are for each number."""
-    share = float(np.clip(len(covariance) / (_GROUPS_PER_AXIS * groups), _LEAST_SHRINKAGE, _MOST_SHRINKAGE))
+def _shrunk(covariance: NDArray[np.float64], independent: float) -> NDArray[np.float64]:
+    """Return a covariance mixed with its diagonal, the more the fewer independent images there are for each number.
+
+    Args:
+        covariance: (S, S).
+        independent: about how many images; those of one group are alike, so it lies between images and groups.
+    """
+    share = float(np.clip(len(covariance) / (2 * independent), _LEAST_SHRINKAGE, _MOST_SHRINKAGE))
     spread = np.diag(covariance) + 1e-6
     return (1 - share) * covariance + share * np.diag(spread)
 

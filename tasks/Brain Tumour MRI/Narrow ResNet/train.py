@@ -7,6 +7,9 @@ the shipped weights are fitted on `--fit train+val` with that recipe. The test p
 
 A decoder that outlines the tumour by its class is trained along with the network and then thrown away: the outlines
 tell the shared layers what to look at. They also guide the attention, which stays.
+
+The slices that were fitted also give `fit.npz`: what they look like, so that others get a warning. `--only-fit` makes
+it again for the weights in `--out`.
 """
 
 import argparse
@@ -389,6 +392,15 @@ def describe(sets: dict[str, Slices], predicted: np.ndarray, model: nn.Module, a
     return "\n".join(lines)
 
 
+def write_fit(folder: Path, slices: Slices) -> str:
+    """Write `fit.npz` for the weights in a model folder from these slices; return what it was made from."""
+    from engine.authoring.fit_images import fit_after_training
+
+    model = build_model().eval()
+    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    return fit_after_training(folder, model, (slice_[..., None] for slice_ in slices.pixels), slices.patients).made_from
+
+
 def main() -> None:
     """Train, measure on the test patients, and write weights and descriptions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -397,6 +409,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
     parser.add_argument("--weights", type=Path, help="measure these weights instead of training new ones")
+    parser.add_argument("--only-fit", action="store_true", help="train nothing; write fit.npz for the weights in --out")
     parser.add_argument("--fit", choices=["train", "train+val"], default="train+val")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=2400)
@@ -410,6 +423,9 @@ def main() -> None:
     sets = {name: slices.of(patients) for name, patients in split_patients(slices).items()}
     watch = sets["val"]  # patients never seen with --fit train; else it only shows that training works
     fit = sets["train"] if args.fit == "train" else slices.of(set(sets["train"].patients) | set(sets["val"].patients))
+    if args.only_fit:
+        print(write_fit(args.out, fit))
+        return
     for name, part in sets.items():
         print(name, len(part.labels), np.bincount(part.labels), len(np.unique(part.patients)))
     args.out.mkdir(parents=True, exist_ok=True)
@@ -427,6 +443,8 @@ def main() -> None:
     (args.out / "description.txt").write_text(description, encoding="utf-8")
     print(description)
     print(counts)
+    if not args.weights and (args.out / "architecture.py").is_file():
+        print(write_fit(args.out, fit))
 
 
 if __name__ == "__main__":

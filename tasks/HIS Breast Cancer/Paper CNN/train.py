@@ -13,6 +13,9 @@ reads 50x50 patches named `<patient>_idx5_x<X>_y<Y>_class<0|1>.png` from a zip a
 3. the network that is shipped is trained on the whole development set in the same way and for as long; the offset is
    added to its last bias; it is scored on the test set.
 
+From the development set comes `fit.npz`, too: what its patches look like, so that others get a warning. `--only-fit`
+makes it again for the weights in `--out`.
+
 `--compare` does steps 2 and 3 without stain augmentation too. On one machine with one version of torch the same
 arguments give the same weights.
 """
@@ -543,8 +546,18 @@ classes = {json.dumps(architecture.CLASSES)}
 """
 
 
+def write_fit(folder: Path, patches: Patches, rows: np.ndarray) -> str:
+    """Write `fit.npz` for the weights in a model folder from these rows' patches; return what it was made from."""
+    from engine.authoring.fit_images import fit_after_training
+
+    model = architecture.build_model().eval()
+    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    images = (patches.rgb[row].transpose(1, 2, 0) for row in rows)
+    return fit_after_training(folder, model, images, (str(patches.patients[row]) for row in rows)).made_from
+
+
 def main() -> None:
-    """Read the arguments, train, and write the four files."""
+    """Read the arguments, train, and write the files."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="the zip of patches, idc/patches.zip")
     parser.add_argument(
@@ -556,8 +569,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=Recipe.epochs, help=f"default: {Recipe.epochs}")
     parser.add_argument("--processes", type=int, default=1, help="networks trained at once (default: 1)")
     parser.add_argument("--compare", action="store_true", help="also train without stain augmentation, and report both")
+    parser.add_argument("--only-fit", action="store_true", help="train nothing; write fit.npz for the weights in --out")
     arguments = parser.parse_args()
 
+    if arguments.only_fit:
+        patches = read_patches(arguments.data)
+        print(write_fit(arguments.out, patches, split(patches.patients, arguments.seed).development))
+        return
     laboratory = Laboratory(arguments.data)
     sets = split(laboratory.patches.patients, arguments.seed)
     recipes = {"with": Recipe(epochs=arguments.epochs)}
@@ -581,6 +599,8 @@ def main() -> None:
     text = describe(laboratory.patches, sets, arms, speeds, arguments.seed)
     (arguments.out / "description.txt").write_text(text, encoding="utf-8")
     (arguments.out / "model.toml").write_text(model_toml(arm), encoding="utf-8")
+    if (arguments.out / "architecture.py").is_file():  # else it is no model folder
+        print(write_fit(arguments.out, laboratory.patches, sets.development))
 
 
 if __name__ == "__main__":

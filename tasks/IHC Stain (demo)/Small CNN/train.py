@@ -37,6 +37,7 @@ DAB_SHARE, NUCLEI_SHARE = 0.25, 0.12  # of a patch's pixels
 DAB_SOFTNESS, NUCLEI_SOFTNESS = 0.04, 0.02  # widths of the training targets around those shares
 AREAS = {"train": (0, 236), "val": (248, 320), "test": (332, 512)}  # columns of the picture; 12 lie between two areas
 STRIDE = 6  # between the patches that are counted and measured
+BLOCK = (85, 78)  # rows and columns of the parts of the train area that stand for patients in fit.npz
 RESTAINED = 8  # copies of the picture with other stain densities, for training
 
 
@@ -268,6 +269,30 @@ def write_samples(test_set: Patches, probability: np.ndarray, folder: Path) -> l
     return lines
 
 
+def write_fit(folder: Path, picture: np.ndarray, seed: int) -> str:
+    """Write `fit.npz` for the weights in a model folder from the train area; return what it was made from.
+
+    Blocks that share no pixel stand for patients. One copy in stains up to 10 % weaker or stronger is added, as the
+    test area is stained a little differently.
+    """
+    from engine.authoring.fit_images import fit_after_training
+
+    factors = np.exp(np.random.default_rng(seed).uniform(-0.1, 0.1, size=3))
+    restained_copy = np.round(255 * color.hed2rgb(color.rgb2hed(picture) * factors)).astype(np.uint8)
+    (rows, columns), (left, right) = BLOCK, AREAS["train"]
+    patches, groups = [], []
+    for source in (picture, restained_copy):
+        for top in range(0, picture.shape[0] - rows + 1, rows):
+            for side in range(left, right - columns + 1, columns):
+                for y in range(top, top + rows - SIDE + 1, 3):
+                    for x in range(side, side + columns - SIDE + 1, 3):
+                        patches.append(source[y : y + SIDE, x : x + SIDE])
+                        groups.append(f"{top}_{side}")
+    model = build_model().eval()
+    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    return fit_after_training(folder, model, patches, groups).made_from
+
+
 def clear_cut(patches: Patches) -> np.ndarray:
     """Return which patches (N,) lie away from the rule's limits: 10 points of DAB, 4 points of nuclei."""
     dab, nuclei = _shares(patches.truth)
@@ -329,11 +354,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--only-fit", action="store_true", help="train nothing; write fit.npz for the weights in --out")
     args = parser.parse_args()
     torch.set_num_threads(1)  # the order of sums, and so the weights, would depend on it
     torch.use_deterministic_algorithms(True)
 
     picture = np.asarray(Image.open(args.data).convert("RGB")) if args.data else data.immunohistochemistry()
+    if args.only_fit:
+        print(write_fit(args.out, picture, args.seed))
+        return
     truth = stain_truth(picture)
     sets = {area: cut_patches(picture, truth, area, STRIDE) for area in AREAS}
     copies = restained(picture, RESTAINED, np.random.default_rng(args.seed))
@@ -352,6 +381,8 @@ def main() -> None:
     bands = np.histogram(probability.max(1), [0, 0.33, 0.66, 0.9, 0.99, 1.01])[0] / len(probability)
     print("highest probability below .33, .66, .9, .99, 1:", bands.round(3))
     print("\n".join(write_samples(sets["test"], probability, args.out / "samples")))
+    if (args.out / "architecture.py").is_file():
+        print(write_fit(args.out, picture, args.seed))
 
 
 if __name__ == "__main__":
