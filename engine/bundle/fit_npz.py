@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import re
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -36,7 +39,11 @@ MOST_FEATURES = 2048
 MOST_COMPONENTS = 32
 _MOST_TEXT = 200
 _MOST_STATISTICS = 64
-_HEADER_LIMIT = 1_000
+_MAGIC = b"\x93NUMPY\x01\x00"
+_START = len(_MAGIC) + 2
+_HEADER = re.compile(
+    rb"\{'descr': '([<|](?:f[48]|[iu][1248]))', 'fortran_order': False, 'shape': \(((?:\d{1,9}, ?)*(?:\d{1,9})?)\), \} *\n"
+)
 _REMEDY = "make it again with xaimed models check --fit-images FOLDER, or remove it"
 
 
@@ -142,7 +149,7 @@ def read_fit(data: bytes, path: Path) -> Fit:
     except _WrongContentError as error:
         raise BundleError(f"is not a fit that can be used: {error}", subject=path, remedy=_REMEDY) from error
     # `zipfile` and numpy raise these for damage of all kinds; RuntimeError for an encrypted entry.
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, KeyError, EOFError, RuntimeError) as error:
         raise BundleError("is damaged", subject=path, remedy=_REMEDY) from error
     return fit
 
@@ -177,6 +184,8 @@ def _arrays(data: bytes) -> dict[str, NDArray[np.float64]]:
         # A zip file of 2 MB can hold a thousand times as much.
         if sum(entry.file_size for entry in entries) > FIT_LIMIT or len(entries) > 2 * len(Fit.__dataclass_fields__):
             raise _WrongContentError(f"it holds more than {FIT_LIMIT:,} bytes when unpacked")
+        if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+            raise _WrongContentError("it is packed in an unknown way")
         for entry in entries:
             with archive.open(entry) as file:
                 content = file.read(FIT_LIMIT + 1)
@@ -186,15 +195,15 @@ def _arrays(data: bytes) -> dict[str, NDArray[np.float64]]:
 
 def _array(content: bytes) -> NDArray[np.float64]:
     """Return an array as float64. Its bytes are counted before anything is made from what the header says."""
-    file = io.BytesIO(content)
-    if np.lib.format.read_magic(file) != (1, 0):
+    start = _START + int.from_bytes(content[_START - 2 : _START], "little")
+    # numpy's own reader parses the header as Python, and fails on wrong ones in too many ways.
+    match = _HEADER.fullmatch(content[_START:start]) if content.startswith(_MAGIC) else None
+    if match is None:
         raise _WrongContentError("an array has an unknown format")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_HEADER_LIMIT)
-    body = content[file.tell() :]
-    count = 1
-    for length in shape:
-        count *= length
-    if dtype.kind not in "fiu" or fortran or len(shape) > 2 or count * dtype.itemsize != len(body):
+    dtype = np.dtype(match[1].decode())
+    shape = tuple(int(length) for length in match[2].replace(b",", b" ").split())
+    body = content[start:]
+    if len(shape) > 2 or math.prod(shape) * dtype.itemsize != len(body):
         raise _WrongContentError("an array is not what its header says")
     return np.frombuffer(body, dtype=dtype).reshape(shape).astype(np.float64)
 

@@ -181,6 +181,22 @@ def repacked(fit: Fit, **arrays: NDArray[np.generic]) -> bytes:
     return buffer.getvalue()
 
 
+def repacked_raw(fit: Fit, entry: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(write_fit(fit))) as old, zipfile.ZipFile(buffer, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, content if name == f"{entry}.npy" else old.read(name))
+    return buffer.getvalue()
+
+
+def packed_by_lzma(fit: Fit) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(write_fit(fit))) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    return buffer.getvalue()
+
+
 def test_damaged_and_hostile_files_are_refused_in_one_line(fitted: Path) -> None:
     fit = some_fit(fitted)
     whole = write_fit(fit)
@@ -206,6 +222,8 @@ def test_damaged_and_hostile_files_are_refused_in_one_line(fitted: Path) -> None
         "negative": repacked(fit, covariance=-fit.covariance),
         "another size": repacked(fit, covariance=fit.covariance[:3, :3]),
         "a future version": repacked(fit, version=np.array(99)),
+        "a header that ends early": repacked_raw(fit, "mean", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f8',"),
+        "another packing": packed_by_lzma(fit),
         "a number without end": repacked(fit, images=np.array(np.inf)),
     }
     for data in bad.values():
