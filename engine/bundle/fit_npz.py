@@ -42,7 +42,8 @@ _MOST_STATISTICS = 64
 _MAGIC = b"\x93NUMPY\x01\x00"
 _START = len(_MAGIC) + 2
 _HEADER = re.compile(
-    rb"\{'descr': '([<|](?:f[48]|[iu][1248]))', 'fortran_order': False, 'shape': \(((?:\d{1,9}, ?)*(?:\d{1,9})?)\), \} *\n"
+    rb"\{'descr': '([<|](?:f[48]|[iu][1248]))', 'fortran_order': False, "
+    rb"'shape': \(((?:\d{1,9}, ?)*(?:\d{1,9})?)\), \} *\n"
 )
 _REMEDY = "make it again with xaimed models check --fit-images FOLDER, or remove it"
 
