@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
@@ -199,15 +200,23 @@ def look_at(classifier: Classifier, images: Iterable[tuple[MedicalImage, str]]) 
     groups: list[str] = []
     waiting = iter(images)
     while batch := list(islice(waiting, _BATCH)):
-        tensor = torch.cat([classifier.tensor(image) for image, _ in batch])
-        with classifier.lock, classifier.exact(), torch.inference_mode(), classifier.penultimate() as taken:
-            classifier.network(tensor)
-        features.append(activations_of(taken, len(batch)))
-        numbers += [statistics(unit) for unit in unit_values(tensor.cpu().numpy(), classifier.bundle.input)]
+        pictures = [image for image, _ in batch]
+        with classifier.lock:
+            seen, units = classifier.with_memory(partial(_pass, classifier, pictures))
+        features.append(seen)
+        numbers += [statistics(unit) for unit in units]
         groups += [group for _, group in batch]
     if not groups:
         return Looks(np.zeros((0, 1)), np.zeros((0, 0), dtype=np.float32), ())
     return Looks(np.stack(numbers), np.concatenate(features), tuple(groups))
+
+
+def _pass(classifier: Classifier, images: Sequence[MedicalImage]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the activations (B, F) for some images, and what the network is fed with (B, C, H, W), in [0, 1]."""
+    tensor = torch.cat([classifier.tensor(image) for image in images])
+    with classifier.exact(), torch.inference_mode(), classifier.penultimate() as taken:
+        classifier.logits(tensor)
+    return activations_of(taken, len(images)), unit_values(tensor.cpu().numpy(), classifier.bundle.input)
 
 
 def _files_below(folder: Path) -> list[Path]:

@@ -481,7 +481,12 @@ class Classifier:
 
 
 def activations_of(taken: list[torch.Tensor], batch: int) -> NDArray[np.float32]:
-    """Return the activations (B, F) that `Classifier.penultimate` took in the last pass; F is 0 if it took none."""
-    if not taken:
+    """Return the activations (B, F) that `Classifier.penultimate` took for a batch; F is 0 if it took none.
+
+    Args:
+        taken: of the whole batch, or of its images one after another.
+        batch: B.
+    """
+    if not taken or sum(len(part) for part in taken) != batch:
         return np.zeros((batch, 0), dtype=np.float32)
-    return pooled(taken[-1].detach().float().cpu().numpy(), batch)
+    return np.concatenate([pooled(part.detach().float().cpu().numpy()) for part in taken])

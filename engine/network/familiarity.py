@@ -129,16 +129,15 @@ def activation_distances(fit: Fit, features: NDArray[np.float32]) -> tuple[NDArr
     return inside, np.sqrt((beside**2).sum(axis=1) / fit.rest)
 
 
-def pooled(activations: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
-    """Return a layer's input as (B, F) with F at most `MOST_FEATURES`; (0 columns if it is not of this batch).
+def pooled(activations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a layer's input as (B, F) with F at most `MOST_FEATURES`.
 
     Args:
         activations: (B, F), (B, C, H, W) of a convolution, or (B, T, F) of a linear layer for T tokens. Places and
             tokens are averaged; of more than `MOST_FEATURES` numbers, neighbours are.
-        batch: B.
     """
-    if activations.ndim < 2 or len(activations) != batch:
-        return np.zeros((batch, 0), dtype=np.float32)
+    if activations.ndim < 2:
+        return np.zeros((len(activations), 0), dtype=np.float32)
     if activations.ndim == 3:
         activations = activations.mean(axis=1)
     elif activations.ndim > 3:

@@ -13,7 +13,7 @@ from engine.bundle.declared import SOFTMAX_HAS_NONE
 from engine.bundle.model_bundle import ModelBundle
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
-from engine.network.structure import Anatomy, first_line, flat_output, head_input
+from engine.network.structure import Anatomy, first_line, flat_output, input_of
 from engine.results.caution import Caution
 
 BATCH_CODE = "batch-dependent"
@@ -116,7 +116,7 @@ def check_conduct(network: nn.Module, bundle: ModelBundle, anatomy: Anatomy, sub
     noise = noise_for(bundle, 4) * shapes[:, 0] + shapes[:, 1]
 
     def scores(images: torch.Tensor) -> torch.Tensor:
-        with head_input(network, anatomy.head) as taken:
+        with input_of(network, anatomy.head) as taken:
             output = run(images.clone())  # it may change its input in place
         found = flat_output(taken[-1], len(images), subject) if anatomy.head is not None else output
         # NaN is not equal to itself; `diagnose` reports it.
