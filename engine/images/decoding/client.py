@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import io
+import errno
 import json
 import os
 import signal
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import ImageError
+from engine.images.decoding.pipes import start_python
 from engine.images.decoding.protocol import READY, Decoded, Refusal, parse_answer
 from engine.images.header import SAVE_AGAIN, Header, Limits
 
@@ -43,13 +44,27 @@ instead of working takes longer."""
 _LINE = 1 << 16
 """The most bytes of an answer's first line."""
 
+_NO_MEMORY = ("MemoryError", "Cannot allocate memory", "failed to map segment", "pthread_create", "out of memory")
+"""What Python, the loader and OpenBLAS say when there is too little memory to start."""
+
+_INSTALL_APART = "install XAIMed in an environment of its own, for example with pipx"
+
 _KEPT = 2
 """Idle processes to keep; there are more only while more pictures are decoded at once."""
 
-_PIPE = 1 << 20
-"""Bytes that a pipe holds, the most that Linux grants by default: large pictures pass in half the time."""
+_BOOT = """
+import sys
+sys.path[:] = sys.argv[4:]
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("engine", sys.argv[3])
+sys.modules["engine"] = engine = module_from_spec(spec)
+spec.loader.exec_module(engine)
+from engine.images.decoding.worker import main
+main()
+"""
+"""What the process runs. Its third argument is the file of this `engine`, as the path may have another one first."""
 
-_BOOT = "import sys; sys.path[:] = sys.argv[1:]; from engine.images.decoding.worker import main; main()"
+_ENGINE = Path(__file__).resolve().parents[2] / "__init__.py"
 
 
 def decode_separately(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, tuple[Caution, ...]]:
@@ -85,30 +100,11 @@ class _Process:
     """A process that decodes one picture after another."""
 
     def __init__(self) -> None:
-        # -P: nothing is imported from the working directory. -B: no bytecode is written.
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-B", "-c", _BOOT, *_module_path()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=os.sep,  # or the working directory would stay in use, and modules could be found in it
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl+C and a closed terminal concern this program only
-        )
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self._pipes = start_python(_BOOT, [str(_ENGINE), *_module_path()], environment)
+        self.process = self._pipes.process
         self.late = False
         self._ready = False
-        if sys.platform == "linux":
-            import fcntl
-
-            for stream in self._streams:
-                with contextlib.suppress(OSError):  # this user's pipes already have as much as is allowed
-                    fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, _PIPE)
-
-    @property
-    def _streams(self) -> tuple[io.BufferedWriter, io.BufferedReader]:
-        assert isinstance(self.process.stdin, io.BufferedWriter)
-        assert isinstance(self.process.stdout, io.BufferedReader)
-        return self.process.stdin, self.process.stdout
 
     def wait_until_ready(self) -> None:
         """Wait until the process has started.
@@ -118,7 +114,7 @@ class _Process:
         """
         if not self._ready:
             with self._killed_after(_START):
-                if self._streams[1].readline(_LINE) != READY:
+                if self._pipes.answers.readline(_LINE) != READY:
                     raise _GoneError
             self._ready = True
 
@@ -132,7 +128,7 @@ class _Process:
         """
         import numpy as np
 
-        requests, answers = self._streams
+        requests, answers = self._pipes.requests, self._pipes.answers
         with self._killed_after(_CLOCK_FACTOR * limits.seconds + _CLOCK_MORE):
             requests.write(json.dumps({"wanted": wanted, "bytes": len(data), "limits": asdict(limits)}).encode())
             requests.write(b"\n")
@@ -151,16 +147,32 @@ class _Process:
     def end(self) -> int:
         """Kill the process; return its exit status, negative for a signal."""
         self.process.kill()
-        for stream in self._streams:
-            with contextlib.suppress(OSError):  # closing flushes what the process did not take
-                stream.close()
+        self._pipes.close()
         return self.process.wait()
+
+    def why_not_ready(self, path: Path) -> ImageError:
+        """End the process, which did not become ready, and return the error that says why it did not.
+
+        Args:
+            path: the picture that is waiting.
+        """
+        said = self._pipes.said()
+        status = self.end()
+        if self.late:
+            return _not_started(path, f"it takes longer than {_START:g} s", "try again when the computer is less busy")
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        # Of a traceback the last line says what happened; of a message by the system or a library, the first one.
+        why = lines[-1 if "Traceback" in said else 0][:500] if lines else ""
+        lacks_memory = status == -signal.SIGKILL or any(word in said for word in _NO_MEMORY)
+        return _not_started(
+            path,
+            f"it ended with status {status}{why and ': '}{why}",
+            "close other programs, or allow this one more memory (ulimit -v)" if lacks_memory else _INSTALL_APART,
+        )
 
     def abandon(self) -> None:
         """Close the pipes to the process; called in the child of a fork, because the process belongs to the parent."""
-        for stream in self._streams:
-            with contextlib.suppress(OSError, ValueError):
-                os.close(stream.fileno())
+        self._pipes.abandon()
 
     @contextlib.contextmanager
     def _killed_after(self, seconds: float) -> Iterator[None]:
@@ -233,11 +245,13 @@ def _take(path: Path) -> _Process:
     try:
         process = _Process()
     except OSError as error:
-        raise _not_started(path, (error.strerror or str(error)).lower()) from error
+        lacking = error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+        remedy = "close other programs, or raise the limits that ulimit -a shows" if lacking else _INSTALL_APART
+        raise _not_started(path, (error.strerror or str(error)).lower(), remedy) from error
     try:
         process.wait_until_ready()
     except _GoneError as error:
-        raise _not_started(path, f"it ended with status {process.end()}") from error
+        raise process.why_not_ready(path) from error
     except BaseException:
         process.end()
         raise
@@ -252,11 +266,11 @@ def _give_back(process: _Process) -> None:
         process.end()
 
 
-def _not_started(path: Path, reason: str) -> ImageError:
+def _not_started(path: Path, reason: str, remedy: str) -> ImageError:
     return ImageError(
         f"the process that decodes pictures cannot be started ({reason})",
         subject=path,
-        remedy="close other programs",
+        remedy=remedy,
         code="no-decoder",
     )
 

@@ -1,8 +1,9 @@
-"""The decoding process: it reads files' bytes from standard input and answers with pixels.
+"""The decoding process: it reads files' bytes from one pipe and answers with pixels through another.
 
 A decoder is native code that is given bytes from anywhere. Here it can crash, hang or ask for all memory, and the
 program only notices that one file is refused. `engine.images.decoding.client` starts this process and talks to it: a
-request is a line of JSON and the file's bytes, an answer is a line of JSON and the pixels.
+request is a line of JSON and the file's bytes, an answer is a line of JSON and the pixels. The pipes' descriptors are
+its first two arguments. Standard input and output are not used, since anything may print there.
 
 This process also sets limits that the system enforces whatever a decoder does: processor time, memory, no core dump (it
 would contain the picture), no writing to files. They are not a sandbox: code that takes over a decoder can do whatever
@@ -45,6 +46,7 @@ def main() -> None:
     import numpy  # noqa: F401 - now, so that the first request need not wait for it
     from PIL import Image  # noqa: F401
 
+    _discard(2)  # until now, it could say why this process does not start; from now on, decoders write there
     with contextlib.suppress(BrokenPipeError):  # the program has ended
         answers.write(READY)
         answers.flush()
@@ -53,7 +55,7 @@ def main() -> None:
             data = requests.read(asked["bytes"])
             if len(data) < asked["bytes"]:
                 return
-            with _ended_if_it_hangs(asked["limits"]["seconds"]):
+            with _ended_if_it_hangs(requests.fileno(), asked["limits"]["seconds"]):
                 answer, pixels = _answer(asked["wanted"], data, Limits(**asked["limits"]))
             answers.write(json.dumps(answer).encode() + b"\n")
             answers.write(pixels)
@@ -91,13 +93,16 @@ def _refused(error: ImageError) -> tuple[dict[str, object], memoryview]:
 
 
 def _channels() -> tuple[BinaryIO, BinaryIO]:
-    """Return the streams of requests and of answers, and discard what native code writes to descriptors 1 and 2."""
-    answers = os.fdopen(os.dup(1), "wb")
+    """Return the streams of requests and of answers, and discard what is written to descriptor 1."""
+    requests, answers = (os.dup(int(descriptor)) for descriptor in sys.argv[1:3])
+    _discard(1)  # on Windows it was that of the answers
+    return os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
+
+
+def _discard(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    os.dup2(nowhere, descriptor)
     os.close(nowhere)
-    return sys.stdin.buffer, answers
 
 
 def _confine() -> None:
@@ -120,7 +125,7 @@ def _confine() -> None:
 
 
 @contextlib.contextmanager
-def _ended_if_it_hangs(seconds: float) -> Iterator[None]:
+def _ended_if_it_hangs(requests: int, seconds: float) -> Iterator[None]:
     """Make the system end this process if the body computes for longer, or if the program ends before it is done.
 
     Both use signals that end a process by default, so no decoder can hold them up.
@@ -130,11 +135,12 @@ def _ended_if_it_hangs(seconds: float) -> Iterator[None]:
         return
     import fcntl
 
-    flags = fcntl.fcntl(0, fcntl.F_GETFL)
-    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)  # SIGIO if the program ends: until the answer it sends nothing
+    flags = fcntl.fcntl(requests, fcntl.F_GETFL)
+    fcntl.fcntl(requests, fcntl.F_SETOWN, os.getpid())
+    # SIGIO if the program ends: until the answer it sends nothing.
+    fcntl.fcntl(requests, fcntl.F_SETFL, flags | os.O_ASYNC)
     gone = select.poll()  # the program may have ended before that
-    gone.register(0, select.POLLHUP)
+    gone.register(requests, select.POLLHUP)
     if gone.poll(0):
         raise BrokenPipeError
     signal.setitimer(signal.ITIMER_PROF, seconds + _BEYOND)
@@ -142,4 +148,4 @@ def _ended_if_it_hangs(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        fcntl.fcntl(0, fcntl.F_SETFL, flags)
+        fcntl.fcntl(requests, fcntl.F_SETFL, flags)

@@ -26,7 +26,7 @@ from engine.images.image import read_header, read_image
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 BOOT = """
-import sys; sys.path[:] = sys.argv[1:]
+import sys; sys.path[:] = sys.argv[4:]
 import ctypes, os, signal, time
 import numpy as np
 from engine.images.decoding import worker
@@ -210,10 +210,68 @@ def test_that_no_process_can_be_started_is_said(tmp_path: Path, monkeypatch: pyt
     client.get_ready()  # says nothing: nobody waits for it yet
     with pytest.raises(ImageError, match=r"that decodes pictures cannot be started .no such file or directory"):
         read_image(path)
-    monkeypatch.undo()
-    monkeypatch.setattr(client, "_BOOT", "raise SystemExit(3)")
-    with pytest.raises(ImageError, match=r"cannot be started .it ended with status 3.; close other programs"):
-        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("boot", "reason", "remedy"),
+    [
+        ("raise SystemExit(3)", "it ended with status 3", client._INSTALL_APART),
+        (
+            "raise ImportError('libno.so: \\x1b[2J')",
+            "it ended with status 1: ImportError: libno.so: ␛[2J",
+            "install XAIMed",
+        ),
+        (
+            "print('a\\nb', file=__import__('sys').stderr, flush=True); exit",
+            "it ended with status 1: NameError: name",
+            "install",
+        ),
+        ("import os; os.write(2, b'no\\nlib'); os._exit(9)", "it ended with status 9: no)", "install XAIMed"),
+        ("raise MemoryError", "it ended with status 1: MemoryError", "allow this one more memory (ulimit -v)"),
+        ("import os; os.kill(os.getpid(), 9)", "it ended with status -9", "allow this one more memory (ulimit -v)"),
+        ("import os; os.write(2, b'x' * 9_999_999)", "it ended with status 0: x", "install XAIMed"),
+    ],
+)
+def test_why_the_process_did_not_start_is_said_with_a_remedy_that_helps(
+    boot: str, reason: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.end_all()
+    monkeypatch.setattr(client, "_BOOT", boot)
+    with pytest.raises(ImageError) as caught:
+        read_image(picture(tmp_path / "a.png"))
+    assert f"the process that decodes pictures cannot be started ({reason}" in caught.value.message
+    assert remedy in caught.value.message
+    assert caught.value.code == "no-decoder"
+
+
+NOISES = {
+    "prints": "print('hello'); import os; os.write(1, b'native')",
+    "complains": "import os; os.write(2, b'x' * 50_000)",
+    "raises": "raise ValueError('no')",
+    "takes long": "import time; time.sleep(0.5)",
+    "closes standard input": "import os, sys; sys.stdin.close()",
+    "reads standard input": "import sys; sys.stdin.read()",
+    "leaves": "import os, sys; os.chdir('/'); sys.path.insert(0, 'no')",
+    "opens": "import os; os.dup2(os.open(os.devnull, os.O_RDWR), 3)",
+}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_what_runs_when_python_starts_is_not_run_again_and_costs_no_picture(noise: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'runs')!r}, 'a').write('x')\n{NOISES[noise]}\n")
+    code = "from pathlib import Path\nfrom engine import read_image\n"
+    code += f"print('width', read_image(Path({str(picture(tmp_path / 'a.png'))!r})).width)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        timeout=60,
+    )
+    assert done.stdout.endswith("width 5\n"), done.stderr
+    assert (tmp_path / "runs").read_text() == "x"
 
 
 STARTER = """
