@@ -6,6 +6,7 @@ by `str(error)` or `error.message`; a programming error (TypeError, ...) is neve
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from engine.text import safe_text
@@ -147,3 +148,50 @@ class Stopped(XAIMedError):
 
     def __init__(self, subject: str | None = None) -> None:
         super().__init__("stopped before a first result", subject=subject)
+
+
+NO_MEMORY = (
+    "MemoryError",
+    "llocate memory",
+    "enough memory",
+    "failed to map segment",
+    "pthread_create",
+    "out of memory",
+)
+"""What Python, the loader, torch and OpenBLAS say when there is too little memory."""
+
+INSTALL_APART = "install XAIMed in an environment of its own, for example with pipx"
+"""What to do where other packages stand in the way of XAIMed's, or of the libraries it needs."""
+
+
+def from_surroundings(error: BaseException) -> XAIMedError | None:
+    """Return what a person can act on where an error comes from the surroundings; None if it is the program's own.
+
+    Python and the libraries say in many ways that memory, files or threads have run out, or that a library cannot be
+    loaded; none of them is a fault in the program. An error of ours is returned as it is.
+    """
+    if isinstance(error, XAIMedError):
+        return error
+    number = error.errno if isinstance(error, OSError) else None
+    text = str(error)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(words in text for words in NO_MEMORY):
+        return OutOfMemoryError(
+            "there is not enough memory", remedy="close other programs, or allow this one more (ulimit -v)"
+        )
+    if number in (errno.EMFILE, errno.ENFILE):
+        return XAIMedError(
+            "too many files are open", remedy="allow this program more of them (ulimit -n)", code="files"
+        )
+    if "No usable temporary directory" in text:
+        return XAIMedError(
+            "no folder for temporary files can be written", remedy="set TMPDIR to one that can", code="temporary"
+        )
+    if "can't start new thread" in text:
+        return XAIMedError(
+            "no more threads can be started",
+            remedy="close other programs, or allow this one more (ulimit -u)",
+            code="threads",
+        )
+    if isinstance(error, ImportError):
+        return XAIMedError(f"a library cannot be loaded ({text})", remedy=INSTALL_APART, code="library-missing")
+    return None

@@ -1,9 +1,11 @@
-"""Kinds of arguments that several commands take."""
+"""Kinds of arguments that several commands take, and the directory that they are relative to."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+from engine.errors import XAIMedError
 
 
 def folder_argument(text: str) -> Path:
@@ -15,3 +17,21 @@ def folder_argument(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the folder's name is empty")
     return Path(text)
+
+
+def check_working_directory() -> None:
+    """Check that the working directory is still there, before torch is imported.
+
+    Without one, a library of torch's (oneMKL) ends the process with status 2 and a line that may be read by nobody.
+
+    Raises:
+        XAIMedError: it was removed, or cannot be read.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise XAIMedError(
+            f"the working directory is gone ({(error.strerror or str(error)).lower()})",
+            remedy="change to another one, for example with cd",
+            code="working-directory",
+        ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.bundle.model_bundle import subject_of
+from engine.cli.arguments import check_working_directory
 from engine.cli.console import print_failure, waiting
 from engine.cli.streams import aside
 from engine.errors import DeviceError, ImageError, NotCompliantError, XAIMedError
@@ -52,7 +53,9 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
 
     Raises:
         TaskError, BundleError, DeviceError: as their names say.
+        XAIMedError: the working directory is gone.
     """
+    check_working_directory()
     device: str = arguments.device
     if not _DEVICE.fullmatch(device):
         raise DeviceError("no such device", subject=f"device {device}", remedy="use auto, cpu or cuda:<number>")

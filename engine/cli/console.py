@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from engine.errors import XAIMedError
@@ -71,7 +71,8 @@ def print_line(text: str = "") -> None:
 def print_failure(message: str) -> None:
     """Write a failure or a warning as one line to standard error."""
     if sys.stderr is not None:  # print() would take None for standard output
-        print(f"xaimed: {safe_text(message)}", file=sys.stderr, flush=True)
+        with suppress(OSError, ValueError):  # it is full or closed: the exit status alone can tell
+            print(f"xaimed: {safe_text(message)}", file=sys.stderr, flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -108,13 +109,18 @@ def _columns(stream: TextIO) -> int | None:
         return None
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a standard stream is a terminal; it is None, or closed, where whoever started the program closed it."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
 def ask(question: str) -> bool | None:
     """Ask a yes-or-no question on the terminal; None if there is no terminal to ask on.
 
     Args:
         question: ends in a question mark; it is made safe here.
     """
-    if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None:
+    if not is_terminal(sys.stdin) or sys.stderr is None:
         return None
     # Not on standard output, which may lead into a file.
     sys.stderr.write(f"{safe_text(question)} [y/N] ")
@@ -123,7 +129,7 @@ def ask(question: str) -> bool | None:
 
 
 def _bars_are_welcome() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
+    return is_terminal(sys.stderr)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from engine.cli import common
 from engine.cli.arguments import folder_argument
 from engine.cli.console import following, print_failure, print_json, print_line, print_table
 from engine.cli.streams import aside
-from engine.errors import ExplanationError, ExportError, XAIMedError
+from engine.errors import ExplanationError, ExportError, from_surroundings
 from engine.explainers import registry
 from engine.explainers.registry import left_out, method_keys, method_name, sampling, usual_samples
 from engine.images.image import read_image
@@ -106,13 +106,11 @@ def run(arguments: argparse.Namespace) -> int:
         for path in images:
             try:
                 explanation, folder = _explain(classifier, path, settings, out, arguments.bits)
-            except XAIMedError as error:
-                print_failure(common.about(path, error))
-                complete = False
-                continue
             # A fault of the program itself, too, is reported and does not stop the other images.
             except Exception as error:
-                print_failure(f"{path}: a fault in the program: {type(error).__name__}: {error}")
+                known = from_surroundings(error)
+                fault = f"{path}: a fault in the program: {type(error).__name__}: {error}"
+                print_failure(fault if known is None else common.about(path, known))
                 complete = False
                 continue
             for method, reason in explanation.failures.items():

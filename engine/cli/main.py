@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from engine import __version__
-from engine.cli.arguments import folder_argument
+from engine.cli.arguments import check_working_directory, folder_argument
 from engine.cli.console import OutputError, emit, print_failure
-from engine.errors import XAIMedError
+from engine.errors import XAIMedError, from_surroundings
 from engine.text import safe_text
 from engine.threads import settle_threads
 
@@ -120,6 +120,8 @@ def run(
     except Exception as error:
         if os.environ.get("XAIMED_TRACEBACK"):
             raise
+        if (known := from_surroundings(error)) is not None:
+            return _failed(known.message)
         return _failed(
             f"a fault in the program: {type(error).__name__}: {error}; set XAIMED_TRACEBACK=1 to see where it arose"
         )
@@ -155,6 +157,7 @@ def _run(
     if arguments.command is None:
         if arguments.app_model is not None and task is None:
             parser.error("--model needs --task")
+        check_working_directory()
         return open_app(AppRequest(chosen, task, arguments.app_model, folder, given))
     if folder is not None:
         parser.error(f"{folder} is a folder for the app, and {arguments.command} a command: give only one of them")
@@ -163,6 +166,7 @@ def _run(
     if arguments.command == "demo":
         from engine.cli import demo  # late, like the imports below: --version and --help do not get this far
 
+        check_working_directory()
         found, bundle = demo.find(chosen)
         return open_app(AppRequest(found, bundle.task, bundle.name, bundle.samples, given))
     if given:

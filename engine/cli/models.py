@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.authoring.check_report import model_lines
 from engine.bundle.model_bundle import read_bundle, subject_of
 from engine.cli import models_check
+from engine.cli.arguments import check_working_directory
 from engine.cli.console import ask, emit, print_failure, print_json, print_line, waiting
 from engine.cli.streams import aside
 from engine.cli.tasks import as_json, list_removed, say_removed
@@ -116,6 +117,7 @@ def _choose(parser: argparse.ArgumentParser) -> None:
 
 
 def _add(arguments: argparse.Namespace) -> int:
+    check_working_directory()
     description = None if arguments.description is None else changes.description_from(arguments.description)
     parts = add_model.Parts(
         weights=arguments.weights,
@@ -187,6 +189,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> int:
+    check_working_directory()
     bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.name)
     permission.check_approved(bundle)
     with waiting(f"Looking at {bundle.name}"), aside():
@@ -204,6 +207,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    check_working_directory()
     source: Path = arguments.file
     target: Path = arguments.out or source.with_suffix(".safetensors")
     with waiting(f"Reading {source.name}"), aside():

@@ -14,6 +14,7 @@ from engine.errors import (
     NotFiniteError,
     OutOfMemoryError,
     XAIMedError,
+    from_surroundings,
 )
 from engine.storage.places import log_file
 from engine.text import safe_text
@@ -86,6 +87,8 @@ class Failure:
 
 def failure_of(doing: str, error: BaseException) -> Failure:
     """Return the words for an error that ended a job (a key of `DOING`); an error not raised on purpose is a fault."""
+    if not isinstance(error, MemoryError):  # which has words of its own
+        error = from_surroundings(error) or error
     title, more = next(((title, more) for kind, title, more in _WORDS if isinstance(error, kind)), ("", ""))
     if isinstance(error, XAIMedError):
         why = safe_text(f"{error.subject}: {error.cause}" if error.subject else error.cause, limit=2000)

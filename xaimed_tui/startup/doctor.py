@@ -10,7 +10,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from engine.cli.console import print_json, print_line
+from engine.cli.console import is_terminal, print_json, print_line
 from engine.explainers.cam_package import opencv_problem
 from engine.text import safe_text
 from xaimed_tui.preferences.settings import load_settings
@@ -79,10 +79,7 @@ def findings(
     cell = answers.cell or measured
     return {
         "terminal": environment.get("TERM") or None,
-        "on_a_terminal": sys.stdin is not None
-        and sys.stdin.isatty()
-        and sys.stderr is not None
-        and sys.stderr.isatty(),
+        "on_a_terminal": is_terminal(sys.stdin) and is_terminal(sys.stderr),
         "size": [size.columns, size.lines],
         "colours": _COLOURS[colours],
         "answered": answers.answered,

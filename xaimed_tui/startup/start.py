@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from engine.cli.console import is_terminal, print_failure
 from engine.storage import places
 from engine.text import safe_text
 from xaimed_tui.background.backend import Engine
@@ -56,8 +57,8 @@ def start(
     process ends.
     """
     # Textual reads keys from standard input and draws on standard error; where standard output goes does not matter.
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        print("xaimed: the app needs a terminal; for scripts there are commands, see xaimed --help", file=sys.stderr)
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        print_failure("the app needs a terminal; for scripts there are commands, see xaimed --help")
         return 1
     before = TerminalBefore()
     leave_before_start()
@@ -95,7 +96,11 @@ def start(
         make_plain(places.log_file(), logged)
 
     sys.setswitchinterval(SWITCHING)
-    loop = asyncio.new_event_loop()
+    try:
+        loop = asyncio.new_event_loop()
+    except OSError:
+        sys.unraisablehook = lambda _: None  # it would print a traceback when the half-made loop is thrown away
+        raise
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     in_time = leaving_soon(loop, app.leave, last_words, before.restore_in_haste)
 

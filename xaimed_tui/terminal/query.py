@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.cli.console import is_terminal
+
 QUERY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b[?1;1;0S\x1b[>q\x1b[c"
 """Can you draw an image of one pixel? How large is a character? How many colours may a Sixel picture have? What is your
 name? And what are you? Every terminal answers the last question."""
@@ -138,7 +140,7 @@ def ask(source: int, sink: int, *, patience: float) -> Answers:
 def ask_this_terminal() -> Answers:
     """Ask the terminal that the program runs on. A terminal that cannot be asked counts as one that did not answer."""
     streams = (sys.__stdin__, sys.__stderr__)
-    if any(stream is None or not stream.isatty() for stream in streams) or os.environ.get("TERM") in (None, "", "dumb"):
+    if not all(map(is_terminal, streams)) or os.environ.get("TERM") in (None, "", "dumb"):
         return Answers()
     patience = PATIENCE_OVER_SSH if over_ssh() else PATIENCE
     try:

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from engine.errors import ImageError
+from engine.errors import INSTALL_APART, NO_MEMORY, ImageError
 from engine.images.decoding.pipes import start_python
 from engine.images.decoding.protocol import READY, Decoded, Refusal, parse_answer
 from engine.images.header import SAVE_AGAIN, Header, Limits
@@ -43,11 +43,6 @@ instead of working takes longer."""
 
 _LINE = 1 << 16
 """The most bytes of an answer's first line."""
-
-_NO_MEMORY = ("MemoryError", "Cannot allocate memory", "failed to map segment", "pthread_create", "out of memory")
-"""What Python, the loader and OpenBLAS say when there is too little memory to start."""
-
-_INSTALL_APART = "install XAIMed in an environment of its own, for example with pipx"
 
 _KEPT = 2
 """Idle processes to keep; there are more only while more pictures are decoded at once."""
@@ -163,11 +158,11 @@ class _Process:
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         # Of a traceback the last line says what happened; of a message by the system or a library, the first one.
         why = lines[-1 if "Traceback" in said else 0][:500] if lines else ""
-        lacks_memory = status == -signal.SIGKILL or any(word in said for word in _NO_MEMORY)
+        lacks_memory = status == -signal.SIGKILL or any(word in said for word in NO_MEMORY)
         return _not_started(
             path,
             f"it ended with status {status}{why and ': '}{why}",
-            "close other programs, or allow this one more memory (ulimit -v)" if lacks_memory else _INSTALL_APART,
+            "close other programs, or allow this one more memory (ulimit -v)" if lacks_memory else INSTALL_APART,
         )
 
     def abandon(self) -> None:
@@ -246,7 +241,7 @@ def _take(path: Path) -> _Process:
         process = _Process()
     except OSError as error:
         lacking = error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-        remedy = "close other programs, or raise the limits that ulimit -a shows" if lacking else _INSTALL_APART
+        remedy = "close other programs, or raise the limits that ulimit -a shows" if lacking else INSTALL_APART
         raise _not_started(path, (error.strerror or str(error)).lower(), remedy) from error
     try:
         process.wait_until_ready()

@@ -17,7 +17,7 @@ import pytest
 from checkout import ROOT
 from PIL import Image
 
-from engine.errors import ImageError
+from engine.errors import INSTALL_APART, ImageError
 from engine.images.decoding import client
 from engine.images.decoding.protocol import parse_answer
 from engine.images.header import Limits
@@ -215,7 +215,7 @@ def test_that_no_process_can_be_started_is_said(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("boot", "reason", "remedy"),
     [
-        ("raise SystemExit(3)", "it ended with status 3", client._INSTALL_APART),
+        ("raise SystemExit(3)", "it ended with status 3", INSTALL_APART),
         (
             "raise ImportError('libno.so: \\x1b[2J')",
             "it ended with status 1: ImportError: libno.so: ␛[2J",
