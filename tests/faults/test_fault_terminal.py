@@ -65,3 +65,11 @@ def test_what_is_being_saved_when_the_app_is_left_is_saved(way: str, tmp_path: P
         terminal.press(b"\x11")
         assert terminal.wait()[0] == 0
     assert (tmp_path / "xaimed-results" / "patch-01" / "explanation.json").exists()
+
+
+@pytest.mark.parametrize("length", [5_000, 20_000])
+def test_what_a_program_writes_before_it_ends_is_seen_in_full_on_a_busy_machine(length: int, tmp_path: Path) -> None:
+    terminal = Terminal.python(f"import sys; sys.stdout.write('x' * {length})", tmp_path)
+    time.sleep(0.5)  # the program has written all that the terminal takes, and has ended if that was all
+    assert terminal.wait()[0] == 0
+    assert terminal.bytes == b"x" * length

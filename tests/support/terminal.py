@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -87,7 +88,17 @@ class Terminal:
                 time.sleep(0.02)
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
-                return os.waitstatus_to_exitcode(status), time.monotonic() - begin
+                took = time.monotonic() - begin
+                if open_:
+                    self._read_the_rest()
+                return os.waitstatus_to_exitcode(status), took
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         raise AssertionError("it did not end")
+
+    def _read_the_rest(self) -> None:
+        """Read what the program wrote before it ended: one read gives 4,095 bytes at most, and the system keeps more."""
+        end = time.monotonic() + 2.0  # a program that it started may keep the terminal open
+        with contextlib.suppress(OSError, ValueError):  # hung up
+            while self.read(max(end - time.monotonic(), 0.0)) and time.monotonic() < end:
+                pass
