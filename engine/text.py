@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 # Cc controls, Cf format characters (bidi overrides, zero-width, tags), Cs lone surrogates, Zl/Zp separators,
 # Co private use (terminal fonts and Kitty's image placeholders live there), Cn unassigned.
@@ -186,3 +188,15 @@ def _start(text: str, columns: int) -> str:
         if taken > columns:
             return text[:index]
     return text
+
+
+def path_record(path: str | Path) -> dict[str, str]:
+    """Return a path for JSON: `path` as it is; if it is not UTF-8, as it is displayed, with its bytes in `path_bytes`.
+
+    `path_bytes` is hexadecimal, since JSON has no text for such a name.
+    """
+    raw = os.fsencode(path)
+    try:
+        return {"path": raw.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"path": safe_text(path), "path_bytes": raw.hex()}

@@ -28,7 +28,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that choose the images and the model."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG, TIFF, BMP or WebP file")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, TIFF, BMP or WebP file")
     parser.add_argument("--task", required=True, metavar="T", help="name of the task")
     parser.add_argument("--model", metavar="M", help="name of the model; may be left out where the task has just one")
     parser.add_argument(
@@ -64,19 +64,23 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
     return bundle
 
 
-def fit_for(bundle: ModelBundle, images: Sequence[Path]) -> list[Path]:
-    """Return the images that the model takes, as far as their headers tell; report the others on standard error."""
+def refusals(bundle: ModelBundle, images: Sequence[Path]) -> list[XAIMedError | None]:
+    """Return for each image why the model does not take it, as far as its header tells; None if it does.
+
+    The refusals are reported on standard error.
+    """
     from engine.images.compliance import check_file  # late: it brings numpy, which --help does without
 
-    fit = []
+    refused: list[XAIMedError | None] = []
     for path in images:
         try:
             check_file(path, bundle.input)
         except (ImageError, NotCompliantError) as error:
             print_failure(error.message)
+            refused.append(error)
         else:
-            fit.append(path)
-    return fit
+            refused.append(None)
+    return refused
 
 
 def about(path: Path, error: XAIMedError) -> str:

@@ -94,8 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
     bundle = common.find_bundle(arguments)
     settings = _settings(arguments, bundle)
     _check_writable(out)
-    images = common.fit_for(bundle, arguments.images)
-    complete = len(images) == len(arguments.images)
+    given = [Path(text) for text in arguments.images]
+    images = [path for path, refusal in zip(given, common.refusals(bundle, given), strict=True) if refusal is None]
+    complete = len(images) == len(given)
     written: list[object] = []
     if images:
         classifier = common.load(bundle, device=arguments.device, precision=arguments.precision)

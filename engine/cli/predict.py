@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine import __version__
 from engine.cli import common
-from engine.cli.console import counting, print_json, print_table
+from engine.cli.console import counting, is_terminal, print_json, print_line, print_table
 from engine.cli.streams import aside
 from engine.errors import XAIMedError
 from engine.images.image import read_image
+from engine.results.caution import codes_of
 from engine.results.diagnosis import probability_text
+from engine.text import path_record
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
+    from collections.abc import Sequence
 
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.images.bits import Bits
     from engine.results.diagnosis import Diagnosis
 
 HELP = "classify images"
 DESCRIPTION = "Print the class, its confidence and the probabilities of all classes for each image."
+
+SCHEMA = 1
+"""Version of what `--json` prints, which `engine/export/schemas/predict.json` describes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was found about an image.
+
+    Attributes:
+        diagnosis: the network's answer.
+        sha256: hash of the decoded pixels.
+        bits: how many bits of a sample were taken for significant, and who says so.
+    """
+
+    diagnosis: Diagnosis
+    sha256: str
+    bits: Bits
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     common.configure(parser)
     common.configure_device(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON, with an entry for refused images too")
     parser.set_defaults(run=run)
 
 
@@ -35,51 +61,88 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TaskError, BundleError, DeviceError: nothing can be classified.
     """
+    from engine.images.bits import bits_of  # late: numpy, which --help does without
+
     bundle = common.find_bundle(arguments)
-    images = common.fit_for(bundle, arguments.images)
-    answers: list[tuple[Path, Diagnosis]] = []
-    if images:
+    given: list[str] = arguments.images
+    paths = [Path(text) for text in given]
+    refusals = dict(enumerate(common.refusals(bundle, paths)))
+    outcomes: dict[int, _Answer | XAIMedError] = {i: refusal for i, refusal in refusals.items() if refusal is not None}
+    fit = [(i, path) for i, path in enumerate(paths) if i not in outcomes]
+    answers: list[tuple[str, Diagnosis]] = []
+    # On a terminal the sentences stand below the table, and once is enough.
+    warn = arguments.json or not is_terminal(sys.stdout)
+    if fit:
         classifier = common.load(bundle, device=arguments.device)
-        with counting("Images", len(images)) as (count_on, say):
-            for path in images:
+        with counting("Images", len(fit)) as (count_on, say):
+            for i, path in fit:
                 try:
                     image = read_image(path, bits=arguments.bits)
                     with aside():
                         diagnosis = classifier.diagnose(image)
                 except XAIMedError as error:
                     say(common.about(path, error))
+                    outcomes[i] = error
                 else:
-                    answers.append((path, diagnosis))
-                    for warning in diagnosis.warnings:
+                    outcomes[i] = _Answer(diagnosis, image.sha256, bits_of(image, bundle.input))
+                    answers.append((given[i], diagnosis))
+                    for warning in diagnosis.warnings if warn else ():
                         say(f"{path}: {warning}")
                 count_on()
         if answers:
             common.say_what_was_assumed(classifier)
     if arguments.json:
-        print_json([_as_json(path, diagnosis) for path, diagnosis in answers])
+        print_json([_as_json(text, outcomes[i], bundle) for i, text in enumerate(given)])
     elif answers:
         _print_answers(answers)
-    return 0 if len(answers) == len(arguments.images) else 1
+    return 0 if len(answers) == len(given) else 1
 
 
-def _as_json(path: Path, diagnosis: Diagnosis) -> dict[str, object]:
+def _as_json(path: str, outcome: _Answer | XAIMedError, bundle: ModelBundle) -> dict[str, object]:
+    entry: dict[str, object] = {**path_record(path), "schema": SCHEMA, "xaimed": __version__}
+    if isinstance(outcome, XAIMedError):
+        return {**entry, "error": {"code": outcome.code, "message": outcome.message}}
+    diagnosis = outcome.diagnosis
     return {
-        "path": str(path),
+        **entry,
         "classes": list(diagnosis.classes),
         "probabilities": [float(p) for p in diagnosis.probabilities],
         "predicted": diagnosis.predicted,
         "confidence": diagnosis.confidence.value,
+        "undecided": diagnosis.undecided,
+        "warnings": list(diagnosis.warnings),
+        "warning_codes": list(diagnosis.warning_codes),
+        "model": {"task": bundle.task, "name": bundle.name},
+        "digest": bundle.digest,
+        "image_sha256": outcome.sha256,
+        "bits_used": outcome.bits.used,
+        "bits_source": outcome.bits.source,
     }
 
 
-def _print_answers(answers: list[tuple[Path, Diagnosis]]) -> None:
+def _print_answers(answers: Sequence[tuple[str, Diagnosis]]) -> None:
     rows = []
     for path, diagnosis in answers:
         order = sorted(range(len(diagnosis.classes)), key=lambda i: -diagnosis.probabilities[i])
         listed = ", ".join(f"{diagnosis.classes[i]} {probability_text(diagnosis.probabilities[i], 3)}" for i in order)
         codes = ", ".join(dict.fromkeys(diagnosis.warning_codes))
-        rows.append((str(path), diagnosis.predicted, diagnosis.standing, listed, codes))
+        rows.append((path, diagnosis.predicted, diagnosis.standing, listed, codes))
     header = ("Image", "Class", "Confidence", "Probabilities", "Warnings")
-    # The sentences go to standard error; the codes stay with the table where that is sent to a file.
-    kept = len(header) if any(row[-1] for row in rows) else len(header) - 1
-    print_table(header[:kept], [row[:kept] for row in rows])
+    shown = len(header) if any(row[-1] for row in rows) else len(header) - 1
+    print_table(header[:shown], [row[:shown] for row in rows])
+    for line in _legend(answers):
+        print_line(line)
+
+
+def _legend(answers: Sequence[tuple[str, Diagnosis]]) -> list[str]:
+    """Return the sentences of all warnings, each once, with the image where they differ from one to another."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for path, diagnosis in answers:
+        for code, sentence in zip(codes_of(diagnosis.warnings), diagnosis.warnings, strict=True):
+            found.setdefault(code, {}).setdefault(sentence, []).append(path)
+    lines = []
+    for code, sentences in found.items():
+        for sentence, paths in sentences.items():
+            alone = len(sentences) == 1
+            lines += [f"{code}: {sentence}"] if alone else [f"{code}: {path}: {sentence}" for path in paths]
+    return lines

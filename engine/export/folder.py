@@ -11,9 +11,11 @@ import unicodedata
 import zipfile
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL.PngImagePlugin import PngInfo
 
 from engine.errors import ExportError
 from engine.export.pictures import agreement_picture, cells_picture, original_picture, overlay_picture
@@ -22,6 +24,7 @@ from engine.results.cells import CELLS
 from engine.storage.deleting import delete
 from engine.storage.partial import partial_folder, remove_beside
 from engine.storage.writing import flush_folder
+from engine.text import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,8 +35,9 @@ if TYPE_CHECKING:
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
 
-COLUMNS = ("method", "row", "column", "mean", "median", "min", "max", "std", "top", "certain")
-"""Header of `statistics.csv`; `certain` is 0 if it is not settled whether the cell is among the three."""
+COLUMNS = ("method", "row", "column", "mean", "median", "min", "max", "std", "top", "certain", "warning_codes")
+"""Header of `statistics.csv`; `certain` is 0 if it is not settled whether the cell is among the three, and
+`warning_codes` are those of the answer and the map, separated by spaces, so that the table does not go without them."""
 
 LONGEST_NAME = 100
 """Most characters of a folder's name, without its number."""
@@ -87,13 +91,14 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
 
 def explanation_files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of every file of an explanation."""
-    yield "original.png", _png(original_picture(explanation.image, explanation.bundle.input))
+    original = original_picture(explanation.image, explanation.bundle.input)
+    yield "original.png", _png(original, explanation.diagnosis.warnings)
     for method in explanation.maps:
         yield f"{method}.png", _png(overlay_picture(explanation, method).image)
         yield f"{method}-cells.png", _png(cells_picture(explanation, method).image)
     yield "agreement.png", _png(agreement_picture(explanation).image)
     yield "saliency.npz", maps_bytes(explanation.maps)
-    yield "statistics.csv", statistics_bytes(explanation.statistics)
+    yield "statistics.csv", statistics_bytes(explanation.statistics, codes_by_method(explanation))
     yield "explanation.json", record_bytes(explanation_record(explanation))
 
 
@@ -123,10 +128,22 @@ def maps_bytes(maps: Mapping[str, SaliencyMap]) -> bytes:
     return buffer.getvalue()
 
 
-def statistics_bytes(statistics: Mapping[str, GridStatistics]) -> bytes:
+def codes_by_method(explanation: Explanation) -> dict[str, tuple[str, ...]]:
+    """Return for each method the codes of the warnings that its map must not be seen without, each once."""
+    answer = explanation.diagnosis.warning_codes
+    return {method: tuple(dict.fromkeys((*answer, *each.warning_codes))) for method, each in explanation.maps.items()}
+
+
+def statistics_bytes(
+    statistics: Mapping[str, GridStatistics], codes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> bytes:
     """Return the content of `statistics.csv`, nine rows a method; numbers read back as the same float64.
 
     `certain` is 0 for cells that tie for a place among the three, and for all cells of a constant map.
+
+    Args:
+        statistics: by method.
+        codes: the codes of the warnings by method; see `codes_by_method`.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -135,7 +152,8 @@ def statistics_bytes(statistics: Mapping[str, GridStatistics]) -> bytes:
         for cell in CELLS:
             numbers = (table.mean, table.median, table.min, table.max, table.std)
             marks = int(cell in table.top), int(bool(table.top) and cell not in table.ties)
-            writer.writerow([method, *cell, *(repr(float(each[cell])) for each in numbers), *marks])
+            kinds = " ".join(codes.get(method, ()))
+            writer.writerow([method, *cell, *(repr(float(each[cell])) for each in numbers), *marks, kinds])
     return text.getvalue().encode("ascii")
 
 
@@ -151,9 +169,13 @@ def safe_folder_name(stem: str) -> str:
     return plain if re.search(r"[A-Za-z0-9]", plain) else "image"
 
 
-def _png(picture: Image) -> bytes:
+def _png(picture: Image, warnings: tuple[str, ...] = ()) -> bytes:
+    """Return a picture as PNG; warnings, one a line, become the file's text of the keyword that PNG has for them."""
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    texts = PngInfo()
+    if warnings:
+        texts.add_itxt("Warning", "\n".join(safe_text(warning) for warning in warnings))
+    picture.save(buffer, format="PNG", pnginfo=texts)
     return buffer.getvalue()
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from engine.export.pictures import INTENDED_USE
 from engine.images.bits import bits_of, viewing
-from engine.text import safe_text
+from engine.text import path_record, safe_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -28,6 +25,10 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 """A value that JSON can represent."""
 
 
+SCHEMA = 2
+"""Version of `explanation.json`, which `engine/export/schemas/explanation.json` describes; 0.1.0 wrote none."""
+
+
 def explanation_record(explanation: Explanation, *, created: datetime | None = None) -> dict[str, Json]:
     """Return the JSON object of `explanation.json`; numbers that are not finite become null.
 
@@ -37,6 +38,7 @@ def explanation_record(explanation: Explanation, *, created: datetime | None = N
     """
     diagnosis, bundle = explanation.diagnosis, explanation.bundle
     record: dict[str, Json] = {
+        "schema": SCHEMA,
         "classes": list(diagnosis.classes),
         "probabilities": _numbers(diagnosis.probabilities),
         "logits": _numbers(diagnosis.logits),
@@ -79,15 +81,6 @@ def explanation_record(explanation: Explanation, *, created: datetime | None = N
 def record_bytes(record: Mapping[str, Json]) -> bytes:
     """Encode a record as ASCII, indented by two spaces, with a final line feed."""
     return (json.dumps(record, ensure_ascii=True, allow_nan=False, indent=2) + "\n").encode("ascii")
-
-
-def path_record(path: Path) -> dict[str, Json]:
-    """Return `path` as it is displayed; if it is not UTF-8, also `path_bytes`, its bytes in hexadecimal."""
-    raw = os.fsencode(path)
-    try:
-        return {"path": raw.decode("utf-8")}
-    except UnicodeDecodeError:
-        return {"path": safe_text(path), "path_bytes": raw.hex()}
 
 
 def _method(saliency: SaliencyMap, statistics: GridStatistics) -> dict[str, Json]:

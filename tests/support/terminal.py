@@ -97,7 +97,7 @@ class Terminal:
         raise AssertionError("it did not end")
 
     def _read_the_rest(self) -> None:
-        """Read what the program wrote before it ended: one read gives 4,095 bytes at most, and the system keeps more."""
+        """Read what the program wrote before it ended: one read gives up to 4,095 bytes, and the system holds more."""
         end = time.monotonic() + 2.0  # a program that it started may keep the terminal open
         with contextlib.suppress(OSError, ValueError):  # hung up
             while self.read(max(end - time.monotonic(), 0.0)) and time.monotonic() < end:

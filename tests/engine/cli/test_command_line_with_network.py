@@ -10,19 +10,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import Run
 from factories import approve, make_model
+from jsonschema import Draft202012Validator
 from PIL import Image
 
+import engine.export
+from engine import __version__, find_model, read_image
+from engine.network.classifier import Classifier
 from engine.progress import Progress, ProgressCallback
+from engine.results.caution import Caution
 from engine.storage.places import bundled_tasks
 
 DEMO = ["--task", "IHC Stain (demo)"]
 SAMPLES = bundled_tasks() / "IHC Stain (demo)" / "Small CNN" / "samples"
+SCHEMA = json.loads((Path(engine.export.__file__).parent / "schemas" / "predict.json").read_text(encoding="ascii"))
 FEW = ["--samples", "rise=64,lime=100", "--device", "cpu", "--precision", "fp32"]
 
 
@@ -50,11 +57,66 @@ def test_predict_prints_a_list_of_answers_in_the_order_asked(xaimed: Run, images
     assert out.isascii()
     assert [answer["path"] for answer in answers] == [str(path) for path in images]
     assert [answer["predicted"] for answer in answers] == ["nuclei", "DAB"]
-    for answer in answers:
-        assert set(answer) == {"path", "classes", "probabilities", "predicted", "confidence"}
+    Draft202012Validator(SCHEMA).validate(answers)
+    bundle = find_model((bundled_tasks(),), DEMO[1], None)
+    for path, answer in zip(images, answers, strict=True):
+        assert answer["model"] == {"task": DEMO[1], "name": "Small CNN"}
+        assert answer["digest"] == bundle.digest
+        assert answer["image_sha256"] == read_image(path).sha256
+        assert (answer["schema"], answer["xaimed"]) == (1, __version__)
+        assert (answer["undecided"], answer["warnings"]) == (False, [])
+        assert (answer["bits_used"], answer["bits_source"]) == (8, "container")
         assert answer["classes"] == ["DAB", "nuclei", "background"]
         assert sum(answer["probabilities"]) == pytest.approx(1)
         assert answer["confidence"] == "high"
+
+
+def test_predict_gives_paths_as_they_were_typed_and_refused_images_in_their_place(
+    xaimed: Run, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(images[0].read_bytes())
+    typed = ["./no.png", ".//a.png", "a.png", str(tmp_path / "a.png"), "./a.png"]
+    status, out, _ = xaimed("predict", *typed, *DEMO, "--json")
+    assert status == 1
+    answers = json.loads(out)
+    assert [answer["path"] for answer in answers] == typed
+    assert [answer.get("error", {}).get("code") for answer in answers] == ["missing", None, None, None, None]
+    status, out, err = xaimed("predict", "no.png", *DEMO, "--json")
+    assert (status, err) == (1, "xaimed: no.png: there is no such file; check the path\n")
+    (refused,) = json.loads(out)
+    assert set(refused) == {"path", "schema", "xaimed", "error"}
+    assert refused["error"]["message"] == "no.png: there is no such file; check the path"
+
+
+def test_warnings_stand_in_the_table_below_it_and_in_json(
+    xaimed: Run, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {
+        images[0]: (Caution("size", "It is 9 times as large as the input."), Caution("colour", "It is grey.")),
+        images[1]: (Caution("size", "It is 8 times as large as the input."), Caution("colour", "It is grey.")),
+    }
+    whole = Classifier.diagnose
+    monkeypatch.setattr(
+        Classifier, "diagnose", lambda self, image: replace(whole(self, image), warnings=said.get(image.path, ()))
+    )
+    status, out, err = xaimed("predict", *images, *DEMO)
+    assert status == 0
+    head, first, second = (line.rstrip() for line in out.splitlines() if "Confidence" in line or "high" in line)
+    assert head.endswith("  Warnings")
+    assert first.endswith("  size, colour")
+    assert second.endswith("  size, colour")
+    assert out.splitlines()[-3:] == [
+        f"size: {images[0]}: It is 9 times as large as the input.",
+        f"size: {images[1]}: It is 8 times as large as the input.",
+        "colour: It is grey.",
+    ]
+    assert len(err.splitlines()) == 4
+    status, out, _ = xaimed("predict", *images, *DEMO, "--json")
+    answers = json.loads(out)
+    Draft202012Validator(SCHEMA).validate(answers)
+    assert [answer["warnings"] for answer in answers] == [list(said[path]) for path in images]
+    assert answers[0]["warning_codes"] == ["size", "colour"]
 
 
 def test_predict_prints_a_table_for_people(xaimed: Run, images: list[Path]) -> None:
@@ -63,6 +125,7 @@ def test_predict_prints_a_table_for_people(xaimed: Run, images: list[Path]) -> N
     rows = [line.split("  ") for line in out.splitlines() if "samples" in line]
     assert [row[0].strip() for row in rows] == [str(path) for path in images]
     assert "nuclei" in out
+    assert "Warnings" not in out
 
 
 def test_one_image_that_fails_does_not_stop_the_others_and_gives_1(
@@ -74,7 +137,12 @@ def test_one_image_that_fails_does_not_stop_the_others_and_gives_1(
     wrong = [tmp_path / "broken.png", tmp_path / "cut.png"]
     status, out, err = xaimed("predict", wrong[0], images[0], wrong[1], images[1], *DEMO, "--json")
     assert status == 1
-    assert [answer["path"] for answer in json.loads(out)] == [str(path) for path in images]
+    answers = json.loads(out)
+    Draft202012Validator(SCHEMA).validate(answers)
+    assert [answer["path"] for answer in answers] == [str(p) for p in (wrong[0], images[0], wrong[1], images[1])]
+    assert ["error" in answer for answer in answers] == [True, False, True, False]
+    for i in (0, 2):
+        assert answers[i]["error"]["message"] == err.splitlines()[i // 2].removeprefix("xaimed: ")
     assert [line.split(": ")[1] for line in err.splitlines()] == [str(path) for path in wrong]
     status, out, err = xaimed(
         "explain", wrong[1], images[0], *DEMO, "--methods", "gradcam", "--out", tmp_path / "results", "--json"
@@ -203,7 +271,9 @@ def test_file_names_that_are_not_utf_8_go_through(images: list[Path], tmp_path: 
         assert b"\x1b" not in done.stdout
         if more:
             (answer,) = json.loads(done.stdout)
-            assert os.fsencode(answer["path"]) == name
+            Draft202012Validator(SCHEMA).validate([answer])
+            assert bytes.fromhex(answer["path_bytes"]) == name
+            assert answer["path"].endswith("caf⟨U+DCE9⟩ [red]␛[2J.png")
         else:
             assert "caf⟨U+DCE9⟩ [red]␛[2J.png" in done.stdout.decode()
 

@@ -22,6 +22,7 @@ from checkout import SUPPORT
 from factories import make_bundle, make_diagnosis, make_explanation, make_image, make_map
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from PIL import Image
 
 from engine.errors import ExportError
@@ -29,6 +30,7 @@ from engine.explainers.registry import METHODS
 from engine.export import folder
 from engine.export.folder import maps_bytes, safe_folder_name, save_explanation, statistics_bytes
 from engine.export.record import explanation_record, path_record, record_bytes
+from engine.results.caution import Caution
 from engine.results.cells import cell_slices
 from engine.results.diagnosis import Diagnosis
 from engine.results.statistics import GridStatistics, grid_statistics
@@ -99,7 +101,7 @@ def test_a_method_may_be_called_like_an_argument_of_savez() -> None:
 def test_the_numbers_of_the_table_are_those_of_the_maps(tmp_path: Path) -> None:
     saved = save_explanation(make_explanation(), tmp_path)
     lines = (saved / "statistics.csv").read_text(encoding="ascii").splitlines()
-    assert lines[0] == "method,row,column,mean,median,min,max,std,top,certain"
+    assert lines[0] == "method,row,column,mean,median,min,max,std,top,certain,warning_codes"
     rows = list(csv.DictReader(lines))
     assert len(rows) == 9 * len(METHODS)
     with np.load(saved / "saliency.npz") as maps:
@@ -126,6 +128,44 @@ def test_the_table_marks_the_cells_whose_place_is_open() -> None:
 
 def test_no_cell_of_a_constant_map_is_certain_in_the_table() -> None:
     assert set(certain_of({"rise": grid_statistics(make_map("rise", constant=True))}).values()) == {"0"}
+
+
+def test_neither_table_nor_original_goes_without_the_warnings(tmp_path: Path) -> None:
+    maps = {
+        "rise": make_map("rise", warnings=(Caution("no-cell-matters", "No cell matters."), "A plug-in's own.")),
+        "gradcam": make_map("gradcam"),
+    }
+    diagnosis = replace(make_diagnosis(), warnings=(Caution("bits", "12 bits \x1b[2J."), Caution("colour", "Grey é.")))
+    saved = save_explanation(make_explanation(maps=maps, diagnosis=diagnosis), tmp_path)
+    rows = list(csv.DictReader((saved / "statistics.csv").read_text(encoding="ascii").splitlines()))
+    assert {row["method"]: row["warning_codes"] for row in rows} == {
+        "rise": "bits colour no-cell-matters other",
+        "gradcam": "bits colour",
+    }
+    with Image.open(saved / "original.png") as picture:
+        assert picture.text == {"Warning": "12 bits ␛[2J.\nGrey é."}
+    sound = save_explanation(make_explanation(), tmp_path / "sound")
+    with Image.open(sound / "original.png") as picture:
+        assert picture.text == {}
+    assert {row["warning_codes"] for row in csv.DictReader((sound / "statistics.csv").open(newline=""))} == {""}
+
+
+@pytest.mark.parametrize("name", ["slides/a.png", "slides/caf\udce9.png"])
+def test_the_record_is_what_its_schema_says(name: str) -> None:
+    schema = json.loads((Path(folder.__file__).parent / "schemas" / "explanation.json").read_text(encoding="ascii"))
+    Draft202012Validator.check_schema(schema)
+    diagnosis = replace(make_diagnosis(), warnings=(Caution("bits", "12 bits."), "A plug-in's own."))
+    for explanation in (
+        make_explanation(make_image(name), diagnosis=diagnosis),
+        make_explanation(methods=("rise",), failures={"lime": "one superpixel only"}),
+        make_explanation(
+            maps={"rise": make_map("rise", settled=False, stopped=True), "x": make_map("x", constant=True)}
+        ),
+    ):
+        record = json.loads(record_bytes(explanation_record(explanation)))
+        Draft202012Validator(schema).validate(record)
+        assert record["schema"] == 2
+        assert not Draft202012Validator(schema).is_valid(record | {"unknown": 1}), "the schema is strict"
 
 
 def certain_of(statistics: dict[str, GridStatistics]) -> dict[tuple[str, str, str], str]:

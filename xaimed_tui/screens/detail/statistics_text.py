@@ -17,9 +17,9 @@ Table = list[list[str]]
 def statistics_csv(explanation: Explanation, key: str) -> str:
     """Return a method's nine rows as in `statistics.csv`; for the `agreement`, `row,column,count,methods`."""
     if key != "agreement":
-        from engine.export.folder import statistics_bytes
+        from engine.export.folder import codes_by_method, statistics_bytes
 
-        return statistics_bytes({key: explanation.statistics[key]}).decode("ascii")
+        return statistics_bytes({key: explanation.statistics[key]}, codes_by_method(explanation)).decode("ascii")
     lines = ["row,column,count,methods"]
     for cell in CELLS:
         count = int(explanation.consensus.counts[cell])
