@@ -26,6 +26,28 @@ _UNSEEN = frozenset(
         ),
     )
 )
+
+# Characters that terminals, their multiplexers and width tables give different widths, alone or after another one:
+# skin tones, halves of a flag, Hangul tone marks, signs that are wide in one version of Unicode only. One of them in a
+# row shifts all that stands to its right. Found with wcwidth 0.9, Rich 15 and tmux 3.3. (Enclosing marks, as around the
+# digit of a keycap, are found by their category; joiners and variation selectors are unseen anyway. Vowel signs of
+# Indic scripts stay, as no name in these scripts could be read without them.)
+_UNSETTLED = frozenset(
+    map(
+        chr,
+        (
+            *range(0x1F3FB, 0x1F400),
+            *range(0x1F1E6, 0x1F200),
+            *(0x302E, 0x302F, 0x16FF0, 0x16FF1),
+            *range(0x2630, 0x2638),
+            *range(0x268A, 0x2690),
+            *range(0x3248, 0x3250),
+            *range(0x4DC0, 0x4E00),
+            *range(0x1D300, 0x1D357),
+            *range(0x1D360, 0x1D377),
+        ),
+    )
+)
 _SPACES = " \u3000"
 """Spaces that are shown as they are: the common one, and the wider one of Chinese and Japanese."""
 
@@ -147,14 +169,16 @@ def _visible_forms(source: str, *, multiline: bool) -> list[str]:
             out.append(character)
             continue
         category = unicodedata.category(character)
-        marks = marks + 1 if category in ("Mn", "Me") else 0
+        marks = marks + 1 if category == "Mn" else 0
         if multiline and character == "\n":
             out.append(character)
         elif (
             category in _UNSAFE
+            or category == "Me"
             or marks > _MARKS
             or (category == "Zs" and character not in _SPACES)
             or character in _UNSEEN
+            or character in _UNSETTLED
             or character in _PICTURES
         ):
             out.append(_visible(character))
@@ -175,7 +199,7 @@ def _columns(text: str) -> int:
 
 
 def _width(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me"):
+    if unicodedata.category(character) == "Mn":
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 

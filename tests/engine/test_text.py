@@ -121,6 +121,12 @@ def test_making_safe_twice_changes_nothing(text: str) -> None:
         ("a\u202eb\udcff", "a⟨U+202E⟩b⟨U+DCFF⟩"),
         ("␛⟨U+202E⟩⟨x⟩", "⟨U+241B⟩⟨U+27E8⟩U+202E⟩⟨x⟩"),
         ("a\u00a0b", "a⟨U+00A0⟩b"),
+        (
+            "\U0001f469\U0001f3fd\u200d\u2695\ufe0f.png",
+            "\U0001f469⟨U+1F3FD⟩⟨U+200D⟩\u2695⟨U+FE0F⟩.png",
+        ),
+        ("\U0001f1e9\U0001f1ea", "⟨U+1F1E9⟩⟨U+1F1EA⟩"),
+        ("1\ufe0f\u20e3", "1⟨U+FE0F⟩⟨U+20E3⟩"),
     ],
 )
 def test_what_is_seen_is_plain(text: str, shown: str) -> None:

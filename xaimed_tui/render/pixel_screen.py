@@ -8,6 +8,7 @@ new tiles go to the protocol. So each character shows what it should, whatever m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from textual.geometry import Size
     from textual.strip import Strip
+
+_DISPUTED = re.compile("[\u0300-\u036f\u0483-\u1fff\u2600-\U0010ffff]")
+"""Characters of scripts, symbols and emoji whose width depends on the terminal, its font and its version of Unicode."""
 
 
 class PixelProtocol(Protocol):
@@ -96,9 +100,18 @@ class PixelScreen:
                     if self._take_place(y, x, x + length, text):
                         if cursor != (y, x):
                             parts.append(f"\x1b[{y + 1};{x + 1}H")
-                        parts.append(text)
-                        cursor = (y, x + length)
-                        right_of_written.append(cursor)
+                        end = x + length
+                        if _DISPUTED.search(text):
+                            # The terminal may end it before or after `end`: leave nothing old in a gap, put back what
+                            # it may have covered, and do not rely on where the cursor is.
+                            parts.append(f"{' ' * length}\x1b[{y + 1};{x + 1}H{text}")
+                            if (right := self._texts[y].get(end)) is not None:
+                                parts.append(f"\x1b[{y + 1};{end + 1}H{right[1]}")
+                            cursor = None
+                        else:
+                            parts.append(text)
+                            cursor = (y, end)
+                        right_of_written.append((y, end))
                 elif (tile := tile_of(tile_text)) is not None:
                     key, row = tile.picture.key(tile.row, tile.column), self._standing.setdefault(y, {})
                     if x not in row or row[x][0] != key:
