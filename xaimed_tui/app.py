@@ -432,6 +432,7 @@ class XAIMedApp(PixelApp, AppServices):
     def on_model_loading(self, message: messages.ModelLoading) -> None:
         """Say which network is being loaded."""
         self.say(f"loading {safe_name(message.bundle.name, 30)}…")
+        self.explain.expect(message.bundle)
 
     def on_model_loaded(self, message: messages.ModelLoaded) -> None:
         """Use the network for the images from now on."""
@@ -448,6 +449,8 @@ class XAIMedApp(PixelApp, AppServices):
         """Say in words what went wrong; views show it in their place too."""
         if message.what in ("pytorch", "model"):
             self.say("no network loaded" if message.what == "pytorch" else "the network could not be loaded")
+        if message.what == "model":
+            self.explain.expect(None)
         if message.what in ("pytorch", "model", "save"):
             self.show_failure(message.failure)
         elif message.what != "image":  # that is said where the image would be

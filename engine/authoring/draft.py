@@ -281,13 +281,13 @@ def _output(found: _Findings) -> Iterator[str]:
 
 def _explain(found: _Findings) -> Iterator[str]:
     anatomy, declared = found.classifier.anatomy, found.declared
-    if not anatomy.layers:
+    if not anatomy.convolutions:
         yield f"[{EXPLAIN.name}]"
         yield "# No convolution gives a map, so Grad-CAM and Grad-CAM++ have nothing to look at."
         return
     chosen = declared.explain.target_layer
     if chosen is None:
-        layer = _Line(anatomy.layers[-1].name, "the last convolution", known=False)
+        layer = _Line(anatomy.convolutions[-1].name, "the last convolution", known=False)
     else:
         layer = _Line(chosen, f"from {KEYS['explain.target_layer'].constant}")
     yield from _lines(EXPLAIN, declared.explain, declared.given, {"target_layer": layer})
@@ -302,7 +302,7 @@ def _explain(found: _Findings) -> Iterator[str]:
 
 def _candidates(anatomy: Anatomy) -> Sequence[str]:
     """Return the last layers whose maps have the size of the last convolution's: it, its ReLU, its block and so on."""
-    last = anatomy.layers[-1]
+    last = anatomy.convolutions[-1]
     alike = [name for name, shape in anatomy.shapes.items() if shape[1:] == (last.height, last.width)]
     return alike[-_MOST_CANDIDATES:]
 

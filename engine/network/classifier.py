@@ -58,7 +58,7 @@ class Classifier:
         device: `cpu` or `cuda:<n>`.
         precision: as requested; the sampling methods resolve `auto`.
         classes: K class names; for a one-logit network (negative, positive).
-        layers: convolutions that the CAMs can explain, in order of execution.
+        layers: layers that the CAMs can look at, in order of execution.
         default_layer: name of the CAMs' target layer unless another is chosen.
         assumed: the bundle's assumptions, and those that had to wait for the loaded network.
         fit: what the images look like that it was fitted with, or None if the bundle does not say.
@@ -155,12 +155,16 @@ class Classifier:
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
-        """The convolutions whose output is a map larger than one pixel, in order of execution."""
-        return self.anatomy.layers
+        """The layers whose output is a map larger than one pixel, in order of execution; see `Anatomy.layers`.
+
+        The layer that the bundle names is always among them if it gives a map.
+        """
+        named = self.bundle.explain.target_layer
+        return self.anatomy.layers if named is None else self.anatomy.layers_with(named)
 
     @property
     def default_layer(self) -> str:
-        """The bundle's target layer, else the last of `layers`.
+        """The bundle's target layer, else the last convolution executed whose output is a map.
 
         Raises:
             ExplanationError: the network has no convolution with a map, or lacks the layer that the bundle names.
@@ -169,11 +173,11 @@ class Classifier:
         if named is not None:
             self.anatomy.check_layer(named)
             return named
-        if not self.layers:
+        if not self.anatomy.convolutions:
             raise ExplanationError(
                 "no convolution gives a map, so the CAMs have nothing to look at", subject=self._subject
             )
-        return self.layers[-1].name
+        return self.anatomy.convolutions[-1].name
 
     @property
     def cautions(self) -> tuple[Caution, ...]:

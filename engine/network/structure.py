@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -19,12 +20,25 @@ _SOFTMAXES = (nn.Softmax,)
 
 @dataclass(frozen=True, slots=True)
 class LayerInfo:
-    """A convolution that the CAMs can explain: its name in `named_modules()` and the size of its output."""
+    """A layer that the CAMs can look at.
+
+    Attributes:
+        name: its name in `named_modules()`.
+        channels, height, width: the size of its output.
+        kind: the name of its class.
+        also: names of the containers that give the same output, as a block gives that of its last layer.
+    """
 
     name: str
     channels: int
     height: int
     width: int
+    kind: str = ""
+    also: tuple[str, ...] = ()
+
+    def is_named(self, name: str) -> bool:
+        """Whether a name is that of this layer or of a container with the same output."""
+        return name == self.name or name in self.also
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +49,12 @@ class Anatomy:
         outputs: number of output units.
         head: name of the `nn.Sigmoid` or `nn.Softmax` module whose output is the network's output, or None.
         head_kind: the kind of that module, `sigmoid` or `softmax`; `none` if there is none.
-        layers: the convolutions whose output is a map larger than one pixel, in order of execution.
+        convolutions: those whose output is a map larger than one pixel, in order of execution.
+        layers: all layers whose output is such a map, in order of execution: convolutions, norms, activations, pools
+            and blocks, without those that pass on what they are given.
         shapes: output shape (C, H, W) of every module that ran once and gave a map larger than one pixel.
         repeated: names of modules that ran more than once in the pass.
-        readout: innermost modules that ran once, after the last of `layers`, in order of execution.
+        readout: innermost modules that ran once, after the last of `convolutions`, in order of execution.
         classifying: the linear layer or convolution that gives the scores, whose input are the penultimate
             activations; empty if none is found. It is the last to run of those with as many outputs as the network.
     """
@@ -46,6 +62,7 @@ class Anatomy:
     outputs: int
     head: str | None
     head_kind: str
+    convolutions: tuple[LayerInfo, ...]
     layers: tuple[LayerInfo, ...]
     shapes: dict[str, tuple[int, int, int]]
     repeated: frozenset[str]
@@ -65,12 +82,26 @@ class Anatomy:
                 remedy="choose another layer",
             )
         if name not in self.shapes:
-            names = ", ".join(layer.name for layer in self.layers[-4:])
+            names = ", ".join(self._suggestions(name))
             raise ExplanationError(
                 "is not a layer of this network that gives a map",
                 subject=f"layer {name}",
-                remedy=f"choose one such as {names}",
+                remedy=f"choose one such as {names}" if names else "use a method that looks at no layer",
             )
+
+    def layers_with(self, name: str) -> tuple[LayerInfo, ...]:
+        """Return `layers`, with a layer that is not among them though it gives a map, where it has its place."""
+        if name not in self.shapes or any(layer.is_named(name) for layer in self.layers):
+            return self.layers
+        order = list(self.shapes)
+        more = (*self.layers, LayerInfo(name, *self.shapes[name]))
+        return tuple(sorted(more, key=lambda layer: order.index(layer.name)))
+
+    def _suggestions(self, name: str) -> list[str]:
+        """Return layers with a similar name, then the last one of each size, from the last to the first."""
+        alike = difflib.get_close_matches(name, self.shapes, n=3, cutoff=0.7)
+        last = {(layer.height, layer.width): layer.name for layer in self.layers}
+        return list(dict.fromkeys((*alike, *reversed(last.values()))))[:6]
 
 
 def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> Anatomy:
@@ -81,6 +112,9 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
     """
     seen: dict[str, list[torch.Size]] = {}
     order: list[str] = []
+    latest: tuple[str, torch.Tensor] | None = None
+    same: dict[str, str] = {}
+    passed_on: set[str] = set()
     last: dict[str, torch.Tensor] = {}
     fed: set[str] = set()
     modules = dict(network.named_modules())
@@ -88,11 +122,18 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
 
     def note(name: str, module: nn.Module) -> None:
         def hook(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            nonlocal latest
             if isinstance(output, torch.Tensor):
                 if inputs and isinstance(inputs[0], torch.Tensor):
                     fed.add(name)
                 seen.setdefault(name, []).append(output.shape)
                 order.append(name)
+                if latest is not None and latest[1] is output and latest[0].startswith(f"{name}."):
+                    same[name] = latest[0]
+                latest = name, output
+                # As dropout does. What an activation changes in place is another map than before.
+                if any(output is each for each in inputs) and not getattr(module, "inplace", False):
+                    passed_on.add(name)
                 if isinstance(module, _SIGMOIDS + _SOFTMAXES):
                     last[name] = output
 
@@ -133,6 +174,7 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         for name, sizes in seen.items()
         if len(sizes) == 1 and len(sizes[0]) == 4 and sizes[0][2] * sizes[0][3] > 1
     }
+    infos = {name: LayerInfo(name, *shape, kind=type(modules[name]).__name__) for name, shape in shapes.items()}
     convolutions = [name for name in order if isinstance(modules[name], _CONVOLUTIONS) and name in shapes]
     outer = [
         name
@@ -147,7 +189,8 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         outputs=outputs,
         head=head,
         head_kind=kind,
-        layers=tuple(LayerInfo(name, *shapes[name]) for name in convolutions),
+        convolutions=tuple(infos[name] for name in convolutions),
+        layers=_distinct([infos[name] for name in order if name in infos and name not in passed_on], same),
         shapes=shapes,
         repeated=frozenset(name for name, sizes in seen.items() if len(sizes) > 1),
         readout=tuple(name for name in after if len(seen[name]) == 1 and not any(modules[name].children())),
@@ -167,6 +210,22 @@ def _takes_two(network: nn.Module, shape: tuple[int, int, int]) -> bool:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its class where it has none."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _distinct(layers: Sequence[LayerInfo], same: Mapping[str, str]) -> tuple[LayerInfo, ...]:
+    """Return layers without the containers that give the output of a layer inside them: these are named at that layer.
+
+    Args:
+        layers: in order of execution, so a container comes right behind its last layer.
+        same: the layer inside whose output a container gives, by the container's name.
+    """
+    kept: list[LayerInfo] = []
+    for layer in layers:
+        if kept and layer.name in same and kept[-1].is_named(same[layer.name]):
+            kept[-1] = replace(kept[-1], also=(*kept[-1].also, layer.name))
+        else:
+            kept.append(layer)
+    return tuple(kept)
 
 
 @contextmanager

@@ -47,6 +47,8 @@ class FakeLayer:
     channels: int
     height: int
     width: int
+    kind: str = "Conv2d"
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

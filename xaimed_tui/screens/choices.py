@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.explainers.registry import BUILT_IN
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from engine.results.diagnosis import Diagnosis
+    from xaimed_tui.background.backend import Layer
     from xaimed_tui.session.scene import Scene
 
 
@@ -48,17 +49,32 @@ def choose_layer(app: App[int], scene: Scene, changed: Callable[[], None]) -> No
     """Ask at which layer the CAMs should look; call `changed` if the scene gets another one."""
     if (model := scene.model) is None:
         return
-    current = scene.layer or model.default_layer
-    rows = [
-        Row(layer.name, f"{safe_name(layer.name, 40)}   {layer.channels} maps of {layer.height}x{layer.width}")
-        for layer in model.layers
-    ]
+    default = model.default_layer
+    current = scene.layer or default
+    rows = [Row("", f"the model's default ({safe_name(default, 40)})"), *layer_rows(model.layers, current)]
 
     def chosen(name: Hashable) -> None:
-        if isinstance(name, str) and name != current and scene.model is model:
-            scene.layer = None if name == model.default_layer else name
+        if not isinstance(name, str) or scene.model is not model:
+            return
+        layer = None if name in ("", default) else name
+        if layer != scene.layer:
+            scene.layer = layer
             changed()
 
     looking = [method.name for method in BUILT_IN if method.layer]
-    about = f"{word_list(looking)} look here. Early layers show detail, late ones meaning."
-    app.push_screen(ChooseDialog("Layer of the CAMs", about, rows, current), chosen)
+    about = f"{word_list(looking)} look here. Early layers show detail, late ones meaning. ● is the one in use."
+    app.push_screen(ChooseDialog("Layer of the CAMs", about, rows, scene.layer or ""), chosen)
+
+
+def layer_rows(layers: Sequence[Layer], current: str) -> list[Row]:
+    """Return a row for every layer, in order of execution, with its size and kind; the one in use is marked."""
+    rows = []
+    for layer in layers:
+        named = next((name for name in (layer.name, *layer.also) if name == current), layer.name)
+        also = [name for name in (layer.name, *layer.also) if name != named]
+        size = f"{layer.channels} maps of {layer.height}x{layer.width}"
+        words = f"{safe_name(named, 40)}   {size}   {safe_name(layer.kind, 24)}"
+        if also:
+            words += f"   = {safe_name(', '.join(also), 40)}"
+        rows.append(Row(named, words, mark="●" if named == current else " "))
+    return rows

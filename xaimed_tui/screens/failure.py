@@ -18,7 +18,7 @@ from engine.text import safe_text
 from xaimed_tui.background.failure import Failure
 from xaimed_tui.screens.lines import LinesScreen
 from xaimed_tui.widgets.closing_once import ClosesOnce
-from xaimed_tui.widgets.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.dialogs import FRAME, KeysLine
 from xaimed_tui.widgets.lines_view import LinesView
 from xaimed_tui.widgets.words import Part
 
@@ -60,7 +60,7 @@ class FailureScreen(ClosesOnce, ModalScreen[None]):
             dialog.border_title = Content(failure.title)
             with VerticalScroll():
                 yield Static(Content.assemble(*parts), markup=False)
-            yield Static(keys_line(("c", "copy"), ("l", "log"), ("Enter", "close")), classes="keys")
+            yield KeysLine(("c", "copy"), ("l", "log"), ("Enter", "close"))
 
     def action_copy(self) -> None:
         """Copy the text to the terminal's clipboard (OSC 52)."""

@@ -11,13 +11,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
-from textual.widgets import Markdown, Static
+from textual.widgets import Markdown
 
 from engine.explainers.registry import BUILT_IN
 from xaimed_tui.screens.home import GUIDE
 from xaimed_tui.terminal.textual_private import priority_keys
 from xaimed_tui.widgets.closing_once import ClosesOnce
-from xaimed_tui.widgets.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.dialogs import FRAME, KeysLine
 from xaimed_tui.widgets.key_table import Block, KeyTable
 
 _SIGNS = {
@@ -166,7 +166,7 @@ class HelpScreen(ClosesOnce, ModalScreen[None]):
             with VerticalScroll():
                 yield KeyTable(self._keys(), id="help-keys")
                 yield Markdown(GUIDE.read_text(encoding="utf-8"), open_links=False)
-            yield Static(keys_line(("j k", "scroll"), ("Esc", "close")), classes="keys")
+            yield KeysLine(("j k", "scroll"), ("Esc", "close"))
 
     def on_mount(self) -> None:
         """Focus the text, so that arrows scroll it."""

@@ -10,11 +10,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from engine.text import safe_text
 from xaimed_tui.widgets.closing_once import ClosesOnce
-from xaimed_tui.widgets.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.dialogs import FRAME, KeysLine
 from xaimed_tui.widgets.lines_view import Line, LinesView
 from xaimed_tui.widgets.words import FixedWords
 
@@ -56,7 +55,7 @@ class LinesScreen(ClosesOnce, ModalScreen[None]):
             dialog.border_title = Content(self._title)
             yield FixedWords(classes="says")
             yield LinesView([Line(line) for line in self.lines], prose=self.PROSE)
-            yield Static(keys_line(("j k", "scroll"), ("c", "copy"), ("Esc", self.LEAVING)), classes="keys")
+            yield KeysLine(("j k", "scroll"), ("c", "copy"), ("Esc", self.LEAVING))
 
     def on_mount(self) -> None:
         self.query_one(LinesView).focus()

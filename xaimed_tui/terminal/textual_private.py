@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import RenderableType
+    from textual.binding import Binding
     from textual.dom import DOMNode
     from textual.driver import Driver
     from textual.filter import LineFilter
@@ -28,6 +29,7 @@ __all__ = [
     "UpdatedApp",
     "XTermParser",
     "bind",
+    "bindings_of",
     "driver_of",
     "filter_lines",
     "priority_keys",
@@ -74,6 +76,11 @@ def filter_lines(app: App[int], filters: Iterable[LineFilter]) -> None:
 def bind(node: DOMNode, key: str, action: str, description: str) -> None:
     """Bind a key for one widget or screen, hidden from the footer. Textual's public `bind` is for all of the app."""
     node._bindings.bind(key, action, description, show=False)
+
+
+def bindings_of(node: DOMNode, key: str) -> list[Binding]:
+    """Return what a widget or screen itself binds a key to, whether that can be done now or not."""
+    return node._bindings.key_to_bindings.get(key, [])
 
 
 def priority_keys(screen: Screen[object]) -> set[str]:

@@ -45,6 +45,12 @@ class FilteredList(Vertical):
         # At once, as `focus()` would do it later: the next key belongs to the line.
         self.screen.set_focus(self.query_one(Input))
 
+    def begin_filter(self, letter: events.Key) -> None:
+        """Show the line and type a letter into it."""
+        if len(self.list.shown) > 1:
+            self._show_line()
+            self.query_one(Input).post_message(events.Key(letter.key, letter.character))
+
     def on_input_changed(self, message: Input.Changed) -> None:
         message.stop()
         self.list.set_filter(message.value)

@@ -51,6 +51,10 @@ class LookKeys:
         (step,) = parameters
         return isinstance(step, int) and self.look.opacity_after(step) != self.look.opacity
 
+    def no_more_opacity(self, parameters: tuple[object, ...]) -> str:
+        """Return the sentence for the key with these parameters where the opacity is at its end."""
+        return f"The map cannot cover {'more' if parameters[0] == 1 else 'less'} of the image."
+
     def action_display(self) -> None:
         """Go on to the next display: overlay, map alone, cells on the image, as far as they are shown here."""
         self.look.next_display(self.displays)

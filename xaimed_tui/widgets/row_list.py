@@ -17,6 +17,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from engine.text import shorten, shorten_together
+from xaimed_tui.widgets.why_not import WhyNot
 
 MOST_COMPARED = 2000
 """Rows up to which all shortened labels are compared with each other; in longer lists only those in view are."""
@@ -95,7 +96,7 @@ class OfList(Message):
         return self.list
 
 
-class RowList(ScrollView, can_focus=True):
+class RowList(WhyNot, ScrollView, can_focus=True):
     """Rows of text with a cursor; a row that cannot be used stays visible, greyed out."""
 
     DEFAULT_CSS = """
@@ -247,7 +248,10 @@ class RowList(ScrollView, can_focus=True):
             self.post_message(self.Scrolled(self))
 
     def on_resize(self) -> None:
-        """Report that more or fewer rows are in view."""
+        """Keep the cursor in view, and report that more or fewer rows are."""
+        self._keep_visible()
+        # Again once the list has its new length and scroll bar.
+        self.call_after_refresh(self._keep_visible)
         self.post_message(self.Scrolled(self))
 
     # Movement
@@ -281,6 +285,10 @@ class RowList(ScrollView, can_focus=True):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """An empty list cannot be filtered, nor a list without a filter line."""
         return (self._ask_filter is not None and len(self._rows) > 0) if action == "filter" else True
+
+    def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
+        """Say why there is nothing to filter."""
+        return "The list is empty: there is nothing to filter." if self._ask_filter is not None else ""
 
     def action_filter(self) -> None:
         if self._ask_filter is not None:

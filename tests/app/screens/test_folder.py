@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app_driver import make_app, press, screen_text, told, until
+from app_driver import make_app, notices, press, screen_text, told, until
 from fakes import FakeEngine
 
 from engine.bundle.model_bundle import ModelBundle
 from engine.images.listing import scan_images
 from engine.images.watching import FolderChange, watch_folder
+from xaimed_tui.preferences.remembered import Remembered, StateFile
 
 BIG = (120, 40)
 
@@ -195,3 +196,45 @@ async def test_the_first_image_shown_is_one_that_can_be_used_unless_another_was_
         await until(pilot, lambda: answered(app))
         await press(pilot, "G")
         assert app.explain.images.current.label == "a-broken.png"
+
+
+async def test_an_image_of_one_folder_is_not_looked_for_in_the_next_one(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "scans", "mine.png")
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        app.open_folder(folder, folder / "patch-02.png")
+        await until(pilot, lambda: made(app) and app.explain.scene.image is not None)
+        await press(pilot, "1", "d")
+        await until(pilot, lambda: answered(app))
+        assert app.explain.folder == Path("/samples")
+        await press(pilot, "2", "home", "enter", "enter")
+        await until(pilot, lambda: app.explain.scene.bundle.name == "Paper CNN" and answered(app))
+        assert "is not in this folder" not in notices(app)
+
+
+async def test_an_image_is_not_said_to_be_gone_while_its_folder_is_being_read(tmp_path: Path) -> None:
+    gate = threading.Event()
+
+    class Slow(FakeEngine):
+        def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
+            yield ("a.png",)
+            gate.wait(20)
+            yield ("a.png", "z.png")
+
+    memory = StateFile()
+    memory.now = Remembered(task="IHC Stain (demo)", model="Small CNN").at(tmp_path, tmp_path / "z.png")
+    app = make_app(Slow(), memory=memory)
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: made(app) and app.explain.scene.model is not None)
+        assert "is not in this folder" not in notices(app)
+        gate.set()
+        await until(pilot, lambda: app.explain.scene.image is not None and app.explain.scene.image.path.name == "z.png")
+        assert "is not in this folder" not in notices(app)
+
+
+async def test_an_image_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
+    app = make_app()
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: made(app))
+        app.open_folder(tmp_path, tmp_path / "gone.png")
+        await told(pilot, "gone.png is not in this folder any more.")

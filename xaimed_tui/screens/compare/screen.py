@@ -37,6 +37,7 @@ from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.layouts import OVER_NUMBERS
+from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.widgets.words import FixedWords, Part, ScrolledWords, Words
 from xaimed_tui.wording import doubts
 
@@ -79,7 +80,7 @@ class ComparedTable(CellTable):
         self.move_cursor(row=max(row, 0))
 
 
-class SideBySideScreen(ClosesOnce, Screen[None]):
+class SideBySideScreen(ClosesOnce, WhyNot, Screen[None]):
     """Two answers side by side. Missing networks and maps are loaded and made while the screen is open."""
 
     @dataclass
@@ -271,6 +272,10 @@ class SideBySideScreen(ClosesOnce, Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what can be done now."""
         return any(side.busy for side in self._sides) if action == "stop" else True
+
+    def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
+        """Say that there is nothing to stop."""
+        return "No method is at work." if action == "stop" else ""
 
     def action_method(self, step: int) -> None:
         """Show the next method on both sides."""

@@ -27,6 +27,7 @@ from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.layouts import OVER_NUMBERS
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.pictures import agreement_picture, method_picture
+from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.widgets.words import FixedWords, Part, ScrolledWords, Words
 from xaimed_tui.wording import cell_list, count_text, doubts, method_name, seconds_text, settled_by
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from xaimed_tui.render.spec import PictureSpec
 
 
-class DetailScreen(ClosesOnce, LookKeys, Screen[str]):
+class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
     """One method, or the agreement, of an explanation; returns the key of the one shown last."""
 
     DEFAULT_CSS = (
@@ -210,6 +211,14 @@ class DetailScreen(ClosesOnce, LookKeys, Screen[str]):
         if action == "opacity":
             return (self._key == "agreement" or self.look.display != "map") and self.steps_opacity(parameters)
         return self._key != "agreement" if action == "display" else True
+
+    def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
+        """Say why the look of the picture does not change."""
+        if action == "display":
+            return "The agreement has no other view."
+        if self._key != "agreement" and self.look.display == "map":
+            return "The map is shown alone: there is no image below it."
+        return self.no_more_opacity(parameters)
 
     def action_method(self, step: int) -> None:
         """Show the next method."""

@@ -32,6 +32,10 @@ class CellTable(DataTable[Text]):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=1)
 
+    def on_resize(self) -> None:
+        """Keep the cursor in view."""
+        self.call_after_refresh(self.move_cursor, row=self.cursor_row)
+
     def go_to(self, cell: Cell) -> None:
         """Put the cursor on the row of a cell."""
         self.move_cursor(row=CELLS.index(cell))

@@ -15,13 +15,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.suggester import Suggester
-from textual.widgets import DirectoryTree, Input, Static
+from textual.widgets import DirectoryTree, Input
 from textual.widgets.directory_tree import DirEntry
 from textual.widgets.tree import TreeNode
 
 from engine.text import safe_text
 from xaimed_tui.screens.explain.folder_search import completed, existing, is_folder, matching_folders
-from xaimed_tui.widgets.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.dialogs import FRAME, KeysLine
 from xaimed_tui.widgets.row_list import Row, RowList
 from xaimed_tui.widgets.type_ahead import TypeAheadDialog
 from xaimed_tui.widgets.words import Words
@@ -99,10 +99,7 @@ class FolderDialog(TypeAheadDialog[Path | None]):
             yield Words(id="folder-problem")
             yield RowList(empty="no folder matches", ask_filter=self.action_type, id="folder-matches")
             yield FolderTree(self._start.parent, id="folder-tree")
-            yield Static(
-                keys_line(("→", "complete"), ("↓", "matches"), ("Tab", "tree"), ("Enter", "open"), ("Esc", "cancel")),
-                classes="keys",
-            )
+            yield KeysLine(("→", "complete"), ("↓", "matches"), ("Tab", "tree"), ("Enter", "open"), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
         path = self.query_one(Input)

@@ -82,6 +82,8 @@ class ImageSide(Vertical):
         self._judging: Timer | None = None
         self._pointed: Path | None = None
         self._at: Path | None = None
+        self.listing = False
+        """Whether the folder is still being read."""
         self._fresh = False  # the cursor has not been on an image of this folder yet
         self._began: Path | None = None  # the image that the cursor was first put on, as long as it stays there
         self.problem = ""
@@ -104,9 +106,14 @@ class ImageSide(Vertical):
         return self.query_one("#images-list", RowList)
 
     def reveal(self, path: Path) -> bool:
-        """Put the cursor on an image, removing a filter that hides it; say so and return False if it is gone."""
+        """Put the cursor on an image, removing a filter that hides it; return False if it is not there.
+
+        While the folder is being read the image may still turn up; once it is read, say that the image is gone.
+        """
         there = self.query_one("#images", FilteredList).reveal(path)
-        if not there:
+        if not there and self.listing:
+            self._at = path
+        elif not there:
             self.notify(f"{safe_name(path.name, 60)} is not in this folder any more.", severity="warning", markup=False)
         return there
 
@@ -126,6 +133,7 @@ class ImageSide(Vertical):
         self._reasons, self._pointed, self._gone, self.problem = {}, None, False, ""
         self._fresh, self._began = at is None, None
         self._judged = 0  # late answers are about files of the same names in another folder
+        self.listing = folder is not None
         self._rows = FileRows(folder or Path(), (), self._reasons)
         if folder is None:
             self._run = 0
@@ -149,6 +157,7 @@ class ImageSide(Vertical):
         if message.ticket != self._run:
             return
         came_back, self._gone = self._gone, False
+        self.listing = not message.whole
         if message.names is not self._rows.names or not message.names:  # else: the list is complete
             self._rows = FileRows(message.folder, message.names, self._reasons)
             if message.whole:
@@ -226,7 +235,7 @@ class ImageSide(Vertical):
         if message.what == "folder" and message.ticket == self._run:
             message.stop()
             self.images.set_rows((), empty="the folder cannot be read")
-            self.problem = message.reason
+            self.problem, self.listing = message.reason, False
             self.show_answer(None, words=message.reason)
 
     def reason_of(self, path: Path | None) -> str:

@@ -18,7 +18,7 @@ from engine.explainers.registry import method_keys
 from engine.export.folder import explanation_file_names, next_folder, safe_folder_name
 from engine.text import safe_text
 from xaimed_tui.screens.explain.folder_dialog import FolderSuggester
-from xaimed_tui.widgets.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.dialogs import FRAME, KeysLine
 from xaimed_tui.widgets.type_ahead import TypeAheadDialog
 from xaimed_tui.widgets.words import Part
 from xaimed_tui.wording import method_name, path_text
@@ -55,7 +55,7 @@ class SaveDialog(TypeAheadDialog[Path | None]):
             yield Input(value=self._folder, suggester=FolderSuggester(), id="save-folder", compact=True)
             yield Static(id="save-problem", markup=False)
             yield Static(self._files(), id="save-files", markup=False)
-            yield Static(keys_line(("Enter", "save"), ("Esc", "cancel")), classes="keys")
+            yield KeysLine(("Enter", "save"), ("Esc", "cancel"))
 
     def _files(self, folder: Path | None = None) -> Content:
         made = list(self._explanation.maps)

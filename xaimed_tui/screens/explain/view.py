@@ -21,13 +21,14 @@ from xaimed_tui.screens.explain.wall import Wall
 from xaimed_tui.terminal.textual_private import bind
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.row_list import RowList
+from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.wording import doubts, method_bindings, method_name
 
 if TYPE_CHECKING:
     from xaimed_tui.background.failure import Failure
 
 
-class ExplainView(LookKeys, Viewing):
+class ExplainView(LookKeys, WhyNot, Viewing):
     """Images, what the network says about one, and where the methods say it looked."""
 
     DEFAULT_CSS = "ExplainView #wall { width: 1fr; height: 100%; }"
@@ -103,13 +104,15 @@ class ExplainView(LookKeys, Viewing):
         answered, explanation = self.scene.diagnosis is not None, self.scene.explanation
         match action:
             case "explain_all":
-                return answered and bool(self.wall.unfinished())
-            case "explain" | "target" | "compare":
+                return self.awaits_answer or (answered and bool(self.wall.unfinished()))
+            case "explain":
+                return self.awaits_answer or answered
+            case "target" | "compare":
                 return answered
             case "read_on":
                 return bool(self._doubts)
             case "stop":
-                return self.wall.busy
+                return self.wall.busy or self.asked
             case "stop_one":
                 run = self.runs.get(self.wall.active)
                 return run is not None and run.busy
@@ -128,6 +131,42 @@ class ExplainView(LookKeys, Viewing):
             case "save":
                 return explanation is not None
         return True
+
+    def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
+        """Say what a key needs that is not there yet."""
+        active = self.wall.active
+        no_map = self._why_no_answer() or "There is no map yet: e makes them."
+        match action:
+            case "explain_all":
+                done = "All methods are at work." if self.wall.busy else "All methods have made their maps."
+                return self._why_no_answer() or done
+            case "read_on":
+                return self._why_no_answer() or "Nothing is doubtful about this answer."
+            case "stop":
+                return "No method is at work."
+            case "stop_one":
+                return f"{method_name(active)} is not at work." if active in self.runs else "No method is chosen."
+            case "opacity" if self._has_maps:
+                return self.no_more_opacity(parameters)
+            case "open" if self.scene.explanation is not None:
+                return f"{method_name(active)} has no map yet: e makes it."
+            case "open" | "numbers" | "display" | "colormap" | "opacity":
+                return no_map
+            case "zoom":
+                return "There is no picture here yet."
+            case "save":
+                return self._why_no_answer() or "There is nothing to save yet: e makes the maps."
+        return self._why_no_answer()
+
+    def _why_no_answer(self) -> str:
+        """Return why there is nothing to explain; empty if there is an answer."""
+        if self.scene.model is None:
+            return "The network is still being loaded." if self.loading else "There is no network yet: 2 chooses one."
+        if self.image_failure is not None or self.side.problem or self.side.reason_of(self._path):
+            return "There is no answer to explain: the reason stands below the images."
+        if self._path is None:
+            return "The folder is still being read." if self.side.listing else "There is no image: f chooses a folder."
+        return "The network has not answered yet." if self.scene.diagnosis is None else ""
 
     @property
     def _failure(self) -> Failure | None:
@@ -171,19 +210,37 @@ class ExplainView(LookKeys, Viewing):
         self.look_changed()
 
     def action_explain_all(self) -> None:
-        """Start every method without a whole map; show the first one if only the original has room."""
+        """Start every method without a whole map; show the first one if only the original has room.
+
+        Before the answer is there, remember it.
+        """
+        if self.awaits_answer:
+            self.ask_for(())
+            return
         methods = self.wall.unfinished()
         if self.wall.one and self.wall.active == "original" and methods:
             self.wall.go(methods[0])
         self.wall.start(methods)
 
     def action_explain(self, method: str) -> None:
-        """Start one method and show it."""
+        """Start one method and show it; before the answer is there, remember it."""
         self.wall.go(method)
-        self.wall.start((method,))
+        if self.awaits_answer:
+            self.ask_for((method,))
+        else:
+            self.wall.start((method,))
+
+    def start_methods(self, methods: tuple[str, ...]) -> None:
+        """Start methods, all of them if none is named."""
+        if methods:
+            self.wall.start(methods)
+        else:
+            self.action_explain_all()
 
     def action_stop(self) -> None:
-        """Stop all methods; their maps so far are kept."""
+        """Stop all methods; their maps so far are kept. Those that wait for the answer are forgotten."""
+        if self.asked:
+            self.forget_asked()
         self.jobs.stop_methods()
 
     def action_stop_one(self) -> None:
@@ -287,8 +344,10 @@ class ExplainView(LookKeys, Viewing):
         self.app.push_screen(SaveDialog(explanation, start), chosen)
 
     def action_back(self) -> None:
-        """Go back from the pictures to the images, and from the images to the models."""
-        if self.scene.cell is not None:
+        """Forget what waits for the answer; else go back from the pictures to the images, and then to the models."""
+        if self.asked:
+            self.forget_asked()
+        elif self.scene.cell is not None:
             self._leave_numbers()
         elif self.images.has_focus:
             services(self).action_go("selection")

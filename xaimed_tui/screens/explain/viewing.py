@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,16 +10,18 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
 
-from engine.text import safe_text
+from engine.text import safe_text, word_list
 from xaimed_tui.app_services import services
 from xaimed_tui.background import messages
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.explain.image_side import CHOOSE_A_FOLDER, ImageSide
 from xaimed_tui.screens.explain.method_wall import MethodWall
+from xaimed_tui.session.asked import Asked
 from xaimed_tui.session.image_cache import CachedImage, ImageCache
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.session.scene import Scene
 from xaimed_tui.widgets.row_list import RowList
+from xaimed_tui.wording import method_name
 
 if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
@@ -58,6 +61,8 @@ class Viewing(Horizontal):
         self._kept = ImageCache(0)
         self.image_failure: Failure | None = None
         self._image_run = 0
+        self._expected: Path | None = None  # the folder of a network that is being loaded
+        self._asked: Asked | None = None
         self._settling: Timer | None = None
         # So the first move never counts as running through the list.
         self._moved_at = float("-inf")
@@ -106,15 +111,23 @@ class Viewing(Horizontal):
 
     def use_model(self, bundle: ModelBundle, model: Model) -> None:
         """Use this network from now on."""
+        asked = self._asked
         self._forget_image()  # first, so that its results are kept as those of the old network
-        scene = self.scene
+        scene, self._expected = self.scene, None
         if scene.bundle is None or (scene.bundle.path, scene.bundle.digest) != (bundle.path, bundle.digest):
             scene.target = scene.layer = None
         scene.bundle, scene.model = bundle, model
         if not self._folder_chosen or self.folder == bundle.samples:
             self.folder, self._folder_chosen = bundle.samples, False
         self.side.reserve(len(model.classes))
-        self._open_folder()
+        self._open_folder(asked if asked is not None and asked.network == bundle.path else None)
+
+    def expect(self, bundle: ModelBundle | None) -> None:
+        """Note that a network is being loaded, or, with None, that it could not be."""
+        self._expected = None if bundle is None else bundle.path
+        if bundle is None and self.scene.model is None:
+            self._asked = None
+        self.show_answer()
 
     def use_folder(self, folder: Path, image: Path | None = None) -> None:
         """Show the images of this folder from now on, with the cursor on `image` if it is given."""
@@ -126,11 +139,14 @@ class Viewing(Horizontal):
         """Show the samples of the next network."""
         self._folder_chosen = False
 
-    def _open_folder(self) -> None:
+    def _open_folder(self, asked: Asked | None = None) -> None:
         self._forget_image()
+        if self._image_wanted is not None and self._image_wanted.parent != self.folder:
+            self._image_wanted = None  # it is of the folder shown before
         if self.folder is not None and self.folder == self.side.folder and self.scene.bundle and not self.side.problem:
             self.side.judge_by(self.scene.bundle)  # the images are the same; only the network has changed
             self.show_everything()
+            self._asked = asked
             wanted = self._image_wanted
             if wanted in (None, self._path) or not self.side.reveal(wanted):
                 self._open_image()
@@ -144,7 +160,10 @@ class Viewing(Horizontal):
     def on_image_side_pointed(self, message: ImageSide.Pointed) -> None:
         """Open the image under the cursor: at once, unless the person is running through the list."""
         message.stop()
+        asked = self._asked
         self._forget_image()
+        if asked is not None and message.path is not None and asked.image in (None, message.path):
+            self._asked = replace(asked, image=message.path)
         self._path = message.path
         if self._settling is not None:
             self._settling.stop()
@@ -165,7 +184,7 @@ class Viewing(Horizontal):
         if scene.image is not None and scene.pixels is not None and scene.diagnosis is not None:
             known = CachedImage(scene.image, scene.pixels, scene.diagnosis, scene.explanation)
             self._kept.keep(self._key(scene.image.path), known)
-        self.image_failure = None
+        self.image_failure = self._asked = None
         self.jobs.withdraw("image")
         self.scene.forget_image()
         self.wall.forget()
@@ -206,8 +225,7 @@ class Viewing(Horizontal):
         scene.image, scene.pixels, scene.diagnosis = known.image, known.pixels, known.diagnosis
         if known.explanation is not None:
             self.wall.restore(known.explanation)
-        self.show_everything()
-        self.refresh_bindings()
+        self._answered()
 
     def on_image_read(self, message: messages.ImageRead) -> None:
         """Show the image while the network thinks."""
@@ -228,8 +246,53 @@ class Viewing(Horizontal):
         self.scene.diagnosis = message.diagnosis
         if self.scene.target not in (None, *message.diagnosis.classes):
             self.scene.target = None
+        self._answered()
+
+    def _answered(self) -> None:
+        """Show the answer, and start what was asked for before it was there."""
+        asked, self._asked = self._asked, None
         self.show_everything()
         self.refresh_bindings()
+        if asked is not None:
+            self.start_methods(asked.methods)
+
+    def start_methods(self, methods: tuple[str, ...]) -> None:
+        """Start methods, all of them if none is named; subclasses say how."""
+        raise NotImplementedError
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether an answer to explain is under way: the image is being read, or the network asked or loaded."""
+        if self.scene.diagnosis is not None or self.folder is None or self.image_failure is not None:
+            return False
+        if (self.scene.model is None and self._expected is None) or self.side.problem:
+            return False
+        return self.side.listing if self._path is None else not self.side.reason_of(self._path)
+
+    def ask_for(self, methods: tuple[str, ...]) -> None:
+        """Remember methods (all, if none is named) until the answer is there, and say so."""
+        network = self._expected if self.scene.model is None else self.scene.bundle and self.scene.bundle.path
+        if network is not None:
+            wanted = methods if self._asked is None else self._asked.with_(methods)
+            self._asked = Asked(network, self._path, wanted)
+            self.show_everything()
+            self.refresh_bindings()
+
+    def forget_asked(self) -> None:
+        """Do not start the methods that were asked for."""
+        self._asked = None
+        self.show_everything()
+        self.refresh_bindings()
+
+    @property
+    def loading(self) -> bool:
+        """Whether a network is being loaded."""
+        return self._expected is not None
+
+    @property
+    def asked(self) -> bool:
+        """Whether methods wait for the answer."""
+        return self._asked is not None
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say where the image would be what went wrong with it."""
@@ -237,7 +300,7 @@ class Viewing(Horizontal):
             if self.scene.diagnosis is not None:  # of older content of the file
                 self._forget_image()
                 self.wall.show_all()
-            self.image_failure = message.failure
+            self.image_failure, self._asked = message.failure, None
             # The list shows which file it is; in this narrow pane its path would push out the cause.
             reason, own = message.reason, f"{safe_text(self._path)}: "
             if reason.startswith(own):
@@ -251,7 +314,9 @@ class Viewing(Horizontal):
     def on_compliance_found(self) -> None:
         """Update the answer: the image shown may be among those found not to be compliant."""
         if self.side.reason_of(self._path):
+            self._asked = None
             self.show_answer()
+            self.refresh_bindings()
 
     def show_everything(self) -> None:
         """Show the scene as it is now."""
@@ -271,10 +336,15 @@ class Viewing(Horizontal):
         if reason := self.side.reason_of(self._path) or self.side.problem:
             return safe_text(reason, limit=400)
         if self.scene.model is None:
-            return NO_NETWORK
-        if self._path is None:
-            return "Choose an image." if self.images.total else CHOOSE_A_FOLDER
-        return "asking the network…" if self.scene.image is not None else "reading the image…"
+            words = NO_NETWORK if self._expected is None else "loading the network…"
+        elif self._path is None:
+            words = "Choose an image." if self.images.total else CHOOSE_A_FOLDER
+        else:
+            words = "asking the network…" if self.scene.image is not None else "reading the image…"
+        if self._asked is None:
+            return words
+        names = word_list([method_name(method) for method in self._asked.methods]) or "The methods"
+        return f"{words}\n{names} {'runs' if len(self._asked.methods) == 1 else 'run'} as soon as the answer is there."
 
     def on_resize(self) -> None:
         """Fit all words to the new width of their cards."""

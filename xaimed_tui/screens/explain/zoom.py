@@ -18,6 +18,7 @@ from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
+from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.widgets.words import FixedWords, Part
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FOLLOW_EVERY = 1 / 4
 """Seconds between updates of a map that is getting sharper."""
 
 
-class ZoomScreen(ClosesOnce, LookKeys, Screen[str]):
+class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
     """The pictures of a wall, one at a time; returns the key of the one shown last.
 
     Args:
@@ -147,6 +148,21 @@ class ZoomScreen(ClosesOnce, LookKeys, Screen[str]):
             case "opacity":
                 return self._style in ("overlay", "agreement") and self.steps_opacity(parameters)
         return True
+
+    def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
+        """Say why the picture does not change."""
+        match action:
+            case "magnify":
+                return "The picture does not get any " + ("smaller." if parameters[0] == -1 else "larger.")
+            case "pan" | "fit":
+                return "The whole picture is shown: + magnifies it."
+            case "step":
+                return "There is no other picture yet."
+            case "display" | "colormap":
+                return "This picture has no other view." if action == "display" else "This picture shows no map."
+            case "opacity" if self._style in ("overlay", "agreement"):
+                return self.no_more_opacity(parameters)
+        return "This picture shows no map over an image."
 
     def on_pannable_view_magnified(self) -> None:
         """Show the new magnification."""

@@ -28,7 +28,7 @@ from xaimed_tui.background.library_changes import (
     Restore,
 )
 from xaimed_tui.screens.library.model import CheckScreen, ModelScreen
-from xaimed_tui.widgets.dialogs import FRAME, ChooseDialog, keys_line
+from xaimed_tui.widgets.dialogs import FRAME, ChooseDialog, KeysLine
 from xaimed_tui.widgets.row_list import Row
 from xaimed_tui.widgets.type_ahead import TypeAheadDialog
 
@@ -259,7 +259,7 @@ class ConfirmDialog(_Changing):
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button(self._verb, id="go-on", variant="warning", compact=True)
-            yield Static(keys_line(("Tab", "next"), ("Enter", "press"), ("Esc", "cancel")), classes="keys")
+            yield KeysLine(("Tab", "next"), ("Enter", "press"), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
         """Focus Cancel, so that Enter alone changes nothing."""
@@ -294,7 +294,7 @@ class Form(_Changing):
                 yield Static(hint, classes="hint", markup=False)
                 yield Input(id=f"field-{field}", compact=True)
             yield Static(classes="problem", markup=False)
-            yield Static(keys_line(("Tab", "next line"), ("Enter", "add"), ("Esc", "cancel")), classes="keys")
+            yield KeysLine(("Tab", "next line"), ("Enter", "add"), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
         self.query(Input).first().focus()
@@ -333,7 +333,7 @@ class DescribeDialog(_Changing):
             yield Static(about, classes="about", markup=False)
             yield TextArea(self._text, id="description", compact=True)
             yield Static(classes="problem", markup=False)
-            yield Static(keys_line(("Ctrl+S", "save"), ("Esc", "cancel")), classes="keys")
+            yield KeysLine(("Ctrl+S", "save"), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
         self.query_one(TextArea).focus()

@@ -18,6 +18,7 @@ from xaimed_tui.screens.library.manage import offer, offer_removed
 from xaimed_tui.screens.library.model_pane import ModelPane
 from xaimed_tui.widgets.filtered_list import FilteredList
 from xaimed_tui.widgets.row_list import Row, RowList
+from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.widgets.words import ScrolledWords
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _NO_TASKS = "There are no tasks in the task folders. m adds one; the README says how."
 
 
-class SelectionView(Container):
+class SelectionView(WhyNot, Container):
     """The tasks, the description of a task, its models, and the description of a model."""
 
     # Scoped rules see no classes outside of this widget, but `-slim` and its like are the screen's.
@@ -291,9 +292,17 @@ class SelectionView(Container):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what can be done now: there is nothing to choose in an empty list."""
+        if action == "manage":
+            return self._listed
         if action == "choose" and self.is_mounted:
             return (self.tasks.current if self.tasks.has_focus else self.models.current) is not None
         return True
+
+    def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
+        """Say why there is nothing to choose or to manage."""
+        if not self._listed:
+            return self._why_none or "The tasks are still being read."
+        return f"There is no {'task' if self.tasks.has_focus else 'model'} here to choose."
 
     def action_choose(self) -> None:
         """Go from the tasks to the models; elsewhere, load the model under the cursor."""
@@ -312,8 +321,7 @@ class SelectionView(Container):
 
     def action_manage(self) -> None:
         """Add, describe, remove or restore tasks and models."""
-        if self._listed:
-            offer(self, self._task_here(), self._entry_here(), self.library_changed)
+        offer(self, self._task_here(), self._entry_here(), self.library_changed)
 
     def on_removed_listed(self, message: messages.RemovedListed) -> None:
         """Ask what to restore, if the person is still here."""

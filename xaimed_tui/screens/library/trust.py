@@ -13,7 +13,7 @@ from textual.widgets import Button, Static
 
 from engine.text import safe_text
 from xaimed_tui.widgets.closing_once import ClosesOnce
-from xaimed_tui.widgets.dialogs import FRAME, keys_line
+from xaimed_tui.widgets.dialogs import FRAME, KeysLine
 from xaimed_tui.widgets.lines_view import Line, LinesView
 from xaimed_tui.wording import path_text
 
@@ -72,10 +72,7 @@ class TrustScreen(ClosesOnce, ModalScreen[bool]):
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button("Approve", id="approve", variant="warning", compact=True)
-            yield Static(
-                keys_line(("↑ ↓", "scroll"), ("Tab", "next"), ("A", "approve (capital)"), ("Esc", "cancel")),
-                classes="keys",
-            )
+            yield KeysLine(("↑ ↓", "scroll"), ("Tab", "next"), ("A", "approve (capital)"), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
         """Focus the code."""

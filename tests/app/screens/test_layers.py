@@ -1,0 +1,81 @@
+"""The dialog of the layers: the default comes first and can be had again, and the one in use is marked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from app_driver import TO_IMAGES, make_app, press, screen_text, settled
+from fakes import FakeEngine, FakeLayer, FakeModel
+
+from engine.bundle.model_bundle import ModelBundle
+from xaimed_tui.background.backend import Model
+from xaimed_tui.widgets.row_list import RowList
+
+LAYERS = (
+    FakeLayer("features.0", 16, 48, 48),
+    FakeLayer("features.4", 32, 24, 24, kind="Conv2d"),
+    FakeLayer("features.5", 32, 24, 24, kind="ReLU", also=("features",)),
+    FakeLayer("final_relu", 64, 12, 12, kind="ReLU"),
+)
+
+
+class Layered(FakeEngine):
+    """An engine whose network has more layers than convolutions."""
+
+    default = "features.5"
+
+    def load(self, bundle: ModelBundle) -> Model:
+        made = super().load(bundle)
+        assert isinstance(made, FakeModel)
+        return replace(made, layers=LAYERS, default_layer=self.default)
+
+
+class Named(Layered):
+    """The bundle names a block by its own name."""
+
+    default = "features"
+
+
+async def test_the_default_comes_first_and_can_be_had_again_after_another() -> None:
+    app = make_app(Layered())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, *TO_IMAGES, "y")
+        rows = app.screen.query_one(RowList)
+        assert rows.shown[0].label == "the model's default (features.5)"
+        assert rows.current is rows.shown[0] or rows.current == rows.shown[0]
+        assert [row.key for row in rows.shown if row.mark == "●"] == ["features.5"]
+        assert "features.5   32 maps of 24x24   ReLU   = features" in screen_text(app)
+        await press(pilot, "end", "enter")
+        assert app.explain.scene.layer == "final_relu"
+        await press(pilot, "y")
+        rows = app.screen.query_one(RowList)
+        assert [row.key for row in rows.shown if row.mark == "●"] == ["final_relu"]
+        assert rows.current is not None
+        assert rows.current.key == "final_relu"
+        await press(pilot, "home", "enter")
+        assert app.explain.scene.layer is None
+        await press(pilot, "y", "down", "down", "down", "enter")  # the same one by its name
+        assert app.explain.scene.layer is None
+
+
+async def test_a_default_named_by_its_block_is_marked_and_shown_by_that_name() -> None:
+    app = make_app(Named())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, *TO_IMAGES, "y")
+        rows = app.screen.query_one(RowList)
+        assert [row.key for row in rows.shown if row.mark == "●"] == ["features"]
+        assert "features   32 maps of 24x24   ReLU   = features.5" in screen_text(app)
+
+
+@pytest.mark.parametrize("typed", ["final", "relu", "12x12"])
+async def test_typing_filters_the_layers(typed: str) -> None:
+    app = make_app(Layered())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, *TO_IMAGES, "y", *typed)
+        await settled(pilot)
+        keys = {row.key for row in app.screen.query_one(RowList).shown}
+        assert "final_relu" in keys
+        assert "features.0" not in keys
+        await press(pilot, "enter", "end", "enter")
+        assert app.explain.scene.layer == "final_relu"
