@@ -68,12 +68,13 @@ def choose_layer(app: App[int], scene: Scene, changed: Callable[[], None]) -> No
 
 def layer_rows(layers: Sequence[Layer], current: str) -> list[Row]:
     """Return a row for every layer, in order of execution, with its size and kind; the one in use is marked."""
+    names = [current if current in (layer.name, *layer.also) else layer.name for layer in layers]
+    wide = min(max(map(len, names), default=0), 40)
     rows = []
-    for layer in layers:
-        named = next((name for name in (layer.name, *layer.also) if name == current), layer.name)
+    for layer, named in zip(layers, names, strict=True):
         also = [name for name in (layer.name, *layer.also) if name != named]
         size = f"{layer.channels} maps of {layer.height}x{layer.width}"
-        words = f"{safe_name(named, 40)}   {size}   {safe_name(layer.kind, 24)}"
+        words = f"{safe_name(named, 40):<{wide}}   {size}   {safe_name(layer.kind, 24)}"
         if also:
             words += f"   = {safe_name(', '.join(also), 40)}"
         rows.append(Row(named, words, mark="●" if named == current else " "))

@@ -202,12 +202,13 @@ async def test_an_image_of_one_folder_is_not_looked_for_in_the_next_one(tmp_path
     folder = fill(tmp_path / "scans", "mine.png")
     app = make_app()
     async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: made(app) and app.library)
         app.open_folder(folder, folder / "patch-02.png")
         await until(pilot, lambda: made(app) and app.explain.scene.image is not None)
         await press(pilot, "1", "d")
         await until(pilot, lambda: answered(app))
         assert app.explain.folder == Path("/samples")
-        await press(pilot, "2", "home", "enter", "enter")
+        app.open_task("HIS Breast Cancer", "Paper CNN")
         await until(pilot, lambda: app.explain.scene.bundle.name == "Paper CNN" and answered(app))
         assert "is not in this folder" not in notices(app)
 
@@ -235,6 +236,6 @@ async def test_an_image_is_not_said_to_be_gone_while_its_folder_is_being_read(tm
 async def test_an_image_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     app = make_app()
     async with app.run_test(size=BIG) as pilot:
-        await until(pilot, lambda: made(app))
+        await until(pilot, lambda: made(app) and app.library)
         app.open_folder(tmp_path, tmp_path / "gone.png")
         await told(pilot, "gone.png is not in this folder any more.")

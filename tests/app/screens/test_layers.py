@@ -65,7 +65,7 @@ async def test_a_default_named_by_its_block_is_marked_and_shown_by_that_name() -
         await press(pilot, *TO_IMAGES, "y")
         rows = app.screen.query_one(RowList)
         assert [row.key for row in rows.shown if row.mark == "●"] == ["features"]
-        assert "features   32 maps of 24x24   ReLU   = features.5" in screen_text(app)
+        assert "features     32 maps of 24x24   ReLU   = features.5" in screen_text(app)
 
 
 @pytest.mark.parametrize("typed", ["final", "relu", "12x12"])

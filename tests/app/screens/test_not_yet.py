@@ -15,12 +15,19 @@ from fakes import FakeEngine
 from engine.errors import ImageError
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.screens.explain.diagnosis_panel import DiagnosisPanel
+from xaimed_tui.widgets import why_not
 from xaimed_tui.widgets.why_not import WhyNot
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
 
 SAID = "as soon as the answer is there"
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show reasons for so long that a busy machine still sees them."""
+    monkeypatch.setattr(why_not, "SHOWN", 60.0)
 
 
 def plain(text: str) -> str:
@@ -194,7 +201,7 @@ FLOWS = {
         ("e e", "All methods have made their maps."),
         ("right_square_bracket " * 9, "The map cannot cover more of the image."),
         ("b enter s", "No method is at work."),
-        ("escape g enter right o", "The agreement has no other view."),
+        ("escape g enter right right o", "The agreement has no other view."),
         ("left o right_square_bracket", "The map is shown alone: there is no image below it."),
     ),
 }

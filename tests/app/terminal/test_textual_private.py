@@ -30,6 +30,7 @@ from xaimed_tui.terminal.textual_private import (
     LayoutUpdate,
     UpdatedApp,
     bind,
+    bindings_of,
     driver_of,
     filter_lines,
     priority_keys,
@@ -148,6 +149,12 @@ async def test_a_key_can_be_bound_on_one_widget() -> None:
         "DOMNode._bindings.bind"
     )
     assert "f4" not in Static("words")._bindings.key_to_bindings, moved("DOMNode._bindings: it is shared by a class")
+
+
+def test_what_a_widget_binds_a_key_to_is_known_though_it_cannot_be_done_now() -> None:
+    app = Small()
+    assert [binding.action for binding in bindings_of(app, "f3")] == ["nothing"], moved("DOMNode._bindings")
+    assert bindings_of(app, "f4") == [], moved("BindingsMap.key_to_bindings")
 
 
 async def test_keys_with_priority_are_known_behind_a_modal_screen_too() -> None:

@@ -161,7 +161,11 @@ class ExplainView(LookKeys, WhyNot, Viewing):
     def _why_no_answer(self) -> str:
         """Return why there is nothing to explain; empty if there is an answer."""
         if self.scene.model is None:
-            return "The network is still being loaded." if self.loading else "There is no network yet: 2 chooses one."
+            return (
+                "The network is still being loaded."
+                if self.expects_network
+                else "There is no network yet: 2 chooses one."
+            )
         if self.image_failure is not None or self.side.problem or self.side.reason_of(self._path):
             return "There is no answer to explain: the reason stands below the images."
         if self._path is None:

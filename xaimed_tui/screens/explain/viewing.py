@@ -271,7 +271,8 @@ class Viewing(Horizontal):
 
     def ask_for(self, methods: tuple[str, ...]) -> None:
         """Remember methods (all, if none is named) until the answer is there, and say so."""
-        network = self._expected if self.scene.model is None else self.scene.bundle and self.scene.bundle.path
+        bundle = self.scene.bundle
+        network = self._expected if self.scene.model is None or bundle is None else bundle.path
         if network is not None:
             wanted = methods if self._asked is None else self._asked.with_(methods)
             self._asked = Asked(network, self._path, wanted)
@@ -285,7 +286,7 @@ class Viewing(Horizontal):
         self.refresh_bindings()
 
     @property
-    def loading(self) -> bool:
+    def expects_network(self) -> bool:
         """Whether a network is being loaded."""
         return self._expected is not None
 
