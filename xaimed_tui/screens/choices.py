@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from engine.errors import ExplanationError
 from engine.explainers.registry import BUILT_IN
 from engine.results.diagnosis import probability_text
 from engine.text import safe_name, word_list
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from engine.results.diagnosis import Diagnosis
-    from xaimed_tui.background.backend import Layer
+    from xaimed_tui.background.backend import Layer, Model
     from xaimed_tui.session.scene import Scene
 
 
@@ -45,11 +46,22 @@ def choose_class(app: App[int], scene: Scene, changed: Callable[[], None]) -> No
     app.push_screen(ChooseDialog("Class to explain", about, rows, scene.target or ""), chosen)
 
 
+def default_layer(model: Model) -> str:
+    """Return the layer of the CAMs unless another is chosen; empty if the network has none that they can look at."""
+    try:
+        return model.default_layer
+    except ExplanationError:
+        return ""  # the CAMs themselves say why they gave no map
+
+
 def choose_layer(app: App[int], scene: Scene, changed: Callable[[], None]) -> None:
     """Ask at which layer the CAMs should look; call `changed` if the scene gets another one."""
     if (model := scene.model) is None:
         return
-    default = model.default_layer
+    default = default_layer(model)
+    if not default:
+        app.notify("No layer of this network gives a map, so there is none to choose.", markup=False)
+        return
     current = scene.layer or default
     rows = [Row("", f"the model's default ({safe_name(default, 40)})"), *layer_rows(model.layers, current)]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from app_driver import TO_IMAGES, make_app, press, screen_text, settled
+from app_driver import TO_IMAGES, make_app, press, screen_text, settled, told
 from fakes import FakeEngine, FakeLayer, FakeModel
 
 from engine.bundle.model_bundle import ModelBundle
+from engine.errors import ExplanationError
 from xaimed_tui.background.backend import Model
 from xaimed_tui.widgets.row_list import RowList
 
@@ -79,3 +80,32 @@ async def test_typing_filters_the_layers(typed: str) -> None:
         assert "features.0" not in keys
         await press(pilot, "enter", "end", "enter")
         assert app.explain.scene.layer == "final_relu"
+
+
+class Dense(FakeEngine):
+    """An engine whose network has no layer that gives a map."""
+
+    def load(self, bundle: ModelBundle) -> Model:
+        made = super().load(bundle)
+        assert isinstance(made, FakeModel)
+
+        class Without(FakeModel):
+            @property
+            def default_layer(self) -> str:  # type: ignore[override]
+                raise ExplanationError("no convolution gives a map")
+
+            @default_layer.setter
+            def default_layer(self, _: str) -> None:
+                """Take what the dataclass sets."""
+
+        return Without(made.bundle, layers=())
+
+
+async def test_a_network_without_a_layer_to_look_at_is_shown_and_y_says_that_there_is_none() -> None:
+    app = make_app(Dense())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, *TO_IMAGES)
+        await settled(pilot)
+        assert "layer none gives a map" in screen_text(app)
+        await press(pilot, "y")
+        await told(pilot, "there is none to choose")

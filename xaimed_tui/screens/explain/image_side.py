@@ -17,6 +17,7 @@ from textual.timer import Timer
 from engine.text import safe_name
 from xaimed_tui.app_services import services
 from xaimed_tui.background import messages
+from xaimed_tui.screens.choices import default_layer
 from xaimed_tui.screens.explain.diagnosis_panel import DiagnosisPanel
 from xaimed_tui.screens.explain.file_rows import FileRows
 from xaimed_tui.widgets.colour_bar import ColourBar
@@ -300,7 +301,7 @@ class ImageSide(Vertical):
             return
         key = "bold $primary"
         class_name = safe_name(target, 40) if target else "as predicted"
-        layer_name = safe_name(layer or model.default_layer, 40)
+        layer_name = safe_name(layer or default_layer(model) or "none gives a map", 40)
         parts: list[Part]
         parts = [("t", key), f" class {class_name}\n", ("y", key), f" layer {layer_name}\n"]
         parts += [("o", key), f" {look.display}"]
