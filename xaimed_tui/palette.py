@@ -54,8 +54,8 @@ class SteadyList(CommandList):
 class Palette(ClosesOnce, CommandPalette):
     """Textual's command palette, steady whatever comes together.
 
-    Before this, PgUp before the first layout, Enter twice in one read, and a click on a row that was gone ended the
-    app.
+    Before this, PgUp before the first layout, Enter twice in one read, and a click on a row that was gone, or on a
+    place beyond the screen, ended the app.
     """
 
     _chosen = False
@@ -75,6 +75,11 @@ class Palette(ClosesOnce, CommandPalette):
         if self.app.screen is not self:
             event.prevent_default()
             self.dismiss()
+
+    def on_click(self, event: events.Click) -> None:
+        """Pass on a click beside the palette, which closes it, unless the screen has become too small for its place."""
+        if not self.region.contains(event.screen_x, event.screen_y):
+            event.prevent_default()
 
     @on(OptionList.OptionSelected)
     def _take_one(self, event: OptionList.OptionSelected) -> None:

@@ -235,3 +235,17 @@ async def test_a_dialog_closed_twice_takes_nothing_else_away_and_one_that_is_cov
         below.dismiss(None)
         await settled(pilot)
         assert len(app.screen_stack) == 1
+
+
+async def test_a_click_beyond_the_screen_does_no_harm() -> None:
+    app = make_app(FakeEngine())
+    async with app.run_test(size=(60, 20)) as pilot:
+        await press(pilot, "ctrl+p")
+        x, y = 100, 50  # where the screen was before it became smaller
+        click = events.Click(app.screen, x, y, 0, 0, 1, False, False, False, screen_x=x, screen_y=y)
+        app.screen.post_message(click)
+        await settled(pilot)
+        assert isinstance(app.screen, CommandPalette)
+        await pilot.click(offset=(1, 18))
+        await settled(pilot)
+        assert len(app.screen_stack) == 1, "a click beside it closes it"

@@ -39,8 +39,9 @@ QUITTING = 3.0
 """Seconds that Ctrl+Q may take."""
 
 _PROGRAM = """
-import sys
+import faulthandler, signal, sys
 from pathlib import Path
+faulthandler.register(signal.SIGUSR1, file=open("stacks.txt", "w"))
 sys.path[:0] = [{root!r}, {support!r}]
 import xaimed_tui.startup.start as start
 from engine.errors import ExportError
@@ -82,6 +83,7 @@ _MODIFIED = tuple(
 ) + tuple(b"\x1b" + bytes([code]) for code in b"abcdefghijklmnopqrstuvwxyz<>1\x7f")
 # Without Ctrl+Q, which ends the app, and the first bytes of sequences. Ctrl+Z is among them.
 _CONTROLS = tuple(bytes([code]) for code in range(32) if code not in (0x11, 0x1B))
+# Not among them: the answer that sizes are reported in band, for then the app no longer looks at the terminal's size.
 _ODD = (
     b"\x1b[97;5u",
     b"\x1b[57358u",
@@ -89,7 +91,6 @@ _ODD = (
     b"\x1b[13;2u",
     b"\x1b[I",
     b"\x1b[O",
-    b"\x1b[?2048;0$y",
     b"\x1b[48;24;80;0;0t",
     b"\x1b[",
     b"\x1b]",
@@ -338,6 +339,9 @@ def watch(seed: int, *, seconds: float, size: Size, engine: EngineName = "fake",
         lives = monkey.play(terminal, size, seconds)
         seconds -= time.monotonic() - begin
         home = lives and _to_home(terminal)
+        if lives and not home:
+            os.kill(terminal.pid, signal.SIGUSR1)  # where it is stuck, if it is
+            terminal.read(1.0)
         begin = time.monotonic()
         quitting: float | None = None
         status: int | None = None
@@ -357,6 +361,7 @@ def watch(seed: int, *, seconds: float, size: Size, engine: EngineName = "fake",
         return outcome
     log = place / "state" / "xaimed" / "xaimed.log"
     logged = log.read_text("utf-8", "replace")[-3000:] if log.exists() else "(no log)"
+    logged += (place / "stacks.txt").read_text("utf-8")
     return replace(outcome, words=f"{words_in(terminal.bytes[-3000:])[-400:]}\nlast typed: {monkey.done}\n{logged}")
 
 

@@ -88,7 +88,7 @@ def leaving_soon(
 
     def leave_soon(status: int) -> None:
         # The loop itself may be stuck writing to a terminal that nobody reads.
-        _after(2 * RESTORING, status, last_words, in_haste)
+        _after(RESTORING, status, last_words, in_haste)
         loop.call_soon_threadsafe(leave_with, status)
 
     return leave_soon
