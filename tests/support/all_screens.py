@@ -188,7 +188,7 @@ SCREENS: dict[str, Shot] = {
     "save": Shot((*TO_IMAGES, "g", "w"), "SaveDialog", "patch-01 already exists and stays as it is.", completed=True),
     "folder": Shot(("f",), "FolderDialog", "Tab tree", in_folder),
     "help": Shot(("3", "question_mark"), "HelpScreen", "Help"),
-    "palette": Shot(("ctrl+p",), "CommandPalette", "Open the demo"),
+    "palette": Shot(("ctrl+p",), "Palette", "Open the demo"),
     "failure": Shot(TO_IMAGES, "FailureScreen", "Out of memory", failing("load", MEMORY)),
     "log": Shot(("ctrl+l",), "LogScreen", "WARNING xaimed: made up"),
 }
@@ -242,7 +242,7 @@ STATES: dict[str, Shot] = {
     ),
     "save-refused": Shot((*TO_IMAGES, "g", "w"), "SaveDialog", "is not a folder", typed="xaimed.log"),
     "folder-refused": Shot(("f",), "FolderDialog", "is not a folder", in_folder, typed="/nowhere/at/all"),
-    "palette-search": Shot(("ctrl+p", "t", "h", "e", "m", "e"), "CommandPalette", "Next theme"),
+    "palette-search": Shot(("ctrl+p", "t", "h", "e", "m", "e"), "Palette", "Next theme"),
     "failure-model": Shot(
         TO_IMAGES,
         "FailureScreen",

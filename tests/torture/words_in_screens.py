@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from app_driver import screen_text, settled, until
 from textual import events
-from textual.command import CommandPalette
 from textual.drivers.headless_driver import HeadlessDriver
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Input
@@ -78,7 +77,7 @@ def screens() -> set[str]:
     for module in pkgutil.iter_modules(xaimed_tui.screens.__path__, "xaimed_tui.screens."):
         importlib.import_module(module.name)
     found = {kind.__name__ for kind in _below(Screen) if kind.__module__.startswith("xaimed_tui.")}
-    return found | {"HomeView", "SelectionView", "ExplainView", CommandPalette.__name__}
+    return found | {"HomeView", "SelectionView", "ExplainView", "Palette"}
 
 
 def _below(kind: type) -> Iterator[type]:
@@ -241,7 +240,7 @@ async def _walk(walk: Walk, out: Path) -> None:
     await walk.at("HelpScreen", "question_mark")
     await walk.press("j")
     await walk.back()
-    await walk.at("CommandPalette", "ctrl+p")
+    await walk.at("Palette", "ctrl+p")
     await walk.press(*"lungs")
     await walk.press("down")
     await walk.back()

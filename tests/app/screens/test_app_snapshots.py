@@ -72,4 +72,4 @@ def test_no_screen_is_forgotten() -> None:
     screens = {each.__name__ for each in of_the_app(Screen)}
     assert len(screens) > 10
     views = {"HomeView", "SelectionView", "ExplainView"}
-    assert screens | views | {"CommandPalette"} == {shot.screen for shot in SCREENS.values()}
+    assert screens | views | {"Palette"} == {shot.screen for shot in SCREENS.values()}

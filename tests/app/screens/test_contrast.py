@@ -121,7 +121,7 @@ async def test_every_text_stands_out_from_its_ground_in_every_theme(
                     await pilot.pause(0.15)  # a new size has to settle before pictures are drawn for it
                 for theme in (theme for theme in THEMES if size == sizes[0] or theme is HIGH_CONTRAST):
                     app.theme = theme.name
-                    if shot.screen == "CommandPalette":  # it lists in the colours in which it was opened
+                    if shot.screen == "Palette":  # it lists in the colours in which it was opened
                         await press(pilot, "escape", *shot.keys)
                     await drawn(pilot)
                     found = faint_texts(app, f"{theme.name}, {size}")

@@ -58,7 +58,8 @@ FLOWS = {
         size=(80, 24),
     ),
     "everywhere": Flow(
-        "XAIMedApp:2 XAIMedApp:3 XAIMedApp:1 XAIMedApp:ctrl+t XAIMedApp:ctrl+z XAIMedApp:ctrl+l escape 2 XAIMedApp:question_mark "
+        "XAIMedApp:2 XAIMedApp:3 XAIMedApp:1 XAIMedApp:ctrl+t XAIMedApp:ctrl+z XAIMedApp:ctrl+l escape 2 "
+        "XAIMedApp:question_mark "
         "HelpScreen:j HelpScreen:k HelpScreen:q question_mark HelpScreen:question_mark question_mark HelpScreen:escape "
         "XAIMedApp:d",
         size=(80, 24),

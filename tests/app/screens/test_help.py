@@ -67,7 +67,7 @@ async def test_every_key_that_the_help_names_does_something_there_and_none_is_le
         assert not left_out, f"keys that the help does not name: {left_out}"
 
 
-TYPED_INTO = {"Form", "DescribeDialog", "SaveDialog", "FolderDialog", "CommandPalette"}
+TYPED_INTO = {"Form", "DescribeDialog", "SaveDialog", "FolderDialog", "Palette"}
 """Screens whose focus is on a line that takes a question mark for text; their last line says all their keys."""
 
 
