@@ -89,6 +89,13 @@ class Palette(ClosesOnce, CommandPalette):
             event.prevent_default()
         self._chosen = True
 
+    @on(Input.Changed)
+    def _search_while_open(self, event: Input.Changed) -> None:
+        """Search no more once the palette is being removed: its list is gone before its line."""
+        if self.app.screen is not self:
+            event.stop()
+            event.prevent_default()
+
     @on(Input.Submitted)
     def _submit_once(self, event: Input.Submitted) -> None:
         """Pass on Enter until a command was chosen."""

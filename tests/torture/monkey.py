@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / "tests" / "support"
 sys.path[:0] = [path for path in (str(ROOT), str(SUPPORT)) if path not in sys.path]
 
+import pyte  # noqa: E402
 from terminal import Terminal  # noqa: E402 - found beside this folder
 
 EngineName = Literal["fake", "real"]
@@ -328,7 +329,7 @@ def watch(seed: int, *, seconds: float, size: Size, engine: EngineName = "fake",
         engine: the tests' own, whose answers are fixed, or the real one on copies of the bundled tasks.
         place: an empty folder.
     """
-    monkey = Monkey(seed)
+    monkey, shown = Monkey(seed), ""
     times = -1
     while True:
         times += 1
@@ -339,9 +340,10 @@ def watch(seed: int, *, seconds: float, size: Size, engine: EngineName = "fake",
         lives = monkey.play(terminal, size, seconds)
         seconds -= time.monotonic() - begin
         home = lives and _to_home(terminal)
+        lives = lives and alive(terminal)  # the last keys may have left it only now
         if lives and not home:
             os.kill(terminal.pid, signal.SIGUSR1)  # where it is stuck, if it is
-            terminal.read(1.0)
+            shown = _shown(terminal)
         begin = time.monotonic()
         quitting: float | None = None
         status: int | None = None
@@ -361,7 +363,7 @@ def watch(seed: int, *, seconds: float, size: Size, engine: EngineName = "fake",
         return outcome
     log = place / "state" / "xaimed" / "xaimed.log"
     logged = log.read_text("utf-8", "replace")[-3000:] if log.exists() else "(no log)"
-    logged += (place / "stacks.txt").read_text("utf-8")
+    logged = f"{shown}\n{logged}\n{(place / 'stacks.txt').read_text('utf-8')}"
     return replace(outcome, words=f"{words_in(terminal.bytes[-3000:])[-400:]}\nlast typed: {monkey.done}\n{logged}")
 
 
@@ -383,6 +385,16 @@ def _to_home(terminal: Terminal) -> bool:
         if "What next" in words_in(terminal.bytes[since:]):
             return True
     return False
+
+
+def _shown(terminal: Terminal) -> str:
+    """What stands on the screen, after it was drawn again in another size."""
+    since = len(terminal.bytes)
+    terminal.resize(118, 40)
+    _quiet(terminal)
+    screen = pyte.Screen(118, 40)
+    pyte.ByteStream(screen).feed(terminal.bytes[since:])
+    return "\n".join(line.rstrip() for line in screen.display)
 
 
 def _quiet(terminal: Terminal, seconds: float = 0.3) -> None:

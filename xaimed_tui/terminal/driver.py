@@ -11,6 +11,7 @@ import signal
 import termios
 import time
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -86,14 +87,14 @@ class TerminalDriver(LinuxDriver):
             pasting = _pasting(tail + got, before=pasting)
             tail = (tail + got)[-5:]  # a mark may come in two pieces
             try:
-                for message in [*(parser.feed(decode(got)) if got else ()), *parser.tick()]:
+                for message in chain(parser.feed(decode(got)) if got else (), parser.tick()):
+                    if parser.terminal_pixel_size is not None and 0 in tuple(parser.terminal_pixel_size):
+                        # Some terminals report no pixels; Textual divides by them. The mouse is in characters then.
+                        parser.terminal_pixel_size = None
                     self.process_message(message)
             except Exception:  # whatever the parser does not understand: the next keys must still count
                 log.exception("%d bytes of input that cannot be understood", len(got))
                 parser = XTermParser()
-            if parser.terminal_pixel_size is not None and 0 in tuple(parser.terminal_pixel_size):
-                # Some terminals report no pixels; Textual divides by them. The mouse is in characters then.
-                parser.terminal_pixel_size = None
 
     def _read_some(self) -> bytes | None:
         """Return what has come, nothing after a while without input, or None if the terminal is gone."""
