@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from all_screens import MAPS, SCREENS, Shot, engine, failing, in_folder, one_place, unapproved
 from app_driver import TO_IMAGES, make_app, press, settled, until
+from factories import make_diagnosis
 from fakes import FakeEngine
 from textual.binding import Binding
 from textual.dom import DOMNode
@@ -45,6 +46,11 @@ class Flow:
 
 def app_on(make: Any) -> Shot:
     return Shot((), "HomeView", "", make)
+
+
+def doubtful(_: Path) -> XAIMedApp:
+    """An app whose answers have more warnings than there is room for beside them."""
+    return make_app(FakeEngine(answer=make_diagnosis(warnings=("One thing is doubtful. " * 9, "Another is, too."))))
 
 
 BROKEN = failing("load", BundleError("weights.pt is missing", subject="Paper CNN", remedy="copy it"))
@@ -85,6 +91,7 @@ FLOWS = {
         "ExplainView:t escape ExplainView:y escape ExplainView:b escape ExplainView:w SaveDialog:escape ExplainView:f "
         "escape right ExplainView:enter escape ExplainView:escape"
     ),
+    "doubts": Flow(f"{IMAGES} ExplainView:i escape", app_on(doubtful), (80, 24)),
     "zoom": Flow(
         f"{WALL} z ZoomScreen:plus ZoomScreen:equals_sign ZoomScreen:right ZoomScreen:left ZoomScreen:l ZoomScreen:h "
         "ZoomScreen:down ZoomScreen:up ZoomScreen:j ZoomScreen:k ZoomScreen:minus ZoomScreen:0 ZoomScreen:tab "
