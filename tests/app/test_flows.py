@@ -131,7 +131,7 @@ async def test_the_layer_of_the_cams_is_chosen_and_only_the_cams_are_made_anew()
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "e")
         engine.calls.clear()
-        await press(pilot, "y", "up", "enter")
+        await press(pilot, "y", "down", "enter")
         made = [call for call in engine.calls if call[0] in app.explain.runs]
         assert [(call[0], call[3]) for call in made] == [("gradcam", "features.0"), ("gradcam++", "features.0")]
         assert set(app.explain.explanation.maps) == {"lime", "rise", "gradcam", "gradcam++"}

@@ -62,7 +62,7 @@ async def test_that_the_last_method_failed_is_part_of_what_is_saved() -> None:
 async def test_another_layer_takes_nothing_from_maps_that_know_no_layer() -> None:
     app = make_app()
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "l", "y", "up", "enter")
+        await press(pilot, *TO_IMAGES, "l", "y", "down", "enter")
         assert on_the_wall(app) == {"lime"}
         assert set(app.explain.explanation.maps) == {"lime"}
         assert app.explain.explanation.settings.layer == "features.0", "what a map made from now on is made with"
@@ -77,7 +77,7 @@ async def test_maps_that_know_no_layer_stay_counted_when_the_cams_fail_at_anothe
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "l", "g")
         engine.failures["gradcam"] = NotFiniteError("no valid map")
-        await press(pilot, "y", "up", "enter")
+        await press(pilot, "y", "down", "enter")
         assert app.explain.runs["gradcam"].state == "failed"
         assert set(app.explain.explanation.maps) == on_the_wall(app) == {"lime"}
 

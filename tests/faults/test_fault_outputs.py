@@ -64,7 +64,12 @@ def test_the_command_line_gives_no_answer_writes_nothing_and_fails(
             assert "no valid result" in shown.err
             assert SPOILED[kind][1] in shown.err
             assert not [word for word in WORDS if word in shown.out]
-            assert not form or json.loads(shown.out) == []
+            if form and command[0] == "predict":
+                (entry,) = json.loads(shown.out)
+                assert "no valid result" in entry["error"]["message"]
+                assert not {"classes", "predicted", "probabilities"} & set(entry)
+            else:
+                assert not form or json.loads(shown.out) == []
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 

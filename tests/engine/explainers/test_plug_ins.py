@@ -277,7 +277,7 @@ async def test_with_another_class_or_layer_it_is_made_again(example: Path) -> No
     async with app.run_test(size=(160, 48)) as pilot:
         await press(pilot, *TO_IMAGES, "5", "r")
         made = [call for call in engine.calls if call[0] in ("hirescam", "rise") or "hirescam" in call]
-        await press(pilot, "y", "up", "enter")
+        await press(pilot, "y", "down", "enter")
         await settled(pilot)
         again = [call for call in engine.calls if call[0] in ("hirescam", "rise") or "hirescam" in call]
         assert len(again) == len(made) + 1
