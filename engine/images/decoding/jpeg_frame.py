@@ -13,6 +13,8 @@ _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 _NO_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
 """Among the markers of frames (SOF): tables, and one that is reserved."""
 _JPEG_LS = 0xF7
+# A lossless JPEG of 8 bits is among them: Pillow may read it, but the decoder that judges whether it is whole
+# (see `soundness`) writes beyond its memory.
 _KINDS = {
     0xC3: "a lossless JPEG",
     0xC5: "a hierarchical JPEG",
@@ -24,14 +26,11 @@ _KINDS = {
     0xCF: "a hierarchical JPEG",
     _JPEG_LS: "a JPEG-LS picture",
 }
-_LOSSLESS = 0xC3
-"""With 8 bits a sample libjpeg-turbo reads it; libtiff does not."""
-
 _MOST_SEGMENTS = 100_000
 
 
 def check_frame(file: BinaryIO, path: Path, *, strip: int | None = None) -> None:
-    """Check that a JPEG is of a kind that is read: 8 bits a sample, neither JPEG-LS nor hierarchical.
+    """Check that a JPEG is of a kind that is read: 8 bits a sample, not lossless, JPEG-LS or hierarchical.
 
     Args:
         file: its content; it is left at the start.
@@ -50,7 +49,7 @@ def check_frame(file: BinaryIO, path: Path, *, strip: int | None = None) -> None
         name += f" with {bits} bits a sample"
     elif components not in (1, 3, 4):
         name += f" with {components} components"
-    elif kind not in _KINDS or (kind == _LOSSLESS and strip is None):
+    elif kind not in _KINDS:
         return
     raise ImageError(
         f"{'this' if strip is None else 'what is in this TIFF'} is {name}, which is not supported",

@@ -287,12 +287,13 @@ def test_webp_in_a_tiff_is_read_or_named(tmp_path: Path) -> None:
 def test_jpegs_that_are_not_read_are_named(tmp_path: Path) -> None:
     deep = (RGB_16 >> 4).astype(np.uint16)
     grey = np.ascontiguousarray(deep[..., 0])
-    kinds = {
-        "a JPEG with 12 bits": imagecodecs.jpeg_encode(deep, bitspersample=12),
-        "a lossless JPEG with 1[26] bits": imagecodecs.ljpeg_encode(grey, bitspersample=12),
-        "a JPEG-LS picture": imagecodecs.jpegls_encode(GREY_8),
-    }
-    for words, data in kinds.items():
+    for words, data in (
+        ("a JPEG with 12 bits", imagecodecs.jpeg_encode(deep, bitspersample=12)),
+        ("a lossless JPEG with 1[26] bits", imagecodecs.ljpeg_encode(grey, bitspersample=12)),
+        ("a lossless JPEG,", imagecodecs.ljpeg_encode(GREY_8, bitspersample=8)),
+        ("a lossless JPEG,", imagecodecs.jpeg_encode(RGB_8, lossless=True)),
+        ("a JPEG-LS picture", imagecodecs.jpegls_encode(GREY_8)),
+    ):
         (tmp_path / "a.jpg").write_bytes(data)
         refused(tmp_path / "a.jpg", "unsupported", f"this is {words}.*not supported")
     with io.BytesIO() as buffer:
