@@ -42,6 +42,8 @@ def check_frame(file: BinaryIO, path: Path, *, strip: int | None = None) -> None
     """
     try:
         kind, bits, components = _frame(file, strip or 0)
+    except (OSError, ValueError, OverflowError):  # the strip's offset is negative, or larger than any file
+        return
     finally:
         file.seek(0)
     name = _KINDS.get(kind, "a JPEG")

@@ -151,7 +151,7 @@ def declared_bits(tags: Tags) -> int | None:
     if colours not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or depth < (16 if colours == _WHITE_IS_ZERO else 8):
         return None
     said = [int(pixels.get("SignificantBits", 0)) for pixels in _ome_pixels(tags)]
-    highest = max((*tags.numbers.get(tiff.HIGHEST, (0,)), *tags.numbers.get(tiff.HIGHEST_TOO, (0,))))
+    highest = max((*tags.numbers.get(tiff.HIGHEST, ()), *tags.numbers.get(tiff.HIGHEST_TOO, ())), default=0)
     if highest == 2 ** highest.bit_length() - 1:
         said.append(highest.bit_length())
     return next((bits for bits in said if 1 <= bits < depth), None)
@@ -225,8 +225,8 @@ def _described_shape(text: str) -> tuple[int, ...]:
             return ()
         sides = content.get("shape") if isinstance(content, dict) else None
     else:
-        found = re.match(r"shape=\((\d[\d, ]{0,200})\)", text)
-        sides = [int(side) for side in found[1].split(",") if side.strip()] if found else None
+        found = re.match(r"shape=\((\d{1,10}(?:, *\d{1,10})*),? *\)", text)
+        sides = [int(side) for side in found[1].split(",")] if found else None
     if not isinstance(sides, list) or len(sides) > 16 or not all(type(s) is int and 0 < s < 2**31 for s in sides):
         return ()
     return tuple(side for side in sides if side != 1)

@@ -317,6 +317,25 @@ def test_a_jpeg_in_a_tiff_that_is_not_read_is_named(tmp_path: Path) -> None:
     refused(tmp_path / "a.tif", "unsupported", "a lossless JPEG")
 
 
+def test_tags_without_sense_do_not_stop_the_readers(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    highest = [(tag, 3, 1, 255, True) for tag in (281, 341)]
+    tifffile.imwrite(path, GREY_8, metadata=None, extratags=highest)
+    data = path.read_bytes()
+    for tag in (281, 341):
+        data = data.replace(struct.pack("<HHI", tag, 3, 1), struct.pack("<HHI", tag, 3, 0))
+    path.write_bytes(data)
+    sound(path)
+    sound(one_page(path, "shape=(3  40, 30)", slices=1))
+    tifffile.imwrite(path, GREY_8, bigtiff=True, compression="jpeg", metadata=None)
+    for offset, kind in ((-1, 17), (2**63, 16), (2**62, 16)):  # SLONG8 and LONG8
+        change_tag(path, 273, offset, dtype=kind)
+        read_header(path)
+        with pytest.raises(ImageError) as caught:
+            read_image(path)
+        assert caught.value.code == "damaged"
+
+
 @pytest.mark.parametrize(
     ("pixels", "words"),
     [
