@@ -266,6 +266,10 @@ def test_restart_markers_that_are_missing_or_in_a_wrong_order_are_found() -> Non
         assert is_damaged(sound[:two] + sound[one:]), "an interval is there twice"
 
 
+def test_an_interval_too_long_for_a_picture_in_one_row_is_no_damage() -> None:
+    check_sound(damage.jpeg_with_restarts(scene(1024, 2048, noise=0), 5000))  # of 8,192 MCUs, each 16 pixels wide
+
+
 def test_bytes_around_a_jpegs_pixels_do_not_matter() -> None:
     sound = saved(scene(90, 120), "JPEG")
     whole = decode(sound, NAME, Limits())[0]

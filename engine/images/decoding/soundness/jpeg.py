@@ -55,8 +55,8 @@ _ALL_SCANS = 50_000
 decodes it up to there."""
 _MOST_SCANS = 100
 _MOST_INTERVALS = 2_000
-_MOST_UNITS = 8_000
-"""Of an interval that is decoded as a picture of its own, in a row; a picture is at most 65,500 wide."""
+_WIDEST = 65_500
+"""Pixels in a row that libjpeg takes; an interval is decoded as a picture of its own, one block or MCU high."""
 
 
 def check_jpeg(data: bytes, seconds: float) -> None:
@@ -137,7 +137,7 @@ def _check_ends(frame: Frame, scans: list[Scan], deadline: Deadline) -> None:
         if len(intervals) == 1:
             _check_end(scan.data, frame, [scan], tables, size=None)
             continue
-        if len(intervals) > _MOST_INTERVALS or scan.interval > _MOST_UNITS:
+        if len(intervals) > _MOST_INTERVALS or scan.interval * _width_of_unit(frame, scan) > _WIDEST:
             continue
         for number, data in enumerate(intervals):
             _check_end(data, frame, [scan], tables, size=min(scan.interval, units - number * scan.interval))
@@ -175,7 +175,7 @@ def _frame_of(frame: Frame, scan: Scan, units: int | None) -> bytes:
     tallest = max(component.down for component in frame.components)
     alone = len(members) == 1
     if units is not None:
-        height, width = (8, 8 * units) if alone else (8 * tallest, 8 * widest * units)
+        height, width = 8 if alone else 8 * tallest, units * _width_of_unit(frame, scan)
     elif alone:
         height = -(-frame.height * members[0].down // tallest)
         width = -(-frame.width * members[0].across // widest)
@@ -187,6 +187,11 @@ def _frame_of(frame: Frame, scan: Scan, units: int | None) -> bytes:
         factors = 0x11 if alone else component.across << 4 | component.down
         content += bytes((component.name, factors, frame.segment[first + 3 * member + 2]))
     return b"\xff" + bytes([frame.kind]) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+def _width_of_unit(frame: Frame, scan: Scan) -> int:
+    """How many pixels wide a block of a scan, or a group of blocks (MCU), is when decoded as a picture of its own."""
+    return 8 if len(scan.members) == 1 else 8 * max(component.across for component in frame.components)
 
 
 def _check_by_sensitivity(frame: Frame, scans: list[Scan]) -> None:
