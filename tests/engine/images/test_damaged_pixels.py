@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 import damage
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -369,6 +370,29 @@ def test_a_tiffs_strips_and_tiles_must_be_there(
     if compression is None:  # some programs write the length of a full strip for the last one
         more = [*lengths[:-1], lengths[-1] + 1000]
         check_sound(tags_changed(sound, **{names[1]: more}))
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "zstd", "lzma"])
+def test_a_tiffs_last_strip_may_be_filled_up_but_hold_no_more(compression: str) -> None:
+    full = damage.tiff(scene(64, 120), compression=compression, rowsperstrip=32)
+    check_sound(tags_changed(full, ImageLength=48))
+    assert is_damaged(tags_changed(full, ImageLength=30, RowsPerStrip=30))
+    assert is_damaged(tags_changed(full, ImageLength=96, RowsPerStrip=48))
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "packbits", "zstd", "lzma"])
+def test_a_tiff_may_store_the_bits_of_each_byte_the_other_way_round(compression: str | None) -> None:
+    pixels = scene(90, 120)
+    turned = bytearray(damage.tiff(pixels, compression=compression, rowsperstrip=32, resolutionunit=2))
+    with tifffile.TiffFile(io.BytesIO(turned)) as file:
+        page = file.pages.first
+        for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+            turned[start : start + length] = imagecodecs.bitorder_encode(bytes(turned[start : start + length]))
+    resolution_unit, fill_order = struct.pack("<HHIHH", 296, 3, 1, 2, 0), struct.pack("<HHIHH", 266, 3, 1, 2, 0)
+    data = bytes(turned).replace(resolution_unit, fill_order)
+    np.testing.assert_array_equal(decode(data, NAME, Limits())[0], pixels)
+    if compression is not None:
+        assert is_damaged(bytes(turned)), "without a word on the order"
 
 
 def test_equal_blank_strips_may_share_their_data() -> None:

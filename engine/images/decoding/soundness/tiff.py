@@ -98,7 +98,7 @@ def check_tiff(data: bytes, tags: Mapping[int, object], seconds: float) -> None:
     layout = _layout(data, tags)
     _check_apart(data, layout, compression)
     for number, (start, length) in enumerate(layout.places):
-        strip = data[start : start + length]
+        strip = _strip(data, start, length, compression, tags)
         _check_strip(strip, compression, layout.size_of(number), layout.size, tags, seconds)
         deadline.check()
     if compression in (_HUFFMAN, _GROUP3, _GROUP4):
@@ -169,6 +169,18 @@ def _size(rows: int, columns: int, samples: int, tags: Mapping[int, object]) -> 
     return rows * -(-columns * samples * bits // 8)
 
 
+def _strip(data: bytes, start: int, length: int, compression: int, tags: Mapping[int, object]) -> bytes:
+    """The data of one strip or tile, with the bits of each byte in the order that decompressing it needs."""
+    strip = data[start : start + length]
+    if (
+        compression in (_NONE, _JPEG) or _number(tags, _FILL_ORDER, 1) != 2
+    ):  # a JPEG is never stored the other way round
+        return strip
+    import imagecodecs
+
+    return bytes(imagecodecs.bitorder_decode(strip))
+
+
 def _check_strip(
     strip: bytes, compression: int, size: int, most: int, tags: Mapping[int, object], seconds: float
 ) -> None:
@@ -186,9 +198,9 @@ def _check_strip(
     elif compression == _WEBP:
         check_webp(strip)
     elif compression == _ZSTD:
-        _check_zstd(strip, size)
+        _check_length(_length_of_zstd(strip, most), size, most)
     elif compression == _LZMA:
-        _check_lzma(strip, size)
+        _check_length(_length_of_lzma(strip, most), size, most)
 
 
 def _check_length(length: int, size: int, most: int) -> None:
@@ -236,31 +248,28 @@ def _length_of_packbits(strip: bytes, most: int) -> int:
     raise DamageError("the compressed data of a strip is wrong")
 
 
-def _check_zstd(strip: bytes, size: int) -> None:
+def _length_of_zstd(strip: bytes, most: int) -> int:
     import imagecodecs
 
     try:
-        length = len(imagecodecs.zstd_decode(strip, out=size))
+        return len(imagecodecs.zstd_decode(strip, out=most + 1))
     except (imagecodecs.ZstdError, ValueError) as error:
         raise DamageError(f"the compressed data of a strip is wrong: {error}") from error
-    if length < size:
-        raise DamageError(_ENDS_EARLY)
 
 
-def _check_lzma(strip: bytes, size: int) -> None:
+def _length_of_lzma(strip: bytes, most: int) -> int:
     import lzma
 
     decoding, got, piece = lzma.LZMADecompressor(memlimit=1 << 28), 0, strip
     try:
-        while not decoding.eof and got <= 2 * size:
+        while not decoding.eof and got <= most:
             unpacked = decoding.decompress(piece, _ROOM)
             got, piece = got + len(unpacked), b""
             if not unpacked and decoding.needs_input:
                 break
     except lzma.LZMAError as error:
         raise DamageError(f"the compressed data of a strip is wrong: {error}") from error
-    if got < size:
-        raise DamageError(_ENDS_EARLY)
+    return got
 
 
 def _check_facsimile(data: bytes, compression: int, layout: _Layout, tags: Mapping[int, object]) -> None:
@@ -273,11 +282,8 @@ def _check_facsimile(data: bytes, compression: int, layout: _Layout, tags: Mappi
     import numpy as np
 
     stored = np.asarray(imagecodecs.tiff_decode(data)) != 0
-    reversed_bits = _number(tags, _FILL_ORDER, 1) == 2
     for number, (start, length) in enumerate(layout.places):
-        strip = data[start : start + length]
-        if reversed_bits:
-            strip = bytes(imagecodecs.bitorder_decode(strip))
+        strip = _strip(data, start, length, compression, tags)
         used = strip.rstrip(b"\0")
         if bytes(_FILLING if compression == _GROUP3 else _MOST_ZEROS) in used:
             raise DamageError("a part of its compressed data was lost and filled with zeros")
