@@ -67,7 +67,7 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, t
             if tags is not None and tags.first(tiff_tags.COMPRESSION, 1) in _SELDOM_KNOWN:
                 raise compressed_otherwise(tags, path) from error
             raise damaged(error, path) from error
-        warnings += check_whole(picture, data, path, limits)
+        check_whole(picture, data, path, limits)
         array = _decoded(picture, header, data, path)
     array = np.ascontiguousarray(array, dtype=np.uint16 if header.bit_depth == 16 else np.uint8)
     return array, header, tuple(warnings)

@@ -10,7 +10,6 @@ from engine.images.decoding.soundness.jpeg import check_jpeg
 from engine.images.decoding.soundness.png import check_png
 from engine.images.decoding.soundness.tiff import check_tiff
 from engine.images.decoding.soundness.webp import check_webp
-from engine.results.caution import Caution
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,24 +19,21 @@ if TYPE_CHECKING:
     from engine.images.header import Limits
 
 
-def check_whole(picture: Image.Image, data: bytes, path: Path, limits: Limits) -> tuple[Caution, ...]:
+def check_whole(picture: Image.Image, data: bytes, path: Path, limits: Limits) -> None:
     """Check that a picture's data is whole; its pixels are left to Pillow.
 
     Args:
         picture: as Pillow opened and decoded it without an error.
         data: the file.
         path: its name, for errors.
-        limits: those of decoding; checking may take as long again.
-
-    Returns:
-        What may be damaged but cannot be proven, with the code `damaged`.
+        limits: those of decoding. Checking has as much time again, but the decoding process as a whole only a second
+            more (see `worker`).
 
     Raises:
         ImageError: it is damaged, cut or incomplete (code `damaged`), or checking it takes too long.
     """
     from PIL.TiffImagePlugin import TiffImageFile
 
-    doubts: list[str] = []
     try:
         if isinstance(picture, TiffImageFile):
             check_tiff(data, picture.tag_v2, limits.seconds)
@@ -51,4 +47,3 @@ def check_whole(picture: Image.Image, data: bytes, path: Path, limits: Limits) -
             check_jpeg(data, limits.seconds)
     except Exception as error:  # the checks call decoders, too, and those may raise anything on hostile bytes
         raise damaged(error, path) from error
-    return tuple(Caution("damaged", doubt) for doubt in doubts)
