@@ -158,7 +158,8 @@ class _Process:
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         # Of a traceback the last line says what happened; of a message by the system or a library, the first one.
         why = lines[-1 if "Traceback" in said else 0][:500] if lines else ""
-        lacks_memory = status == -signal.SIGKILL or any(word in said for word in NO_MEMORY)
+        killed = sys.platform != "win32" and status == -signal.SIGKILL
+        lacks_memory = killed or any(word in said for word in NO_MEMORY)
         return _not_started(
             path,
             f"it ended with status {status}{why and ': '}{why}",
