@@ -168,6 +168,6 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
             from engine.images.decoding.client import header_separately
 
             return header_separately(file.read(size), path, limits)
-        picture, header = open_picture(file, size, path, limits)
+        picture, header, _ = open_picture(file, size, path, limits)
         picture.close()
     return header

@@ -62,7 +62,7 @@ MOST_STRIPS = 250_000
 """More than a picture of ordinary shape has, even with one strip for each row. Decoders list all of them."""
 
 
-def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple[Image.Image, Header]:
+def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple[Image.Image, Header, Tags | None]:
     """Open a picture and check its header, without decoding it.
 
     Args:
@@ -70,6 +70,9 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
         size: of the content, in bytes.
         path: its name, for errors.
         limits: beyond which it is refused.
+
+    Returns:
+        The picture, its header, and the tags of a TIFF.
 
     Raises:
         ImageError: it is not a picture of an allowed format and kind, or is beyond the limits.
@@ -114,7 +117,8 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
         if tags is not None and (palette := eight_bit_palette(tags)) is not None:
             # Pillow takes its entries for 16-bit values: all black.
             picture.palette = ImagePalette.raw("RGB;L", palette)
-        return picture, replace(_checked_header(picture, tags, start, size, path, limits), declared_bits=declared)
+        header = replace(_checked_header(picture, tags, start, size, path, limits), declared_bits=declared)
+        return picture, header, tags
     except ImageError:
         raise
     except Exception as error:  # again anything: tags are parsed when they are first accessed

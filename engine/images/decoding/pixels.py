@@ -54,10 +54,8 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, t
     """
     import numpy as np
 
-    tags = tiff_tags.read_tags(io.BytesIO(data)) if data.startswith(tiff_tags.MAGIC) else None
-    warnings: list[Caution] = [] if tags is None else list(doubts(tags))
     # Not from the file: Pillow 13 would map an uncompressed grey TIFF and turn it wrongly (orientations 5 to 8).
-    picture, header = open_picture(io.BytesIO(data), len(data), path, limits)
+    picture, header, tags = open_picture(io.BytesIO(data), len(data), path, limits)
     with picture:
         try:
             picture.load()
@@ -70,7 +68,7 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, t
         check_whole(picture, data, path, limits)
         array = _decoded(picture, header, data, path)
     array = np.ascontiguousarray(array, dtype=np.uint16 if header.bit_depth == 16 else np.uint8)
-    return array, header, tuple(warnings)
+    return array, header, () if tags is None else doubts(tags)
 
 
 def _decoded(picture: Image.Image, header: Header, data: bytes, path: Path) -> Integers:

@@ -67,7 +67,7 @@ def main() -> None:
 def _answer(wanted: str, data: bytes, limits: Limits) -> tuple[dict[str, object], memoryview]:
     try:
         if wanted == "header":
-            picture, header = open_picture(io.BytesIO(data), len(data), _NAME, limits)
+            picture, header, _ = open_picture(io.BytesIO(data), len(data), _NAME, limits)
             picture.close()
             return {"header": asdict(header), "shape": [0, 0, 1], "warnings": []}, memoryview(b"")
         array, header, warnings = decode(data, _NAME, limits)
