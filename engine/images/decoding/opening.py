@@ -11,7 +11,7 @@ from engine.images.decoding import tiff_tags
 from engine.images.decoding.budget import PIECE, TooMuchWorkError, WatchedFile
 from engine.images.decoding.declared_bits import bits_of_png
 from engine.images.decoding.jpeg_frame import check_frame
-from engine.images.decoding.tiff_checks import JPEG, ONE_PICTURE, check_tags, declared_bits, eight_bit_palette
+from engine.images.decoding.tiff_checks import ONE_PICTURE, check_tags, declared_bits, eight_bit_palette
 from engine.images.header import (
     DEPTHS,
     DICOM_REASON,
@@ -90,7 +90,7 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
                 f"it is cut into more than {MOST_STRIPS:,} pieces", subject=path, remedy=EXPORT, code="too-large"
             )
         check_tags(tags, size, path)
-        if tags.first(tiff_tags.COMPRESSION, 1) == JPEG:
+        if tags.first(tiff_tags.COMPRESSION, 1) == tiff_tags.JPEG:
             check_frame(file, path, strip=tags.begin)
     elif start.startswith(_JPEG):
         check_frame(file, path)

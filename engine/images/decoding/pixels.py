@@ -26,12 +26,8 @@ if TYPE_CHECKING:
 
     Integers = NDArray[np.unsignedinteger]
 
-_DEFLATE, _LZMA, _ZSTD = (8, 32946), (34925,), (50000,)
-"""TIFF's numbers for compressions that may unpack to any size; two are for the same one."""
-_OTHERS = (1, 5, 32773)
-"""TIFF's numbers for no compression, LZW and PackBits, which never unpack to more than the pixels have room for."""
-_SELDOM_KNOWN = (50001,)
-"""TIFF's number for WebP, which most builds of libtiff lack."""
+_OTHERS = (tiff_tags.NONE, tiff_tags.LZW, tiff_tags.PACKBITS)
+"""Compressions that never unpack to more than the pixels have room for."""
 _LZMA_MEMORY = 1 << 28
 """The most bytes that unpacking LZMA may take; the files' own settings ask for up to 64 MB."""
 _NOT_DECODED = "its 16-bit colours cannot be decoded"
@@ -62,7 +58,8 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, t
             if header.format == "PNG" and header.orientation == 1:
                 header = replace(header, orientation=orientation_of(picture, after_loading=True))
         except Exception as error:  # given hostile bytes, a decoder may raise anything; the fault is the file's
-            if tags is not None and tags.first(tiff_tags.COMPRESSION, 1) in _SELDOM_KNOWN:
+            # Most builds of libtiff lack WebP.
+            if tags is not None and tags.first(tiff_tags.COMPRESSION, 1) == tiff_tags.WEBP:
                 raise compressed_otherwise(tags, path) from error
             raise damaged(error, path) from error
         check_whole(picture, data, path, limits)
@@ -182,11 +179,11 @@ def _check_inflated(compression: int, data: bytes, most: int) -> None:
     """
     import imagecodecs
 
-    if compression in _DEFLATE:
+    if compression in tiff_tags.DEFLATE:
         length = len(zlib.decompressobj().decompress(data, most + 1))
-    elif compression in _LZMA:
+    elif compression == tiff_tags.LZMA:
         length = len(lzma.LZMADecompressor(memlimit=_LZMA_MEMORY).decompress(data, most + 1))
-    elif compression in _ZSTD:
+    elif compression == tiff_tags.ZSTD:
         length = len(imagecodecs.zstd_decode(data, out=most))  # which raises an error if there is more
     elif compression in _OTHERS:
         return

@@ -13,24 +13,22 @@ from engine.images.header import GREY_OR_RGB
 from engine.results.caution import Caution
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from engine.images.decoding.tiff_tags import Tags
 
-OLD_JPEG, JPEG = 6, 7
-_NONE = 1
+_READ = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32773, 32809, 32946, 34925, 50000, 50001})
+"""TIFF's numbers for the compressions that decoders here may know."""
 
-READ = frozenset({1, 2, 3, 4, 5, OLD_JPEG, JPEG, 8, 32773, 32809, 32946, 34925, 50000, 50001})
-"""TIFF's numbers for the compressions that decoders here may know, see `COMPRESSIONS`."""
-
-COMPRESSIONS = {
+_COMPRESSIONS = {
     1: "no compression",
     2: "CCITT RLE",
     3: "CCITT Group 3",
     4: "CCITT Group 4",
     5: "LZW",
-    OLD_JPEG: "old-style JPEG",
-    JPEG: "JPEG",
+    6: "old-style JPEG",
+    7: "JPEG",
     8: "Deflate",
     9: "JBIG",
     10: "JBIG",
@@ -120,12 +118,6 @@ def doubts(tags: Tags) -> tuple[Caution, ...]:
     )
 
 
-def compression_name(tags: Tags) -> str:
-    """Return the name of a TIFF's compression."""
-    number = tags.first(tiff.COMPRESSION, _NONE)
-    return COMPRESSIONS.get(number, f"the compression number {number}")
-
-
 def eight_bit_palette(tags: Tags) -> bytes | None:
     """Return the red, then the green, then the blue values of a palette with 8-bit entries; None if it has others.
 
@@ -193,7 +185,7 @@ def _has_room(tags: Tags, size: int) -> bool:
 
     Programs that write a single page for a stack write its slices so.
     """
-    if tags.first(tiff.COMPRESSION, _NONE) != _NONE:
+    if tags.first(tiff.COMPRESSION, tiff.NONE) != tiff.NONE:
         return False
     bits = tags.first(tiff.BITS, 1) * tags.first(tiff.SAMPLES, 1)
     picture = -(-tags.first(tiff.WIDTH, 0) * bits // 8) * tags.first(tiff.LENGTH, 0)
@@ -253,7 +245,7 @@ def _ome_pixels(tags: Tags) -> list[dict[str, str]]:
 
 def _check_colours(tags: Tags, path: Path) -> None:
     colours = tags.first(tiff.PHOTOMETRIC, -1)
-    if tags.first(tiff.COMPRESSION, _NONE) == OLD_JPEG:
+    if tags.first(tiff.COMPRESSION, tiff.NONE) == tiff.OLD_JPEG:
         return  # it has its colours in the JPEG
     if colours == _CMYK:
         raise _unsupported("it is in CMYK, the colours of a printer", path, "convert it to RGB")
@@ -286,25 +278,33 @@ def _check_colours(tags: Tags, path: Path) -> None:
 
 def _check_depth(tags: Tags, path: Path) -> None:
     depths = tags.numbers.get(tiff.BITS) or (1,)
-    colours, compression = tags.first(tiff.PHOTOMETRIC, -1), tags.first(tiff.COMPRESSION, _NONE)
-    if compression == OLD_JPEG:
+    colours, compression = tags.first(tiff.PHOTOMETRIC, -1), tags.first(tiff.COMPRESSION, tiff.NONE)
+    if compression == tiff.OLD_JPEG:
         return
-    if compression == JPEG and set(depths) != {8}:
-        raise _unsupported(f"it is compressed as JPEG with {tiff.listed(depths)} bits per sample", path, UNCOMPRESS)
+    if compression == tiff.JPEG and set(depths) != {8}:
+        raise _unsupported(f"it is compressed as JPEG with {_listed(depths)} bits per sample", path, UNCOMPRESS)
     allowed = {_RGB: (8, 16), _YCBCR: (8,), _PALETTE: (1, 2, 4, 8)}.get(colours, (1, 2, 4, 8, 16))
     if len(set(depths)) != 1 or depths[0] not in allowed:
         kind = {_RGB: "RGB with ", _YCBCR: "YCbCr with ", _PALETTE: "a palette with "}.get(colours, "")
-        raise _unsupported(f"it has {kind}{tiff.listed(depths)} bits per sample", path)
+        raise _unsupported(f"it has {kind}{_listed(depths)} bits per sample", path)
+
+
+def _listed(numbers: Iterable[int], most: int = 4) -> str:
+    """Return different numbers for people: `8, 16 and other`."""
+    different = sorted(set(numbers))
+    return ", ".join(str(number) for number in different[:most]) + (" and other" if len(different) > most else "")
 
 
 def _check_compression(tags: Tags, path: Path) -> None:
-    if tags.first(tiff.COMPRESSION, _NONE) not in READ:
+    if tags.first(tiff.COMPRESSION, tiff.NONE) not in _READ:
         raise compressed_otherwise(tags, path)
 
 
 def compressed_otherwise(tags: Tags, path: Path) -> ImageError:
     """Return the error for a TIFF whose compression no decoder here knows."""
-    return _unsupported(f"it is compressed by {compression_name(tags)}, which is not read in a TIFF", path, UNCOMPRESS)
+    number = tags.first(tiff.COMPRESSION, tiff.NONE)
+    name = _COMPRESSIONS.get(number, f"the compression number {number}")
+    return _unsupported(f"it is compressed by {name}, which is not read in a TIFF", path, UNCOMPRESS)
 
 
 def _unsupported(cause: str, path: Path, remedy: str = GREY_OR_RGB) -> ImageError:

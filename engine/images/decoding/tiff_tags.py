@@ -9,10 +9,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import BinaryIO
 
 MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"MM*\x00", b"II\x00*")
 """How a TIFF begins; the last two are wrong, and Pillow reads such files all the same."""
@@ -24,6 +21,11 @@ WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 DESCRIPTION, STRIP_OFFSETS, SAMPLES, HIGHEST, PLANAR = 270, 273, 277, 281, 284
 COLOUR_MAP, TILE_OFFSETS, SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT, HIGHEST_TOO = 320, 324, 330, 338, 339, 341
 KIND, STK_PLANES, IMAGE_DEPTH, DNG_VERSION = 254, 33629, 32997, 50706
+
+NONE, HUFFMAN, GROUP3, GROUP4, LZW, OLD_JPEG, JPEG = 1, 2, 3, 4, 5, 6, 7
+PACKBITS, LZMA, ZSTD, WEBP = 32773, 34925, 50000, 50001
+DEFLATE = (8, 32946)
+"""Compressions by TIFF's numbers; Deflate has two."""
 
 _FORMATS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 """The types of whole numbers, as `struct` calls them."""
@@ -132,9 +134,3 @@ def _content(file: BinaryIO, value: bytes, size: int, order: str) -> bytes:
         return value[:size]
     file.seek(struct.unpack(f"{order}{'I' if len(value) == 4 else 'Q'}", value)[0])
     return file.read(size)
-
-
-def listed(numbers: Iterable[int], most: int = 4) -> str:
-    """Return different numbers for people: `8, 16 and other`."""
-    different = sorted(set(numbers))
-    return ", ".join(str(number) for number in different[:most]) + (" and other" if len(different) > most else "")

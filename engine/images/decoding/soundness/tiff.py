@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.images.decoding import tiff_tags as tiff
 from engine.images.decoding.soundness.damage import DamageError, Deadline
 from engine.images.decoding.soundness.jpeg import check_jpeg
 from engine.images.decoding.soundness.jpeg_structure import EOI
@@ -21,16 +22,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_NONE, _HUFFMAN, _GROUP3, _GROUP4, _LZW, _JPEG, _PACKBITS = 1, 2, 3, 4, 5, 7, 32773
-_DEFLATE = (8, 32946)
-_LZMA, _ZSTD, _WEBP = 34925, 50000, 50001
 _YCBCR = 6
 
-_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
-_SAMPLES, _ROWS, _PLANAR, _T4_OPTIONS = 277, 278, 284, 292
-_STRIPS, _TILES = (273, 279), (324, 325)
+_FILL_ORDER, _ROWS, _T4_OPTIONS, _JPEG_TABLES, _SUBSAMPLING = 266, 278, 292, 347, 530
+_STRIPS, _TILES = (tiff.STRIP_OFFSETS, 279), (tiff.TILE_OFFSETS, 325)
 _TILE_SIZE = (323, 322)
-_JPEG_TABLES, _SUBSAMPLING = 347, 530
 
 _HEADER = 8
 _MOSTLY_ONE_VALUE = 50
@@ -94,21 +90,21 @@ def check_tiff(data: bytes, tags: Mapping[int, object], seconds: float) -> None:
         TooMuchWorkError: checking it takes too long.
     """
     deadline = Deadline(seconds)
-    compression = _number(tags, _COMPRESSION, _NONE)
+    compression = _number(tags, tiff.COMPRESSION, tiff.NONE)
     layout = _layout(data, tags)
     _check_apart(data, layout, compression)
     for number, (start, length) in enumerate(layout.places):
         strip = _strip(data, start, length, compression, tags)
         _check_strip(strip, compression, layout.size_of(number), layout.size, tags, seconds)
         deadline.check()
-    if compression in (_HUFFMAN, _GROUP3, _GROUP4):
+    if compression in (tiff.HUFFMAN, tiff.GROUP3, tiff.GROUP4):
         _check_facsimile(data, compression, layout, tags)
 
 
 def _layout(data: bytes, tags: Mapping[int, object]) -> _Layout:
-    height, width = _number(tags, _LENGTH, 0), _number(tags, _WIDTH, 0)
-    samples, planes = _number(tags, _SAMPLES, 1), 1
-    if _number(tags, _PLANAR, 1) == 2:
+    height, width = _number(tags, tiff.LENGTH, 0), _number(tags, tiff.WIDTH, 0)
+    samples, planes = _number(tags, tiff.SAMPLES, 1), 1
+    if _number(tags, tiff.PLANAR, 1) == 2:
         samples, planes = 1, samples
     tiled = _TILES[0] in tags
     if tiled:
@@ -139,7 +135,7 @@ def _check_apart(data: bytes, layout: _Layout, compression: int) -> None:
         if start < _HEADER or length < 1:
             raise DamageError(f"a {noun} of it is missing (number {number + 1:,})")
         size = layout.size_of(number)
-        if compression == _NONE:
+        if compression == tiff.NONE:
             if length < size or start + size > len(data):
                 raise DamageError(f"a {noun} of it ends too early (number {number + 1:,})")
             length = size  # more is declared by some programs
@@ -162,8 +158,12 @@ def _is_blank(data: bytes, size: int) -> bool:
 
 def _size(rows: int, columns: int, samples: int, tags: Mapping[int, object]) -> int:
     """How many bytes so many rows of pixels have when they are not compressed."""
-    bits = max(_numbers(tags, _BITS), default=1)
-    if _number(tags, _PHOTOMETRIC, 0) == _YCBCR and samples == 3 and _number(tags, _COMPRESSION, _NONE) != _JPEG:
+    bits = max(_numbers(tags, tiff.BITS), default=1)
+    if (
+        _number(tags, tiff.PHOTOMETRIC, 0) == _YCBCR
+        and samples == 3
+        and _number(tags, tiff.COMPRESSION, tiff.NONE) != tiff.JPEG
+    ):
         across, down = (max(1, number) for number in (*_numbers(tags, _SUBSAMPLING), 2, 2)[:2])
         return -(-columns // across) * -(-rows // down) * (across * down + 2) * bits // 8
     return rows * -(-columns * samples * bits // 8)
@@ -172,9 +172,8 @@ def _size(rows: int, columns: int, samples: int, tags: Mapping[int, object]) -> 
 def _strip(data: bytes, start: int, length: int, compression: int, tags: Mapping[int, object]) -> bytes:
     """The data of one strip or tile, with the bits of each byte in the order that decompressing it needs."""
     strip = data[start : start + length]
-    if (
-        compression in (_NONE, _JPEG) or _number(tags, _FILL_ORDER, 1) != 2
-    ):  # a JPEG is never stored the other way round
+    # Uncompressed pixels are only counted, and libtiff takes the bytes of a JPEG as they are.
+    if compression in (tiff.NONE, tiff.JPEG) or _number(tags, _FILL_ORDER, 1) != 2:
         return strip
     import imagecodecs
 
@@ -185,21 +184,21 @@ def _check_strip(
     strip: bytes, compression: int, size: int, most: int, tags: Mapping[int, object], seconds: float
 ) -> None:
     """Check the compressed data of one strip or tile; unpacked it has `size` bytes, or `most` if it is filled up."""
-    if compression in _DEFLATE:
+    if compression in tiff.DEFLATE:
         _check_deflate(strip, size, most)
-    elif compression == _LZW:
+    elif compression == tiff.LZW:
         _check_length(_length_of_lzw(strip, most), size, most)
-    elif compression == _PACKBITS:
+    elif compression == tiff.PACKBITS:
         _check_length(_length_of_packbits(strip, most), size, most)
-    elif compression == _JPEG:
+    elif compression == tiff.JPEG:
         tables = tags.get(_JPEG_TABLES)
         whole = tables[:-2] + strip[2:] if isinstance(tables, bytes) and tables.endswith(EOI) else strip
         check_jpeg(whole, seconds)
-    elif compression == _WEBP:
+    elif compression == tiff.WEBP:
         check_webp(strip)
-    elif compression == _ZSTD:
+    elif compression == tiff.ZSTD:
         _check_length(_length_of_zstd(strip, most), size, most)
-    elif compression == _LZMA:
+    elif compression == tiff.LZMA:
         _check_length(_length_of_lzma(strip, most), size, most)
 
 
@@ -285,7 +284,7 @@ def _check_facsimile(data: bytes, compression: int, layout: _Layout, tags: Mappi
     for number, (start, length) in enumerate(layout.places):
         strip = _strip(data, start, length, compression, tags)
         used = strip.rstrip(b"\0")
-        if bytes(_FILLING if compression == _GROUP3 else _MOST_ZEROS) in used:
+        if bytes(_FILLING if compression == tiff.GROUP3 else _MOST_ZEROS) in used:
             raise DamageError("a part of its compressed data was lost and filled with zeros")
         strip = strip[: len(used) + _LAST_ZEROS]
         rows = layout.last_rows if layout.is_last(number) else layout.rows
@@ -306,9 +305,9 @@ def _facsimile(
     import numpy as np
 
     try:
-        if compression == _GROUP4:
+        if compression == tiff.GROUP4:
             decoded = imagecodecs.ccittfax4_decode(strip, rows, columns)
-        elif compression == _GROUP3:
+        elif compression == tiff.GROUP3:
             decoded = imagecodecs.ccittfax3_decode(strip, rows, columns, t4options=_number(tags, _T4_OPTIONS, 0))
         else:
             decoded = imagecodecs.ccittrle_decode(strip, rows, columns)
