@@ -58,8 +58,8 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, t
             if header.format == "PNG" and header.orientation == 1:
                 header = replace(header, orientation=orientation_of(picture, after_loading=True))
         except Exception as error:  # given hostile bytes, a decoder may raise anything; the fault is the file's
-            # Most builds of libtiff lack WebP.
-            if tags is not None and tags.first(tiff_tags.COMPRESSION, 1) == tiff_tags.WEBP:
+            # Most builds of libtiff lack WebP, of which Pillow says OSError; not so if time or memory is short.
+            if isinstance(error, OSError) and tags and tags.first(tiff_tags.COMPRESSION, 1) == tiff_tags.WEBP:
                 raise compressed_otherwise(tags, path) from error
             raise damaged(error, path) from error
         check_whole(picture, data, path, limits)
