@@ -50,8 +50,9 @@ _ROWS_AT_ONCE = 64
 def why_not_compliant(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) -> str:
     """Say why an image file cannot be fed to a model, judging by its header alone; empty if it can.
 
-    Three things show only when the image is read: whether an alpha channel is opaque everywhere (then the image is
-    fine), whether the file ends early, and whether an RGB file shows any colour. Until then it counts as compliant.
+    Four things show only when the image is read: whether an alpha channel is opaque everywhere (then the image is
+    fine), whether the pixels are damaged or incomplete, whether an RGB file shows any colour, and whether a value is
+    beyond the significant bits. Until then it counts as compliant.
 
     Returns:
         One sentence that says what is wrong and what is wanted, or "".

@@ -253,7 +253,7 @@ def _check_colours(tags: Tags, path: Path) -> None:
         raise _unsupported(f"it is {_COLOURS[colours]}", path, "convert it to RGB")
     if colours not in _BASE:
         says = "does not say" if colours == -1 else f"says by an unknown number ({colours})"
-        raise _unsupported(f"the file {says} what its values stand for: grey or colours", path)
+        raise _unsupported(f"the file {says} what its values stand for, grey or colours", path)
     samples, extra = tags.first(tiff.SAMPLES, 1), tags.numbers.get(tiff.EXTRA_SAMPLES, ())
     if colours == _YCBCR and samples == 1:
         return  # luma alone
@@ -261,10 +261,13 @@ def _check_colours(tags: Tags, path: Path) -> None:
     if further < 0:
         raise _unsupported(f"its colours have {_BASE[colours]} samples, and its pixels {samples}", path)
     if further > 1 or (further == 1 and (len(extra) != 1 or extra[0] not in _ALPHA)):
-        what = "a further channel" if further == 1 else f"{further} further channels"
+        what = (
+            "a further channel that is not declared as transparency"
+            if further == 1
+            else f"{further} further channels, and only one could be transparency"
+        )
         raise ImageError(
-            f"beside its {'grey values' if _BASE[colours] == 1 else 'colours'} it has {what}, not declared as "
-            "transparency alone",
+            f"besides its {'grey values' if _BASE[colours] == 1 else 'colours'} it has {what}",
             subject=path,
             remedy="export what is to be looked at as grey or RGB",
             code="channels",
