@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from random import Random
 
@@ -12,6 +11,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from picture_files import png_chunk
 from PIL import Image
 
 Pixels = NDArray[np.uint8]
@@ -209,11 +209,6 @@ def resealed(data: bytes, longer: int = 0) -> bytes:
     length = int.from_bytes(data[at : at + 4], "big") + longer
     content = data[at + 8 : at + 8 + length]
     return data[:at] + png_chunk(b"IDAT", content) + data[at + 12 + length :]
-
-
-def png_chunk(name: bytes, content: bytes) -> bytes:
-    """A chunk with its length and checksum."""
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def jpeg_segments(data: bytes) -> list[tuple[int, bytes]]:

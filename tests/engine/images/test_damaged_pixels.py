@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 import tifffile
 from damage import saved, scene
+from picture_files import png_chunk
 from PIL import Image
 
 from engine.errors import ImageError
@@ -106,12 +108,12 @@ def interlaced(pixels: damage.Pixels) -> bytes:
         if row.size
     )
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1)
-    return png_of(header, damage.zlib.compress(rows))
+    return png_of(header, zlib.compress(rows))
 
 
 def png_of(header: bytes, compressed: bytes) -> bytes:
     chunks = ((b"IHDR", header), (b"IDAT", compressed), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(damage.png_chunk(name, content) for name, content in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, content) for name, content in chunks)
 
 
 def webps() -> Iterator[bytes]:
@@ -302,20 +304,20 @@ def test_a_pngs_chunks_are_checked_where_pixels_depend_on_them() -> None:
     pixels = decode(sound, NAME, Limits())[0]
     header = sound[16:29]
     rows = b"".join(b"\0" + row.tobytes() for row in scene(90, 120))
-    wrong_sum = damage.zlib.compress(rows)[:-1] + b"\0"
+    wrong_sum = zlib.compress(rows)[:-1] + b"\0"
     for data, reason in (
         (sound[:-1], "its end is missing"),
         (sound[:-20], "ends within a chunk IDAT"),
         (sound[:-12], "its end is missing"),
-        (png_of(header, damage.zlib.compress(rows[:-1])), ""),
-        (png_of(header, damage.zlib.compress(rows + rows[:361])), "more pixels are compressed"),
+        (png_of(header, zlib.compress(rows[:-1])), ""),
+        (png_of(header, zlib.compress(rows + rows[:361])), "more pixels are compressed"),
         (png_of(header, wrong_sum), ""),
-        (png_of(header, damage.zlib.compress(rows)[:-4]), ""),
+        (png_of(header, zlib.compress(rows)[:-4]), ""),
         (sound[:-16] + b"\0\0\0\0" + sound[-12:], "checksum of a chunk IDAT"),
     ):
         assert reason in refusal(data).cause
         assert is_damaged(data)
-    bad_text = damage.png_chunk(b"tEXt", b"Title\0x")[:-1] + b"?"
+    bad_text = png_chunk(b"tEXt", b"Title\0x")[:-1] + b"?"
     for data in (sound + bytes(100_000), sound[:-12] + bad_text + sound[-12:]):
         np.testing.assert_array_equal(decode(data, NAME, Limits())[0], pixels)
 
