@@ -166,13 +166,6 @@ def replaced(data: bytes, begin: int, end: int, random: Random) -> bytes:
     return data[:place] + random.randbytes(size) + data[place + size :]
 
 
-def moved(data: bytes, begin: int, end: int, random: Random) -> bytes:
-    """A sector holds what stands elsewhere in the file."""
-    place, size = place_of(begin, end, random)
-    other, _ = place_of(begin, end, random)
-    return data[:place] + data[other : other + size] + data[place + size :]
-
-
 def zero_tail(data: bytes, begin: int, end: int, random: Random) -> bytes:
     """The file's length is right, but its last part was never written."""
     place = random.randrange(begin, end - 4)
