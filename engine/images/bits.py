@@ -159,7 +159,7 @@ def bits_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
     settle = f"Say which is right: --bits {likely} or --bits {used}, or bits under [input] in model.toml."
     if known.marked:
         looks = f"Apart from {highest}, which marks in an image have, no value is beyond {2**likely - 1:,}"
-        settle = f"If {used} are right, say --bits {used}, or bits under [input] in model.toml; else remove the marks."
+        settle = f"If {used} is right, say --bits {used}, or bits under [input] in model.toml; else remove the marks."
     times = round((2**used - 1) / (2**likely - 1))
     return (
         Caution(
