@@ -22,6 +22,12 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
+def png_of(header: bytes, compressed: bytes) -> bytes:
+    """A PNG of a header and one chunk of compressed pixels."""
+    chunks = ((b"IHDR", header), (b"IDAT", compressed), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, content) for name, content in chunks)
+
+
 def write_png(path: Path, samples: NDArray[np.integer], depth: int, kind: int, *more: bytes) -> Path:
     """Write (H, W) or (H, W, C) samples as a PNG of any depth and colour type; `more` are chunks before the pixels."""
     height, width = samples.shape[:2]
