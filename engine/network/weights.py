@@ -63,15 +63,19 @@ def check_archive(data: bytes, path: Path) -> None:
     """Check that an archive, as torch saves it, holds no more bytes than it has: nothing compressed, nothing twice.
 
     Raises:
-        BundleError: it may hold more.
+        BundleError: it may hold more, or its entries cannot be listed.
     """
     if not data.startswith(b"PK"):
         return
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError):
-        return  # torch says what is wrong with it
+    # torch reads archives that `zipfile` does not, those of an unknown version for one: so what cannot be checked is
+    # not loaded. What torch.save writes can always be listed.
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError) as error:
+        raise BundleError(
+            f"is not a weights file ({type(error).__name__})", subject=path, remedy="copy the file again"
+        ) from error
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > len(data):
         raise BundleError(

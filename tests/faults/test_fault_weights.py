@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import zipfile
 from collections import Counter
@@ -106,6 +107,13 @@ def deflated(path: Path) -> None:
             new.writestr(name, content)
 
 
+def of_an_unknown_version(path: Path) -> None:
+    """Let a packed file ask for a version of its format that `zipfile` does not know; torch does not look at it."""
+    deflated(path)
+    version = b"\x64\x00"
+    path.write_bytes(re.sub(rb"(?<=PK\x01\x02..)..", lambda _: version, path.read_bytes(), flags=re.DOTALL))
+
+
 def dressed(path: Path) -> None:
     """Give a tensor an attribute that hides a method of its class, as a file can."""
     weight = torch.zeros(2, 3, 3, 3)
@@ -118,6 +126,7 @@ def dressed(path: Path) -> None:
     ("make", "cause"),
     [
         (deflated, "is compressed, which torch.save never does"),
+        (of_an_unknown_version, r"is not a weights file \(NotImplementedError\)"),
         (
             lambda path: torch.save({"conv.bias": torch.zeros(1).expand(2**31), "conv.weight": torch.zeros(1)}, path),
             r"its tensors claim 8,589,934,596 bytes, and the file has \d,\d{3};",
@@ -125,7 +134,7 @@ def dressed(path: Path) -> None:
         (lambda path: torch.save({"conv.bias": torch.zeros(2).to_sparse()}, path), "conv.bias is sparse, quantized"),
         (lambda path: torch.save({"conv.bias": torch.zeros(2, device="meta")}, path), "conv.bias is sparse, quantized"),
     ],
-    ids=["deflated", "stride 0", "sparse", "meta"],
+    ids=["deflated", "unknown version", "stride 0", "sparse", "meta"],
 )
 def test_weights_that_ask_for_far_more_memory_than_their_file_are_refused(
     make: Callable[[Path], None], cause: str, model: Path
