@@ -119,8 +119,8 @@ def check_conduct(network: nn.Module, bundle: ModelBundle, anatomy: Anatomy, sub
         with input_of(network, anatomy.head) as taken:
             output = run(images.clone())  # it may change its input in place
         found = flat_output(taken[-1], len(images), subject) if anatomy.head is not None else output
-        # NaN is not equal to itself; `diagnose` reports it.
-        return torch.nan_to_num(found).clone()
+        # NaN is not equal to itself, and beside infinity every difference is small; `diagnose` reports both.
+        return torch.nan_to_num(found, posinf=0.0, neginf=0.0).clone()
 
     def single(count: int) -> torch.Tensor:
         try:
@@ -141,7 +141,9 @@ def check_conduct(network: nn.Module, bundle: ModelBundle, anatomy: Anatomy, sub
     together = True
     try:
         batches = [scores(noise), scores(noise[:2])]
-    except Exception as error:  # it takes no batch: its code raises anything, or its output has a wrong shape
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # it takes no batch: its code raises anything, or its output has a wrong shape
         if is_out_of_memory(error):
             raise
         together, batches = False, []
@@ -150,7 +152,6 @@ def check_conduct(network: nn.Module, bundle: ModelBundle, anatomy: Anatomy, sub
     changed = tuple(name for name, buffer in before.items() if not _equal(buffer, after.get(name)))
     if not torch.equal(alone[:2], again):
         raise _changing(changed, subject)
-    # NaN never agrees.
     allowed = ROUNDING * max(float(alone.abs().max()), 1e-3)
     agree = all(float((batch - alone[: len(batch)]).abs().max()) <= allowed for batch in batches)
     same = torch.allclose(alone[0], alone[1], rtol=SAME_TOLERANCE, atol=SAME_TOLERANCE)

@@ -202,7 +202,9 @@ def _takes_two(network: nn.Module, shape: tuple[int, int, int]) -> bool:
     try:
         with torch.inference_mode():
             flat_output(network(torch.zeros(2, *shape)), 2, "")
-    except Exception:  # whatever it raises, this size or number of channels is not for it
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # whatever it raises, sys.exit() too: this size or number of channels is not for it
         return False
     return True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -132,6 +134,32 @@ def test_a_network_that_takes_no_batch_is_passed_image_by_image() -> None:
     assert diagnosis.warning_codes == ("batch-dependent",)
     assert "takes only one image at a time" in diagnosis.warnings[0]
     assert explain_method(model, image, "rise", Settings(samples={"rise": 100})).samples == 100
+
+
+def test_a_network_that_ends_the_program_for_a_batch_is_passed_image_by_image() -> None:
+    class Exits(Body):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) if len(x) == 1 else sys.exit(3)
+
+    assert classifier(Exits()).one_at_a_time
+
+
+def test_a_network_that_ends_the_program_for_any_input_is_refused() -> None:
+    class Exits(Body):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sys.exit("a wrong size")
+
+    with pytest.raises(BundleError, match=r"does not take a 24x24 input of 3 channels \(a wrong size\)"):
+        classifier(Exits())
+
+
+def test_an_infinite_answer_for_one_image_hides_no_dependence_on_the_batch() -> None:
+    class Overflows(LessTheMean):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            strong = x.std((1, 2, 3), keepdim=True).flatten(1) > 5
+            return super().forward(x).masked_fill(strong, torch.inf)
+
+    assert classifier(Overflows()).one_at_a_time
 
 
 def test_a_network_that_takes_only_batches_is_refused_for_that_reason() -> None:
