@@ -104,11 +104,11 @@ class Classifier:
         height, width = bundle.input.size
         self._watch = watch or StateWatch()
         self.one_at_a_time = False
-        network = network.eval()
-        shipped = {name: buffer.clone() for name, buffer in network.named_buffers()}
         try:
             with self._watch.trying():
                 with self._watch.passing():
+                    network = network.eval()
+                    shipped = {name: buffer.clone() for name, buffer in network.named_buffers()}
                     self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
                 run = self._trial(network)
                 self._conduct = check_conduct(network, bundle, self.anatomy, self._subject, run)
@@ -449,7 +449,8 @@ class Classifier:
         return self.with_memory(work)
 
     def _settle_on_device(self) -> None:
-        self.network.to(self.device).to(memory_format=torch.channels_last)
+        with self._watch.passing():
+            self.network.to(self.device).to(memory_format=torch.channels_last)
         self._shipped = {name: buffer.to(self.device) for name, buffer in self._shipped.items()}
 
     def _restore_buffers(self) -> None:

@@ -49,10 +49,13 @@ def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) 
         _check_storage(network, bundle.architecture)
     except BundleError as error:
         raise watch.blamed(error) from error
-    # Code may build it elsewhere, on a GPU for example.
-    network.to("cpu")
-    _load_weights(network, read_weights(content.kept[bundle.weights.name], bundle.weights), bundle.weights)
-    return network.float().eval(), fit
+    weights = read_weights(content.kept[bundle.weights.name], bundle.weights)
+    # The network may have hooks or methods of its own that run here.
+    with watch.passing():
+        # Code may build it elsewhere, on a GPU for example.
+        network.to("cpu")
+        _load_weights(network, weights, bundle.weights)
+        return network.float().eval(), fit
 
 
 def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:

@@ -255,6 +255,24 @@ def test_the_answer_says_what_the_code_sets(tmp_path: Path) -> None:
     assert diagnosis.warning_codes == ("torch-state",)
 
 
+@pytest.mark.parametrize(
+    "method",
+    [
+        "train(self, mode=True)",
+        "_load_from_state_dict(self, *given)",
+        "_apply(self, *given, **named)",
+    ],
+)
+def test_what_is_set_while_the_weights_are_loaded_is_restored_and_said(tmp_path: Path, method: str) -> None:
+    call = method.replace("self, ", "").replace("=True", "")
+    line = f"    def {method}:\n        torch.set_num_threads(7)\n        return super().{call}\n"
+    folder = make_model(tmp_path / "task" / "model", code=f"import torch\n{MODEL_CODE}\n{line}", approved=True)
+    before = _state()
+    diagnosis = Classifier.load(read_bundle(folder), device="cpu").diagnose(make_image())
+    assert _state() == before
+    assert "torch's number of threads to 7" in diagnosis.warnings[0]
+
+
 def test_a_model_that_cannot_work_because_of_a_setting_is_refused_by_its_name(tmp_path: Path) -> None:
     settings = {
         "meta": "torch.set_default_device('meta')",
