@@ -92,7 +92,9 @@ def signature(bundle: ModelBundle) -> str:
     """Return a hex SHA-256 over what decides a network's activations: its weights, its code and how it is fed."""
     spec = bundle.input
     parts = [bundle.files[name].sha256 for name in (bundle.weights.name, ARCHITECTURE) if name in bundle.files]
-    fed = (spec.size, spec.channels, spec.resize, spec.mean, spec.std)
+    # Bits that are not declared leave no trace: fits from before they could be declared stay valid.
+    bits = () if spec.bits is None else (spec.bits,)
+    fed = (spec.size, spec.channels, spec.resize, spec.mean, spec.std, *bits)
     return hashlib.sha256("\n".join([*parts, repr(fed)]).encode()).hexdigest()
 
 
