@@ -9,12 +9,12 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,7 @@ import torch
 from engine.bundle.fit_npz import Fit, signature, write_fit
 from engine.bundle.model_bundle import FIT, ModelBundle, read_bundle, subject_of
 from engine.errors import BundleError, ImageError, NotCompliantError
+from engine.images.compliance import check_compliance
 from engine.images.image import MedicalImage, read_image
 from engine.images.listing import list_images
 from engine.library import changes
@@ -51,7 +52,7 @@ class Chosen:
         images: their files.
         groups: the group of each.
         rule: how the groups were found, as a phrase: `by subfolder`.
-        left_out: how many other images are in the folder.
+        left_out: how many images of the folder have no group.
     """
 
     images: tuple[Path, ...]
@@ -81,13 +82,14 @@ def choose_images(folder: Path, classes: Sequence[str], groups: str | None = Non
         classes: the model's; subfolders that are named like them do not count as groups.
         groups: a regular expression, searched in the images' paths below the folder: what its first group matches, or
             else all that it matches, names the image's group. Or a CSV file: its first column names images, with or
-            without suffix, its second their groups; images that it does not name are left out. By default the first
-            subfolder; where there are none, the text before the first `_` of the file's name; else every image is a
-            group of its own.
+            without suffix and with or without their subfolders, its second their groups; images that it does not name
+            are left out. By default the first subfolder; where there are none, the text before the first `_` of the
+            file's name; else every image is a group of its own.
 
     Raises:
         ImageError: the folder cannot be read.
-        BundleError: the expression or the table cannot be used, or there are too few images or groups.
+        BundleError: the expression or the table cannot be used, the table puts an image into two groups, or there are
+            too few images or groups.
     """
     files = _files_below(folder)
     names = [path.relative_to(folder).as_posix() for path in files]
@@ -118,7 +120,7 @@ def fit_images(classifier: Classifier, chosen: Chosen, done: Callable[[], None] 
         for path, group in zip(chosen.images, chosen.groups, strict=True):
             try:
                 image = read_image(path)
-                classifier.tensor(image)
+                check_compliance(image, classifier.bundle.input)
             except (ImageError, NotCompliantError) as error:
                 skipped.append(error.message)
             else:
@@ -222,16 +224,21 @@ def _pass(classifier: Classifier, images: Sequence[MedicalImage]) -> tuple[NDArr
 def _files_below(folder: Path) -> list[Path]:
     """Return all images in a folder and below it, not through links to folders, in a fixed order."""
     files: list[Path] = []
-    for place, inner, _ in os.walk(folder):
+
+    def refuse(error: OSError) -> None:
+        # Left out silently, a patient would be missing. Listing the folder says why it cannot be read.
+        list_images(Path(error.filename or folder))
+
+    for place, inner, _ in os.walk(folder, onerror=refuse):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         files += [file.path for file in list_images(Path(place))]
-    return files or [file.path for file in list_images(folder)]  # which says why a folder cannot be read
+    return files
 
 
 def _groups(names: Sequence[str], classes: Sequence[str], groups: str | None) -> tuple[list[str | None], str]:
     if groups is not None and groups.lower().endswith(".csv"):
         table = _table(Path(groups))
-        return [table.get(Path(name).name, table.get(Path(name).stem)) for name in names], f"by {groups}"
+        return [_found(table, PurePosixPath(name)) for name in names], f"by {groups}"
     if groups is not None:
         return _matched(names, groups), f"by the expression {groups}"
     folders = [name.split("/")[0] if "/" in name else None for name in names]
@@ -243,6 +250,11 @@ def _groups(names: Sequence[str], classes: Sequence[str], groups: str | None) ->
     if any("_" in stem for stem in stems):
         return [stem.split("_")[0] for stem in stems], "by the text before the first _ of their names"
     return list(names), "every image counts as a group of its own"
+
+
+def _found(table: Mapping[str, str], image: PurePosixPath) -> str | None:
+    named = (str(image), str(image.with_suffix("")), image.name, image.stem)
+    return next((table[name] for name in named if name in table), None)
 
 
 def _matched(names: Sequence[str], expression: str) -> list[str | None]:
@@ -272,4 +284,12 @@ def _table(path: Path) -> dict[str, str]:
         raise BundleError(f"is not a CSV file: {error}", subject=path) from error
     if any(len(row) < 2 for row in rows):
         raise BundleError("has rows of one column", subject=path, remedy="give image and group in each row")
-    return {row[0]: row[1] for row in rows}
+    table: dict[str, str] = {}
+    for image, group, *_ in rows:
+        if table.setdefault(image, group) != group:
+            raise BundleError(
+                f"puts {image} into two groups, {table[image]} and {group}",
+                subject=path,
+                remedy="tell images of the same name apart by their paths below the folder",
+            )
+    return table

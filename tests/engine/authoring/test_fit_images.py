@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from PIL import Image
 from engine.authoring.fit_images import choose_images, fit_after_training
 from engine.bundle.fit_npz import Fit, read_fit, signature, write_fit
 from engine.bundle.model_bundle import FIT, FIT_LIMIT, read_bundle
-from engine.errors import BundleError
+from engine.errors import BundleError, ImageError
 from engine.images.image import read_image
 from engine.network.classifier import Classifier
 from engine.results.caution import Caution
@@ -260,7 +262,8 @@ def test_a_fit_belongs_to_weights_code_and_input_but_not_to_names(fitted: Path) 
     bundle = read_bundle(fitted)
     assert some_fit(fitted).made_for == signature(bundle)
     assert signature(replace(bundle, name="other")) == signature(bundle)
-    assert signature(replace(bundle, input=replace(bundle.input, resize="crop"))) != signature(bundle)
+    for change in ({"resize": "crop"}, {"bits": 12}):
+        assert signature(replace(bundle, input=replace(bundle.input, **change))) != signature(bundle)
 
 
 # Which images belong together
@@ -302,6 +305,30 @@ def test_a_table_names_the_groups_and_leaves_out_what_it_does_not_name(tmp_path:
     table.write_text("sample,patient,label\n" + "".join(f"{i},p{i % 9},x\n" for i in range(100)))
     chosen = choose_images(folder, (), str(table))
     assert (len(chosen.images), len(set(chosen.groups)), chosen.left_out) == (100, 9, 100)
+
+
+def test_a_table_tells_images_of_the_same_name_apart_by_their_subfolders(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, [f"p{p}/{i}.png" for p in range(10) for i in range(10)])
+    table = tmp_path / "index.csv"
+    table.write_text("".join(f"p{p}/{i},{p}\n" for p in range(10) for i in range(10)))
+    assert choose_images(folder, (), str(table)).groups == tuple(str(p) for p in range(10) for _ in range(10))
+    table.write_text("".join(f"{i}.png,{p}\n" for p in range(10) for i in range(10)))
+    with pytest.raises(BundleError, match=r"puts 0\.png into two groups, 0 and 1"):
+        choose_images(folder, (), str(table))
+
+
+def test_a_subfolder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = a_folder(tmp_path, [f"p{p}/{i}.png" for p in range(10) for i in range(10)])
+    scandir = os.scandir
+
+    def scan(path: str | Path):
+        if Path(path).name == "p3":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(ImageError, match=r"p3: the folder cannot be read: permission denied"):
+        choose_images(folder, ())
 
 
 def test_too_few_groups_or_images_are_refused_with_what_is_needed(tmp_path: Path) -> None:
