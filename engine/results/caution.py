@@ -28,7 +28,7 @@ class Caution(str):
         caution.code = code
         return caution
 
-    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # a str's has one argument
         """Return what `copy` and `pickle` call the class with."""
         return self.code, str(self)
 
