@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.acceleration.torch_private import cuda_started, torch_settings
+from engine.acceleration.torch_settings import cuda_started, torch_settings
 from engine.errors import BundleError
 from engine.results.caution import Caution
 
@@ -151,7 +151,7 @@ class StateWatch:
 def _interop_threads_ignored() -> Iterator[None]:
     # They can be set only once in a process, so a second model that sets them would fail. They change no answer.
     kept = torch.set_num_interop_threads
-    torch.set_num_interop_threads = lambda _: None  # type: ignore[assignment]
+    torch.set_num_interop_threads = lambda _: None  # type: ignore[assignment]  # another type than the builtin's
     try:
         yield
     finally:

@@ -20,7 +20,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from engine.acceleration.torch_private import torch_settings
+from engine.acceleration.torch_settings import torch_settings
 from engine.authoring.check import check_model
 from engine.bundle.model_bundle import read_bundle
 from engine.errors import BundleError
