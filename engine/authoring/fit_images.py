@@ -27,9 +27,10 @@ from engine.images.compliance import check_compliance
 from engine.images.image import MedicalImage, read_image
 from engine.images.listing import list_images
 from engine.library import changes
-from engine.network.classifier import Classifier, activations_of
+from engine.network.classifier import Classifier
 from engine.network.familiarity import statistics, unit_values
 from engine.network.fitting import Looks, check_enough, make_fit
+from engine.network.passes import activations_of
 from engine.storage.reading import UnusableFileError, read_limited
 from engine.storage.writing import SHARED, replace_file
 

@@ -1,70 +1,46 @@
-"""A loaded network: it diagnoses images and makes the passes that the explanation methods need."""
+"""A loaded network that diagnoses images: what its bundle makes of its input and its output."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from engine.acceleration.fast_copy import FastCopy, make_fast_copy
-from engine.acceleration.precision import reduced_convolutions
 from engine.bundle.fit_npz import Fit, signature
-from engine.bundle.model_bundle import FIT, ModelBundle, subject_of
-from engine.errors import BundleError, DeviceError, ExplanationError, NotFiniteError, OutOfMemoryError
+from engine.bundle.model_bundle import FIT, ModelBundle
+from engine.errors import ExplanationError, NotFiniteError
 from engine.images.compliance import check_compliance, input_warnings
 from engine.images.image import MedicalImage
 from engine.images.preprocessing import network_input
-from engine.network.device import choose_device, is_out_of_memory
-from engine.network.familiarity import pooled, unit_values, why_unlike
+from engine.network.device import choose_device
+from engine.network.familiarity import unit_values, why_unlike
 from engine.network.loading import build_network_and_fit
-from engine.network.outputs import (
-    SAME_TOLERANCE,
-    check_conduct,
-    check_threshold,
-    noise_for,
-    settle_activation,
-    settle_classes,
-)
-from engine.network.structure import Anatomy, LayerInfo, examine, flat_output, input_of
-from engine.network.torch_state import StateWatch, gate
+from engine.network.outputs import SAME_TOLERANCE, check_threshold, noise_for, settle_classes
+from engine.network.passes import NetworkOnDevice, Precision, activations_of
+from engine.network.structure import LayerInfo
+from engine.network.torch_state import StateWatch
 from engine.results.caution import Caution
 from engine.results.diagnosis import THRESHOLD, Diagnosis
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-_Result = TypeVar("_Result")
+__all__ = ["Classifier", "Precision"]
 
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _NEARLY_ONE = 1.0 - 2.0**-24
 """The largest float32 below 1. A network that rounds its own probability to 1 has lost the logit behind it."""
 
 
-class Classifier:
+class Classifier(NetworkOnDevice):
     """A network on a device, with everything its bundle says about its input and output.
 
-    A classifier runs one job at a time: `diagnose` and the explanation methods take `lock`. The network stays in
-    evaluation mode, and the gradients of its parameters are left unchanged. Passes of several classifiers take turns,
-    and what a network's code sets for the whole process is restored after each (`engine.network.torch_state`).
+    A classifier runs one job at a time: `diagnose` and the explanation methods take `lock`.
 
-    Attributes:
-        bundle: the model folder it came from.
-        network: the torch module, float32, channels_last.
-        device: `cpu` or `cuda:<n>`.
-        precision: as requested; the sampling methods resolve `auto`.
+    Attributes, besides those of `NetworkOnDevice`:
         classes: K class names; for a one-logit network (negative, positive).
         layers: layers that the CAMs can look at, in order of execution.
         default_layer: name of the CAMs' target layer unless another is chosen.
         assumed: the bundle's assumptions, and those that had to wait for the loaded network.
         fit: what the images look like that it was fitted with, or None if the bundle does not say.
-        lock: hold it while using the network.
-        one_at_a_time: whether each image is passed by itself, because answers depend on the other images of a batch.
-        moved: a sentence if the network was moved to the CPU because the device ran out of memory.
     """
 
     def __init__(
@@ -91,34 +67,7 @@ class Classifier:
             BundleError: the network does not fit the bundle's declarations.
             DeviceError: no such device or precision.
         """
-        if precision not in ("auto", "fp32", *_AUTOCAST):
-            raise DeviceError(
-                f"no such precision: {precision}", subject="--precision", remedy="use auto, fp32, bf16 or fp16"
-            )
-        self.bundle = bundle
-        self.precision: Precision = precision
-        self.device = choose_device(device)
-        # Re-entrant, because whoever explains an image holds it while `diagnose` takes it again.
-        self.lock = threading.RLock()
-        self._subject = subject_of(bundle)
-        height, width = bundle.input.size
-        self._watch = watch or StateWatch()
-        self.one_at_a_time = False
-        try:
-            with self._watch.trying():
-                with self._watch.passing():
-                    network = network.eval()
-                    shipped = {name: buffer.clone() for name, buffer in network.named_buffers()}
-                    self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
-                run = self._trial(network)
-                self._conduct = check_conduct(network, bundle, self.anatomy, self._subject, run)
-                self.one_at_a_time = self._conduct.one_at_a_time
-                self._shipped = {name: shipped[name] for name in self._conduct.buffers}
-                self.activation, self._doubts = settle_activation(
-                    bundle, self.anatomy, self._subject, run, same_answers=self._conduct.same_answers
-                )
-        except BundleError as error:
-            raise self._watch.blamed(error) from error
+        super().__init__(bundle, network, device=device, precision=precision, watch=watch)
         self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
         check_threshold(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
@@ -129,11 +78,6 @@ class Classifier:
                 f"{FIT} was made for other weights, code or input, so images are not compared with those that the "
                 "network was fitted with; `xaimed models check --fit-images` makes it again.",
             )
-        self._fast: FastCopy | None = None
-        self._kept: tuple[str, dict[Hashable, object]] = ("", {})
-        self.moved: tuple[Caution, ...] = ()
-        self.network: nn.Module = network
-        self.with_memory(self._settle_on_device)
 
     @classmethod
     def load(cls, bundle: ModelBundle, *, device: str = "auto", precision: Precision = "auto") -> Classifier:
@@ -180,37 +124,10 @@ class Classifier:
         return self.anatomy.convolutions[-1].name
 
     @property
-    def cautions(self) -> tuple[Caution, ...]:
-        """What has to be said beside every answer and every map of this model, on the device that it is on."""
-        return (*self.moved, *self._conduct.cautions)
-
-    @property
-    def state_cautions(self) -> tuple[Caution, ...]:
-        """What the model's code has set for the whole process so far, as a warning; empty if nothing."""
-        return self._watch.cautions
-
-    @property
-    def one_logit(self) -> bool:
-        """Whether the network has a single output unit, which stands for two classes."""
-        return self.anatomy.outputs == 1
-
-    @property
     def threshold(self) -> float:
         """The threshold of a single logit or of each class of a multilabel network; a softmax network uses none."""
         declared = self.bundle.output.threshold
         return THRESHOLD if declared is None else declared
-
-    def kept_for(self, fed: str) -> dict[Hashable, object]:
-        """Return the results cached for an image, so that explaining another class needs no new passes.
-
-        Only the last image's results are kept: asking for another image drops them.
-
-        Args:
-            fed: identifies what is fed to the network: the image's digest and how many of its bits are significant.
-        """
-        if self._kept[0] != fed:
-            self._kept = (fed, {})
-        return self._kept[1]
 
     def class_index(self, name: str) -> int:
         """Return the index of a class.
@@ -293,12 +210,6 @@ class Classifier:
             threshold=self.threshold,
         )
 
-    @contextmanager
-    def penultimate(self) -> Iterator[list[torch.Tensor]]:
-        """Append the penultimate activations to the list at every pass of `network`, while the context is open."""
-        with input_of(self.network, self.anatomy.classifying) as taken:
-            yield taken
-
     def _unlike(self, tensor: torch.Tensor, taken: list[torch.Tensor]) -> tuple[str, ...]:
         """Return a warning if the image of this (1, C, H, W) input is unlike those of the fit."""
         if self.fit is None:
@@ -308,61 +219,6 @@ class Classifier:
         unit = unit_values(tensor.cpu().numpy(), self.bundle.input)[0]
         found = why_unlike(self.fit, unit, features[0] if same else None)
         return () if found is None else (found,)
-
-    def logits(self, tensor: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
-        """Return the scores before the final sigmoid or softmax, (B, outputs), with gradients where enabled.
-
-        If the network ends in an `nn.Sigmoid` or `nn.Softmax` module, the scores are that module's input. An
-        activation inside the network's own code cannot be skipped, so its output is inverted; digits that the
-        activation has rounded away are lost.
-
-        Args:
-            tensor: (B, C, H, W) normalised input.
-            fast: use the fast copy.
-        """
-        return self.scores(self.fast_copy().network if fast else self.network, tensor)
-
-    def fast_copy(self) -> FastCopy:
-        """Return the copy of the network for many passes; the first call makes it.
-
-        It is the network itself where each image has to be passed by itself or a pass changes the network.
-        """
-        if self._fast is None and (self.one_at_a_time or self._shipped):
-            self._fast = FastCopy(self.network)
-        if self._fast is None:
-            example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
-            # The first call may come from within inference mode, and whatever is made there stays an inference tensor.
-            with self.exact(), torch.inference_mode(mode=False), torch.no_grad():
-                # The fused convolutions know only float32 and bfloat16.
-                fuse = self.device == "cpu" and self.precision != "fp16"
-                self._fast = make_fast_copy(self.network, example, self.scores, fuse=fuse, watched=self._watch.passing)
-        return self._fast
-
-    def scores(self, network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
-        """Return the scores as `logits` does, from a copy of the network or from its last part.
-
-        If each image has to be passed by itself, this passes them one by one.
-
-        Args:
-            network: the module to call.
-            inputs: its inputs, (B, ...) each.
-        """
-        batch = inputs[0].shape[0]
-        if self.one_at_a_time and batch > 1:
-            singles = (self.scores(network, *(each[at : at + 1] for each in inputs)) for at in range(batch))
-            return torch.cat(list(singles))
-        with input_of(network, self.anatomy.head) as taken, self._watch.passing():
-            self._restore_buffers()
-            output = network(*inputs)
-        if self.anatomy.head is not None:
-            return flat_output(taken[-1], batch, self._subject)
-        output = flat_output(output, batch, self._subject)
-        # The clamps keep the inverses finite: a float32 activation rounds to exactly 0 or 1.
-        if self.activation == "sigmoid":
-            return torch.logit(output.double(), eps=2.0**-25)
-        if self.activation == "softmax":
-            return torch.log(output.double().clamp_min(2.0**-126))
-        return output
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the (B, K) float64 class probabilities of (B, outputs) logits, divided by the model's temperature.
@@ -388,90 +244,6 @@ class Classifier:
             return logits[..., 0] if target == 1 else -logits[..., 0]
         return logits[..., target]
 
-    @contextmanager
-    def many_passes(self, precision: str) -> Iterator[None]:
-        """Enter inference mode and a precision, for a loop over `logits` or one pass of a part of the fast copy."""
-        with self.exact(), torch.inference_mode(), self._reduced(precision) if precision != "fp32" else nullcontext():
-            yield
-
-    def _reduced(self, precision: str) -> AbstractContextManager[None]:
-        network = self.fast_copy().network
-        return reduced_convolutions(network, self.anatomy.readout, torch.device(self.device).type, _AUTOCAST[precision])
-
-    @contextmanager
-    def exact(self) -> Iterator[None]:
-        """Use true float32 and deterministic convolutions.
-
-        Otherwise cuDNN rounds to TF32 on a GPU and sums in any order. No other classifier makes a pass meanwhile.
-        """
-        with gate:
-            if torch.device(self.device).type != "cuda":
-                yield
-                return
-            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-                yield
-
-    def watched(self) -> AbstractContextManager[None]:
-        """Restore what the network's code sets for the whole process; for passes that `scores` does not make."""
-        return self._watch.passing()
-
-    def with_memory(self, work: Callable[[], _Result]) -> _Result:
-        """Do the work on the device; if its memory runs out, start again on the CPU.
-
-        The network then stays on the CPU, because the same work would fill the device's memory again. See `moved`.
-
-        Args:
-            work: reads the device from the classifier, and holds nothing on the device once it has failed.
-
-        Raises:
-            DeviceError: the CPU's memory runs out, too.
-        """
-        try:
-            with self._watch.job():
-                return work()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if self.device == "cpu":
-                raise OutOfMemoryError(
-                    "there is not enough memory",
-                    subject=self._subject,
-                    remedy="end other programs, or use a machine with more memory",
-                ) from error
-        # Outside the `except` block: inside it, the error still holds the tensors of the work that failed.
-        self.moved = (Caution("device", f"{self.device} ran out of memory, so this was computed on the CPU."),)
-        self.device = "cpu"
-        # What was kept for other classes lies on the device that is full.
-        self._kept = ("", {})
-        self._fast = None
-        self._settle_on_device()
-        torch.cuda.empty_cache()
-        return self.with_memory(work)
-
-    def _settle_on_device(self) -> None:
-        with self._watch.passing():
-            self.network.to(self.device).to(memory_format=torch.channels_last)
-        self._shipped = {name: buffer.to(self.device) for name, buffer in self._shipped.items()}
-
-    def _restore_buffers(self) -> None:
-        """Restore the buffers that a pass changes."""
-        # What is made in inference mode could not take part in a pass with gradients.
-        with torch.inference_mode(mode=False):
-            for name, shipped in self._shipped.items():
-                owner, _, own = name.rpartition(".")
-                setattr(self.network.get_submodule(owner), own, shipped.clone())
-
-    def _trial(self, network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Return what passes images through a network, before it is known whether it takes batches."""
-
-        def run(images: torch.Tensor) -> torch.Tensor:
-            if self.one_at_a_time and len(images) > 1:
-                return torch.cat([run(image[None]) for image in images])
-            with torch.inference_mode(), self._watch.passing():
-                return flat_output(network(images), len(images), self._subject)
-
-        return run
-
     def _ignores(self, tensor: torch.Tensor) -> bool:
         """Whether the logits are the same for an image, its mirror image, its negative, two blanks and noise."""
         noise = noise_for(self.bundle, 1).to(tensor)
@@ -485,15 +257,3 @@ class Classifier:
 
     def _own_activation(self) -> bool:
         return self.anatomy.head is None and self.activation != "none"
-
-
-def activations_of(taken: list[torch.Tensor], batch: int) -> NDArray[np.float32]:
-    """Return the activations (B, F) that `Classifier.penultimate` took for a batch; F is 0 if it took none.
-
-    Args:
-        taken: of the whole batch, or of its images one after another.
-        batch: B.
-    """
-    if not taken or sum(len(part) for part in taken) != batch:
-        return np.zeros((batch, 0), dtype=np.float32)
-    return np.concatenate([pooled(part.detach().float().cpu().numpy()) for part in taken])
