@@ -114,7 +114,7 @@ def _inspect(bundle: ModelBundle) -> _Findings:
     accepted: tuple[int, ...] = ()
     if "input.size" not in declared.given:
         with watch.trying():
-            accepted = _accepted_sides(network, channels[0])
+            accepted = _accepted_sides(network, channels[0], watch)
         if not accepted:
             raise BundleError(
                 f"it takes no square input of {_ALL_SIDES[0]} to {_ALL_SIDES[-1]} pixels and {channels[0]} channels",
@@ -161,7 +161,7 @@ def _channels(declared: Declared, network: nn.Module, bundle: ModelBundle) -> tu
     return convolution.in_channels, name
 
 
-def _accepted_sides(network: nn.Module, channels: int) -> tuple[int, ...]:
+def _accepted_sides(network: nn.Module, channels: int, watch: StateWatch) -> tuple[int, ...]:
     """Return the sides of square inputs that the network accepts: usual ones, or any if it accepts none of those."""
     try:
         shapes_only = copy.deepcopy(network).to("meta")  # quick: tensors there have a shape but no numbers
@@ -169,15 +169,15 @@ def _accepted_sides(network: nn.Module, channels: int) -> tuple[int, ...]:
         shapes_only = network
     # A network whose code depends on the numbers fails on "meta", so the network itself is tried at last.
     for subject, sides in ((shapes_only, _USUAL_SIDES), (shapes_only, _ALL_SIDES), (network, _USUAL_SIDES)):
-        if accepted := tuple(side for side in sides if _accepts(subject, channels, side)):
+        if accepted := tuple(side for side in sides if _accepts(subject, channels, side, watch)):
             return accepted
     return ()
 
 
-def _accepts(network: nn.Module, channels: int, side: int) -> bool:
+def _accepts(network: nn.Module, channels: int, side: int, watch: StateWatch) -> bool:
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), watch.passing():
             output = network(torch.zeros(1, channels, side, side, device=device))
     except KeyboardInterrupt:
         raise

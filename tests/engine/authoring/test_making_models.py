@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import Run
-from factories import approve, make_model
+from factories import MODEL_CODE, approve, make_model
 from safetensors.torch import load_file
 from torch import nn
 
@@ -127,8 +127,12 @@ def test_a_draft_carries_over_the_constants_of_the_architecture(xaimed: Run, fol
     assert found["output"]["classes"] == ["a\u202e", '"b"']
 
 
-def test_where_any_size_is_taken_the_draft_leaves_it_open(xaimed: Run, folder: Path) -> None:
-    model = make_model(folder / "Lungs" / "CNN")
+@pytest.mark.parametrize(
+    "line", ["", "x = x + torch.linspace(0, 1, x.shape[3], device=x.device); torch.set_default_dtype(torch.float64)"]
+)
+def test_where_any_size_is_taken_the_draft_leaves_it_open(xaimed: Run, folder: Path, line: str) -> None:
+    code = MODEL_CODE.replace("def forward(self, x):\n", f"def forward(self, x):\n        {line}\n")
+    model = make_model(folder / "Lungs" / "CNN", code=f"import torch\n{code}")
     (model / "model.toml").unlink()
     approve(model)
     text = xaimed("models", "init", "Lungs", "--print")[1]
