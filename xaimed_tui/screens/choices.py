@@ -47,7 +47,10 @@ def choose_class(app: App[int], scene: Scene, changed: Callable[[], None]) -> No
 
 
 def default_layer(model: Model) -> str:
-    """Return the layer of the CAMs unless another is chosen; empty if the network has none that they can look at."""
+    """Return the layer of the CAMs unless another is chosen; empty if the CAMs cannot look at any before one is chosen.
+
+    That the bundle names a layer that gives no map does not mean that no other one does.
+    """
     try:
         return model.default_layer
     except ExplanationError:
@@ -58,12 +61,13 @@ def choose_layer(app: App[int], scene: Scene, changed: Callable[[], None]) -> No
     """Ask at which layer the CAMs should look; call `changed` if the scene gets another one."""
     if (model := scene.model) is None:
         return
-    default = default_layer(model)
-    if not default:
+    default, layers = default_layer(model), model.layers
+    if not layers:
         app.notify("No layer of this network gives a map, so there is none to choose.", markup=False)
         return
     current = scene.layer or default
-    rows = [Row("", f"the model's default ({safe_name(default, 40)})"), *layer_rows(model.layers, current)]
+    rows = [Row("", f"the model's default ({safe_name(default, 40)})")] if default else []
+    rows += layer_rows(layers, current)
 
     def chosen(name: Hashable) -> None:
         if not isinstance(name, str) or scene.model is not model:

@@ -82,23 +82,47 @@ async def test_typing_filters_the_layers(typed: str) -> None:
         assert app.explain.scene.layer == "final_relu"
 
 
+class WithoutDefault(FakeModel):
+    """A network whose CAMs have no layer to look at unless one is chosen."""
+
+    @property
+    def default_layer(self) -> str:  # type: ignore[override]
+        raise ExplanationError("no convolution gives a map")
+
+    @default_layer.setter
+    def default_layer(self, _: str) -> None:
+        """Take what the dataclass sets."""
+
+
 class Dense(FakeEngine):
     """An engine whose network has no layer that gives a map."""
 
     def load(self, bundle: ModelBundle) -> Model:
         made = super().load(bundle)
         assert isinstance(made, FakeModel)
+        return WithoutDefault(made.bundle, layers=())
 
-        class Without(FakeModel):
-            @property
-            def default_layer(self) -> str:  # type: ignore[override]
-                raise ExplanationError("no convolution gives a map")
 
-            @default_layer.setter
-            def default_layer(self, _: str) -> None:
-                """Take what the dataclass sets."""
+class Misnamed(FakeEngine):
+    """An engine whose bundle names a layer that gives no map, though others do."""
 
-        return Without(made.bundle, layers=())
+    def load(self, bundle: ModelBundle) -> Model:
+        made = super().load(bundle)
+        assert isinstance(made, FakeModel)
+        return WithoutDefault(made.bundle, layers=LAYERS)
+
+
+async def test_another_layer_can_be_chosen_where_the_bundle_names_one_that_gives_no_map() -> None:
+    app = make_app(Misnamed())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, *TO_IMAGES)
+        assert "layer to be chosen" in screen_text(app)
+        await press(pilot, "y")
+        rows = app.screen.query_one(RowList)
+        assert [row.key for row in rows.shown] == [layer.name for layer in LAYERS]
+        assert not [row for row in rows.shown if row.mark == "●"]
+        await press(pilot, "end", "enter")
+        assert app.explain.scene.layer == "final_relu"
 
 
 async def test_a_network_without_a_layer_to_look_at_is_shown_and_y_says_that_there_is_none() -> None:

@@ -301,7 +301,8 @@ class ImageSide(Vertical):
             return
         key = "bold $primary"
         class_name = safe_name(target, 40) if target else "as predicted"
-        layer_name = safe_name(layer or default_layer(model) or "none gives a map", 40)
+        no_default = "to be chosen" if model.layers else "none gives a map"
+        layer_name = safe_name(layer or default_layer(model) or no_default, 40)
         parts: list[Part]
         parts = [("t", key), f" class {class_name}\n", ("y", key), f" layer {layer_name}\n"]
         parts += [("o", key), f" {look.display}"]
