@@ -73,6 +73,11 @@ def settled_by(made: SaliencyMap, cells: GridStatistics) -> Literal["samples", "
     return "no samples" if made.cells is None else "samples"
 
 
+def undecided_mark(diagnosis: Diagnosis, name: str) -> str:
+    """Return what stands behind the name of a class if the answer is undecided about it; else nothing."""
+    return ", undecided" if name in diagnosis.undecided_classes else ""
+
+
 def doubts(diagnosis: Diagnosis) -> list[str]:
     """Return all that is doubtful about an answer, a sentence each; not made safe for a terminal."""
     undecided = [f"Undecided: {diagnosis.why_undecided}."] if diagnosis.undecided else []

@@ -11,6 +11,7 @@ from engine.results.diagnosis import probability_text
 from engine.text import safe_name, word_list
 from xaimed_tui.widgets.dialogs import ChooseDialog
 from xaimed_tui.widgets.row_list import Row
+from xaimed_tui.wording import undecided_mark
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -33,8 +34,8 @@ def choose_class(app: App[int], scene: Scene, changed: Callable[[], None]) -> No
     model = scene.model
     if (diagnosis := scene.diagnosis) is None:
         return
-    undecided = ", undecided" if diagnosis.predicted in diagnosis.undecided_classes else ""
-    rows = [Row("", f"the predicted class ({safe_name(diagnosis.predicted, 40)}{undecided})"), *class_rows(diagnosis)]
+    predicted = f"{safe_name(diagnosis.predicted, 40)}{undecided_mark(diagnosis, diagnosis.predicted)}"
+    rows = [Row("", f"the predicted class ({predicted})"), *class_rows(diagnosis)]
 
     def chosen(name: Hashable) -> None:
         # While the dialog was open, another network may have been loaded: these are not its classes.

@@ -22,7 +22,7 @@ from xaimed_tui.widgets.cell_keys import CellFrame
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.words import FixedWords, Part
-from xaimed_tui.wording import method_name
+from xaimed_tui.wording import method_name, undecided_mark
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,8 +250,7 @@ class ComparedSide(MethodListener, CellFrame):
             said = f" {value} {answer.diagnosis.confidences[place]}"
             if self.target != answer.diagnosis.predicted:
                 said += ", not predicted"
-            if self.target in answer.diagnosis.undecided_classes:
-                said += ", undecided"
+            said += undecided_mark(answer.diagnosis, self.target)
             name = safe_name(self.target, max(width - len(said), 8))
             parts += ["\n   ", (name, "bold $foreground"), said]
         return Content.assemble(*parts)

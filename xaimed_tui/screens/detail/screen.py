@@ -29,7 +29,7 @@ from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, O
 from xaimed_tui.widgets.pictures import agreement_picture, method_picture
 from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.widgets.words import FixedWords, Part, ScrolledWords, Words
-from xaimed_tui.wording import cell_list, count_text, doubts, method_name, seconds_text, settled_by
+from xaimed_tui.wording import cell_list, count_text, doubts, method_name, seconds_text, settled_by, undecided_mark
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
@@ -123,13 +123,12 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         name = "Agreement" if self._key == "agreement" else method_name(self._key)
         image, target = safe_name(explanation.image.path.name, 60), safe_name(explanation.target, 40)
         place = f"{self._keys.index(self._key) + 1} of {len(self._keys)}"
-        undecided = ", undecided" if explanation.target in explanation.diagnosis.undecided_classes else ""
         self.query_one("#title", FixedWords).say(
             Content.assemble(
                 (name, "bold $primary"),
                 f"  of {image}, what speaks for ",
                 (target, "bold"),
-                (undecided, "bold $text-warning"),
+                (undecided_mark(explanation.diagnosis, explanation.target), "bold $text-warning"),
                 f"  ({place})",
             )
         )

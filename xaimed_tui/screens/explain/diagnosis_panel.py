@@ -11,6 +11,7 @@ from textual.widget import Widget
 from engine.results.diagnosis import probability_text
 from engine.text import safe_name, safe_text, shorten_together
 from xaimed_tui.widgets.words import Part
+from xaimed_tui.wording import undecided_mark
 
 if TYPE_CHECKING:
     from engine.results.diagnosis import Diagnosis
@@ -19,7 +20,6 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 _TICK = "│"
 """Marks the threshold on a bar: a line in a gap, so that it can be told from the bar without colour."""
 
-_UNDECIDED = ", undecided"
 _MOST_REASON = 2
 """Lines in which the reason is said why an answer is undecided: a multilabel network may name many classes."""
 
@@ -91,11 +91,10 @@ class DiagnosisPanel(Widget):
 
     def _head(self, diagnosis: Diagnosis, width: int) -> list[Part]:
         """Return the predicted class with its confidence, whether it is undecided and why, and the warnings."""
-        undecided = diagnosis.predicted in diagnosis.undecided_classes
-        room = width - len(_UNDECIDED) if undecided else width
+        undecided = undecided_mark(diagnosis, diagnosis.predicted)
         parts: list[Part] = [
-            (safe_name(diagnosis.predicted, room), "bold $foreground"),
-            (_UNDECIDED if undecided else "", "bold $text-warning"),
+            (safe_name(diagnosis.predicted, width - len(undecided)), "bold $foreground"),
+            (undecided, "bold $text-warning"),
             (f"\n{diagnosis.confidence} confidence", "$primary"),
         ]
         if diagnosis.undecided:
