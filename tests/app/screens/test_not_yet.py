@@ -139,10 +139,15 @@ async def test_methods_asked_for_while_the_network_is_loaded_run_on_the_image_in
             await told(pilot, "The network is still being loaded.")
             await pilot.press("e")
             await until(pilot, lambda: SAID in said_on(app))
+            reading = engine.hold("read")  # the image is read again for the network
             gate.set()
+            await until(pilot, engine.waiting["read"].is_set)
+            assert SAID in said_on(app)
+            reading.set()
             await until(pilot, lambda: {run.state for run in app.explain.runs.values()} == {"done"})
         finally:
-            gate.set()
+            for held in engine.gates.values():
+                held.set()
 
 
 NEED_AN_ANSWER = ("t", "b", "w", "n", "o", "m", "left_square_bracket", "right_square_bracket", "enter")

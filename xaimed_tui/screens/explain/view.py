@@ -315,8 +315,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
     @property
     def _doubts(self) -> list[str]:
         """All that is doubtful about the answer shown."""
-        shown = self.scene.diagnosis if not self.side.reason_of(self._path) else None
-        return [] if shown is None else doubts(shown)
+        return [] if self.answer is None else doubts(self.answer)
 
     def action_read_on(self) -> None:
         """Show all that is doubtful about the answer, in full."""

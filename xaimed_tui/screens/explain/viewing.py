@@ -26,6 +26,7 @@ from xaimed_tui.wording import method_name
 if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
     from engine.explanation.explain import Explanation
+    from engine.results.diagnosis import Diagnosis
     from xaimed_tui.background.backend import Model
     from xaimed_tui.background.failure import Failure
     from xaimed_tui.background.jobs import Jobs
@@ -145,8 +146,8 @@ class Viewing(Horizontal):
             self._image_wanted = None  # it is of the folder shown before
         if self.folder is not None and self.folder == self.side.folder and self.scene.bundle and not self.side.problem:
             self.side.judge_by(self.scene.bundle)  # the images are the same; only the network has changed
-            self.show_everything()
             self._asked = asked
+            self.show_everything()
             wanted = self._image_wanted
             if wanted in (None, self._path) or not self.side.reveal(wanted):
                 self._open_image()
@@ -261,6 +262,11 @@ class Viewing(Horizontal):
         raise NotImplementedError
 
     @property
+    def answer(self) -> Diagnosis | None:
+        """The network's answer as it is shown: none for an image that was found not to be compliant."""
+        return None if self.side.reason_of(self._path) else self.scene.diagnosis
+
+    @property
     def awaits_answer(self) -> bool:
         """Whether an answer to explain is under way: the image is being read, or the network asked or loaded."""
         if self.scene.diagnosis is not None or self.folder is None or self.image_failure is not None:
@@ -328,8 +334,7 @@ class Viewing(Horizontal):
         """Show the answer, or words instead of one, and what is chosen."""
         scene, words = self.scene, self._words()
         scene.words = "" if scene.model is not None and self._path is None and self.folder is not None else words
-        diagnosis = None if self.side.reason_of(self._path) else scene.diagnosis
-        self.side.show_answer(diagnosis, words=words, target=scene.explained_class)
+        self.side.show_answer(self.answer, words=words, target=scene.explained_class)
         self.side.show_choices(scene.model, scene.target, scene.layer, scene.look)
 
     def _words(self) -> str:
