@@ -243,6 +243,23 @@ def test_ctrl_q_overtakes_keys_that_wait(tmp_path: Path) -> None:
     assert modes_left(terminal.bytes) == ()
 
 
+def test_a_terminal_is_restored_once_though_what_is_being_saved_takes_longer(tmp_path: Path) -> None:
+    terminal = shows_an_image(tmp_path, "save")
+    terminal.press(b"g")
+    terminal.read_until(b"done")
+    since = len(terminal.bytes)
+    terminal.press(b"w")
+    terminal.read_until(b"cancel", since=since)
+    terminal.press(b"\r")
+    terminal.read(0.5)
+    terminal.press(b"\x11")
+    status, seconds = terminal.wait()
+    assert status == 0
+    assert 4 < seconds < 8, "it waited for the saving, but not for ever"
+    assert terminal.bytes.count(b"\x1b[?1049l") == 1
+    assert terminal.bytes.count(b"\x1b[<u") == 1, "a second one would end what another program has asked for"
+
+
 CRASHES = """
 import sys
 sys.path.insert(0, {tests!r})

@@ -54,44 +54,56 @@ class TerminalBefore:
                 os.write(self._output, _USUAL)
 
 
-def leave(
-    status: int, give_back: Callable[[], None], last_words: Callable[[], None], in_haste: Callable[[], None]
-) -> NoReturn:
-    """End the process.
+class Leaving:
+    """Ends the process.
 
     Threads cannot be waited for: importing torch takes seconds and cannot be interrupted, nor can a pass of a large
     network.
 
     Args:
-        status: the exit status.
         give_back: restores the terminal.
         last_words: what to do after that.
         in_haste: restores the terminal if `give_back` takes too long; it waits for nothing.
     """
-    impatient = _after(RESTORING, status, last_words, in_haste)
-    try:
-        give_back()
-        # Only the terminal could keep this waiting for ever: the last words have limits of their own.
-        impatient.cancel()
-        last_words()
-    finally:
-        os._exit(status)
 
+    def __init__(
+        self, give_back: Callable[[], None], last_words: Callable[[], None], in_haste: Callable[[], None]
+    ) -> None:
+        self._give_back, self._last_words, self._in_haste = give_back, last_words, in_haste
+        self._impatient: threading.Timer | None = None
 
-def leaving_soon(
-    loop: asyncio.AbstractEventLoop,
-    leave_with: Callable[[int], None],
-    last_words: Callable[[], None],
-    in_haste: Callable[[], None],
-) -> Callable[[int], None]:
-    """Return a function, for any thread and signal handler, that leaves ahead of all messages that wait."""
+    def now(self, status: int) -> NoReturn:
+        """Leave with an exit status."""
+        impatient = self._bound(status)
+        try:
+            self._give_back()
+            # Only the terminal could keep this waiting for ever: the last words have limits of their own. What is
+            # being saved may take them longer than the timer waits, and the terminal is restored once only.
+            impatient.cancel()
+            self._last_words()
+        finally:
+            os._exit(status)
 
-    def leave_soon(status: int) -> None:
+    def soon(self, status: int, loop: asyncio.AbstractEventLoop, leave_with: Callable[[int], None]) -> None:
+        """Have `leave_with` called ahead of all messages that wait; for any thread and signal handler."""
         # The loop itself may be stuck writing to a terminal that nobody reads.
-        _after(RESTORING, status, last_words, in_haste)
+        self._bound(status)
         loop.call_soon_threadsafe(leave_with, status)
 
-    return leave_soon
+    def _bound(self, status: int) -> threading.Timer:
+        """Leave without the app if the terminal is not restored in time; the time counts from the first call."""
+        if self._impatient is None:
+            self._impatient = threading.Timer(RESTORING, self._give_up, (status,))
+            self._impatient.daemon = True
+            self._impatient.start()
+        return self._impatient
+
+    def _give_up(self, status: int) -> None:
+        try:
+            self._in_haste()
+            self._last_words()
+        finally:
+            os._exit(status)
 
 
 def leave_before_start() -> None:
@@ -122,22 +134,6 @@ def _signals() -> list[signal.Signals]:
     """Return the signals that end a program, as far as the system has them."""
     names = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP")
     return [getattr(signal, name) for name in names if hasattr(signal, name)]
-
-
-def _after(
-    seconds: float, status: int, last_words: Callable[[], None], in_haste: Callable[[], None]
-) -> threading.Timer:
-    def give_up() -> None:
-        try:
-            in_haste()
-            last_words()
-        finally:
-            os._exit(status)
-
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
-    return timer
 
 
 def leave_on_hangup(last_words: Callable[[], None], leave_soon: Callable[[int], None]) -> None:

@@ -18,14 +18,7 @@ from xaimed_tui.background.failure import fault_line
 from xaimed_tui.background.garbage import Garbage
 from xaimed_tui.preferences.remembered import StateFile
 from xaimed_tui.preferences.settings import load_settings
-from xaimed_tui.startup.leaving import (
-    TerminalBefore,
-    leave,
-    leave_before_start,
-    leave_on_hangup,
-    leave_on_signals,
-    leaving_soon,
-)
+from xaimed_tui.startup.leaving import Leaving, TerminalBefore, leave_before_start, leave_on_hangup, leave_on_signals
 from xaimed_tui.startup.log import make_plain, native_output_in_log, open_log, size_of
 from xaimed_tui.terminal.query import pixels_for
 
@@ -81,7 +74,7 @@ def start(
         pixels=pixels,
         problems=(*problems, *doubts, *filter(None, [memory.problem, no_log])),
         garbage=garbage,
-        leave=lambda status: leave(status, app.give_back_terminal, last_words, before.restore_in_haste),
+        leave=lambda status: leaving.now(status),
         leave_soon=lambda status: leave_soon(status),
     )
 
@@ -95,6 +88,7 @@ def start(
         # Last, because everything above may still write to the log.
         make_plain(places.log_file(), logged)
 
+    leaving = Leaving(app.give_back_terminal, last_words, before.restore_in_haste)
     sys.setswitchinterval(SWITCHING)
     try:
         loop = asyncio.new_event_loop()
@@ -102,11 +96,10 @@ def start(
         sys.unraisablehook = lambda _: None  # it would print a traceback when the half-made loop is thrown away
         raise
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
-    in_time = leaving_soon(loop, app.leave, last_words, before.restore_in_haste)
 
     def leave_soon(status: int) -> None:
         # While the app is suspended, the loop waits; and there is nothing to give back.
-        app.leave(status) if app.suspended else in_time(status)
+        app.leave(status) if app.suspended else leaving.soon(status, loop, app.leave)
 
     leave_on_signals(leave_soon)
     leave_on_hangup(last_words, leave_soon)
@@ -123,4 +116,4 @@ def start(
     print(f"xaimed: {what}. {where}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    return leave(app.return_code or 1, app.give_back_terminal, last_words, before.restore_in_haste)
+    return leaving.now(app.return_code or 1)
