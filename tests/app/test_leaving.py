@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from checkout import SUPPORT
 from fake_program import program
-from terminal import Terminal
+from terminal import Terminal, homes
 
 from tests.torture.monkey import modes_left
 
@@ -26,8 +26,7 @@ MAIN = "import sys; from xaimed_tui.__main__ import main; sys.argv[1:] = {argume
 
 def home(place: Path) -> dict[str, str]:
     """A home of its own, on a terminal of 120x40."""
-    homes = {f"XDG_{name}_HOME": str(place / name.lower()) for name in ("CACHE", "DATA", "STATE", "CONFIG")}
-    return {**homes, "COLUMNS": "120", "LINES": "40"}
+    return {**homes(place), "COLUMNS": "120", "LINES": "40"}
 
 
 def rise_runs(place: Path) -> Terminal:
@@ -261,22 +260,12 @@ def test_a_terminal_is_restored_once_though_what_is_being_saved_takes_longer(tmp
 
 
 CRASHES = """
-import sys
-sys.path.insert(0, {tests!r})
 import xaimed_tui.app
-import xaimed_tui.startup.start as start
-from fakes import FakeEngine
-
-class Engine(FakeEngine):
-    def __init__(self, *_):
-        super().__init__()
 
 def crash(*_):
     raise KeyError("no \\x1b[2Jsuch thing")
 
-start.Engine = Engine
 {where} = crash
-sys.exit(start.start())
 """
 
 
@@ -285,8 +274,7 @@ sys.exit(start.start())
     ["xaimed_tui.app.XAIMedApp.action_demo", "xaimed_tui.app.XAIMedApp.on_mount", "xaimed_tui.app.XAIMedApp.compose"],
 )
 def test_a_crash_is_told_in_one_line_on_the_restored_terminal(where: str, tmp_path: Path) -> None:
-    code = CRASHES.format(tests=str(SUPPORT), where=where)
-    terminal = Terminal.python(code, tmp_path, home(tmp_path))
+    terminal = Terminal.python(program("nothing", before=CRASHES.format(where=where)), tmp_path, home(tmp_path))
     if where.endswith("demo"):
         terminal.read_until(b"ready")
         terminal.press(b"d")
@@ -320,25 +308,11 @@ def test_nothing_that_comes_from_the_terminal_ends_the_app(keys: bytes, tmp_path
     assert modes_left(terminal.bytes) == ()
 
 
-STUCK = """
-import sys, time
-sys.path.insert(0, {tests!r})
-import xaimed_tui.app
-import xaimed_tui.startup.start as start
-from fakes import FakeEngine
-
-class Engine(FakeEngine):
-    def __init__(self, *_):
-        super().__init__()
-
-start.Engine = Engine
-xaimed_tui.app.XAIMedApp.action_demo = lambda *_: time.sleep(60)
-sys.exit(start.start())
-"""
+STUCK = "import xaimed_tui.app; xaimed_tui.app.XAIMedApp.action_demo = lambda *_: time.sleep(60)"
 
 
 def test_an_app_that_is_stuck_restores_the_terminal_and_ends_on_ctrl_q(tmp_path: Path) -> None:
-    terminal = Terminal.python(STUCK.format(tests=str(SUPPORT)), tmp_path, home(tmp_path))
+    terminal = Terminal.python(program("nothing", before=STUCK), tmp_path, home(tmp_path))
     terminal.read_until(b"ready")
     terminal.press(b"d")
     terminal.read(0.5)

@@ -16,7 +16,7 @@ import pyte
 import pytest
 from app_driver import make_app, notices, press, settled
 from checkout import ROOT, SUPPORT
-from terminal import Terminal
+from terminal import Terminal, homes
 from textual.widgets import TextArea
 
 from tests.torture.monkey import modes_left, terminal_left, words_in
@@ -40,8 +40,7 @@ sys.exit(start.start(flags={{"images": {images!r}}}))
 
 
 def environment(place: Path) -> dict[str, str]:
-    homes = {f"XDG_{name}_HOME": str(place / name.lower()) for name in ("CACHE", "DATA", "STATE", "CONFIG")}
-    return {**homes, "HOME": str(place), "PS1": "PROMPT$ "}
+    return {**homes(place), "HOME": str(place), "PS1": "PROMPT$ "}
 
 
 def write_program(place: Path, images: str = "half") -> str:

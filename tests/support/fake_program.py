@@ -20,10 +20,17 @@ class Engine(FakeEngine):
         super().warm_up()
 
 start.Engine = Engine
+{before}
 start.start()
 """
 
 
-def program(held: str, native: str = "pass") -> str:
-    """Its code: `held` is the call of the engine that never ends, `native` runs as a library's code would."""
-    return WORKS.format(tests=str(Path(__file__).parent), held=held, native=native)
+def program(held: str, native: str = "pass", before: str = "") -> str:
+    """Its code.
+
+    Args:
+        held: the call of the engine that never ends.
+        native: runs as a library's code would.
+        before: runs before the app starts.
+    """
+    return WORKS.format(tests=str(Path(__file__).parent), held=held, native=native, before=before)

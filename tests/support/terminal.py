@@ -16,6 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
+def homes(place: Path) -> dict[str, str]:
+    """An environment in which all that the app keeps lies in a folder."""
+    return {f"XDG_{name}_HOME": str(place / name.lower()) for name in ("CACHE", "DATA", "STATE", "CONFIG")}
+
+
 class Terminal:
     """A process on a pseudo terminal of 120x40.
 

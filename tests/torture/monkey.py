@@ -29,7 +29,7 @@ SUPPORT = ROOT / "tests" / "support"
 sys.path[:0] = [path for path in (str(ROOT), str(SUPPORT)) if path not in sys.path]
 
 import pyte  # noqa: E402
-from terminal import Terminal  # noqa: E402 - found beside this folder
+from terminal import Terminal, homes  # noqa: E402 - found beside this folder
 
 EngineName = Literal["fake", "real"]
 Size = tuple[int, int]
@@ -294,11 +294,10 @@ def words_in(written: bytes) -> str:
     )
 
 
-def homes(place: Path) -> Mapping[str, str]:
+def home_of(place: Path) -> Mapping[str, str]:
     """An environment in which everything that the app reads and writes of the person's lies in a folder."""
-    names = {f"XDG_{name}_HOME": str(place / name.lower()) for name in ("CACHE", "DATA", "STATE", "CONFIG")}
     # Nobody's browser opens, whatever is clicked.
-    return {**names, "HOME": str(place), "BROWSER": "true", "PYTHONPATH": str(ROOT)}
+    return {**homes(place), "HOME": str(place), "BROWSER": "true", "PYTHONPATH": str(ROOT)}
 
 
 def start_app(place: Path, size: Size, engine: EngineName) -> Terminal:
@@ -314,7 +313,7 @@ def start_app(place: Path, size: Size, engine: EngineName) -> Terminal:
     code = _PROGRAM.format(
         root=str(ROOT), support=str(SUPPORT), imports=imports, init=init, tasks=given, cage=str(place)
     )
-    terminal = Terminal.python(code, place, homes(place))
+    terminal = Terminal.python(code, place, home_of(place))
     terminal.resize(*size)
     return terminal
 
