@@ -32,17 +32,17 @@ WIDEST = 70
 
 
 class SteadyList(CommandList):
-    """The palette's list, which may be asked for anything while its rows change."""
+    """The palette's list, which survives keys and clicks while its rows change."""
 
     def action_page_up(self) -> None:
         """Go up a page; nothing happens before the rows are laid out, as there are no pages yet."""
         with suppress(KeyError, IndexError):
-            super().action_page_up()  # type: ignore[no-untyped-call]
+            super().action_page_up()  # type: ignore[no-untyped-call]  # Textual gives it no types
 
     def action_page_down(self) -> None:
         """Go down a page, as `action_page_up` goes up."""
         with suppress(KeyError, IndexError):
-            super().action_page_down()  # type: ignore[no-untyped-call]
+            super().action_page_down()  # type: ignore[no-untyped-call]  # as above
 
     def on_click(self, event: events.Click) -> None:
         """Choose nothing if the row that was drawn under the mouse is gone."""
@@ -52,7 +52,7 @@ class SteadyList(CommandList):
 
 
 class Palette(ClosesOnce, CommandPalette):
-    """Textual's command palette, steady whatever comes together.
+    """Textual's command palette, made to survive keys and clicks that come together.
 
     Before this, PgUp before the first layout, Enter twice in one read, and a click on a row that was gone, or on a
     place beyond the screen, ended the app.
@@ -91,7 +91,7 @@ class Palette(ClosesOnce, CommandPalette):
 
     @on(Input.Changed)
     def _search_while_open(self, event: Input.Changed) -> None:
-        """Search no more once the palette is being removed: its list is gone before its line."""
+        """Search no more once the palette is being removed: its list is removed before its input line."""
         if self.app.screen is not self:
             event.stop()
             event.prevent_default()

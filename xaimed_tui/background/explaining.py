@@ -76,7 +76,7 @@ class Explaining:
         except XAIMedError as error:
             log.warning("%s: %s", self.method, error)
             ending = self._failed(error.message, failure_of("method", error))
-        except Exception as error:
+        except Exception as error:  # of the network's code or a plug-in's, which may raise anything
             log.exception("method %s failed", self.method)
             failure = failure_of("method", error)
             ending = self._failed(fault_line(error), failure)
@@ -115,7 +115,7 @@ class Explaining:
             return None
         try:
             return self._assemble()
-        except Exception as error:
+        except Exception as error:  # as the docstring says
             log.exception("what was made before %s cannot be put together", self.method)
             self.app.post_message(messages.FaultFound(failure_of("method", error)))
             return None

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -101,7 +102,7 @@ class Jobs:
             log.warning("%s: %s", DOING.get(what, what), error)
             failure = failure_of(what, error)
             ticket.post(target, messages.JobFailed(what, ticket.number, error.message, failure))
-        except Exception as error:
+        except Exception as error:  # a fault of ours or of a model's code: said, and the lane goes on
             log.exception("job %s failed", what)
             failure = failure_of(what, error)
             ticket.post(target, messages.JobFailed(what, ticket.number, fault_line(error), failure))
@@ -286,8 +287,8 @@ class Jobs:
             subject.stops[method] = stop = threading.Event()
             job = Explaining(self._engine, self._app, target, subject, method, stop)
             self._lanes["explain"].put(
-                # A default binds this job; a plain closure would find the last one of the loop.
-                lambda job=job: self._guarded("method", job.subject.ticket, job.target, job.run),  # type: ignore[misc]
+                # Not a lambda, which would find the last job of the loop.
+                partial(self._guarded, "method", subject.ticket, target, job.run),
                 rank=running_place(method),
             )
 

@@ -68,7 +68,7 @@ class Listing:
                     self._post(messages.FilesModified(self.ticket.number, change.modified))
                 if change.listing:
                     self._list_again()
-        except Exception as error:
+        except Exception as error:  # a fault of the program: the thread would end without a word
             log.exception("watching %s failed", safe_text(self.folder))
             self.app.post_message(messages.FaultFound(failure_of("watch", error)))
 

@@ -27,7 +27,7 @@ Check = Callable[[object], object]
 """Turns a TOML value or a string into a setting's value; raises ValueError with a clause that says what is allowed."""
 
 _MOST_BYTES = 100_000
-"""Of the settings file; a longer one is none."""
+"""The largest settings file that is read; a larger one is refused."""
 
 
 def _setting(default: Any, check: Check, metavar: str, about: str, *, method: str = "") -> Any:
@@ -52,9 +52,10 @@ def _one_of(default: str | None, words: tuple[str, ...], about: str, *, metavar:
 
 
 def _number(value: object, least: int, most: int) -> int:
+    number = value
     # `int` alone would also take blanks, underscores and the digits of other scripts.
-    digits = isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value) is not None
-    number = int(value) if digits else value  # type: ignore[call-overload]
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
+        number = int(value)
     # TOML's true is an int as well.
     if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
         raise ValueError(f"it may be a whole number from {least} to {most:,}")

@@ -72,13 +72,13 @@ class TerminalDriver(LinuxDriver):
     # Input
 
     def run_input_thread(self) -> None:
-        """Read keys and the mouse until the driver is told to stop; nothing that comes ends this."""
+        """Read keys and the mouse until the driver is told to stop; no input ends this."""
         parser = XTermParser()
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         stopped, pasting, tail = self.exit_event, False, b""
         while not stopped.is_set():
             got = self._read_some()
-            if got is None:  # the terminal is gone; whoever watches for that ends the process
+            if got is None:  # the terminal is gone; `leave_on_hangup` notices that, too, and ends the process
                 stopped.wait(_TICK)
                 continue
             # A Ctrl+Q that comes alone was typed, even if the end of a paste before it got lost.
@@ -123,7 +123,7 @@ class TerminalDriver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """Take the terminal."""
-        super().start_application_mode()  # type: ignore[no-untyped-call]
+        super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual gives it no types
         self._in_application_mode = True
         with suppress(termios.error):
             self._raw = termios.tcgetattr(self.fileno)

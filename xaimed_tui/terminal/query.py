@@ -139,12 +139,14 @@ def ask(source: int, sink: int, *, patience: float) -> Answers:
 
 def ask_this_terminal() -> Answers:
     """Ask the terminal that the program runs on. A terminal that cannot be asked counts as one that did not answer."""
-    streams = (sys.__stdin__, sys.__stderr__)
-    if not all(map(is_terminal, streams)) or os.environ.get("TERM") in (None, "", "dumb"):
+    source, sink = sys.__stdin__, sys.__stderr__
+    if source is None or sink is None or not (is_terminal(source) and is_terminal(sink)):
+        return Answers()
+    if os.environ.get("TERM") in (None, "", "dumb"):
         return Answers()
     patience = PATIENCE_OVER_SSH if over_ssh() else PATIENCE
     try:
-        return ask(sys.__stdin__.fileno(), sys.__stderr__.fileno(), patience=patience)  # type: ignore[union-attr]
+        return ask(source.fileno(), sink.fileno(), patience=patience)
     except (ImportError, OSError):
         return Answers()
 

@@ -101,7 +101,7 @@ class SaveDialog(TypeAheadDialog[Path | None]):
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
         take = partial(self._take, message.value)
-        self.run_worker(take, group="take", exclusive=True)  # type: ignore[arg-type]
+        self.run_worker(take, group="take", exclusive=True)  # type: ignore[arg-type]  # mypy finds no type in Textual's union
 
     async def _take(self, typed: str) -> None:
         folder = await asyncio.to_thread(_folder_of, typed)
