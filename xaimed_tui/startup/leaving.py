@@ -22,7 +22,8 @@ _USUAL = (
     b"\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?2048l\x1b[<u"
     b"\x1b[?1049l\x1b[?25h\x1b[?1004l\r\n"
 )
-"""What makes a terminal usual again: no reports, no bracketed paste, Kitty's keyboard left, the normal screen."""
+"""Resets a terminal: no reports, no bracketed paste, no Kitty keyboard, the normal screen. The driver does the same,
+but by way of a thread that a terminal that nobody reads holds up."""
 
 
 class TerminalBefore:

@@ -40,7 +40,7 @@ def make_plain(log: Path, since: int) -> None:
     """Replace by `?` each byte after the first `since` that acts on a terminal, hides, or is not text.
 
     Log records have no such bytes, but what libraries write to descriptors may. The file keeps its length, so that
-    another program may write to it at the same time. All of it is made plain if it was begun anew meanwhile.
+    another program may write to it at the same time. If the log was started over since, all of it is made plain.
     """
     with contextlib.suppress(OSError), log.open("r+b", buffering=0) as file:
         file.seek(since if since <= os.fstat(file.fileno()).st_size else 0)
@@ -100,7 +100,7 @@ class Repeats(logging.Filter):
 
 
 class BoundedFile(logging.FileHandler):
-    """A log file that is begun anew when it is too long; see `engine.storage.logs`."""
+    """A log file that is started over when it is too long; see `engine.storage.logs`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""

@@ -55,7 +55,7 @@ def start(
         return 1
     before = TerminalBefore()
     leave_before_start()
-    # Before the app is imported: a collection meanwhile would take its time from the first paint.
+    # Before the app is imported: a collection during the import would take its time from the first paint.
     garbage = Garbage()
     no_log = open_log()
     logged = size_of(places.log_file())

@@ -81,7 +81,7 @@ class OrderedKeys(App[int]):
             await self._take_next()
 
     def _is_gone(self, event: events.MouseEvent) -> bool:
-        """Whether the widget drawn under the mouse has been removed meanwhile; Textual would look for its parent."""
+        """Whether the widget drawn under the mouse has been removed since; Textual would look for its parent."""
         if not self.screen_stack:  # the app is being left
             return True
         try:

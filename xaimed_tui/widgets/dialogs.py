@@ -101,7 +101,7 @@ class ChooseDialog(ClosesOnce, WhyNot, ModalScreen[Hashable]):
         rows.focus()
 
     def on_resize(self) -> None:
-        """Fit the rows to the new size, once the words above them are broken anew."""
+        """Fit the rows to the new size, once the words above them are wrapped to it."""
         self.call_after_refresh(self._fit)
 
     def _fit(self) -> None:

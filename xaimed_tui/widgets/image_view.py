@@ -180,8 +180,8 @@ class ImageView(Widget):
             self._show(drawn, spec.image_key)
             return
         if self._at_work == spec.image_key:
-            # One at a time, and of what is asked for meanwhile only the last: a thread that draws cannot be stopped,
-            # and with a key held down one for each repeat would take the machine from everything else.
+            # One at a time; of the drawings asked for until then, only the last is made. A thread that draws cannot
+            # be stopped, and with a key held down a thread for each repeat would leave no time for anything else.
             self._wanted = True
             return
         self._at_work = spec.image_key  # another image does not wait
