@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -19,13 +17,14 @@ from textual.widgets import ContentSwitcher
 
 from engine.text import safe_name, safe_text
 from xaimed_tui.app_services import AppServices
+from xaimed_tui.endings import Endings
 from xaimed_tui.pixel_app import PixelApp
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.preferences.remembered import StateFile, opening
 from xaimed_tui.preferences.settings import AppSettings
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.terminal.colour_depth import depth_of
-from xaimed_tui.terminal.textual_private import driver_of, filter_lines
+from xaimed_tui.terminal.textual_private import filter_lines
 from xaimed_tui.themes import DARK, THEMES, theme_after
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.nav_bar import NavBar, NavItem
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
     from xaimed_tui.screens.library.selection import SelectionView
     from xaimed_tui.terminal.query import Pixels
 
-log = logging.getLogger(__name__)
-
 DEMO_TASK = "IHC Stain (demo)"
 
 DEMO_WORDS = (
@@ -65,7 +62,7 @@ def _commands() -> type[Provider]:
     return Commands
 
 
-class XAIMedApp(PixelApp, AppServices):
+class XAIMedApp(Endings, PixelApp, AppServices):
     """See in a terminal what a network says about an image, how sure it is, and where it looked.
 
     Home is painted first, with as few imports as possible; everything else is imported and made afterwards.
@@ -84,7 +81,6 @@ class XAIMedApp(PixelApp, AppServices):
 
     Attributes:
         views_made: whether there are other views than Home.
-        fault: what ended the app, if it was a fault of the program.
     """
 
     CSS_PATH = "app.tcss"
@@ -132,7 +128,6 @@ class XAIMedApp(PixelApp, AppServices):
         self._problems = list(problems)
         self._engine, self._clock, self._garbage = engine, clock, garbage
         self._leave, self._leave_soon = leave, leave_soon
-        self.fault: Exception | None = None
         self._next_theme = ""  # the one to use after the repeats of Ctrl+T
         self.views_made = False
         self._once_made: Callable[[], object] | None = None
@@ -148,17 +143,6 @@ class XAIMedApp(PixelApp, AppServices):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self._first_theme()
-
-    def stop_work(self) -> None:
-        """Ask all background work to end."""
-        # A cached property: merely to look at it would make all the lanes, only to stop them.
-        if "jobs" in vars(self):
-            self.jobs.stop_everything()
-
-    def finish_saving(self, seconds: float) -> None:
-        """Wait until everything is saved, for so many seconds at most. May be called in a thread."""
-        if "jobs" in vars(self):
-            self.jobs.finish_saving(seconds)
 
     def _first_theme(self) -> str:
         for name in (self.settings.theme, self.memory.now.theme):
@@ -263,19 +247,6 @@ class XAIMedApp(PixelApp, AppServices):
         current = base.query_one(ContentSwitcher).current
         base.query_one(NavBar).narrow = width < {"home": 110, "selection": 150}.get(current or "", 190)
 
-    def on_unmount(self) -> None:
-        """Stop all work, however the app ends."""
-        self.stop_work()
-
-    def give_back_terminal(self) -> None:
-        """Restore the terminal; nothing can be drawn after that."""
-        driver = driver_of(self)
-        if driver is not None and not self.suspended:
-            # First, while the driver still writes.
-            self.forget_pictures()
-            driver.stop_application_mode()
-            driver.close()
-
     def on_key(self, event: events.Key) -> None:
         """Give a dialog the letters that were typed while it opened; they are still addressed to the view behind it."""
         if self.screen_stack and isinstance(self.screen, TypeAheadDialog) and self.screen.take(event):
@@ -338,66 +309,6 @@ class XAIMedApp(PixelApp, AppServices):
         """Use a theme, from now on and next time."""
         self.theme = name
         self.remember(replace(self.memory.now, theme=name))
-
-    async def action_quit(self) -> None:
-        """Leave, whatever is running."""
-        self.action_quit_now()
-
-    def action_quit_now(self) -> None:
-        """Stop all work and leave."""
-        self.leave(0)
-
-    def leave(self, status: int) -> None:
-        """Stop all work and leave with an exit status, without waiting for anything."""
-        self.stop_work()
-        if self._leave is None:
-            self.exit(status, return_code=status)
-        else:
-            self._leave(status)
-
-    def leave_now(self) -> bool:
-        """Leave ahead of all keys and messages that wait; may be called in any thread. False if that cannot be done."""
-        if self._leave_soon is not None:
-            self._leave_soon(0)
-        return self._leave_soon is not None
-
-    def fault_met(self, error: Exception) -> None:
-        """Write to the log what ends the app; only the first fault is told when it has ended."""
-        log.critical("a fault in the program ends the app", exc_info=error)
-        self.fault = self.fault or error
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Where text is written, Ctrl+Z takes back what was typed."""
-        return not hasattr(self.focused, "action_undo") if action == "suspend" else True
-
-    @property
-    def suspended(self) -> bool:
-        """Whether the terminal has been given back for the time being."""
-        return bool(getattr(driver_of(self), "suspended", False))
-
-    def action_suspend(self) -> None:
-        """Stop the app and everything that it was started with, until the shell continues them."""
-        self._suspend(group=True)
-
-    def suspend_soon(self) -> None:
-        """Stop this process, as SIGTSTP asks for."""
-        self._suspend(group=False)
-
-    def _suspend(self, *, group: bool) -> None:
-        driver = driver_of(self)
-        stop, why_not = (getattr(driver, name, None) for name in ("stop", "why_not_stop"))
-        if stop is None or why_not is None:  # not a `TerminalDriver`, which not every system has
-            why = "This terminal does not let a program be suspended."
-        elif not (why := why_not()):
-            self.forget_pictures()
-            why = stop(group=group)
-            # In this way it comes after the event that tells of the new size, which the driver sends likewise.
-            asyncio.run_coroutine_threadsafe(self._draw_after_resize(), asyncio.get_running_loop())
-        if why:
-            self.notify(why, title="Not suspended", markup=False)
-
-    async def _draw_after_resize(self) -> None:
-        self.call_later(self.draw_screen_again)
 
     def show_task(self, task: str) -> None:
         """Go to a task, to choose one of its models."""
