@@ -150,6 +150,23 @@ async def test_methods_asked_for_while_the_network_is_loaded_run_on_the_image_in
                 held.set()
 
 
+async def test_on_the_selection_screen_e_says_that_the_network_is_still_being_loaded() -> None:
+    engine = FakeEngine()
+    gate = engine.hold("load")
+    app = make_app(engine)
+    async with app.run_test(size=(120, 40)) as pilot:
+        try:
+            await press(pilot, "2", "e")
+            assert "still being loaded" not in notices(app)
+            for key in TO_IMAGES:
+                await pilot.press(key)
+            await until(pilot, engine.waiting["load"].is_set)
+            await pilot.press("e")
+            await told(pilot, "The network is still being loaded: e works once an image is shown.")
+        finally:
+            gate.set()
+
+
 NEED_AN_ANSWER = ("t", "b", "w", "n", "o", "m", "left_square_bracket", "right_square_bracket", "enter")
 
 

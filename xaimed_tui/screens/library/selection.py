@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
@@ -303,6 +303,11 @@ class SelectionView(WhyNot, Container):
         if not self._listed:
             return self._why_none or "The tasks are still being read."
         return f"There is no {'task' if self.tasks.has_focus else 'model'} here to choose."
+
+    def on_key(self, event: events.Key) -> None:
+        """Answer `e`, which a person may press as soon as a network is chosen: it belongs to the view to come."""
+        if event.key == "e" and self._loading is not None:
+            self.say_why("The network is still being loaded: e works once an image is shown.")
 
     def action_choose(self) -> None:
         """Go from the tasks to the models; elsewhere, load the model under the cursor."""
