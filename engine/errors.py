@@ -195,3 +195,12 @@ def from_surroundings(error: BaseException) -> XAIMedError | None:
     if isinstance(error, ImportError):
         return XAIMedError(f"a library cannot be loaded ({text})", remedy=INSTALL_APART, code="library-missing")
     return None
+
+
+def as_ours(error: Exception) -> XAIMedError:
+    """Return what a front end may say of any error: ours as it is, the surroundings' in our words, else a fault."""
+    return from_surroundings(error) or XAIMedError(
+        f"a fault in the program: {type(error).__name__}: {error}",
+        remedy="set XAIMED_TRACEBACK=1 to see where it arose",
+        code="fault",
+    )

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from engine.bundle.model_bundle import subject_of
 from engine.cli.arguments import check_working_directory
 from engine.cli.console import print_failure, waiting
 from engine.cli.streams import aside
-from engine.errors import DeviceError, ImageError, NotCompliantError, XAIMedError
+from engine.errors import DeviceError, XAIMedError, as_ours
 from engine.images.decoding.client import get_ready
 from engine.library.tasks import find_model
 from engine.storage.places import task_folders
 from engine.trust.permission import check_approved
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from engine.bundle.model_bundle import ModelBundle
     from engine.network.classifier import Classifier, Precision
+
+_Result = TypeVar("_Result")
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
@@ -71,21 +74,32 @@ def refusals(bundle: ModelBundle, images: Sequence[Path]) -> list[XAIMedError | 
     """
     from engine.images.compliance import check_file  # late: it brings numpy, which --help does without
 
-    refused: list[XAIMedError | None] = []
-    for path in images:
-        try:
-            check_file(path, bundle.input)
-        except (ImageError, NotCompliantError) as error:
-            print_failure(error.message)
-            refused.append(error)
-        else:
-            refused.append(None)
-    return refused
+    found = [attempt(path, lambda path=path: check_file(path, bundle.input)) for path in images]
+    return [each if isinstance(each, XAIMedError) else None for each in found]
 
 
-def about(path: Path, error: XAIMedError) -> str:
-    """Return the error as one line that names the image, even if the error is about something else."""
-    return error.message if error.subject == str(path) else f"{path}: {error.message}"
+def attempt(
+    path: Path, work: Callable[[], _Result], say: Callable[[str], None] = print_failure
+) -> _Result | XAIMedError:
+    """Do the work on one image; if it fails, report why and return the error, so that the other images go on.
+
+    Args:
+        path: the image.
+        work: what to do.
+        say: takes the line that names the image and says why it failed.
+
+    Raises:
+        Exception: a fault of the program, if `$XAIMED_TRACEBACK` is set.
+    """
+    try:
+        return work()
+    # Whatever one image makes the program raise, the others still get their answers.
+    except Exception as error:
+        if os.environ.get("XAIMED_TRACEBACK") and not isinstance(error, XAIMedError):
+            raise
+        failure = as_ours(error)
+    say(failure.message if failure.subject == str(path) else f"{path}: {failure.message}")
+    return failure
 
 
 def load(bundle: ModelBundle, *, device: str, precision: Precision = "auto") -> Classifier:

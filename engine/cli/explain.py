@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from engine.cli import common
 from engine.cli.arguments import folder_argument
 from engine.cli.console import following, print_failure, print_json, print_line, print_table
 from engine.cli.streams import aside
-from engine.errors import ExplanationError, ExportError, from_surroundings
+from engine.errors import ExplanationError, ExportError, XAIMedError
 from engine.explainers import registry
 from engine.explainers.registry import left_out, method_keys, method_name, sampling, usual_samples
 from engine.images.image import read_image
@@ -105,15 +106,11 @@ def run(arguments: argparse.Namespace) -> int:
         if settings.layer is not None:
             classifier.anatomy.check_layer(settings.layer)
         for path in images:
-            try:
-                explanation, folder = _explain(classifier, path, settings, out, arguments.bits)
-            # A fault of the program itself, too, is reported and does not stop the other images.
-            except Exception as error:
-                known = from_surroundings(error)
-                fault = f"{path}: a fault in the program: {type(error).__name__}: {error}"
-                print_failure(fault if known is None else common.about(path, known))
+            found = common.attempt(path, partial(_explain, classifier, path, settings, out, arguments.bits))
+            if isinstance(found, XAIMedError):
                 complete = False
                 continue
+            explanation, folder = found
             for method, reason in explanation.failures.items():
                 print_failure(f"{path}: {method}: {reason}")
                 complete = False

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 from engine import __version__
 from engine.cli.arguments import check_working_directory, folder_argument
 from engine.cli.console import OutputError, emit, print_failure
-from engine.errors import XAIMedError, from_surroundings
+from engine.errors import XAIMedError, as_ours
 from engine.text import safe_text
 from engine.threads import settle_threads
 
@@ -120,11 +120,7 @@ def run(
     except Exception as error:
         if os.environ.get("XAIMED_TRACEBACK"):
             raise
-        if (known := from_surroundings(error)) is not None:
-            return _failed(known.message)
-        return _failed(
-            f"a fault in the program: {type(error).__name__}: {error}; set XAIMED_TRACEBACK=1 to see where it arose"
-        )
+        return _failed(as_ours(error).message)
 
 
 def _run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from engine.bundle.model_bundle import ModelBundle
     from engine.images.bits import Bits
+    from engine.network.classifier import Classifier
     from engine.results.diagnosis import Diagnosis
 
 HELP = "classify images"
@@ -61,8 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TaskError, BundleError, DeviceError: nothing can be classified.
     """
-    from engine.images.bits import bits_of  # late: numpy, which --help does without
-
     bundle = common.find_bundle(arguments)
     given: list[str] = arguments.images
     paths = [Path(text) for text in given]
@@ -76,17 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
         classifier = common.load(bundle, device=arguments.device)
         with counting("Images", len(fit)) as (count_on, say):
             for i, path in fit:
-                try:
-                    image = read_image(path, bits=arguments.bits)
-                    with aside():
-                        diagnosis = classifier.diagnose(image)
-                except XAIMedError as error:
-                    say(common.about(path, error))
-                    outcomes[i] = error
-                else:
-                    outcomes[i] = _Answer(diagnosis, image.sha256, bits_of(image, bundle.input))
-                    answers.append((given[i], diagnosis))
-                    for warning in diagnosis.warnings if warn else ():
+                outcomes[i] = answer = common.attempt(path, partial(_answer, classifier, path, arguments.bits), say)
+                if isinstance(answer, _Answer):
+                    answers.append((given[i], answer.diagnosis))
+                    for warning in answer.diagnosis.warnings if warn else ():
                         say(f"{path}: {warning}")
                 count_on()
         if answers:
@@ -96,6 +89,15 @@ def run(arguments: argparse.Namespace) -> int:
     elif answers:
         _print_answers(answers)
     return 0 if len(answers) == len(given) else 1
+
+
+def _answer(classifier: Classifier, path: Path, bits: int | None) -> _Answer:
+    from engine.images.bits import bits_of  # late: numpy, which --help does without
+
+    image = read_image(path, bits=bits)
+    with aside():
+        diagnosis = classifier.diagnose(image)
+    return _Answer(diagnosis, image.sha256, bits_of(image, classifier.bundle.input))
 
 
 def _as_json(path: str, outcome: _Answer | XAIMedError, bundle: ModelBundle) -> dict[str, object]:

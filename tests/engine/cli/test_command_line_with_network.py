@@ -22,9 +22,11 @@ from PIL import Image
 
 import engine.export
 from engine import __version__, find_model, read_image
+from engine.images.image import MedicalImage
 from engine.network.classifier import Classifier
 from engine.progress import Progress, ProgressCallback
 from engine.results.caution import Caution
+from engine.results.diagnosis import Diagnosis
 from engine.storage.places import bundled_tasks
 
 DEMO = ["--task", "IHC Stain (demo)"]
@@ -235,6 +237,31 @@ def test_a_class_that_the_files_do_not_name_is_refused_once_the_network_is_loade
     assert err.count("\n") == 1
     assert "DAB" in err
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("command", [["predict"], ["explain", *FEW, "--methods", "gradcam", "--out", "results"]])
+def test_a_fault_in_the_program_on_one_image_does_not_stop_the_others_either(
+    command: list[str], xaimed: Run, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Classifier.diagnose
+
+    def broken(self: Classifier, image: MedicalImage) -> Diagnosis:
+        if image.path == images[0]:
+            raise ZeroDivisionError("division by zero")
+        return whole(self, image)
+
+    monkeypatch.setattr(Classifier, "diagnose", broken)
+    monkeypatch.chdir(tmp_path)
+    status, out, err = xaimed(command[0], *images, *DEMO, *command[1:], "--json")
+    what = "a fault in the program: ZeroDivisionError: division by zero; set XAIMED_TRACEBACK=1 to see where it arose"
+    assert (status, err) == (1, f"xaimed: {images[0]}: {what}\n")
+    assert json.loads(out)[-1]["predicted"] == "DAB"
+    if command[0] == "predict":
+        Draft202012Validator(SCHEMA).validate(json.loads(out))
+        assert json.loads(out)[0]["error"] == {"code": "fault", "message": what}
+    monkeypatch.setenv("XAIMED_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        xaimed(command[0], *images, *DEMO, *command[1:])
 
 
 def test_ctrl_c_ends_with_130_and_one_line_and_leaves_nothing(
