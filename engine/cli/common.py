@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -74,7 +75,7 @@ def refusals(bundle: ModelBundle, images: Sequence[Path]) -> list[XAIMedError | 
     """
     from engine.images.compliance import check_file  # late: it brings numpy, which --help does without
 
-    found = [attempt(path, lambda path=path: check_file(path, bundle.input)) for path in images]
+    found = [attempt(path, partial(check_file, path, bundle.input)) for path in images]
     return [each if isinstance(each, XAIMedError) else None for each in found]
 
 

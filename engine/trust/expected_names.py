@@ -260,19 +260,20 @@ _FAMILIES = _words(
 """Parts of `torchvision.models`."""
 
 _ANY_CLASS = frozenset({"<Class>"})
-"""Stands for every name that begins with a capital, as only classes have."""
+"""Stands for every name of more than one letter that begins with a capital, as only classes have."""
 
 _NN = _words("functional init modules parameter utils") | _ANY_CLASS
 
 NAMES: dict[str, frozenset[str]] = {
     "__future__": _words("annotations"),
-    "abc": _words("ABC ABCMeta abstractmethod"),
+    "abc": _words("ABC abstractmethod"),
     "collections": _words("ChainMap Counter OrderedDict abc defaultdict deque namedtuple"),
     "collections.abc": _words("""
         Callable Collection Container Generator Hashable Iterable Iterator Mapping MutableMapping MutableSequence
         Sequence Set Sized
         """),
-    "dataclasses": _words("InitVar KW_ONLY MISSING asdict astuple dataclass field fields is_dataclass replace"),
+    "copy": _words("copy deepcopy"),
+    "dataclasses": _words("InitVar KW_ONLY MISSING asdict astuple dataclass field is_dataclass replace"),
     "enum": _words("Enum Flag IntEnum IntFlag StrEnum auto unique"),
     "functools": _words("cache cached_property lru_cache partial partialmethod reduce total_ordering wraps"),
     "itertools": _words("""
@@ -324,6 +325,7 @@ NAMES: dict[str, frozenset[str]] = {
         ParamSpec Protocol Self Sequence Set Sized SupportsFloat SupportsInt TYPE_CHECKING Tuple Type
         TypeAlias TypeVar TypeVarTuple TypedDict Union Unpack cast final no_type_check overload override
         """),
+    "warnings": _words("warn"),
 }
 """What is expected of each module, by its full name; a module that is not here is not expected at all."""
 
@@ -333,7 +335,7 @@ BUILTINS = _words("""
     ValueError ZeroDivisionError __name__ __doc__ abs all any bool bytes callable classmethod complex dict divmod
     enumerate filter float format frozenset getattr hasattr hash id int isinstance issubclass iter len list map max min
     next object pow print property range repr reversed round set setattr slice sorted staticmethod str sum super tuple
-    type zip DeprecationWarning UserWarning Warning
+    type zip DeprecationWarning FutureWarning RuntimeWarning UserWarning Warning
     """)
 """Built-in names that reach nothing; `getattr`, `hasattr` and `setattr` only with a name that stands in the code."""
 
@@ -350,5 +352,11 @@ USUAL_METHODS = _words("""
 def is_expected(module: str, name: str) -> bool:
     """Whether a network's code may be expected to use `name` of a module."""
     names = NAMES.get(module, frozenset())
-    # No module of these packages begins with a capital, so a class can be told by its name.
-    return name in names or ("<Class>" in names and name[:1].isupper())
+    # A class can be told by its capital: the one module with a capital is `F`, torch.nn.functional within others.
+    return name in names or ("<Class>" in names and name[:1].isupper() and len(name) > 1)
+
+
+def is_network(full: str) -> bool:
+    """Whether something, by its full name, is a function of torchvision that builds a network."""
+    module, _, name = full.rpartition(".")
+    return name in _NETWORKS and (module == "torchvision.models" or module.startswith("torchvision.models."))

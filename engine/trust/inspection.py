@@ -25,6 +25,7 @@ from engine.trust.suspicious_names import (
     MODULES,
     USUAL_DECORATORS,
     USUAL_DUNDERS,
+    USUAL_OWN_DUNDERS,
     WHAT_FOR,
 )
 
@@ -65,8 +66,8 @@ def what_deserves_a_look(code: str) -> tuple[Finding, ...]:
     What is expected of a network stands in `engine.trust.expected_names`: modules and what is used of them, built-in
     functions, and attributes. The code's own names are expected, too, but never those that are known to reach files,
     processes, the network or native code (`engine.trust.suspicious_names`). Also listed: code that runs when the file
-    is loaded, other than imports, definitions and plain constants; methods that Python calls by itself; lines that are
-    too long or contain invisible characters.
+    is loaded, other than imports, definitions and plain constants; names that Python uses by itself; changes of what
+    other models use, too; what makes code from text; lines that are too long or contain invisible characters.
 
     Raises:
         SyntaxError, ValueError, RecursionError, MemoryError: the text cannot be parsed as Python.
@@ -98,41 +99,61 @@ class _Own:
     """What a module's text itself gives names to.
 
     Attributes:
-        modules: the full names of modules and of what is imported from them, by the names they have here.
+        modules: the full names of modules and of what is imported from them, by the names they have here. One name may
+            have several meanings, in different functions; all of them count.
         names: names that are assigned or defined somewhere.
         attributes: attributes that something in it may have: assigned, defined in a class, or named by text.
     """
 
     def __init__(self, tree: ast.AST) -> None:
-        self.modules: dict[str, str] = {}
+        self.modules: dict[str, set[str]] = {}
         self.names: set[str] = set()
         self.attributes: set[str] = set()
         for node in ast.walk(tree):
             self._take(node)
+
+    def meanings(self, name: str) -> frozenset[str]:
+        """Return the full names of what a name was imported as; empty if it was not."""
+        return frozenset(self.modules.get(name, ()))
+
+    def is_module(self, name: str) -> bool:
+        """Whether a name may be that of a module of which only some names are expected."""
+        return not expected.NAMES.keys().isdisjoint(self.meanings(name))
 
     def _take(self, node: ast.AST) -> None:
         match node:
             case ast.Import(names=names):
                 for alias in names:
                     # `import torch.nn` makes the name `torch`.
-                    self.modules[alias.asname or alias.name.split(".")[0]] = (
-                        alias.name if alias.asname else alias.name.split(".")[0]
-                    )
+                    first = alias.name.split(".")[0]
+                    self.modules.setdefault(alias.asname or first, set()).add(alias.name if alias.asname else first)
             case ast.ImportFrom(module=module, names=names):
                 for alias in names:
-                    self.modules[alias.asname or alias.name] = f"{module}.{alias.name}"
-            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.MatchAs(name=str(name)):
-                self.names.add(name)
-                self.attributes.add(name)  # perhaps in a class
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                self.names.add(name)
-                self.attributes.add(name)
-            case ast.ExceptHandler(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
-                self.names.add(name)
+                    self.modules.setdefault(alias.asname or alias.name, set()).add(f"{module}.{alias.name}")
+            case ast.ExceptHandler() | ast.MatchStar() | ast.MatchMapping():
+                self.names.update(_bound(node))
             case ast.Attribute(attr=name, ctx=ast.Store()) | ast.keyword(arg=str(name)):
                 self.attributes.add(name)
             case ast.Constant(value=str(text)) if text.isidentifier():  # add_module("conv", ...) and its like
                 self.attributes.add(text)
+            case ast.arg(arg=name):
+                self.names.add(name)
+                self.attributes.add(name)
+            case _:
+                self.names.update(_bound(node))
+                self.attributes.update(_bound(node))  # perhaps in a class
+
+
+def _bound(node: ast.AST) -> Sequence[str]:
+    """Return the names to which a statement or pattern gives a meaning where it stands, other than imports."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            return (name,)
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return (name,)
+        case ast.ExceptHandler(name=str(name)) | ast.MatchMapping(rest=str(name)):
+            return (name,)
+    return ()
 
 
 def _imports(tree: ast.AST) -> Iterator[Finding]:
@@ -176,26 +197,101 @@ def _why(name: str) -> str:
 def _uses(tree: ast.AST, own: _Own) -> Iterator[Finding]:
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     reached_into = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    subscripted = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Subscript)}
+    usual = _usual_for_dataclasses(tree, own)
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name, ctx=ast.Load()):
                 yield from _name(node, own, called=id(node) in called, reached_into=id(node) in reached_into)
+                if name == "type" and id(node) not in called and id(node) not in subscripted:
+                    yield Finding(node.lineno, "type under another name: may make a class", Gravity.UNEXPECTED)
             case ast.Attribute() if id(node) not in reached_into:
                 yield from _chain(node, own)
-            case ast.Call(func=ast.Name(id=name), args=arguments) if name in BY_NAME:
-                yield from _by_name(node, name, arguments)
-            case ast.Call(func=ast.Name(id="type"), args=[_, _, *_]):
-                yield Finding(node.lineno, "type with several arguments: makes a class", Gravity.UNEXPECTED)
+            case ast.MatchClass(kwd_attrs=names):
+                for name in names:
+                    yield from _attribute(node.lineno, name, own)
+            case ast.Call(func=function):
+                yield from _call(node, function, own)
             case ast.Global(names=names):
                 yield Finding(node.lineno, f"global {', '.join(names)}: keeps something between calls", Gravity.NOTE)
-            case ast.FunctionDef(name=name) if _DUNDER.fullmatch(name) and name not in expected.USUAL_METHODS:
-                yield Finding(node.lineno, f"defines {name}: Python calls it by itself", Gravity.UNEXPECTED)
+            case ast.Constant(value=str(text)) if _DUNDER.fullmatch(text) and text not in _USUAL_TEXTS:
+                yield Finding(node.lineno, f"the text {text}: names what Python uses by itself", Gravity.UNEXPECTED)
             case ast.AsyncFunctionDef() | ast.Await() | ast.AsyncFor() | ast.AsyncWith():
                 yield Finding(node.lineno, "runs beside other code", Gravity.UNEXPECTED)
-        if isinstance(node, ast.Call):
-            for keyword in node.keywords:
-                if keyword.arg in DOWNLOADING and not _is_off(keyword.value):
-                    yield Finding(keyword.value.lineno, f"{keyword.arg}=: may download weights")
+        if isinstance(node, ast.stmt | ast.expr | ast.pattern | ast.excepthandler):
+            for name in _given(node):
+                if _DUNDER.fullmatch(name) and name not in expected.USUAL_METHODS | USUAL_OWN_DUNDERS:
+                    yield Finding(node.lineno, f"defines {name}: Python uses it by itself", Gravity.UNEXPECTED)
+        if isinstance(node, ast.Name | ast.Attribute) and id(node) not in usual:
+            yield from _made_code(node, own)
+
+
+def _made_code(node: ast.Name | ast.Attribute, own: _Own) -> Iterator[Finding]:
+    # Only the last part is compared first: a chain of thousands of attributes must not take time with its square.
+    if isinstance(node, ast.Name) or node.attr in ("dataclass", "field"):
+        for full in sorted(_full_names(node, own) & _MAKE_CODE.keys()):
+            yield Finding(node.lineno, f"{full} {_MAKE_CODE[full]}", Gravity.UNEXPECTED)
+
+
+_USUAL_TEXTS = USUAL_DUNDERS | {"__main__"}
+
+_MAKE_CODE = {
+    "dataclasses.dataclass": "other than as a decorator: makes code from the names it is given",
+    "dataclasses.field": "other than for a dataclass's own field: may change names from which code is made",
+}
+"""What is used as a matter of course in one place, and can run text as code in any other."""
+
+
+def _given(node: ast.AST) -> Sequence[str]:
+    """Return the names that a node gives a meaning, imports and keywords of calls included."""
+    match node:
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            return [alias.asname for alias in names if alias.asname]
+        case ast.Call(keywords=keywords):
+            return [keyword.arg for keyword in keywords if keyword.arg]
+    return _bound(node)
+
+
+def _usual_for_dataclasses(tree: ast.AST, own: _Own) -> set[int]:
+    """Return the nodes that name a class's decorator, or what makes a field in the body of a dataclass."""
+    usual: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            decorators = [each.func if isinstance(each, ast.Call) else each for each in node.decorator_list]
+            usual.update(map(id, decorators))
+            if any("dataclasses.dataclass" in _full_names(each, own) for each in decorators):
+                values = [each.value for each in node.body if isinstance(each, ast.AnnAssign)]
+                usual.update(id(value.func) for value in values if isinstance(value, ast.Call))
+    return usual
+
+
+def _full_names(value: ast.expr, own: _Own) -> frozenset[str]:
+    """Return what an expression such as `a.b.c` may mean, in full, if it begins with something imported."""
+    first, dot, rest = _dotted(value).partition(".")
+    return frozenset(f"{meaning}{dot}{rest}" for meaning in own.meanings(first))
+
+
+def _call(node: ast.Call, function: ast.expr, own: _Own) -> Iterator[Finding]:
+    match node:
+        case ast.Call(func=ast.Name(id=name), args=arguments) if name in BY_NAME:
+            yield from _by_name(node, name, arguments)
+            if name in ("setattr", "delattr") and (changed := arguments and _full_names(arguments[0], own)):
+                yield from _changes(node.lineno, changed)
+        case ast.Call(func=ast.Name(id="type") | ast.Call(func=ast.Name(id="type")), args=[_, _, *_]):
+            yield Finding(node.lineno, "type with several arguments: makes a class or a function", Gravity.UNEXPECTED)
+    by_keyword = {keyword.arg for keyword in node.keywords}
+    for keyword in node.keywords:
+        if keyword.arg in DOWNLOADING and not _is_off(keyword.value):
+            yield Finding(keyword.value.lineno, f"{keyword.arg}=: may download weights")
+    # Their first argument was `pretrained` once, and is `weights` now.
+    first_is_weights = any(expected.is_network(full) for full in _full_names(function, own))
+    if first_is_weights and (None in by_keyword or (node.args and not _is_off(node.args[0]))):
+        yield Finding(node.lineno, "the first argument, or **: may download weights")
+
+
+def _changes(line: int, what: frozenset[str]) -> Iterator[Finding]:
+    for full in sorted(what):
+        yield Finding(line, f"changes {full}, for other models too")
 
 
 def _name(node: ast.Name, own: _Own, *, called: bool, reached_into: bool) -> Iterator[Finding]:
@@ -209,11 +305,15 @@ def _name(node: ast.Name, own: _Own, *, called: bool, reached_into: bool) -> Ite
     elif name in BY_NAME:
         if not called:
             yield Finding(node.lineno, f"{name} under another name: reaches attributes by text")
-    elif own.modules.get(name) in expected.NAMES:
+    elif own.is_module(name):
         if not reached_into:
-            yield Finding(node.lineno, f"{name}: a whole module, handed on", Gravity.UNEXPECTED)
+            yield _handed_on(node.lineno, name)
     elif name not in own.modules and name not in own.names and name not in expected.BUILTINS:
         yield Finding(node.lineno, f"{name}: not known from networks", Gravity.UNEXPECTED)
+
+
+def _handed_on(line: int, module: str) -> Finding:
+    return Finding(line, f"{module}: a whole module, handed on", Gravity.UNEXPECTED)
 
 
 def _chain(node: ast.Attribute, own: _Own) -> Iterator[Finding]:
@@ -224,26 +324,40 @@ def _chain(node: ast.Attribute, own: _Own) -> Iterator[Finding]:
         parts.append(value)
         value = value.value
     parts.reverse()
-    module = own.modules.get(value.id, "") if isinstance(value, ast.Name) and value.id not in own.names else ""
+    meanings = own.meanings(value.id) if isinstance(value, ast.Name) else frozenset()
+    for module in sorted(meanings) or [""]:
+        yield from _parts(parts, module, own)
+    if not isinstance(node.ctx, ast.Load):
+        yield from _changes(node.lineno, _full_names(node, own))
+
+
+def _parts(parts: Sequence[ast.Attribute], module: str, own: _Own) -> Iterator[Finding]:
     for part in parts:
         name = part.attr
-        if _DUNDER.fullmatch(name) and name not in USUAL_DUNDERS:
-            yield Finding(part.lineno, f".{name}: reaches behind an object")
-        elif name in USUAL_DUNDERS:
-            pass
-        elif module in expected.NAMES:
-            if expected.is_expected(module, name):
-                module = f"{module}.{name}"
-                continue
-            if name in ATTRIBUTES or name in MODULES:
-                yield Finding(part.lineno, f"{module}.{name}: {_why(name)}")
-            else:
-                yield Finding(part.lineno, f"{module}.{name}: not known from networks", Gravity.UNEXPECTED)
+        if module not in expected.NAMES or _DUNDER.fullmatch(name):
+            yield from _attribute(part.lineno, name, own)
+        elif expected.is_expected(module, name):
+            module = f"{module}.{name}"
+            continue
         elif name in ATTRIBUTES or name in MODULES:
-            yield Finding(part.lineno, f".{name}: {_why(name)}")
-        elif name not in expected.ATTRIBUTES and name not in own.attributes:
-            yield Finding(part.lineno, f".{name}: not known from networks", Gravity.UNEXPECTED)
+            yield Finding(part.lineno, f"{module}.{name}: {_why(name)}")
+        else:
+            yield Finding(part.lineno, f"{module}.{name}: not known from networks", Gravity.UNEXPECTED)
         module = ""
+    if module in expected.NAMES:
+        yield _handed_on(parts[-1].lineno, module)
+
+
+def _attribute(line: int, name: str, own: _Own) -> Iterator[Finding]:
+    """Look at an attribute of an object of which nothing is known."""
+    if name in USUAL_DUNDERS:
+        return
+    if _DUNDER.fullmatch(name):
+        yield Finding(line, f".{name}: reaches behind an object")
+    elif name in ATTRIBUTES or name in MODULES:
+        yield Finding(line, f".{name}: {_why(name)}")
+    elif name not in expected.ATTRIBUTES and name not in own.attributes:
+        yield Finding(line, f".{name}: not known from networks", Gravity.UNEXPECTED)
 
 
 def _by_name(node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> Iterator[Finding]:

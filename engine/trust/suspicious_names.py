@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import types
+
 WHAT_FOR = {
     "os": "files, processes, the environment",
     "sys": "the interpreter itself",
@@ -60,6 +63,7 @@ BUILTINS = {
     "open": "opens a file",
     "input": "waits for a person",
     "breakpoint": "starts the debugger",
+    "help": "imports by text, and may start a program that shows pages",
     "globals": "reaches names by text",
     "locals": "reaches names by text",
     "vars": "reaches names by text",
@@ -121,19 +125,39 @@ ATTRIBUTES = {
     "get_type_hints": "runs text as code",
     "ForwardRef": "runs text as code",
     "make_dataclass": "runs text as code",
-    "tb_frame": "reaches other code",
-    "f_back": "reaches other code",
-    "f_globals": "reaches other code",
-    "f_locals": "reaches other code",
-    "f_builtins": "reaches other code",
-    "gi_frame": "reaches other code",
-    "cr_frame": "reaches other code",
+    "get_state_dict": "downloads weights",
+    "load_url": "downloads weights",
+    "model_zoo": "downloads weights",
+    "runstring": "runs text as code",
+    "Popen": "starts programs",
+    "check_call": "starts programs",
+    "check_output": "starts programs",
+    "getoutput": "starts programs",
+    "urlopen": "the network",
+    "urlretrieve": "downloads a file",
+    "rmtree": "removes files",
+    **{
+        name: "reaches other code"
+        for kind in (
+            types.FrameType,
+            types.TracebackType,
+            types.CodeType,
+            types.GeneratorType,
+            types.CoroutineType,
+            types.AsyncGeneratorType,
+        )
+        for name in dir(kind)
+        if re.match("[a-z]{1,2}_", name)
+    },
     "import_module": "imports by a name that it works out",
 }
 """Attributes that a network seldom needs, on whatever object, and what they do."""
 
 USUAL_DUNDERS = frozenset({"__init__", "__name__", "__doc__", "__version__", "__file__", "__call__", "__post_init__"})
 """Names with two underscores at both ends that are common in networks."""
+
+USUAL_OWN_DUNDERS = USUAL_DUNDERS | {"__all__", "__author__", "__constants__", "__license__", "__slots__"}
+"""Names with two underscores at both ends that a network's code may well give a meaning; see also `USUAL_METHODS`."""
 
 DOWNLOADING = ("weights", "weights_backbone", "pretrained", "pretrained_backbone")
 """Arguments of torchvision's networks that download weights."""

@@ -58,6 +58,38 @@ def build_model() -> nn.Module:
 '''
 
 
+COMMON = '''"""Also a network."""
+import copy
+import warnings
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torchvision import models
+
+__all__ = ["Net"]
+
+
+@dataclass
+class Options:
+    widths: list[int] = field(default_factory=list)
+
+
+class Net(nn.Module):
+    def __init__(self, block: type[nn.Module], options: Options) -> None:
+        super().__init__()
+        if not options.widths:
+            warnings.warn("no widths", FutureWarning)
+        self.first, self.second = block(), copy.deepcopy(models.resnet18(None))
+        self.second.fc = nn.Identity()
+        setattr(self, "third", type(self.first)())
+'''
+
+
+def test_what_is_common_is_at_most_a_note() -> None:
+    assert [finding for finding in what_deserves_a_look(COMMON) if finding.gravity < Gravity.NOTE] == []
+
+
 def look(code: str) -> list[str]:
     return [finding.what for finding in what_deserves_a_look(code)]
 
@@ -184,6 +216,30 @@ PROGRAMS = {
     "a name of its own for a grave one": "import torch\nclass A:\n    os = None\ntorch._utils.os.system('id')",
     "a finaliser": "class A:\n    def __del__(self): pass",
     "the weights of others": "from torchvision.models import vgg16\nvgg16(weights='DEFAULT')",
+    "weights by place": "import torchvision\ntorchvision.models.resnet18(True)",
+    "weights by a dictionary": "from torchvision.models import vgg16 as v\nv(**{'weights': 'DEFAULT'})",
+    "weights from an address": "import torchvision.models.resnet as r\nX = 'get_state_dict'\n"
+    "r.Weights('file:x', None, {}).get_state_dict()",
+    "a field that is code": "from dataclasses import dataclass\n@dataclass(init=False)\nclass A:\n"
+    "    __annotations__ = {'q:{open(1)}': int}",
+    "a class made of text": "from abc import ABCMeta\nABCMeta('A', (), {'a': 1})",
+    "a dataclass made later": "from dataclasses import dataclass as d\nclass A:\n    pass\nd(repr=True)(A)",
+    "a field renamed": "from dataclasses import dataclass, field\nf = field(default=1)\nf.name = 'q:{open(1)}'",
+    "a field of no dataclass": "from dataclasses import field\nclass A:\n    x: int = field(default=1)\nA.x.name = 'q'",
+    "a pattern that reaches": "def f(): pass\nmatch f:\n    case object(__globals__=g):\n        g['x']('y')",
+    "a text for globals": "def f(g):\n    return g['__builtins__']",
+    "a name that is also a module's": "import numpy as np\nX = 'testing', 'other'\n"
+    "def f(np): pass\nnp.testing.other('x')",
+    "two meanings of a name": "import numpy as t\nX = 'testing', 'other'\nt.testing.other('x')\n"
+    "def f():\n    from torch.nn import Conv2d as t",
+    "a module handed on": "import torch\nX = 'other'\nm = torch.utils\nm.other()",
+    "functional within a layer's module": "from torch import nn\nX = 'other'\nnn.modules.conv.F.other()",
+    "a function's code": "X = 'gi_code'\ndef g(): yield 1\ng().gi_code.replace(co_names=('eval',))",
+    "a function made of code": "def g(): pass\ntype(g)(1, {})",
+    "type by another name": "t = type\nt('A', (), {})",
+    "help": "def f(help): pass\nhelp('os')",
+    "a layer replaced for all": "from torch import nn\nnn.Conv2d.forward = f",
+    "a function replaced by text": "import torch\nsetattr(torch.Tensor, 'relu', f)",
 }
 
 
