@@ -62,9 +62,9 @@ def partial_folder(out: Path) -> Iterator[Path]:
         with _noted(partial):
             partial.mkdir()
             with contextlib.ExitStack() as held:
-                if not _held_for_life(partial, os.O_RDONLY, held):
-                    continue
                 try:
+                    if not _held_for_life(partial, os.O_RDONLY, held):
+                        continue
                     yield partial
                 finally:
                     delete(partial)  # gone already if it was renamed
@@ -92,9 +92,9 @@ def partial_file(path: Path, mode: int = 0o600) -> Iterator[Path]:
             # O_EXCL: a link that someone has put in this place is not followed.
             os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
             with contextlib.ExitStack() as held:
-                if not _held_for_life(partial, os.O_RDWR, held):
-                    continue
                 try:
+                    if not _held_for_life(partial, os.O_RDWR, held):
+                        continue
                     yield partial
                 finally:
                     with contextlib.suppress(OSError):
@@ -113,8 +113,9 @@ def _noted(partial: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            note.unlink()
+        if not os.path.lexists(partial):  # else it could not be removed, and the next start tries again
+            with contextlib.suppress(OSError):
+                note.unlink()
 
 
 def remove_noted() -> None:
@@ -162,11 +163,17 @@ def notes() -> Path:
 
 
 def _held_for_life(partial: Path, access: int, held: contextlib.ExitStack) -> bool:
-    """Lock a partial that was just made, until `held` is closed; whether it is still there and nobody else's."""
+    """Lock a partial that was just made, until `held` is closed; whether it is still there and nobody else's.
+
+    Raises:
+        OSError: it is there and cannot be opened.
+    """
+    if os.name == "nt":  # has no such locks, opens no folder, and renames no open file
+        return partial.exists()
     try:
-        descriptor = os.open(partial, access | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:
-        return os.name == "nt" and partial.exists()  # Windows cannot open a folder; there is no lock then
+        descriptor = os.open(partial, access | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
     held.callback(os.close, descriptor)
     lock = _lock(descriptor)
     # Whoever tidies up may have had the lock for a moment, and removed it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -118,3 +119,56 @@ def test_what_is_left_in_a_model_folder_takes_its_approval_until_the_next_start(
 def test_two_savers_that_cannot_see_each_other_leave_each_other_alone(tmp_path: Path) -> None:
     found = two_namespaces.save_in_two(20, tmp_path)
     assert found == {"saved and whole": 40}
+
+
+@pytest.mark.parametrize("taken", ["held", "gone"])
+def test_a_partial_that_somebody_else_takes_for_abandoned_is_replaced_and_not_left(
+    taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, leads_to = partial._lock, partial._leads_to
+    tries = 0
+
+    def first(answer: object, usual: Callable[..., object]) -> Callable[..., object]:
+        def act(*arguments: object) -> object:
+            nonlocal tries
+            tries += 1
+            return answer if tries == 1 else usual(*arguments)
+
+        return act
+
+    if taken == "held":
+        monkeypatch.setattr(partial, "_lock", first("held", lock))
+    else:
+        monkeypatch.setattr(partial, "_leads_to", first(False, leads_to))
+    with partial.partial_folder(tmp_path) as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+    assert list(tmp_path.iterdir()) == []
+    tries = 0
+    with partial.partial_file(tmp_path / "file") as file:
+        assert list(tmp_path.iterdir()) == [file]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_partial_that_cannot_be_opened_is_refused_with_the_reason_and_noted_until_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, removed = os.open, partial.delete
+
+    def full(path: str | Path, *flags: int, **where: int) -> int:
+        if isinstance(path, Path) and path.name.endswith(".partial"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(path, *flags, **where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        patch.setattr(os, "supports_dir_fd", os.supports_dir_fd | {full})
+        with pytest.raises(OSError, match="Too many open files"), partial.partial_folder(tmp_path):
+            pass
+        assert list(tmp_path.iterdir()) == list(partial.notes().iterdir()) == []
+        patch.setattr(partial, "delete", lambda path: removed(path / "nothing"))
+        with pytest.raises(OSError, match="Too many open files"), partial.partial_folder(tmp_path):
+            pass
+    (left,) = tmp_path.iterdir()
+    assert [note.readlink() for note in partial.notes().iterdir()] == [left]
+    partial.remove_noted()
+    assert list(tmp_path.iterdir()) == list(partial.notes().iterdir()) == []
