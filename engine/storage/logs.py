@@ -25,6 +25,8 @@ def keep_small(log: Path, most: int = MOST_BYTES) -> bool:
             return False
         file.seek(size - min(_KEPT, size))
         end = file.read(_KEPT)
+        if os.fstat(file.fileno()).st_size < size:
+            return False  # another program has just done it, and what it kept must stay
         beside = log.with_name(f"{log.name}.1")
         beside.unlink(missing_ok=True)  # perhaps a link
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as kept:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nasty_text import acts, texts
@@ -46,6 +48,24 @@ def test_a_log_that_is_too_long_is_begun_anew_and_its_end_kept(tmp_path: Path) -
     kept = (tmp_path / "log.1").read_bytes()
     assert kept.endswith(b"xthe end")
     assert len(kept) == 500_000
+
+
+def test_what_was_kept_stays_when_two_programs_find_a_log_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, kept = tmp_path / "log", tmp_path / "log.1"
+    log.write_bytes(b"x" * MOST_BYTES + b"the end")
+    stated = os.fstat
+
+    def just_before_the_other(descriptor: int) -> os.stat_result:
+        monkeypatch.setattr(os, "fstat", stated)
+        state = stated(descriptor)
+        assert keep_small(log)
+        return state
+
+    monkeypatch.setattr(os, "fstat", just_before_the_other)
+    assert not keep_small(log)
+    assert kept.read_bytes().endswith(b"xthe end")
 
 
 def test_repeated_records_are_counted_instead_of_repeated(tmp_path: Path) -> None:
