@@ -200,11 +200,14 @@ def _check_own(path: Path) -> os.stat_result:
         UnusableFileError: it cannot be read, or is not the folder's own.
     """
     state = check_regular(path)
-    folder = places.real_path(path.parent)
-    if not places.real_path(path).is_relative_to(folder):
-        raise UnusableFileError("it is a link that leads out of its folder")
-    if state.st_nlink > 1 and not folder.is_relative_to(places.real_path(places.bundled_tasks())):
-        raise UnusableFileError("it has another name elsewhere (a hard link)")
+    try:
+        folder = places.real_path(path.parent)
+        if not places.real_path(path).is_relative_to(folder):
+            raise UnusableFileError("it is a link that leads out of its folder")
+        if state.st_nlink > 1 and not folder.is_relative_to(places.real_path(places.bundled_tasks())):
+            raise UnusableFileError("it has another name elsewhere (a hard link)")
+    except OSError as error:
+        raise UnusableFileError(f"its place cannot be found: {(error.strerror or str(error)).lower()}") from error
     return state
 
 

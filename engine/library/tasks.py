@@ -189,12 +189,8 @@ def _entry(task: str, path: Path, approvals: Approvals) -> ModelEntry:
         standing = standing_of(bundle, approvals)
         if not standing.allowed:
             reason = _reason(BundleError(standing.cause, subject=path, remedy=remedy_for(bundle)), path)
-    try:
-        description = bundle.description if bundle else read_description(path / DESCRIPTION)
-        picture = find_picture(path)
-    except Exception:  # as above; the reason is known, or else the bundle has its description
-        description, picture = "", None
-    return ModelEntry(task, path.name, path, bundle, reason, description, picture, standing)
+    description = bundle.description if bundle else read_description(path / DESCRIPTION)
+    return ModelEntry(task, path.name, path, bundle, reason, description, find_picture(path), standing)
 
 
 def _check_place(task: str, path: Path) -> None:
