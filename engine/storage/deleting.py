@@ -62,7 +62,7 @@ def mounts_below(path: Path) -> tuple[Path, ...]:
 
     On Linux the kernel's table tells, so folders that may not be read are covered; elsewhere the folders are walked.
     """
-    real = os.path.realpath(path.parent) + os.sep + path.name  # the last part may itself be a link
+    real = os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118 - the last part may itself be a link
     try:
         points = _mount_points()
     except OSError:
