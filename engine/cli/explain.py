@@ -74,7 +74,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="for the passes over masked images (default: auto, which keeps every probability within 0.01)",
     )
-    parser.add_argument("--layer", metavar="NAME", help="layer at which the CAMs look (default: the last convolution)")
+    parser.add_argument(
+        "--layer", metavar="NAME", help="layer at which the CAMs look (default: the model's, else the last convolution)"
+    )
     parser.add_argument(
         "--seed", type=int, metavar="N", help="for the random masks (default: derived from image, model and method)"
     )
