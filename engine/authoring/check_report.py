@@ -26,7 +26,8 @@ def model_lines(entry: ModelEntry) -> Iterator[str]:
         height, width = bundle.input.size
         kind = "grey" if bundle.input.channels == 1 else "RGB"
         rule = "exactly" if bundle.input.exact_size else f"others are resized ({bundle.input.resize})"
-        yield f"Input: {height}x{width} {kind}, {rule}; mean {bundle.input.mean}, std {bundle.input.std}"
+        fed = f"{_how_fed(bundle.input)}mean {bundle.input.mean}, std {bundle.input.std}"
+        yield f"Input: {height}x{width} {kind}, {rule}; {fed}"
         for word, grey in (("Grey", True), ("Colour", False)):
             if not bundle.input.accepts(grey):
                 yield f"{word} images are refused."
@@ -63,6 +64,15 @@ def undeclared(spec: InputSpec) -> tuple[str, ...]:
             "Set accept_colour under [input] in model.toml.",
         )
     return ()
+
+
+def _how_fed(spec: InputSpec) -> str:
+    """Say how values are fed where that is not the usual way, as words before those about mean and std."""
+    low, high = spec.value_range
+    said = [f"values in [{low:g}, {high:g}]"] if not spec.is_unit else []
+    said += ["blue, green, red"] if spec.colour_order == "bgr" else []
+    said += ["channels last"] if spec.layout == "nhwc" else []
+    return "".join(f"{each}; " for each in said)
 
 
 def _fit_lines(bundle: ModelBundle) -> Iterator[str]:

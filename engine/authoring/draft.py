@@ -124,6 +124,9 @@ def _inspect(bundle: ModelBundle) -> _Findings:
         side = accepted[0]
         size = (side, side)
     spec = InputSpec(
+        layout=declared.input.layout,
+        colour_order=declared.input.colour_order,
+        value_range=declared.input.value_range,
         size=size,
         channels=channels[0],
         mean=declared.input.mean if "input.mean" in declared.given else (0.0,) * channels[0],

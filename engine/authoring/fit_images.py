@@ -26,9 +26,10 @@ from engine.errors import BundleError, ImageError, NotCompliantError
 from engine.images.compliance import check_compliance
 from engine.images.image import MedicalImage, read_image
 from engine.images.listing import list_images
+from engine.images.preprocessing import unit_from_input
 from engine.library import changes
 from engine.network.classifier import Classifier
-from engine.network.familiarity import statistics, unit_values
+from engine.network.familiarity import statistics
 from engine.network.fitting import Looks, check_enough, make_fit
 from engine.network.passes import activations_of
 from engine.storage.reading import UnusableFileError, read_limited
@@ -219,7 +220,7 @@ def _pass(classifier: Classifier, images: Sequence[MedicalImage]) -> tuple[NDArr
     tensor = torch.cat([classifier.tensor(image) for image in images])
     with classifier.exact(), torch.inference_mode(), classifier.penultimate() as taken:
         classifier.logits(tensor)
-    return activations_of(taken, len(images)), unit_values(tensor.cpu().numpy(), classifier.bundle.input)
+    return activations_of(taken, len(images)), unit_from_input(tensor.cpu().numpy(), classifier.bundle.input)
 
 
 def _files_below(folder: Path) -> list[Path]:

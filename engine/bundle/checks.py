@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 from engine.bundle.keys import WrongValueError, shown
 
+_MOST_VALUE = 100_000
+_LEAST_RANGE = 1e-3
+
 
 def height_and_width(low: int, high: int) -> Callable[[object], tuple[int, int]]:
     """Return a check for (height, width), each from `low` to `high` pixels."""
@@ -45,25 +48,28 @@ def flag(value: object) -> bool:
 
 
 def mean(value: object) -> tuple[float, ...]:
-    """Check the mean: one number per channel, for pixel values in [0, 1]."""
-    numbers = _numbers(value)
-    if not all(0 <= number <= 1 for number in numbers):
-        raise WrongValueError(
-            f"must lie in [0, 1], for pixel values in [0, 1], and is {shown(value)}"
-            + ("; divide by 255" if all(1 < number <= 255 for number in numbers) else "")
-        )
-    return numbers
+    """Check the mean: one number per channel. `engine.bundle.declared` holds it against the range of the values."""
+    return _numbers(value)
 
 
 def std(value: object) -> tuple[float, ...]:
-    """Check the standard deviation: one number per channel, greater than 0, for pixel values in [0, 1]."""
+    """Check the standard deviation: one number per channel, greater than 0."""
     numbers = _numbers(value)
-    if not all(0 < number <= 10 for number in numbers):
-        raise WrongValueError(
-            f"must be greater than 0 and at most 10, for pixel values in [0, 1], and is {shown(value)}"
-            + ("; divide by 255" if all(10 < number <= 255 for number in numbers) else "")
-        )
+    if not all(number > 0 for number in numbers):
+        raise WrongValueError(f"must be greater than 0, not {shown(value)}")
     return numbers
+
+
+def value_range(value: object) -> tuple[float, float]:
+    """Check what 0 and full scale become: two different numbers, each from -100,000 to 100,000."""
+    if isinstance(value, list | tuple) and len(value) == 2:
+        numbers = [float(n) for n in value if _is_number(n) and -_MOST_VALUE <= n <= _MOST_VALUE]
+        if len(numbers) == 2 and abs(numbers[1] - numbers[0]) >= _LEAST_RANGE:
+            return numbers[0], numbers[1]
+    raise WrongValueError(
+        f"must be two different numbers: what 0 and full scale become, each within {_MOST_VALUE:,} of 0, "
+        f"not {shown(value)}"
+    )
 
 
 def classes(value: object) -> tuple[str, ...]:
@@ -108,7 +114,7 @@ def probabilities(value: object) -> tuple[float, ...]:
 
 
 def _numbers(value: object) -> tuple[float, ...]:
-    if isinstance(value, list | tuple) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value):
+    if isinstance(value, list | tuple) and all(_is_number(n) for n in value):
         try:
             numbers = tuple(float(n) for n in value)
         except OverflowError:  # a whole number too large for a float
@@ -116,6 +122,10 @@ def _numbers(value: object) -> tuple[float, ...]:
         if len(numbers) in (1, 3) and all(math.isfinite(n) for n in numbers):
             return numbers
     raise WrongValueError(f"must be a list of numbers, one for each of 1 or 3 channels, not {shown(value)}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_int(value: object) -> bool:

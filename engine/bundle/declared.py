@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from engine.bundle.keys import shown
 from engine.bundle.schema import EXPLAIN, INPUT, OUTPUT, SELFTEST, Values
 from engine.bundle.specs import ExplainSpec, InputSpec, OutputSpec, SelfTest
 
 SOFTMAX_HAS_NONE = "a softmax network answers with its most probable class, whatever its probability"
 """Why a threshold goes with a single logit or multilabel only."""
+
+_MOST_STD = 10
+"""A standard deviation may be at most so many times the range of the values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ class Declared:
             kind = "grey" if count == 1 else "RGB"
             sentences.append(f"The number of channels is not declared: {count} ({kind}) is assumed.")
         if not self.given & {"input.mean", "input.std"}:
-            sentences.append("Mean and std are not declared: pixel values in [0, 1] are fed as they are.")
+            low, high = self.input.value_range
+            sentences.append(f"Mean and std are not declared: pixel values in [{low:g}, {high:g}] are fed as they are.")
         elif "input.mean" not in self.given:
             sentences.append("The mean is not declared: 0 is assumed.")
         elif "input.std" not in self.given:
@@ -87,6 +92,10 @@ def contradiction(declared: Declared) -> tuple[str, str] | None:
     for name, numbers in (("input.mean", spec.mean), ("input.std", spec.std)):
         if len(numbers) != count:
             return name, f"must have {count} number{'s' if count > 1 else ''}, one per channel, not {len(numbers)}"
+    if wrong := _out_of_range(declared):
+        return wrong
+    if spec.colour_order == "bgr" and count == 1:
+        return "input.colour_order", "must not be set for a network with one channel"
     if spec.exact_size and spec.minimum_size is not None:
         (height, width), (least_height, least_width) = spec.size, spec.minimum_size
         if height < least_height or width < least_width:
@@ -95,6 +104,25 @@ def contradiction(declared: Declared) -> tuple[str, str] | None:
         return "input.accept_grey", "and accept_colour must not both be false: no image would be left"
     if declared.output.threshold is not None and (why := _no_threshold(declared.output)):
         return "output.threshold", f"must not be set: {why}"
+    return None
+
+
+def _out_of_range(declared: Declared) -> tuple[str, str] | None:
+    """Return the mean, std or range that does not go with the others, as `contradiction` does."""
+    spec = declared.input
+    low, high = min(spec.value_range), max(spec.value_range)
+    values = f"[{low:g}, {high:g}]"
+    if "input.mean" not in declared.given and not low <= 0 <= high:
+        return "input.value_range", f"must include 0 where no mean is declared, and is {values}"
+    # Numbers that were made for 0..255 are the usual mistake.
+    remedy = "; divide by 255, or declare value_range = [0, 255] if it is fed such values" if spec.is_unit else ""
+    if not all(low <= number <= high for number in spec.mean):
+        hint = remedy if all(1 < number <= 255 for number in spec.mean) else ""
+        return "input.mean", f"must lie in {values}, for values in {values}, and is {shown(spec.mean)}{hint}"
+    most = _MOST_STD * (high - low)
+    if not all(number <= most for number in spec.std):
+        hint = remedy if all(number <= 255 for number in spec.std) else ""
+        return "input.std", f"must be at most {most:g}, for values in {values}, and is {shown(spec.std)}{hint}"
     return None
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.bundle.model_bundle import ARCHITECTURE, FIT, FIT_LIMIT
+from engine.bundle.specs import InputSpec
 from engine.errors import BundleError
 from engine.storage.reading import UnusableFileError, read_limited
 
@@ -92,9 +93,13 @@ def signature(bundle: ModelBundle) -> str:
     """Return a hex SHA-256 over what decides a network's activations: its weights, its code and how it is fed."""
     spec = bundle.input
     parts = [bundle.files[name].sha256 for name in (bundle.weights.name, ARCHITECTURE) if name in bundle.files]
-    # Bits that are not declared leave no trace: fits from before they could be declared stay valid.
-    bits = () if spec.bits is None else (spec.bits,)
-    fed = (spec.size, spec.channels, spec.resize, spec.mean, spec.std, *bits)
+    # What is not declared leaves no trace: fits from before it could be declared stay valid.
+    more: tuple[object, ...] = () if spec.bits is None else (spec.bits,)
+    declared = (spec.layout, spec.colour_order, spec.value_range)
+    usual = InputSpec()
+    if declared != (usual.layout, usual.colour_order, usual.value_range):
+        more = (*more, *declared)
+    fed = (spec.size, spec.channels, spec.resize, spec.mean, spec.std, *more)
     return hashlib.sha256("\n".join([*parts, repr(fed)]).encode()).hexdigest()
 
 

@@ -85,9 +85,10 @@ def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
     """Read a model folder. Nothing in it is run or evaluated; the weights are hashed, not loaded.
 
     Without `model.toml` the values come from literal constants at the top level of `architecture.py` (`INPUT_SIZE`,
-    `CHANNELS`, `EXACT_SIZE`, `MINIMUM_SIZE`, `RESIZE`, `MEAN`, `STD`, `BITS`, `CLASSES`, `ACTIVATION`, `MULTILABEL`,
-    `TARGET_LAYER`). With `model.toml` the constants are ignored. Values that are not declared have the defaults of
-    `InputSpec`, `OutputSpec` and `ExplainSpec`; `assumed` has a sentence for each default that matters.
+    `CHANNELS`, `EXACT_SIZE`, `MINIMUM_SIZE`, `RESIZE`, `LAYOUT`, `COLOUR_ORDER`, `VALUE_RANGE`, `MEAN`, `STD`, `BITS`,
+    `CLASSES`, `ACTIVATION`, `MULTILABEL`, `TARGET_LAYER`). With `model.toml` the constants are ignored. Values that are
+    not declared have the defaults of `InputSpec`, `OutputSpec` and `ExplainSpec`; `assumed` has a sentence for each
+    default that matters.
 
     Args:
         path: the model folder.

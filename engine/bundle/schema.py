@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar, get_args
 
 from engine.bundle import checks as check
 from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, between, whole
-from engine.bundle.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize, SelfTest
+from engine.bundle.specs import (
+    Activation,
+    ColourOrder,
+    ExplainSpec,
+    InputSpec,
+    Layout,
+    OutputSpec,
+    Resize,
+    SelfTest,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -133,8 +142,30 @@ INPUT = _section(
             constant="RESIZE",
             from_training=True,
         ),
-        Key("mean", check.mean, help="on values in [0, 1]", constant="MEAN", from_training=True),
-        Key("std", check.std, help="on values in [0, 1]", constant="STD", from_training=True),
+        Key.choice(
+            "layout",
+            None,
+            get_args(Layout),
+            'of the network\'s axes: "nchw", or "nhwc" (channels last)',
+            constant="LAYOUT",
+        ),
+        Key.choice(
+            "colour_order",
+            None,
+            get_args(ColourOrder),
+            'of the network\'s channels: "rgb" or "bgr"',
+            constant="COLOUR_ORDER",
+            from_training=True,
+        ),
+        Key(
+            "value_range",
+            check.value_range,
+            help="what 0 and full scale of a file become before mean and std, such as [0, 255] or [-1, 1]",
+            constant="VALUE_RANGE",
+            from_training=True,
+        ),
+        Key("mean", check.mean, help="of each channel, on values in value_range", constant="MEAN", from_training=True),
+        Key("std", check.std, help="likewise", constant="STD", from_training=True),
         Key(
             "bits",
             whole(1, 16),

@@ -8,6 +8,8 @@ from typing import Literal
 
 Resize = Literal["stretch", "fit", "crop"]
 Activation = Literal["none", "sigmoid", "softmax"]
+Layout = Literal["nchw", "nhwc"]
+ColourOrder = Literal["rgb", "bgr"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,16 @@ class InputSpec:
         exact_size: True if an image of another size is not compliant.
         minimum_size: (height, width) below which an image is not compliant, or None.
         resize: `stretch`, `fit` (padded with the mean colour) or `crop` (centre).
-        mean, std: per channel, on values in [0, 1].
+        mean, std: for each of the network's channels in its own order, on values in `value_range`.
         bits: how many bits of the files' samples are significant; None for what each file declares.
         accept_grey: whether an image without colour may be fed to the network. None if not declared: it then may, and
             an RGB network's answer carries a warning.
         accept_colour: whether an image in colour may be fed to it. None if not declared: it then may, and a grey
             network's answer carries a warning.
+        layout: the order in which the network's own code takes its axes: (B, C, H, W) or (B, H, W, C). Everything else
+            in the engine is (B, C, H, W), see `engine.network.layout`.
+        colour_order: the order of the network's three channels.
+        value_range: what 0 and full scale of a file's values become before mean and std.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -38,6 +44,14 @@ class InputSpec:
     bits: int | None = None
     accept_grey: bool | None = None
     accept_colour: bool | None = None
+    layout: Layout = "nchw"
+    colour_order: ColourOrder = "rgb"
+    value_range: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether values are fed in [0, 1], before mean and std."""
+        return self.value_range == (0.0, 1.0)
 
     def accepts(self, grey: bool) -> bool:
         """Whether a grey image, or one in colour, may be fed to the network."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.images.image import MedicalImage
 
 Value = TypeVar("Value", np.float32, np.uint8)
+Real = TypeVar("Real", np.float32, np.float64)
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey value (ITU-R BT.601)."""
@@ -27,25 +28,57 @@ def unit_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
 
     Returns:
         (h, w, C) float32 in [0, 1] (8 bit / 255, 16 bit / 65535, see `engine.images.bits`) at the image's resolution,
-        with the spec's channels: grey is repeated, RGB becomes luma. For `fit` the padding has the spec's mean colour.
+        with the spec's channels: grey is repeated, RGB becomes luma. Colours are red, green, blue, whatever order the
+        network takes them in. For `fit` the padding has the spec's mean colour.
     """
     values = _in_channels(unit_values(image, spec), spec.channels)
-    return _region(values, spec, np.asarray(spec.mean, dtype=np.float32))
+    return _region(values, spec, mean_colour(spec))
 
 
 def network_input(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
     """Return the image as it is fed to the network.
 
     The view is resized by Pillow, channel by channel in 32-bit floats: bilinear, with antialiasing where it shrinks. A
-    view that already has the input's size is passed on bit for bit. Then (value - mean) / std per channel.
+    view that already has the input's size is passed on bit for bit. Then the channels are put into the network's order,
+    the values spread over the spec's range, and (value - mean) / std taken per channel.
 
     Returns:
-        (C, H, W) float32, contiguous.
+        (C, H, W) float32, contiguous, whatever the network's layout (see `engine.network.layout`).
     """
     resized = _resized(unit_view(image, spec), spec.size)
+    if spec.colour_order == "bgr":
+        resized = resized[..., ::-1]
+    if not spec.is_unit:
+        low, high = spec.value_range
+        resized = resized * np.float32(high - low) + np.float32(low)
     mean = np.asarray(spec.mean, dtype=np.float32)
     std = np.asarray(spec.std, dtype=np.float32)
     return np.ascontiguousarray(((resized - mean) / std).transpose(2, 0, 1))
+
+
+def unit_from_input(fed: NDArray[np.float32], spec: InputSpec, dtype: type[Real] = np.float32) -> NDArray[Real]:
+    """Return what a network is fed with as the colours that it stands for: the reverse of `network_input`.
+
+    Args:
+        fed: (..., C, H, W).
+        spec: how it was made.
+        dtype: what to compute in.
+
+    Returns:
+        (..., C, H, W) red, green, blue or grey in [0, 1], or a little outside where rounding left it.
+    """
+    mean, std = (np.asarray(values, dtype=dtype)[:, None, None] for values in (spec.mean, spec.std))
+    unit: NDArray[Real] = fed * std + mean
+    if not spec.is_unit:
+        low, high = spec.value_range
+        unit = (unit - dtype(low)) / dtype(high - low)
+    return unit[..., ::-1, :, :] if spec.colour_order == "bgr" else unit
+
+
+def mean_colour(spec: InputSpec) -> NDArray[np.float32]:
+    """Return the colour that is 0 after normalisation: (C,) float32 red, green, blue or grey in [0, 1]."""
+    zero = np.zeros((spec.channels, 1, 1), dtype=np.float32)
+    return unit_from_input(zero, spec)[:, 0, 0]
 
 
 def picture_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
@@ -57,7 +90,7 @@ def picture_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
         stays dark.
     """
     channels = image.pixels.shape[2]
-    mean = _in_channels(np.asarray(spec.mean, dtype=np.float32), channels)
+    mean = _in_channels(mean_colour(spec), channels)
     view = _region(shown_values(image, spec), spec, np.round(mean * 255).astype(np.uint8))
     view.setflags(write=False)
     return view

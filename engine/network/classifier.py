@@ -13,9 +13,9 @@ from engine.bundle.model_bundle import FIT, ModelBundle
 from engine.errors import ExplanationError, NotFiniteError
 from engine.images.compliance import check_compliance, input_warnings
 from engine.images.image import MedicalImage
-from engine.images.preprocessing import network_input
+from engine.images.preprocessing import network_input, unit_from_input
 from engine.network.device import choose_device
-from engine.network.familiarity import unit_values, why_unlike
+from engine.network.familiarity import why_unlike
 from engine.network.loading import build_network_and_fit
 from engine.network.outputs import SAME_TOLERANCE, check_threshold, noise_for, settle_classes
 from engine.network.passes import NetworkOnDevice, Precision, activations_of
@@ -216,7 +216,7 @@ class Classifier(NetworkOnDevice):
             return ()
         features = activations_of(taken, 1)
         same = features.shape[1] == self.fit.centre.size
-        unit = unit_values(tensor.cpu().numpy(), self.bundle.input)[0]
+        unit = unit_from_input(tensor.cpu().numpy(), self.bundle.input)[0]
         found = why_unlike(self.fit, unit, features[0] if same else None)
         return () if found is None else (found,)
 

@@ -24,8 +24,6 @@ from engine.results.caution import Caution
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.bundle.model_bundle import InputSpec
-
 CODE = "unlike-training"
 
 _SEEN = "seen"
@@ -149,13 +147,6 @@ def pooled(activations: NDArray[np.float32]) -> NDArray[np.float32]:
         sizes = np.diff(np.append(starts, wide))
         activations = np.asarray(np.add.reduceat(activations, starts, axis=1) / sizes, dtype=np.float32)
     return activations.astype(np.float32, copy=False)
-
-
-def unit_values(fed: NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
-    """Return what a network is fed with (B, C, H, W) as it was before it was normalised: in [0, 1]."""
-    mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in (spec.mean, spec.std))
-    unit: NDArray[np.float32] = fed * std + mean
-    return unit
 
 
 def part_slices(count: int) -> tuple[slice, slice, slice, slice]:

@@ -14,6 +14,7 @@ from engine.bundle.fit_npz import Fit, read_fit
 from engine.bundle.model_bundle import ARCHITECTURE, FIT, ModelBundle
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
+from engine.network.layout import take_channels_first
 from engine.network.torch_state import StateWatch
 from engine.network.weights import read_weights, too_little_memory
 from engine.trust.execution import run_alone
@@ -27,6 +28,8 @@ def build_network(bundle: ModelBundle, watch: StateWatch | None = None) -> nn.Mo
 
 def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) -> tuple[nn.Module, Fit | None]:
     """Return the bundle's network with its weights, on the CPU, in float32 and evaluation mode; and its fit, if any.
+
+    It takes (B, C, H, W), whatever the layout that the bundle declares.
 
     The folder is read only once. The bytes that are hashed and checked for approval are the bytes that run, so nobody
     can change a file in between. What the code sets for the whole process is restored before the weights are read.
@@ -55,7 +58,8 @@ def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) 
         # Code may build it elsewhere, on a GPU for example.
         network.to("cpu")
         _load_weights(network, weights, bundle.weights)
-        return network.float().eval(), fit
+        network = network.float().eval()
+    return take_channels_first(network) if bundle.input.layout == "nhwc" else network, fit
 
 
 def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:

@@ -212,9 +212,15 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 def noise_for(bundle: ModelBundle, count: int) -> torch.Tensor:
-    """Return (count, C, H, W) float32 standard normal noise on the CPU, always the same for one input size."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(count, bundle.input.channels, *bundle.input.size, generator=generator)
+    """Return (count, C, H, W) float32 normal noise on the CPU, always the same for one input size.
+
+    Its standard deviation is 1, or about that of what is fed where the values are not in [0, 1]: noise of 1 grey level
+    of 255 would hardly move a network.
+    """
+    spec = bundle.input
+    noise = torch.randn(count, spec.channels, *spec.size, generator=torch.Generator().manual_seed(0))
+    low, high = spec.value_range
+    return noise if spec.is_unit else noise * (abs(high - low) * len(spec.std) / sum(spec.std))
 
 
 def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None:

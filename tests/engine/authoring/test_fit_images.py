@@ -262,7 +262,8 @@ def test_a_fit_belongs_to_weights_code_and_input_but_not_to_names(fitted: Path) 
     bundle = read_bundle(fitted)
     assert some_fit(fitted).made_for == signature(bundle)
     assert signature(replace(bundle, name="other")) == signature(bundle)
-    for change in ({"resize": "crop"}, {"bits": 12}):
+    fed = [{"layout": "nhwc"}, {"colour_order": "bgr"}, {"value_range": (0.0, 255.0)}]
+    for change in ({"resize": "crop"}, {"bits": 12}, *fed):
         assert signature(replace(bundle, input=replace(bundle.input, **change))) != signature(bundle)
 
 

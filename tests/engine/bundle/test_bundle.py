@@ -141,6 +141,27 @@ def test_the_number_of_channels_follows_the_mean_where_it_is_not_declared(model:
     assert (bundle.input.channels, bundle.input.mean, bundle.input.std) == (1, (0.5,), (1.0,))
 
 
+def test_how_values_are_fed_is_read_from_settings_and_from_constants(model: Path) -> None:
+    fed = InputSpec(
+        layout="nhwc",
+        colour_order="bgr",
+        value_range=(0.0, 255.0),
+        mean=(103.9, 116.8, 123.7),
+        std=(58.0, 57.0, 57.0),
+    )
+    written = "mean = [103.9, 116.8, 123.7]\nstd = [58, 57, 57]\n"
+    bundle = declare(model, f'[input]\nlayout = "nhwc"\ncolour_order = "bgr"\nvalue_range = [0, 255]\n{written}')
+    assert bundle.input == fed
+    (model / "model.toml").unlink()
+    text = f'LAYOUT = "nhwc"\nCOLOUR_ORDER = "bgr"\nVALUE_RANGE = (0, 255)\n{written.upper()}'
+    assert constants(model, text).input == fed
+
+
+def test_what_is_fed_without_mean_and_std_is_said_in_the_declared_range(model: Path) -> None:
+    said = " ".join(declare(model, "[input]\nvalue_range = [-1, 1]\n").assumed)
+    assert "pixel values in [-1, 1] are fed as they are" in said
+
+
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
@@ -166,6 +187,16 @@ def test_the_number_of_channels_follows_the_mean_where_it_is_not_declared(model:
         ("[input]\nstd = [inf, 1, 1]\n", ["[input] std"]),
         ("[input]\nchannels = 3\nmean = [0.5]\n", ["[input] mean", "3 numbers", "not 1"]),
         ("[input]\nmean = [0.5]\nstd = [1, 1, 1]\n", ["[input] std", "1 number,", "not 3"]),
+        ('[input]\nlayout = "hwc"\n', ["[input] layout", '"nhwc"']),
+        ('[input]\ncolour_order = "gbr"\n', ["[input] colour_order", '"bgr"']),
+        ('[input]\nchannels = 1\ncolour_order = "bgr"\n', ["[input] colour_order", "one channel"]),
+        ("[input]\nvalue_range = [1, 1]\n", ["[input] value_range", "two different numbers"]),
+        ("[input]\nvalue_range = [0, inf]\n", ["[input] value_range"]),
+        ("[input]\nvalue_range = 255\n", ["[input] value_range", "not 255"]),
+        ("[input]\nvalue_range = [1, 2]\n", ["[input] value_range", "must include 0"]),
+        ("[input]\nmean = [124, 116, 104]\n", ["[input] mean", "value_range = [0, 255]"]),
+        ("[input]\nvalue_range = [0, 255]\nmean = [124, 116, 300]\n", ["[input] mean", "[0, 255]", "300"]),
+        ("[input]\nmean = [0.5, 0.5, 0.5]\nstd = [58, 57, 57]\n", ["[input] std", "at most 10", "divide by 255"]),
         ("[input]\nexact_size = true\nsize = [9, 9]\nminimum_size = [10, 9]\n", ["[input] minimum_size", "9 x 9"]),
         ('[output]\nclasses = "IDC"\n', ["[output] classes", "list of names"]),
         ("[output]\nclasses = []\n", ["[output] classes"]),
