@@ -56,7 +56,11 @@ def network_input(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
     return np.ascontiguousarray(((resized - mean) / std).transpose(2, 0, 1))
 
 
-def unit_from_input(fed: NDArray[np.float32], spec: InputSpec, dtype: type[Real] = np.float32) -> NDArray[Real]:
+def unit_from_input(
+    fed: NDArray[np.float32],
+    spec: InputSpec,
+    dtype: type[Real] = np.float32,  # type: ignore[assignment]  # a type variable has no default for mypy
+) -> NDArray[Real]:
     """Return what a network is fed with as the colours that it stands for: the reverse of `network_input`.
 
     Args:

@@ -23,7 +23,7 @@ def take_channels_first(network: nn.Module) -> nn.Module:
         return _ChannelsFirst(network)
     else:
         # A module around it would put its own name before those of all layers, and a hook is not traced.
-        network.__class__ = _permuting(type(network))
+        network.__class__ = _permuting(type(network))  # type: ignore[arg-type]  # a class has a hash of its own
     return network
 
 
