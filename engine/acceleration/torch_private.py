@@ -11,6 +11,19 @@ from typing import cast
 
 import torch
 from torch import fx, nn
+from torch.utils._python_dispatch import TorchDispatchMode as OperatorMode
+
+__all__ = [
+    "How",
+    "OperatorMode",
+    "convolve",
+    "convolve_and_add",
+    "cpu_computes_in_bfloat16",
+    "fuse_batch_norm",
+    "hooks_of",
+    "lay_out_weight",
+    "write_count",
+]
 
 How = tuple[list[int], list[int], list[int], int]
 """A convolution's padding, stride, dilation and groups."""
@@ -87,3 +100,8 @@ def hooks_of(network: nn.Module) -> Iterator[dict[int, object]]:
         for name, value in vars(module).items():
             if name.endswith("_hooks") and isinstance(value, dict):
                 yield value
+
+
+def write_count(tensor: torch.Tensor) -> int:
+    """Return how often a tensor, or a view of it, has been written to; -1 if torch does not count (inference mode)."""
+    return -1 if tensor.is_inference() else tensor._version

@@ -18,6 +18,8 @@ from torch import nn
 from engine.errors import ExplanationError, NotFiniteError, Stopped
 from engine.explainers.base import Reporter, Request, scaled_map
 from engine.explainers.cam_package import import_cam_package
+from engine.network.layers.info import LayerInfo
+from engine.network.layers.recorded import recorded
 from engine.results.caution import Caution
 from engine.results.saliency import Parameter, SaliencyMap
 
@@ -45,8 +47,7 @@ class GradCam:
             raise Stopped(self.key)
         classifier = request.classifier
         layer = self.layer if self.layer is not None else classifier.default_layer
-        classifier.anatomy.check_layer(layer)
-        module = classifier.network.get_submodule(layer)
+        info = classifier.anatomy.check_layer(layer)
         kind = _recording(self.key)
         started = time.perf_counter()
         tensor = request.tensor.detach().clone()
@@ -55,19 +56,17 @@ class GradCam:
             classifier.exact(),
             classifier.watched(),
             torch.enable_grad(),
-            kind(_Logits(classifier), [module]) as cam,
+            kind(_Logits(classifier), []) as cam,
         ):
-            targets = [lambda logits: self._score(classifier, classifier.target_logit(logits, request.target), layer)]
-            record = cam.activations_and_grads
             shared = request.kept.get("cam")
-            if isinstance(shared, _Pass) and shared.of == (layer, request.target):
-                record.activations, record.gradients = list(shared.activations), list(shared.gradients)
-            else:
-                with _graph_from(module):
-                    cam(tensor, targets)
-                request.kept["cam"] = _Pass((layer, request.target), tuple(record.activations), tuple(record.gradients))
-            # The steps of `cam(...)` after its forward and backward pass: with a shared pass only they are needed.
-            values = cam.aggregate_multi_layers(cam.compute_cam_per_layer(tensor, targets, False))[0]
+            if not isinstance(shared, _Pass) or shared.of != (layer, request.target):
+                shared = self._pass(classifier, tensor, request.target, info)
+                request.kept["cam"] = shared
+            # The package gets what one pass gave. Its own hooks know only modules, and take their first run.
+            cam.target_layers = [layer]
+            record = cam.activations_and_grads
+            record.activations, record.gradients = [shared.activations], [shared.gradients]
+            values = cam.aggregate_multi_layers(cam.compute_cam_per_layer(tensor, None, False))[0]
             # The package scales its map, so only the weighted sum still has the range in the method's own units.
             weights, raw = cam.weights, np.maximum(cam.weighted_sum, 0.0)
         if not np.isfinite(values).all() or not np.isfinite(raw).all():
@@ -89,16 +88,25 @@ class GradCam:
             warnings=tuple(_doubts(self.key, weights, positive)),
         )
 
-    def _score(self, classifier: Classifier, score: torch.Tensor, layer: str) -> torch.Tensor:
-        if not score.requires_grad:  # the graph begins at the layer, so nothing led from there to the score
+    def _pass(self, classifier: Classifier, tensor: torch.Tensor, target: int, layer: LayerInfo) -> _Pass:
+        with recorded(classifier.network, layer) as record:
+            score = classifier.target_logit(classifier.logits(tensor)[0], target)
+        if record.tensor is None:
+            raise ExplanationError(
+                "did not run for this image", subject=f"{self.key} at {layer.name}", remedy="choose another layer"
+            )
+        # The graph begins at the layer, so without it nothing led from there to the score.
+        (gradient,) = torch.autograd.grad(score, record.tensor, allow_unused=True) if score.requires_grad else (None,)
+        if gradient is None:
             # The code may have switched gradients off.
             sets = "".join(f" ({caution.removesuffix('.')})" for caution in classifier.state_cautions)
             raise ExplanationError(
                 f"the class's score does not depend on this layer{sets}",
-                subject=f"{self.key} at {layer}",
+                subject=f"{self.key} at {layer.name}",
                 remedy="choose another layer",
             )
-        return score
+        activations, gradients = (record.maps(each.detach()).cpu() for each in (record.tensor, gradient))
+        return _Pass((layer.name, target), activations, gradients)
 
     def _parameters(self, classifier: Classifier, layer: str) -> dict[str, Parameter]:
         channels, height, width = classifier.anatomy.shapes[layer]
@@ -117,27 +125,8 @@ class _Pass:
     """Activations and gradients of one forward and backward pass, shared by Grad-CAM and Grad-CAM++."""
 
     of: tuple[str, int]
-    activations: tuple[torch.Tensor, ...]
-    gradients: tuple[torch.Tensor, ...]
-
-
-@contextmanager
-def _graph_from(module: nn.Module) -> Iterator[None]:
-    """Begin the autograd graph at a layer's output, since no gradient is needed before it.
-
-    The package's own hook stores the activation and waits for its gradient. One of our hooks runs before it and makes
-    the activation a leaf. The other runs after it and passes on a copy, because an in-place ReLU after the layer would
-    change the stored activation.
-    """
-    handles = (
-        module.register_forward_hook(lambda _, __, output: output.detach().requires_grad_(True), prepend=True),
-        module.register_forward_hook(lambda _, __, output: output.clone()),
-    )
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    activations: torch.Tensor
+    gradients: torch.Tensor
 
 
 def _recording(key: str) -> Any:

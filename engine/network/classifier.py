@@ -16,10 +16,10 @@ from engine.images.image import MedicalImage
 from engine.images.preprocessing import network_input, unit_from_input
 from engine.network.device import choose_device
 from engine.network.familiarity import why_unlike
+from engine.network.layers.info import LayerInfo
 from engine.network.loading import build_network_and_fit
 from engine.network.outputs import SAME_TOLERANCE, check_threshold, noise_for, settle_classes
 from engine.network.passes import NetworkOnDevice, Precision, activations_of
-from engine.network.structure import LayerInfo
 from engine.network.torch_state import StateWatch
 from engine.results.caution import Caution
 from engine.results.diagnosis import THRESHOLD, Diagnosis

@@ -11,34 +11,12 @@ import torch
 from torch import nn
 
 from engine.errors import BundleError, ExplanationError
+from engine.network.layers.info import LayerInfo
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _DENSE = (nn.Linear,)
 _SIGMOIDS = (nn.Sigmoid,)
 _SOFTMAXES = (nn.Softmax,)
-
-
-@dataclass(frozen=True, slots=True)
-class LayerInfo:
-    """A layer that the CAMs can look at.
-
-    Attributes:
-        name: its name in `named_modules()`.
-        channels, height, width: the size of its output.
-        kind: the name of its class.
-        also: names of the containers that give the same output, as a block gives that of its last layer.
-    """
-
-    name: str
-    channels: int
-    height: int
-    width: int
-    kind: str = ""
-    also: tuple[str, ...] = ()
-
-    def is_named(self, name: str) -> bool:
-        """Whether a name is that of this layer or of a container with the same output."""
-        return name == self.name or name in self.also
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +30,7 @@ class Anatomy:
         convolutions: those whose output is a map larger than one pixel, in order of execution.
         layers: all layers whose output is such a map, in order of execution: convolutions, norms, activations, pools
             and blocks, without those that pass on what they are given.
-        shapes: output shape (C, H, W) of every module that ran once and gave a map larger than one pixel.
-        repeated: names of modules that ran more than once in the pass.
+        shapes: output shape (C, H, W) of every module whose last run gave a map larger than one pixel.
         readout: innermost modules that ran once, after the last of `convolutions`, in order of execution.
         classifying: the linear layer or convolution that gives the scores, whose input are the penultimate
             activations; empty if none is found. It is the last to run of those with as many outputs as the network.
@@ -65,22 +42,15 @@ class Anatomy:
     convolutions: tuple[LayerInfo, ...]
     layers: tuple[LayerInfo, ...]
     shapes: dict[str, tuple[int, int, int]]
-    repeated: frozenset[str]
     readout: tuple[str, ...]
     classifying: str = ""
 
-    def check_layer(self, name: str) -> None:
-        """Check that a layer can be the CAMs' target layer.
+    def check_layer(self, name: str) -> LayerInfo:
+        """Return a layer that can be the CAMs' target layer.
 
         Raises:
-            ExplanationError: there is no such layer, its output is not a map, or it ran more than once.
+            ExplanationError: there is no such layer, or its output is not a map.
         """
-        if name in self.repeated:
-            raise ExplanationError(
-                "runs more than once in a pass, so its maps cannot be told apart",
-                subject=f"layer {name}",
-                remedy="choose another layer",
-            )
         if name not in self.shapes:
             names = ", ".join(self._suggestions(name))
             raise ExplanationError(
@@ -88,6 +58,7 @@ class Anatomy:
                 subject=f"layer {name}",
                 remedy=f"choose one such as {names}" if names else "use a method that looks at no layer",
             )
+        return LayerInfo(name, *self.shapes[name])
 
     def layers_with(self, name: str) -> tuple[LayerInfo, ...]:
         """Return `layers`, with a layer that is not among them though it gives a map, where it has its place."""
@@ -170,12 +141,15 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
     head = next((name for name, value in last.items() if value is output or _same(value, output)), None)
     kind = "none" if head is None else ("sigmoid" if isinstance(modules[head], _SIGMOIDS) else "softmax")
     shapes = {
-        name: (sizes[0][1], sizes[0][2], sizes[0][3])
+        name: (sizes[-1][1], sizes[-1][2], sizes[-1][3])
         for name, sizes in seen.items()
-        if len(sizes) == 1 and len(sizes[0]) == 4 and sizes[0][2] * sizes[0][3] > 1
+        if len(sizes[-1]) == 4 and sizes[-1][2] * sizes[-1][3] > 1
     }
     infos = {name: LayerInfo(name, *shape, kind=type(modules[name]).__name__) for name, shape in shapes.items()}
-    convolutions = [name for name in order if isinstance(modules[name], _CONVOLUTIONS) and name in shapes]
+    once = {name for name, sizes in seen.items() if len(sizes) == 1}
+    convolutions = [
+        name for name in order if isinstance(modules[name], _CONVOLUTIONS) and name in shapes and name in once
+    ]
     outer = [
         name
         for name in order
@@ -190,9 +164,10 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         head=head,
         head_kind=kind,
         convolutions=tuple(infos[name] for name in convolutions),
-        layers=_distinct([infos[name] for name in order if name in infos and name not in passed_on], same),
+        layers=_distinct(
+            [infos[name] for name in order if name in infos and name in once and name not in passed_on], same
+        ),
         shapes=shapes,
-        repeated=frozenset(name for name, sizes in seen.items() if len(sizes) > 1),
         readout=tuple(name for name in after if len(seen[name]) == 1 and not any(modules[name].children())),
         classifying=outer[-1] if outer else "",
     )
