@@ -81,6 +81,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, metavar="N", help="for the random masks (default: derived from image, model and method)"
     )
     common.configure_device(parser)
+    parser.add_argument(
+        "--full-paths",
+        action="store_true",
+        help="write where each image lies into explanation.json (default: its file's name, since folders often carry "
+        "patients' names)",
+    )
     parser.add_argument("--json", action="store_true", help="print the list of the explanation.json files")
     parser.set_defaults(run=run)
 
@@ -108,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         if settings.layer is not None:
             classifier.anatomy.check_layer(settings.layer)
         for path in images:
-            found = common.attempt(path, partial(_explain, classifier, path, settings, out, arguments.bits))
+            found = common.attempt(path, partial(_explain, classifier, path, settings, arguments))
             if isinstance(found, XAIMedError):
                 complete = False
                 continue
@@ -131,15 +137,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _explain(
-    classifier: Classifier, path: Path, settings: Settings, out: Path, bits: int | None
+    classifier: Classifier, path: Path, settings: Settings, arguments: argparse.Namespace
 ) -> tuple[Explanation, Path]:
     from engine.explanation.explain import explain  # late, like the next line: torch and matplotlib
     from engine.export.folder import save_explanation
 
-    image = read_image(path, bits=bits)
+    image = read_image(path, bits=arguments.bits)
     with following(path.name, {key: method_name(key) for key in method_keys()}) as progress, aside():
         explanation = explain(classifier, image, settings, progress=progress)
-    return explanation, save_explanation(explanation, out)
+    return explanation, save_explanation(explanation, arguments.out, full_paths=arguments.full_paths)
 
 
 def _usual_samples() -> str:

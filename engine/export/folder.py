@@ -46,7 +46,9 @@ _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 """Errors of a rename that mean that something else has the name."""
 
 
-def save_explanation(explanation: Explanation, out: Path, *, name: str | None = None) -> Path:
+def save_explanation(
+    explanation: Explanation, out: Path, *, name: str | None = None, full_paths: bool = False
+) -> Path:
     """Write an explanation's files into a new folder in `out`.
 
     The files are written to a hidden folder in `out` and flushed; then the folder is renamed. After a crash, a folder
@@ -57,6 +59,7 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
         out: where to make the folder; created if it does not exist.
         name: the folder's name, which is made safe; None for the stem of the image's file. If the name is taken, `-2`,
             `-3`, ... is appended.
+        full_paths: write where the image's file lies into `explanation.json`, not only the file's name.
 
     Returns:
         The new folder.
@@ -71,7 +74,7 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
         remove_beside(out)
         with partial_folder(out) as partial:
             written = []
-            for file_name, content in explanation_files(explanation):
+            for file_name, content in explanation_files(explanation, full_paths=full_paths):
                 _write(partial / file_name, content)
                 written.append(file_name)
             flush_folder(partial)
@@ -89,8 +92,8 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
     return final
 
 
-def explanation_files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of every file of an explanation."""
+def explanation_files(explanation: Explanation, *, full_paths: bool = False) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of every file of an explanation; `full_paths` as for `save_explanation`."""
     original = original_picture(explanation.image, explanation.bundle.input)
     yield "original.png", _png(original, explanation.diagnosis.warnings)
     for method in explanation.maps:
@@ -99,7 +102,7 @@ def explanation_files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
     yield "agreement.png", _png(agreement_picture(explanation).image)
     yield "saliency.npz", maps_bytes(explanation.maps)
     yield "statistics.csv", statistics_bytes(explanation.statistics, codes_by_method(explanation))
-    yield "explanation.json", record_bytes(explanation_record(explanation))
+    yield "explanation.json", record_bytes(explanation_record(explanation, full_paths=full_paths))
 
 
 def explanation_file_names(methods: Iterable[str]) -> list[str]:

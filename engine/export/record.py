@@ -29,12 +29,15 @@ SCHEMA = 2
 """Version of `explanation.json`, which `engine/export/schemas/explanation.json` describes; 0.1.0 wrote none."""
 
 
-def explanation_record(explanation: Explanation, *, created: datetime | None = None) -> dict[str, Json]:
+def explanation_record(
+    explanation: Explanation, *, created: datetime | None = None, full_paths: bool = False
+) -> dict[str, Json]:
     """Return the JSON object of `explanation.json`; numbers that are not finite become null.
 
     Args:
         explanation: what to record.
         created: the time to record; None for now.
+        full_paths: record where the image's file lies. Otherwise only its name, since folders carry patients' names.
     """
     diagnosis, bundle = explanation.diagnosis, explanation.bundle
     record: dict[str, Json] = {
@@ -63,7 +66,7 @@ def explanation_record(explanation: Explanation, *, created: datetime | None = N
             {"methods": [first, second], "spearman": _number(value)}
             for (first, second), value in explanation.consensus.correlation.items()
         ],
-        "image": _image(explanation),
+        "image": _image(explanation, full_paths=full_paths),
         "model": {
             "task": bundle.task,
             "name": bundle.name,
@@ -103,14 +106,14 @@ def _method(saliency: SaliencyMap, statistics: GridStatistics) -> dict[str, Json
     }
 
 
-def _image(explanation: Explanation) -> dict[str, Json]:
+def _image(explanation: Explanation, *, full_paths: bool) -> dict[str, Json]:
     image, bits = explanation.image, bits_of(explanation.image, explanation.bundle.input)
     facts: dict[str, Json] = {name: fact for name, fact in image.metadata.items() if name != "viewing"}
     if shown := viewing(bits.used):  # the bundle may have declared the bits
         facts["viewing"] = shown
     return {
         "name": safe_text(image.path.name),
-        **path_record(image.path),
+        **path_record(image.path if full_paths else image.path.name),
         "sha256": image.sha256,
         "size": [image.height, image.width],
         "bit_depth": image.bit_depth,

@@ -163,6 +163,7 @@ def test_explain_writes_what_it_prints(xaimed: Run, images: list[Path], tmp_path
     for path, record in zip(images, records, strict=True):
         folder = tmp_path / "results" / path.stem
         assert json.loads((folder / "explanation.json").read_text()) == record
+        assert (record["image"]["name"], record["image"]["path"]) == (path.name, path.name)
         assert list(record["methods"]) == ["lime", "rise", "gradcam", "gradcam++"]
         assert record["methods"]["rise"]["samples"] == 64
         assert record["methods"]["rise"]["parameters"]["precision"] == "fp32"
@@ -201,6 +202,16 @@ def test_the_same_command_twice_gives_the_same_maps_in_a_second_folder(
         assert (status, err) == (0, "")
     first, second = (tmp_path / f"{images[0].stem}{number}" / "saliency.npz" for number in ("", "-2"))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_explain_writes_where_an_image_lies_only_if_it_is_asked_to(
+    xaimed: Run, images: list[Path], tmp_path: Path
+) -> None:
+    for options, path in ((), images[0].name), (("--full-paths",), str(images[0])):
+        out = tmp_path / f"results{len(options)}"
+        assert xaimed("explain", images[0], *DEMO, "--methods", "gradcam", *options, "--out", out)[0] == 0
+        record = json.loads((out / images[0].stem / "explanation.json").read_text())
+        assert record["image"]["path"] == path
 
 
 @pytest.mark.parametrize(

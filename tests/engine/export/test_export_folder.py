@@ -195,7 +195,7 @@ def test_the_record_says_what_was_found_and_how() -> None:
     assert rise["cell_means"][2][1] == pytest.approx(0.9412, abs=1e-4)
     assert rise["cell_standard_errors"] == [[pytest.approx(0.2)] * 3] * 3
     assert record["image"]["name"] == "a.png"
-    assert record["image"]["path"] == "slides/a.png"
+    assert record["image"]["path"] == "a.png"
     assert record["image"]["size"] == [30, 40]
     assert (record["image"]["bit_depth"], record["image"]["colour"]) == (8, "rgb")
     assert record["model"]["task"] == "Demo task"
@@ -204,6 +204,17 @@ def test_the_record_says_what_was_found_and_how() -> None:
     assert record["environment"]["device"] == "cpu"
     assert record["created"] == "2031-05-06T07:08:07+00:00"
     assert record["intended_use"] == "Research use only; not a medical device."
+
+
+def test_no_file_says_where_the_image_lay_unless_asked(tmp_path: Path) -> None:
+    explanation = make_explanation(make_image("DOE^JANE/ward 7/a.png"), failures={"lime": "one superpixel only"})
+    saved = save_explanation(explanation, tmp_path / "names")
+    for file in saved.iterdir():
+        content = file.read_bytes()
+        assert not any(word in content for word in (b"DOE", b"JANE", b"ward")), file.name
+    record = json.loads((save_explanation(explanation, tmp_path, full_paths=True) / "explanation.json").read_bytes())
+    assert record["image"]["path"] == "DOE^JANE/ward 7/a.png"
+    assert record["image"]["name"] == "a.png"
 
 
 def test_methods_that_draw_no_samples_have_no_standard_errors() -> None:
@@ -226,7 +237,7 @@ def test_the_record_is_ascii_whatever_the_names(tmp_path: Path) -> None:
     data.decode("ascii")
     record = json.loads(data)
     assert record["classes"] == list(classes)
-    assert record["image"]["path"] == "bilder/Müller ☃.png"
+    assert record["image"]["path"] == "Müller ☃.png"
 
 
 def test_a_name_that_is_not_utf8_is_shown_safely_and_kept_truly() -> None:
