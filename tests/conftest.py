@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,9 @@ SVGImageExtension.dirname = classmethod(_snapshots)  # type: ignore[method-assig
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to draw snapshots anew under another Textual than the pinned one."""
+    """Refuse to draw snapshots anew under another Textual than the pinned one; let Ctrl+C interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell sets it for what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("update_snapshots", default=False) and (reason := why_not_update()):
         raise pytest.UsageError(reason)
 

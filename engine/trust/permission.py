@@ -106,7 +106,8 @@ def review(path: Path, *, task: str | None = None) -> Review:
 
 
 NOTHING_UNEXPECTED = (
-    f"Every name used in {ARCHITECTURE} is one that networks need: layers, tensor functions, arithmetic, and names of its own."
+    f"Every name used in {ARCHITECTURE} is one that networks need: layers, tensor functions, arithmetic, and names of "
+    "its own."
 )
 NO_PROOF = (
     "This was found by comparing names. It is a help, not a proof: read the code. Once approved, it runs with your "

@@ -250,7 +250,8 @@ def test_a_terminal_is_restored_once_though_what_is_being_saved_takes_longer(tmp
     terminal.press(b"w")
     terminal.read_until(b"cancel", since=since)
     terminal.press(b"\r")
-    terminal.read(0.5)
+    while not (tmp_path / "held").exists():
+        terminal.read(0.1)
     terminal.press(b"\x11")
     status, seconds = terminal.wait()
     assert status == 0

@@ -15,6 +15,11 @@ class Engine(FakeEngine):
         super().__init__()
         self.hold({held!r})
 
+    def _call(self, what, *details, stop=None):
+        if what == {held!r}:
+            open("held", "w").close()
+        super()._call(what, *details, stop=stop)
+
     def warm_up(self):
         {native}
         super().warm_up()
@@ -29,7 +34,7 @@ def program(held: str, native: str = "pass", before: str = "") -> str:
     """Its code.
 
     Args:
-        held: the call of the engine that never ends.
+        held: the call of the engine that never ends; once it is made, a file `held` appears in the working directory.
         native: runs as a library's code would.
         before: runs before the app starts.
     """

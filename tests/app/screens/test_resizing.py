@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from app_driver import TO_IMAGES, make_app, press, settled
+from app_driver import TO_IMAGES, make_app, press, settled, until
 from fakes import FakeEngine, make_entry, make_task
 from textual.geometry import Region
 from textual.widget import Widget
@@ -68,9 +68,8 @@ async def test_the_selected_image_is_in_view_after_filtering_and_after_another_f
         assert seen(app, rows, place_of(rows))
         app.open_folder(tmp_path, tmp_path / NAMES[41])
         await settled(pilot)
-        assert rows.current is not None
-        assert rows.current.label == NAMES[41]
-        assert seen(app, rows, place_of(rows))
+        await until(pilot, lambda: rows.current is not None and rows.current.label == NAMES[41])
+        await until(pilot, lambda: seen(app, rows, place_of(rows)))
 
 
 async def test_the_selected_task_and_model_stay_in_view() -> None:
