@@ -46,9 +46,7 @@ _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 """Errors of a rename that mean that something else has the name."""
 
 
-def save_explanation(
-    explanation: Explanation, out: Path, *, name: str | None = None, full_paths: bool = False
-) -> Path:
+def save_explanation(explanation: Explanation, out: Path, *, name: str | None = None, full_paths: bool = False) -> Path:
     """Write an explanation's files into a new folder in `out`.
 
     The files are written to a hidden folder in `out` and flushed; then the folder is renamed. After a crash, a folder
