@@ -15,23 +15,18 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from torch import nn
 
 from engine.bundle.architecture_py import decode_source
+from engine.checkpoints.content import recognise_bytes
+from engine.checkpoints.networks import choose, networks_in
 from engine.errors import BundleError, LibraryError
-from engine.network.weights import check_archive
+from engine.network.weights import PickleError, bare_tensors, check_archive, read_tree, shape_of
 from engine.storage.reading import UnusableFileError, check_regular, read_limited
 from engine.storage.writing import SHARED, make_file
 from engine.trust.execution import run_alone
 
 _MOST_CODE = 1_000_000
 _MOST_BYTES = 100_000_000_000
-_NOT_SAVED_BY_TORCH = "name a file that torch.save wrote, or copy it again"
-_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
-"""How the files that torch saves begin: zip archives, and before version 1.6 pickles of protocol 2 and up."""
-
-_NETWORK_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema")
-"""Keys under which training programs save the network among other things."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +42,46 @@ class Converted:
     notes: tuple[str, ...]
 
 
-def read_safely(source: Path) -> Converted | None:
-    """Return the weights if they can be read without running code; None if the file is a pickle that may run some.
+def read_safely(source: Path, key: str | None = None) -> Converted | None:
+    """Return the weights if they can be read without running code; None if loading the file would run some.
+
+    Args:
+        source: a file that `torch.save` wrote.
+        key: which network of the file, by its place; None for the only one, or the averaged one.
 
     Raises:
         LibraryError: the file cannot be read, was not saved by torch, or holds no weights.
     """
     data = _read(source)
-    if not data.startswith((_ZIP, _PICKLE)):
-        raise LibraryError("it is not a file that torch saved", subject=source, remedy=_NOT_SAVED_BY_TORCH)
     try:
-        check_archive(data, source)
+        return _weights(read_tree(data, source), len(data), source, key)
+    except PickleError:
+        return None
     except BundleError as error:
         raise LibraryError(error.cause, subject=source, remedy=error.remedy) from error
-    try:
-        content = _load(data, source, trusted=None)
-    except pickle.UnpicklingError:
-        return None
-    return _weights(content, source)
 
 
-def read_trusting(source: Path, architecture: Path | None = None) -> Converted:
+def read_trusting(source: Path, architecture: Path | None = None, key: str | None = None) -> Converted:
     """Return the weights, running whatever code loading them takes.
 
     Args:
         source: a file that `torch.save` wrote.
         architecture: a Python file that defines the classes named in the pickle. It is run.
+        key: as in `read_safely`.
 
     Raises:
         LibraryError: a file cannot be read or loaded, or holds no weights.
     """
     data = _read(source)
     if architecture is None:
-        return _weights(_load(data, source, trusted=ModuleType("nothing")), source)
+        return _found(_load(data, source, ModuleType("nothing")), len(data), source, key)
     try:
         code = decode_source(read_limited(architecture, _MOST_CODE), architecture)
     except UnusableFileError as error:
         raise LibraryError(error.cause, subject=architecture, remedy=error.remedy) from error
     try:
         with run_alone(code, architecture, "xaimed_conversion") as module:
-            return _weights(_load(data, source, trusted=module), source)
+            return _found(_load(data, source, module), len(data), source, key)
     except (LibraryError, KeyboardInterrupt):
         raise
     except BaseException as error:  # the file's code may raise anything
@@ -114,38 +109,38 @@ def write_safetensors(converted: Converted, target: Path) -> None:
 def _read(source: Path) -> bytes:
     try:
         check_regular(source)
-        if source.suffix == ".safetensors":
-            raise LibraryError("it is a safetensors file, which needs no conversion", subject=source)
-        return read_limited(source, _MOST_BYTES)
+        data = read_limited(source, _MOST_BYTES)
     except UnusableFileError as error:
         raise LibraryError(error.cause, subject=source, remedy=error.remedy) from error
+    content = recognise_bytes(data)
+    if content.kind == "safetensors" and not content.damaged:
+        raise LibraryError("it is a safetensors file, which needs no conversion", subject=source)
+    if content.kind not in ("torch", "legacy", "pickle") or content.damaged:
+        refusal = content.refusal(source)
+        raise LibraryError(refusal.cause, subject=source, remedy=refusal.remedy)
+    return data
 
 
-def _load(data: bytes, source: Path, *, trusted: ModuleType | None) -> object:
-    """Return the object that a file holds.
+def _load(data: bytes, source: Path, trusted: ModuleType) -> object:
+    """Return the object that a file holds. THIS RUNS CODE that the file names.
 
     Args:
         data: the file's content.
         source: the file's path, for errors.
-        trusted: None to run no code; otherwise a module with the classes that cannot be imported.
+        trusted: a module with the classes that cannot be imported.
 
     Raises:
-        pickle.UnpicklingError: loading it would run code, and `trusted` is None.
         LibraryError: the file cannot be loaded.
     """
     try:
-        if trusted is None:
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        check_archive(data, source)
+        if recognise_bytes(data).kind == "pickle":
+            return _pickle_with(trusted).Unpickler(io.BytesIO(data)).load()
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False, pickle_module=_pickle_with(trusted))
     except KeyboardInterrupt:
         raise
-    except pickle.UnpicklingError as error:
-        if trusted is None:
-            raise
-        first = str(error).partition("\n")[0]
-        raise LibraryError(
-            f"it is not a file that torch saved ({first})", subject=source, remedy=_NOT_SAVED_BY_TORCH
-        ) from error
+    except BundleError as error:
+        raise LibraryError(error.cause, subject=source, remedy=error.remedy) from error
     except (AttributeError, ImportError) as error:
         raise LibraryError(
             f"it needs a class that cannot be found ({error})",
@@ -154,7 +149,9 @@ def _load(data: bytes, source: Path, *, trusted: ModuleType | None) -> object:
         ) from error
     except BaseException as error:  # code in a pickle may raise anything
         raise LibraryError(
-            f"it cannot be loaded ({type(error).__name__}: {error})", subject=source, remedy=_NOT_SAVED_BY_TORCH
+            f"it cannot be loaded ({type(error).__name__}: {error})",
+            subject=source,
+            remedy="ask its maker for the state_dict, saved with torch.save",
         ) from error
 
 
@@ -177,32 +174,26 @@ def _pickle_with(module: ModuleType) -> ModuleType:
     return patched
 
 
-def _weights(content: object, source: Path) -> Converted:
-    """Return the tensors in a loaded object.
+def _found(content: object, size: int, source: Path, key: str | None) -> Converted:
+    try:
+        return _weights(content, size, source, key)
+    except BundleError as error:
+        raise LibraryError(error.cause, subject=source, remedy=error.remedy) from error
+
+
+def _weights(content: object, size: int, source: Path, key: str | None) -> Converted:
+    """Return the tensors of the network in a loaded object.
 
     Raises:
-        LibraryError: it holds none, or something else with them.
+        BundleError: it holds none, or several of which none is chosen.
     """
-    notes: list[str] = []
-    for _ in range(3):  # a checkpoint, the network in it, and its state_dict
-        if isinstance(content, nn.Module):
-            notes.append(f"The file held a whole network ({type(content).__name__}); its weights were taken.")
-            content = content.state_dict()
-        if not isinstance(content, Mapping) or all(isinstance(value, torch.Tensor) for value in content.values()):
-            break
-        inside = next((key for key in _NETWORK_KEYS if isinstance(content.get(key), Mapping | nn.Module)), None)
-        if inside is None:
-            break
-        notes.append(f"The file held several things; '{inside}' was taken.")
-        content = content[inside]
-    if not isinstance(content, Mapping) or not content:
-        raise LibraryError(f"it holds no weights, only a {type(content).__name__}", subject=source)
-    wrong = [key for key, value in content.items() if not isinstance(key, str) or not isinstance(value, torch.Tensor)]
-    if wrong:
-        raise LibraryError(f"it holds something other than tensors, under {wrong[0]!r}", subject=source)
+    network, said = choose(networks_in(content, shape_of), key, source)
+    notes = [said] if said else []
+    if network.key:
+        notes.append(f"The file held several things; '{network.key}' was taken.")
     # `clone`: safetensors refuses tensors that share memory.
-    tensors = {key: value.detach().to("cpu").clone().contiguous() for key, value in content.items()}
-    if all(key.startswith("module.") for key in tensors):
+    tensors = {name: value.clone().contiguous() for name, value in bare_tensors(network.tensors, size, source).items()}
+    if all(name.startswith("module.") for name in tensors):
         notes.append("The keys began with 'module.', as DataParallel names them; that was removed.")
-        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     return Converted(tensors, tuple(notes))

@@ -5,12 +5,18 @@ from __future__ import annotations
 import io
 import pickle
 import shlex
+import threading
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
+from engine.checkpoints.content import Content, recognise_bytes
+from engine.checkpoints.networks import networks_in
+from engine.checkpoints.pickles import names_in
+from engine.checkpoints.stand_ins import stand_ins_for, unknown_names
 from engine.errors import BundleError, OutOfMemoryError
 from engine.network.device import is_out_of_memory
 
@@ -18,45 +24,97 @@ _MOST_FACTOR, _MOST_MORE = 8, 64 * 2**20
 """Tensors may take eight times the file and 64 MiB more: several may share their values, and some repeat one value."""
 
 
+_allowing = threading.Lock()
+"""Held while names are allowed: torch keeps them for the whole process, and takes them back one by one."""
+
+
 def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
     """Read a state_dict onto the CPU without running any code in the file.
 
     Args:
-        data: the file's content.
-        path: the file's name; its suffix tells the format, and errors quote it.
+        data: the file's content, which tells its format.
+        path: the file's name, for errors.
 
     Raises:
-        BundleError: the file is damaged, is a pickle that holds more than weights, or holds no state_dict.
+        BundleError: the file is damaged, is no file of weights, or holds more than one state_dict of tensors.
         OutOfMemoryError: the machine ran out of memory.
     """
+    tree = read_tree(data, path)
+    if not isinstance(tree, Mapping) or not all(isinstance(value, torch.Tensor) for value in tree.values()):
+        found = networks_in(tree, shape_of)
+        inside = ", ".join(repr(network.key) for network in found if network.key)
+        raise BundleError(
+            "holds something other than a state_dict of tensors"
+            + (f": a checkpoint with weights under {inside}" if inside else ": a whole network" if found else ""),
+            subject=path,
+            remedy=f"run xaimed models import {shlex.quote(str(path))}, which takes the weights out of it"
+            if found
+            else "save it again with torch.save(network.state_dict(), ...)",
+        )
+    return bare_tensors(tree, len(data), path)
+
+
+def read_tree(data: bytes, path: Path) -> object:
+    """Return what a file of weights holds, onto the CPU, without running any code in it.
+
+    Classes that the file names beside torch's own are replaced by empty ones (`engine.checkpoints.stand_ins`).
+
+    Args:
+        data: the file's content, which tells its format.
+        path: the file's name, for errors.
+
+    Raises:
+        PickleError: it can be loaded only by running code that it names.
+        BundleError: it is damaged, or no file of weights.
+        OutOfMemoryError: the machine ran out of memory.
+    """
+    content = recognise_bytes(data)
+    if content.damaged or content.kind not in ("torch", "legacy", "pickle", "safetensors"):
+        raise content.refusal(path)
+    if content.kind == "pickle":
+        raise _needs_code(content, path)
     check_archive(data, path)
+    names: frozenset[str] = frozenset()
     try:
-        if path.suffix == ".safetensors":
+        if content.kind == "safetensors":
             from safetensors.torch import load
 
-            content: object = load(data)
-        else:
-            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return load(data)
+        names = names_in(data)
+        with _allowing, torch.serialization.safe_globals(stand_ins_for(names)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old protocols, on standard error
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise BundleError(
-            "is damaged, or is a pickle that holds more than weights and can run code; it was not loaded",
-            subject=path,
-            remedy=f"if you trust whoever made it, run xaimed models convert {shlex.quote(str(path))}",
-        ) from error
+        raise _needs_code(content, path, unknown_names(names)) from error
     # torch and safetensors raise RuntimeError, ValueError, EOFError, KeyError, SafetensorError, ... for damaged files.
     except Exception as error:
         if is_out_of_memory(error):
             raise too_little_memory(path) from error
         raise BundleError(
-            f"is not a weights file ({type(error).__name__})", subject=path, remedy="copy the file again"
-        ) from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise BundleError(
-            "holds something other than a state_dict of tensors",
+            f"it is {content.words}, but damaged ({type(error).__name__})",
             subject=path,
-            remedy="save it again with torch.save(network.state_dict(), ...)",
-        )
-    return _bare(content, len(data), path)
+            remedy="copy or download it again",
+        ) from error
+
+
+def shape_of(value: object) -> tuple[int, ...] | None:
+    """Return a tensor's shape; None for what is no tensor."""
+    # The class's own property: a file can give a tensor an attribute that hides it.
+    return tuple(torch.Tensor.size(value)) if isinstance(value, torch.Tensor) else None
+
+
+def _needs_code(content: Content, path: Path, names: Sequence[str] = ()) -> PickleError:
+    """Return the error for a file that only running code can load."""
+    named = f" that it names ({', '.join(names[:3])})" if names else ""
+    return PickleError(
+        f"it is {content.words}, and loading it would run code{named}; it was not loaded",
+        subject=path,
+        remedy=f"if you trust whoever made it, run xaimed models convert {shlex.quote(str(path))}",
+    )
+
+
+class PickleError(BundleError):
+    """A file whose loading would run code that it names."""
 
 
 def check_archive(data: bytes, path: Path) -> None:
@@ -74,7 +132,9 @@ def check_archive(data: bytes, path: Path) -> None:
     # not loaded. What torch.save writes can always be listed.
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError) as error:
         raise BundleError(
-            f"is not a weights file ({type(error).__name__})", subject=path, remedy="copy the file again"
+            f"its list of contents cannot be read ({type(error).__name__})",
+            subject=path,
+            remedy="copy or download it again",
         ) from error
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > len(data):
@@ -85,7 +145,7 @@ def check_archive(data: bytes, path: Path) -> None:
         )
 
 
-def _bare(content: Mapping[str, torch.Tensor], size: int, path: Path) -> dict[str, torch.Tensor]:
+def bare_tensors(content: Mapping[str, object], size: int, path: Path) -> dict[str, torch.Tensor]:
     """Return plain tensors with the same values, without subclasses, attributes and hooks that the file gave them.
 
     Args:
@@ -99,6 +159,8 @@ def _bare(content: Mapping[str, torch.Tensor], size: int, path: Path) -> dict[st
     bare: dict[str, torch.Tensor] = {}
     taken = 0
     for key, value in content.items():
+        if not isinstance(value, torch.Tensor):
+            raise BundleError(f"{key} is no tensor", subject=path, remedy="save the weights of the network only")
         plain = torch.Tensor.detach(value)
         if plain.layout != torch.strided or plain.device.type != "cpu" or plain.is_quantized:
             raise BundleError(
