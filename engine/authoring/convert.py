@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -18,9 +16,8 @@ import torch
 
 from engine.bundle.architecture_py import decode_source
 from engine.checkpoints.content import recognise_bytes
-from engine.checkpoints.networks import choose, networks_in
 from engine.errors import BundleError, LibraryError
-from engine.network.weights import PickleError, bare_tensors, check_archive, read_tree, shape_of
+from engine.network.weights import PickleError, Weights, as_safetensors, check_archive, read_tree, take_weights
 from engine.storage.reading import UnusableFileError, check_regular, read_limited
 from engine.storage.writing import SHARED, make_file
 from engine.trust.execution import run_alone
@@ -29,20 +26,7 @@ _MOST_CODE = 1_000_000
 _MOST_BYTES = 100_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """Weights from a file.
-
-    Attributes:
-        tensors: the weights by key, contiguous, each with its own memory.
-        notes: a sentence for each step that it took to find them.
-    """
-
-    tensors: Mapping[str, torch.Tensor]
-    notes: tuple[str, ...]
-
-
-def read_safely(source: Path, key: str | None = None) -> Converted | None:
+def read_safely(source: Path, key: str | None = None) -> Weights | None:
     """Return the weights if they can be read without running code; None if loading the file would run some.
 
     Args:
@@ -61,7 +45,7 @@ def read_safely(source: Path, key: str | None = None) -> Converted | None:
         raise LibraryError(error.cause, subject=source, remedy=error.remedy) from error
 
 
-def read_trusting(source: Path, architecture: Path | None = None, key: str | None = None) -> Converted:
+def read_trusting(source: Path, architecture: Path | None = None, key: str | None = None) -> Weights:
     """Return the weights, running whatever code loading them takes.
 
     Args:
@@ -88,18 +72,16 @@ def read_trusting(source: Path, architecture: Path | None = None, key: str | Non
         raise LibraryError(f"does not run: {type(error).__name__}: {error}", subject=architecture) from error
 
 
-def write_safetensors(converted: Converted, target: Path) -> None:
+def write_safetensors(converted: Weights, target: Path) -> None:
     """Write the weights to a new file.
 
     Raises:
         LibraryError: the file exists already, or could not be written.
     """
-    from safetensors.torch import save
-
     if os.path.lexists(target):
         raise LibraryError("this file exists already", subject=target, remedy="name another with --out")
     try:
-        make_file(target, save(dict(converted.tensors)), mode=SHARED)
+        make_file(target, as_safetensors(converted), mode=SHARED)
     except FileExistsError as error:  # another process was first
         raise LibraryError("this file exists already", subject=target, remedy="name another with --out") from error
     except OSError as error:
@@ -174,26 +156,22 @@ def _pickle_with(module: ModuleType) -> ModuleType:
     return patched
 
 
-def _found(content: object, size: int, source: Path, key: str | None) -> Converted:
+def _found(content: object, size: int, source: Path, key: str | None) -> Weights:
     try:
         return _weights(content, size, source, key)
     except BundleError as error:
         raise LibraryError(error.cause, subject=source, remedy=error.remedy) from error
 
 
-def _weights(content: object, size: int, source: Path, key: str | None) -> Converted:
-    """Return the tensors of the network in a loaded object.
+def _weights(content: object, size: int, source: Path, key: str | None) -> Weights:
+    """Return the tensors of the network in a loaded object, without the prefix of DataParallel.
 
     Raises:
         BundleError: it holds none, or several of which none is chosen.
     """
-    network, said = choose(networks_in(content, shape_of), key, source)
-    notes = [said] if said else []
-    if network.key:
-        notes.append(f"The file held several things; '{network.key}' was taken.")
-    # `clone`: safetensors refuses tensors that share memory.
-    tensors = {name: value.clone().contiguous() for name, value in bare_tensors(network.tensors, size, source).items()}
-    if all(name.startswith("module.") for name in tensors):
-        notes.append("The keys began with 'module.', as DataParallel names them; that was removed.")
-        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    return Converted(tensors, tuple(notes))
+    found = take_weights(content, size, source, key)
+    if not all(name.startswith("module.") for name in found.tensors):
+        return found
+    tensors = {name.removeprefix("module."): value for name, value in found.tensors.items()}
+    said = "The keys began with 'module.', as DataParallel names them; that was removed."
+    return Weights(tensors, (*found.notes, said))

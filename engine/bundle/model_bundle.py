@@ -225,7 +225,7 @@ def _find_weights(folder: Path) -> Path:
     except UnusableFileError as error:
         raise BundleError(error.cause, subject=found[0], remedy=error.remedy) from error
     if size == 0:
-        raise BundleError("the weights are empty", subject=found[0], remedy="copy them again")
+        raise BundleError("it is empty", subject=found[0], remedy="copy or download it again")
     return found[0]
 
 

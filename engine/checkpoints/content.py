@@ -48,6 +48,11 @@ class Content:
     remedy: str = ""
     damaged: bool = False
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether it is of a kind that may hold a state_dict."""
+        return self.kind in ("torch", "legacy", "pickle", "safetensors")
+
     def refusal(self, subject: Path | str) -> BundleError:
         """Return the error for a file of this kind where a state_dict is needed."""
         what = self.words if self.damaged else f"{self.words}, not a file of weights"

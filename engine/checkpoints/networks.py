@@ -140,14 +140,14 @@ def _state_dicts(tree: object, shape_of: ShapeOf) -> Iterator[tuple[str, dict[st
         if id(node) in seen or len(path) > _DEEPEST:
             continue
         seen.add(id(node))
-        parts = vars(node) if hasattr(node, "__dict__") else {}
-        if isinstance(parts.get("_parameters"), Mapping) and isinstance(parts.get("_modules"), Mapping):
+        if is_whole_network(node):
             yield ".".join(path), dict(_whole_network(node, shape_of))
             continue
         if not isinstance(node, Mapping):
             continue
         tensors = {name: value for name, value in node.items() if isinstance(name, str) and shape_of(value) is not None}
-        if any(shape_of(value) for value in tensors.values()) and len(tensors) * 2 > len(node):
+        layers = any(len(shape_of(value) or ()) > 1 for value in tensors.values())
+        if tensors and (len(tensors) == len(node) or (layers and len(tensors) * 2 > len(node))):
             yield ".".join(path), tensors
             continue
         for name, value in node.items():
@@ -156,6 +156,12 @@ def _state_dicts(tree: object, shape_of: ShapeOf) -> Iterator[tuple[str, dict[st
                 return
             if isinstance(name, str) and not _NO_NETWORK.fullmatch(name):
                 waiting.append(((*path, name), value))
+
+
+def is_whole_network(node: object) -> bool:
+    """Whether an object that was read is a whole network rather than its state_dict: it has parts, by name."""
+    parts = vars(node) if hasattr(node, "__dict__") else {}
+    return isinstance(parts.get("_parameters"), Mapping) and isinstance(parts.get("_modules"), Mapping)
 
 
 def _whole_network(node: object, shape_of: ShapeOf, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, object]]:

@@ -6,6 +6,7 @@ import io
 import pickle
 import pickletools
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -72,8 +73,14 @@ def _names(stream: io.BytesIO) -> Iterator[str]:
         if count > _MOST_INSTRUCTIONS:
             raise ValueError("the pickle has too many instructions")
         if operation.name == "GLOBAL" and isinstance(argument, str):
-            yield ".".join(argument.split(" ", 1))
+            yield _today(*argument.split(" ", 1))
         elif operation.name == "STACK_GLOBAL" and len(strings) >= 2:
-            yield ".".join(strings[-2:])
+            yield _today(*strings[-2:])
         elif isinstance(argument, str) and "UNICODE" in operation.name:
             strings = [*strings[-1:], argument]
+
+
+def _today(module: str, name: str) -> str:
+    """Return a full name as Python 3 has it: protocol 2, which torch writes, has the names of Python 2."""
+    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+    return f"{module}.{name}"

@@ -120,6 +120,5 @@ def _stand_in(name: str) -> type:
 
 def _is_network(name: str) -> bool:
     """Whether a name is that of a class of a library of networks; each part of a pickled network has one."""
-    return bool(
-        re.match(r"torch\.nn\.modules\.|torchvision\.(models|ops)\.|timm\.(models|layers)\.|monai\.networks\.", name)
-    )
+    libraries = ("torch.nn.", "torchvision.models.", "torchvision.ops.", "timm.models.", "timm.layers.")
+    return name.startswith((*libraries, "monai.networks."))

@@ -44,7 +44,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     adding.add_argument("task", metavar="TASK", help="an existing task")
     adding.add_argument("name", metavar="NAME", help="the model's name, as people see it")
-    adding.add_argument("--weights", required=True, type=Path, metavar="F", help="state_dict, .pt or .safetensors")
+    adding.add_argument(
+        "--weights", required=True, type=Path, metavar="F", help="a state_dict, or a checkpoint that holds one"
+    )
+    adding.add_argument("--key", metavar="K", help="which network of a checkpoint, such as state_dict_ema")
     adding.add_argument("--architecture", required=True, type=Path, metavar="F", help="Python file with build_model()")
     adding.add_argument("--description", metavar="FILE|TEXT", help="data, results, what it must not be used for")
     adding.add_argument("--picture", type=Path, metavar="F", help="any picture of its performance")
@@ -71,6 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     converting.add_argument(
         "--architecture", type=Path, metavar="F", help="Python file with the classes that the pickle names; it is run"
     )
+    converting.add_argument("--key", metavar="K", help="which network of the file, such as state_dict_ema")
     converting.add_argument("--yes", action="store_true", help="do not ask whether the pickle is trusted")
     converting.set_defaults(run=_convert)
     showing = verb("show", "show what is known about a model", "Show what is known about a model; no code is run.")
@@ -125,11 +129,15 @@ def _add(arguments: argparse.Namespace) -> int:
         description=description,
         picture=arguments.picture,
         settings=arguments.model_toml,
+        key=arguments.key,
     )
+    said: list[str] = []
     with waiting(f"Adding {arguments.name}"), aside():
-        bundle = add_model.add_model(task_folders(arguments.tasks), arguments.task, arguments.name, parts)
+        bundle = add_model.add_model(task_folders(arguments.tasks), arguments.task, arguments.name, parts, said.append)
     subject = subject_of(bundle)
     print_line(f"Added: {subject} in {bundle.path}.")
+    for sentence in said:
+        print_line(f"  {sentence}")
     for sentence in bundle.assumed:
         print_line(f"  {sentence}")
     if permission.standing_of(bundle).allowed:
@@ -213,7 +221,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     with waiting(f"Reading {source.name}"), aside():
         from engine.authoring import convert  # late: torch, which the other verbs do without
 
-        converted = convert.read_safely(source)
+        converted = convert.read_safely(source, arguments.key)
     if converted is None:
         print_failure(
             f"{source}: this is a pickle. Loading it runs whatever code its maker put into it, with your rights: it "
@@ -231,7 +239,7 @@ def _convert(arguments: argparse.Namespace) -> int:
                 print_line("It was not loaded.")
                 return 1
         with aside():
-            converted = convert.read_trusting(source, arguments.architecture)
+            converted = convert.read_trusting(source, arguments.architecture, arguments.key)
     convert.write_safetensors(converted, target)
     for note in converted.notes:
         print_line(note)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from engine.bundle.model_bundle import (
     DESCRIPTION,
     PICTURE,
     SETTINGS,
+    WEIGHTS,
     ModelBundle,
     read_bundle,
     read_with_code,
 )
+from engine.checkpoints.content import Content, recognise
 from engine.errors import BundleError, ImageError, LibraryError, XAIMedError
 from engine.library import changes
 from engine.library.hidden import is_bundled
@@ -33,11 +35,12 @@ class Parts:
     """The files that make up a model; they are copied.
 
     Attributes:
-        weights: a state_dict; in safetensors format if its suffix is `.safetensors`.
+        weights: a state_dict, or a checkpoint that holds one among other things.
         architecture: the code that builds the network.
         description: text of `description.txt`, or None.
         picture: a picture of the model's performance, or None.
         settings: a `model.toml`, or None.
+        key: which network of a checkpoint, by its place in it; None for the only one, or the averaged one.
     """
 
     weights: Path
@@ -45,9 +48,12 @@ class Parts:
     description: str | None = None
     picture: Path | None = None
     settings: Path | None = None
+    key: str | None = None
 
 
-def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> ModelBundle:
+def add_model(
+    folders: Sequence[Path], task: str, model: str, parts: Parts, say: Callable[[str], None] = lambda sentence: None
+) -> ModelBundle:
     """Add a model to a task, without running or approving it.
 
     Whatever can be checked without running code is checked: the files are regular and not too long, the architecture
@@ -59,6 +65,7 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
         task, model: names; the task exists, the model does not. If the task comes with XAIMed, a task of that name is
             made in the first of the folders, and the two are shown as one.
         parts: its files.
+        say: takes a sentence for each thing that was done to the weights.
 
     Raises:
         TaskError: there is no such task, or the model's name is not allowed.
@@ -73,8 +80,9 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
         folder = folders[0]
     subject = f"{task}/{model}"
     changes.refuse_bundled(folder, f"task {task}")
+    content = _content_of(parts.weights)
     sources = {
-        f"weights{'.safetensors' if parts.weights.suffix == '.safetensors' else '.pt'}": parts.weights,
+        WEIGHTS[1] if content.kind == "safetensors" else WEIGHTS[0]: parts.weights,
         ARCHITECTURE: parts.architecture,
         **({PICTURE: parts.picture} if parts.picture is not None else {}),
         **({SETTINGS: parts.settings} if parts.settings is not None else {}),
@@ -91,7 +99,7 @@ def add_model(folders: Sequence[Path], task: str, model: str, parts: Parts) -> M
             if parts.description is not None:
                 replace_file(made / DESCRIPTION, changes.encoded(parts.description), mode=SHARED)
             try:
-                _check(made)
+                _check(made, parts.key, say)
             except XAIMedError as error:
                 raise _about_the_source(error, made, sources) from error
             flush_folder(made)
@@ -138,8 +146,26 @@ def _copy(source: Path, target: Path) -> None:
         raise BundleError("it changed while it was copied", subject=source, remedy="try again")
 
 
-def _check(made: Path) -> None:
-    """Check whether the copied files can be a model.
+def _content_of(weights: Path) -> Content:
+    """Return what the file of weights is.
+
+    Raises:
+        BundleError: it cannot be read, or holds no weights.
+    """
+    try:
+        check_regular(weights)
+        content = recognise(weights)
+    except UnusableFileError as error:
+        raise BundleError(error.cause, subject=weights, remedy=error.remedy) from error
+    except OSError as error:
+        raise BundleError((error.strerror or str(error)).lower(), subject=weights) from error
+    if content.damaged or not content.has_weights:
+        raise content.refusal(weights)
+    return content
+
+
+def _check(made: Path, key: str | None, say: Callable[[str], None]) -> None:
+    """Check whether the copied files can be a model. A checkpoint is replaced by the weights in it.
 
     Raises:
         BundleError, ImageError: they cannot.
@@ -157,9 +183,18 @@ def _check(made: Path) -> None:
         read_image(bundle.picture)
     elif os.path.lexists(made / PICTURE):
         raise ImageError("the picture is too large", subject=made / PICTURE, remedy="make it smaller")
-    from engine.network.weights import read_weights  # late: torch
+    from engine.network import weights  # late: torch
 
-    read_weights(bundle.weights.read_bytes(), bundle.weights)
+    data = bundle.weights.read_bytes()
+    tree = weights.read_tree(data, bundle.weights)
+    if key is None and weights.is_state_dict(tree):
+        weights.bare_tensors(tree, len(data), bundle.weights)
+        return
+    taken = weights.take_weights(tree, len(data), bundle.weights, key)
+    bundle.weights.unlink()
+    replace_file(made / WEIGHTS[1], weights.as_safetensors(taken), mode=SHARED)
+    for sentence in taken.notes:
+        say(sentence)
 
 
 def _builds_something(code: str) -> bool:

@@ -9,12 +9,14 @@ import threading
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 
 from engine.checkpoints.content import Content, recognise_bytes
-from engine.checkpoints.networks import networks_in
+from engine.checkpoints.networks import choose, is_whole_network, networks_in
 from engine.checkpoints.pickles import names_in
 from engine.checkpoints.stand_ins import stand_ins_for, unknown_names
 from engine.errors import BundleError, OutOfMemoryError
@@ -40,7 +42,7 @@ def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
         OutOfMemoryError: the machine ran out of memory.
     """
     tree = read_tree(data, path)
-    if not isinstance(tree, Mapping) or not all(isinstance(value, torch.Tensor) for value in tree.values()):
+    if not is_state_dict(tree):
         found = networks_in(tree, shape_of)
         inside = ", ".join(repr(network.key) for network in found if network.key)
         raise BundleError(
@@ -52,6 +54,56 @@ def read_weights(data: bytes, path: Path) -> Mapping[str, torch.Tensor]:
             else "save it again with torch.save(network.state_dict(), ...)",
         )
     return bare_tensors(tree, len(data), path)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The weights of one network, taken out of a file.
+
+    Attributes:
+        tensors: plain tensors by their names in the network, each contiguous and with its own memory.
+        notes: a sentence for each step that it took to find them.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    notes: tuple[str, ...]
+
+
+def take_weights(tree: object, size: int, path: Path, key: str | None = None) -> Weights:
+    """Take the weights of one network out of what a file holds.
+
+    Args:
+        tree: what the file holds (`read_tree`).
+        size: of the file, in bytes.
+        path: the file, for errors.
+        key: where the network lies in it; None for the only one, or the one whose weights are averaged.
+
+    Raises:
+        BundleError: it holds no network, several among which a person must choose, or tensors of an unknown kind.
+    """
+    network, said = choose(networks_in(tree, shape_of), key, path)
+    notes = [said] if said else []
+    if network.key and not said:
+        notes.append(f"The file holds several things; '{network.key}' was taken.")
+    # `clone`: safetensors refuses tensors that share memory.
+    bare = bare_tensors(network.tensors, size, path)
+    return Weights({name: value.clone().contiguous() for name, value in bare.items()}, tuple(notes))
+
+
+def as_safetensors(weights: Weights) -> bytes:
+    """Return the content of a safetensors file with these weights, which holds nothing but numbers."""
+    from safetensors.torch import save
+
+    return save(dict(weights.tensors))
+
+
+def is_state_dict(tree: object) -> TypeGuard[Mapping[str, torch.Tensor]]:
+    """Whether what a file holds is a state_dict, and nothing else."""
+    return (
+        isinstance(tree, Mapping)
+        and not is_whole_network(tree)
+        and all(isinstance(value, torch.Tensor) for value in tree.values())
+    )
 
 
 def read_tree(data: bytes, path: Path) -> object:
@@ -69,7 +121,7 @@ def read_tree(data: bytes, path: Path) -> object:
         OutOfMemoryError: the machine ran out of memory.
     """
     content = recognise_bytes(data)
-    if content.damaged or content.kind not in ("torch", "legacy", "pickle", "safetensors"):
+    if content.damaged or not content.has_weights:
         raise content.refusal(path)
     if content.kind == "pickle":
         raise _needs_code(content, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import tomllib
@@ -180,22 +181,19 @@ def test_a_pickle_is_loaded_only_by_whoever_says_to_trust_it(xaimed: Run, tmp_pa
     assert (status, "this is a pickle" in err) == (0, True)
     assert (tmp_path / "ran").exists()
     assert torch.equal(load_file(tmp_path / "w.safetensors")["a"], torch.ones(2))
-    assert "several things; 'state_dict' was taken" in out
+    assert "The file holds several things; 'state_dict' was taken." in out
     assert "1 tensors, 8 bytes. It holds no code." in out
 
 
-def test_a_whole_network_gives_its_weights_with_the_file_that_defines_its_class(xaimed: Run, tmp_path: Path) -> None:
+def test_a_whole_network_gives_its_weights_and_neither_asks_for_its_class_nor_for_trust(
+    xaimed: Run, tmp_path: Path
+) -> None:
     net, whole = tmp_path / "net.py", tmp_path / "whole.pt"
     net.write_text("from torch import nn\n\n\nclass Net(nn.Sequential):\n    pass\n")
     made = f"import torch; exec(open({str(net)!r}).read()); torch.save(Net(nn.Conv2d(3, 2, 3)), {str(whole)!r})"
     subprocess.run([sys.executable, "-c", made], check=True)  # its class is `__main__.Net`, as in a notebook
-    status, _, err = xaimed("models", "convert", whole, "--yes")
-    assert status == 1
-    assert "it needs a class that cannot be found" in err
-    assert "--architecture" in err
-    status, out, _ = xaimed("models", "convert", whole, "--yes", "--architecture", net, "--out", tmp_path / "w")
-    assert status == 0
-    assert "The file held a whole network (Net); its weights were taken." in out
+    status, _, err = xaimed("models", "convert", whole, "--out", tmp_path / "w")
+    assert (status, err) == (0, "")
     assert {key: tuple(value.shape) for key, value in load_file(tmp_path / "w").items()} == {
         "0.bias": (2,),
         "0.weight": (2, 3, 3, 3),
@@ -218,8 +216,8 @@ def test_what_holds_no_weights_is_refused_in_one_line(xaimed: Run, tmp_path: Pat
     (tmp_path / "text.pt").write_text("no weights")
     (tmp_path / "empty.pt").touch()
     for name, said in (
-        ("number", "something other than tensors, under 'a'"),
-        ("list", "it holds no weights, only a list"),
+        ("number", "it holds no network: no state_dict of tensors by their names was found in it"),
+        ("list", "it holds no network"),
         ("text", "text.pt: it "),
         ("empty", "empty.pt: it "),
         ("missing", "there is no such file"),
@@ -240,26 +238,50 @@ def test_nothing_is_overwritten(xaimed: Run, tmp_path: Path) -> None:
 
 def test_a_converted_pickle_makes_a_model_that_can_be_added(xaimed: Run, folder: Path, tmp_path: Path) -> None:
     xaimed("tasks", "add", "Lungs", "--description", "x")
-    torch.save(nn.Sequential(nn.Conv2d(3, 2, 3)), tmp_path / "whole.pt")
+    (tmp_path / "whole.pkl").write_bytes(pickle.dumps(nn.Sequential(nn.Conv2d(3, 2, 3))))
     code = "from torch import nn\n\ndef build_model():\n    return nn.Sequential(nn.Conv2d(3, 2, 3))\n"
     (tmp_path / "net.py").write_text(code)
     add = ("models", "add", "Lungs", "CNN", "--architecture", tmp_path / "net.py", "--weights")
-    assert xaimed(*add, tmp_path / "whole.pt")[0] == 1
-    assert xaimed("models", "convert", tmp_path / "whole.pt", "--yes")[0] == 0
+    assert xaimed(*add, tmp_path / "whole.pkl")[0] == 1
+    assert xaimed("models", "convert", tmp_path / "whole.pkl", "--yes")[0] == 0
     assert xaimed(*add, tmp_path / "whole.safetensors")[0] == 0
 
 
-@pytest.mark.parametrize("content", [b"import torch\n", b"", b"\x00" * 100, b"<html>not found</html>"])
+def test_a_pickle_that_names_a_class_is_converted_with_the_file_that_defines_it(xaimed: Run, tmp_path: Path) -> None:
+    net, whole = tmp_path / "net.py", tmp_path / "whole.pkl"
+    net.write_text("from torch import nn\n\n\nclass Net(nn.Sequential):\n    pass\n")
+    made = (
+        "import pickle; from torch import nn; "
+        f"exec(open({str(net)!r}).read()); pickle.dump(Net(nn.Conv2d(3, 2, 3)), open({str(whole)!r}, 'wb'))"
+    )
+    subprocess.run([sys.executable, "-c", made], check=True)
+    status, _, err = xaimed("models", "convert", whole, "--yes")
+    assert status == 1
+    assert "it needs a class that cannot be found" in err
+    assert "--architecture" in err
+    status, _, err = xaimed("models", "convert", whole, "--yes", "--architecture", net, "--out", tmp_path / "w")
+    assert status == 0
+    assert set(load_file(tmp_path / "w")) == {"0.bias", "0.weight"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"import torch\n", "it is Python code, not a file of weights"),
+        (b"", "it is empty"),
+        (b"\x00" * 100, "it is a file that begins with zeros only"),
+        (b"<html>not found</html>", "it is a web page (HTML)"),
+    ],
+)
 def test_a_file_that_is_no_pickle_is_not_called_one_and_nothing_is_asked(
-    xaimed: Run, tmp_path: Path, content: bytes
+    xaimed: Run, tmp_path: Path, content: bytes, said: str
 ) -> None:
     (tmp_path / "w.pt").write_bytes(content)
     status, out, err = xaimed("models", "convert", tmp_path / "w.pt")
     assert (status, out) == (1, "")
     assert err.count("\n") == 1
-    assert err.endswith(
-        "w.pt: it is not a file that torch saved; name a file that torch.save wrote, or copy it again\n"
-    )
+    assert f"w.pt: {said}" in err
+    assert "a pickle" not in err
 
 
 @pytest.mark.parametrize(

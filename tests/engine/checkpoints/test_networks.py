@@ -194,6 +194,6 @@ def test_the_blocks_of_one_network_are_not_taken_for_networks() -> None:
 
 
 def test_a_file_without_weights_holds_no_network() -> None:
-    for nothing in ({"epoch": 3}, [torch.ones(2)], {"loss": torch.ones(3)}, OrderedDict()):
+    for nothing in ({"epoch": 3}, [torch.ones(2)], {"loss": {"a": torch.ones(3)}}, OrderedDict()):
         with pytest.raises(BundleError, match="it holds no network"):
             choose(read(nothing), None, "f")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from command_line import Run
 from factories import MODEL_CODE, approve, make_model
 from PIL import Image
-from torch import nn
+from safetensors.torch import load_file, save_file
 
 from engine.bundle.model_bundle import read_bundle
 from engine.errors import LibraryError
@@ -89,8 +90,6 @@ def test_what_was_approved_before_needs_no_other_approval(xaimed: Run, folder: P
 
 
 def test_safetensors_keep_their_suffix(xaimed: Run, folder: Path, parts: Path) -> None:
-    from safetensors.torch import save_file
-
     save_file({"a": torch.zeros(2)}, parts / "w.safetensors")
     status, _, err = xaimed(
         "models", "add", "Lungs", "CNN", "--weights", parts / "w.safetensors", "--architecture", parts / "net.py"
@@ -109,7 +108,7 @@ def test_a_model_that_cannot_be_one_is_refused_and_nothing_is_left(
     (parts / "bad.png").write_bytes(b"no picture")
     (parts / "empty.pt").touch()
     (parts / "noise.pt").write_bytes(os.urandom(100))
-    torch.save(nn.Conv2d(3, 2, 3), parts / "whole.pt")
+    (parts / "plain.pt").write_bytes(pickle.dumps({"a": [1.0, 2.0]}))
     torch.save({"epoch": 3, "model": {}}, parts / "checkpoint.pt")
     os.mkfifo(parts / "pipe.pt")
     good = dict(zip(["--weights", "--architecture"], [parts / "epoch_40.pth", parts / "net.py"], strict=True))
@@ -119,10 +118,10 @@ def test_a_model_that_cannot_be_one_is_refused_and_nothing_is_left(
         ("--architecture", "missing.py", "missing.py: there is no such file"),
         ("--model-toml", "bad.toml", "bad.toml: [input] has no key 'sizes'"),
         ("--picture", "bad.png", "bad.png: "),
-        ("--weights", "empty.pt", "empty.pt: the weights are empty"),
+        ("--weights", "empty.pt", "empty.pt: it is empty"),
         ("--weights", "noise.pt", "noise.pt: "),
-        ("--weights", "whole.pt", "whole.pt: is damaged, or is a pickle that holds more than weights"),
-        ("--weights", "checkpoint.pt", "checkpoint.pt: holds something other than a state_dict"),
+        ("--weights", "plain.pt", "plain.pt: it is a pickle that torch.save did not write, and loading it would run"),
+        ("--weights", "checkpoint.pt", "checkpoint.pt: it holds no network"),
         ("--weights", "pipe.pt", "pipe.pt: this is a pipe"),
         ("--description", "missing.txt", "missing.txt: there is no such file"),
     ):
@@ -139,11 +138,36 @@ def test_a_model_that_cannot_be_one_is_refused_and_nothing_is_left(
 
 
 def test_a_full_pickle_is_refused_with_the_command_that_converts_it(xaimed: Run, folder: Path, parts: Path) -> None:
-    torch.save(nn.Conv2d(3, 2, 3), parts / "whole.pt")
+    (parts / "plain.pt").write_bytes(pickle.dumps({"a": [1.0, 2.0]}))
     _, _, err = xaimed(
-        "models", "add", "Lungs", "CNN", "--weights", parts / "whole.pt", "--architecture", parts / "net.py"
+        "models", "add", "Lungs", "CNN", "--weights", parts / "plain.pt", "--architecture", parts / "net.py"
     )
-    assert f"xaimed models convert {parts / 'whole.pt'}" in err
+    assert f"xaimed models convert {parts / 'plain.pt'}" in err
+
+
+def test_a_checkpoint_is_added_as_the_weights_in_it_and_a_key_chooses(xaimed: Run, folder: Path, parts: Path) -> None:
+    state = torch.load(parts / "epoch_40.pth", weights_only=True)
+    averaged = {name: value * 2 for name, value in state.items()}
+    torch.save({"epoch": 3, "model": state, "model_ema": averaged, "optimizer": {}}, parts / "last.ckpt")
+    add = ("models", "add", "Lungs", "Averaged", "--weights", parts / "last.ckpt", "--architecture", parts / "net.py")
+    status, out, err = xaimed(*add)
+    assert (status, err) == (0, "")
+    assert "'model_ema' was taken: its weights are an average over the training. --key 'model' takes another" in out
+    added = read_bundle(folder / "Lungs" / "Averaged")
+    assert added.weights.name == "weights.safetensors"
+    assert torch.equal(load_file(added.weights)["conv.weight"], averaged["conv.weight"])
+    status, out, _ = xaimed(*add[:3], "Raw", *add[4:], "--key", "model")
+    assert status == 0
+    assert torch.equal(load_file(folder / "Lungs" / "Raw" / "weights.safetensors")["conv.weight"], state["conv.weight"])
+    status, _, err = xaimed(*add[:3], "None", *add[4:], "--key", "teacher")
+    assert status == 1
+    assert "last.ckpt: it holds no network under 'teacher'; choose with --key 'model' or 'model_ema'" in err
+
+
+def test_safetensors_under_another_suffix_are_what_they_are(xaimed: Run, folder: Path, parts: Path) -> None:
+    save_file(torch.load(parts / "epoch_40.pth", weights_only=True), parts / "last.pt")
+    assert xaimed("models", "add", "Lungs", "CNN", "--weights", parts / "last.pt", *arguments(parts)[2:])[0] == 0
+    assert read_bundle(folder / "Lungs" / "CNN").weights.name == "weights.safetensors"
 
 
 def test_a_name_that_is_taken_or_will_not_do_or_a_task_that_is_not_there(
@@ -166,7 +190,7 @@ def test_a_process_killed_while_adding_leaves_nothing_that_is_listed(folder: Pat
         "import os, signal, sys\n"
         "from engine.library import add_model\n"
         "from engine.cli.main import run\n"
-        "add_model._check = lambda made: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "add_model._check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "run(sys.argv[1:], open_app=None)\n"
     )
     command = [sys.executable, "-c", code, "models", "add", "Lungs", "CNN", *map(str, arguments(parts))]
