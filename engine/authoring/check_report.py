@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from engine.network.classifier import Classifier
 
 
+_MOST_CLASSES = 5
+"""Of more classes only the most probable are listed."""
+
+
 def model_lines(entry: ModelEntry) -> Iterator[str]:
     """Yield all that is known about a model without running it. The lines are not made safe for a terminal."""
     yield f"{entry.task}/{entry.name} in {entry.path}"
@@ -112,9 +116,13 @@ def _network(classifier: Classifier, check: Check) -> Iterator[str]:
     yield f"Image: {shown}, {check.image.height}x{check.image.width}"
     yield f"Input: {height}x{width}, {'grey' if bundle.input.channels == 1 else 'RGB'}"
     yield f"Outputs: {classifier.anatomy.outputs}; applied at the end: {classifier.activation}"
-    for name, probability in zip(diagnosis.classes, diagnosis.probabilities, strict=True):
+    pairs = list(zip(diagnosis.classes, diagnosis.probabilities, strict=True))
+    listed = pairs if len(pairs) <= _MOST_CLASSES else sorted(pairs, key=lambda pair: -pair[1])[:_MOST_CLASSES]
+    for name, probability in listed:
         mark = f"  <- {diagnosis.standing}" if name == diagnosis.predicted else ""
         yield f"  {probability_text(float(probability), 4)}  {name}{mark}"
+    if len(listed) < len(pairs):
+        yield f"  (and {len(pairs) - len(listed):,} classes that are less probable)"
     yield f"An answer takes {check.seconds * 1000:.1f} ms."
     if check.layer:
         channels, rows, columns = classifier.anatomy.shapes[check.layer]
@@ -126,7 +134,8 @@ def _methods(check: Check) -> Iterator[str]:
     width = max(len(method_name(method.method)) for method in check.methods)
     for method in check.methods:
         duration = "no map" if method.full_map_seconds is None else _seconds(method.full_map_seconds)
-        yield f"  {method_name(method.method):<{width}}  {duration}"
+        note = f"  ({method.note})" if method.note else ""
+        yield f"  {method_name(method.method):<{width}}  {duration}{note}"
 
 
 def _seconds(seconds: float) -> str:

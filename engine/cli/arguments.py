@@ -19,6 +19,18 @@ def folder_argument(text: str) -> Path:
     return Path(text)
 
 
+def methods_argument(text: str) -> tuple[str, ...]:
+    """Return the keys of methods in a list such as `rise,gradcam`; whether there are such methods is not checked.
+
+    Raises:
+        ArgumentTypeError: a name is empty.
+    """
+    methods = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(methods):
+        raise argparse.ArgumentTypeError("give names separated by commas, such as rise,gradcam")
+    return methods
+
+
 def check_working_directory() -> None:
     """Check that the working directory is still there, before torch is imported.
 

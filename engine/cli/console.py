@@ -70,9 +70,13 @@ def print_line(text: str = "") -> None:
 
 def print_failure(message: str) -> None:
     """Write a failure or a warning as one line to standard error."""
-    if sys.stderr is not None:  # print() would take None for standard output
+    _print_to(sys.stderr, message)
+
+
+def _print_to(stream: TextIO | None, message: str) -> None:
+    if stream is not None:  # print() would take None for standard output
         with suppress(OSError, ValueError):  # it is full or closed: the exit status alone can tell
-            print(f"xaimed: {safe_text(message)}", file=sys.stderr, flush=True)
+            print(f"xaimed: {safe_text(message)}", file=stream, flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -133,14 +137,19 @@ def _bars_are_welcome() -> bool:
 
 
 @contextmanager
-def waiting(text: str) -> Iterator[None]:
-    """Show on standard error, if that is a terminal, what the program is busy with."""
+def waiting(text: str) -> Iterator[Callable[[str], None]]:
+    """Show on standard error, if that is a terminal, what the program is busy with.
+
+    Yields:
+        A function that says what takes longer than usual, also where standard error is not a terminal.
+    """
     if not _bars_are_welcome():
-        yield
+        stream = sys.stderr  # while a model's code runs, it is another one
+        yield lambda more: _print_to(stream, more)
         return
     with _progress(counted=False) as bars:
-        bars.add_task(safe_text(text), total=None)
-        yield
+        bar = bars.add_task(safe_text(text), total=None)
+        yield lambda more: bars.update(bar, description=safe_text(f"{text}: {more}"))
 
 
 @contextmanager
@@ -161,6 +170,21 @@ def counting(text: str, total: int) -> Iterator[tuple[Callable[[], None], Callab
             lambda: bars.advance(bar),
             lambda message: bars.console.print(Text(f"xaimed: {safe_text(message)}"), soft_wrap=True),
         )
+
+
+@contextmanager
+def measuring(text: str) -> Iterator[Callable[[float, float], None]]:
+    """Show a bar with the time left on standard error, if that is a terminal.
+
+    Yields:
+        A function that takes how much is done and how much there is, in any unit.
+    """
+    if not _bars_are_welcome():
+        yield lambda done, total: None
+        return
+    with _progress(numbers=False) as bars:
+        bar = bars.add_task(safe_text(text), total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
 @contextmanager
@@ -189,12 +213,14 @@ def following(text: str, names: dict[str, str]) -> Iterator[ProgressCallback]:
 
 
 @contextmanager
-def _progress(*, counted: bool = True) -> Iterator[RichProgress]:
+def _progress(*, counted: bool = True, numbers: bool = True) -> Iterator[RichProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
     # The stream is chosen here, once: while a model's code runs, `sys.stderr` is another one, and the bars go on.
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    if not numbers:
+        del columns[2]
     with Progress(
         *(columns if counted else [SpinnerColumn(), columns[0]]),
         console=Console(file=sys.stderr, stderr=True, markup=False, emoji=False, highlight=False),

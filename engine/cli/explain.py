@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.bundle.model_bundle import subject_of
 from engine.cli import common
-from engine.cli.arguments import folder_argument
+from engine.cli.arguments import folder_argument, methods_argument
 from engine.cli.console import following, print_failure, print_json, print_line, print_table
 from engine.cli.streams import aside
 from engine.errors import ExplanationError, ExportError, XAIMedError
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
     parser.add_argument(
         "--methods",
-        type=_methods,
+        type=methods_argument,
         metavar="M,M",
         help=f"methods to run (default: all, which are {','.join(built_in)} and those of plug-ins)",
     )
@@ -154,13 +154,6 @@ def _usual_samples() -> str:
 
 def _parameters() -> str:
     return ", ".join(f"{method.key}.{key.name}" for method in registry.BUILT_IN for key in method.parameters)
-
-
-def _methods(text: str) -> tuple[str, ...]:
-    methods = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    if not all(methods):
-        raise argparse.ArgumentTypeError("give names separated by commas, such as rise,gradcam")
-    return methods
 
 
 def _parameter(text: str) -> tuple[str, str, str]:

@@ -200,10 +200,10 @@ def _init(arguments: argparse.Namespace) -> int:
     check_working_directory()
     bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.name)
     permission.check_approved(bundle)
-    with waiting(f"Looking at {bundle.name}"), aside():
+    with waiting(f"Looking at {bundle.name}") as say, aside():
         from engine.authoring import draft  # late: torch, which the other verbs do without
 
-        made = draft.draft(bundle) if arguments.print else draft.draft_into_place(bundle)
+        made = draft.draft(bundle, say) if arguments.print else draft.draft_into_place(bundle, say)
     if isinstance(made, str):
         emit(made)  # the draft is already safe
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +10,14 @@ from typing import TYPE_CHECKING
 from engine.authoring.check_report import check_lines, undeclared
 from engine.bundle.model_bundle import FIT, SETTINGS, subject_of
 from engine.cli import common
-from engine.cli.console import ask, counting, print_failure, print_json, print_line, waiting
+from engine.cli.arguments import methods_argument
+from engine.cli.console import ask, counting, measuring, print_failure, print_json, print_line
 from engine.cli.streams import aside
 from engine.errors import BundleError
+from engine.explainers.registry import METHODS, left_out
 from engine.trust import permission
 
 if TYPE_CHECKING:
-    import argparse
-
     from engine.authoring.check import Check
     from engine.bundle.model_bundle import ModelBundle
     from engine.network.classifier import Classifier
@@ -26,6 +27,9 @@ DESCRIPTION = (
     "what a physician would meet. Fails if a method or the self-test does."
 )
 
+
+_AT_LEAST = 5.0
+"""Seconds that the methods get even where loading the model took all of the time."""
 
 _SATURATED = 0.01
 """A probability closer to 0 or 1 than this hardly moves when weights or preprocessing change."""
@@ -37,6 +41,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", metavar="NAME", help="the model; may be left out where there is just one")
     parser.add_argument(
         "--image", type=Path, metavar="F", help="image to try it on (default: the first of its samples, else noise)"
+    )
+    parser.add_argument(
+        "--methods",
+        type=methods_argument,
+        metavar="M,M",
+        help=f"methods to try (default: all, which are {','.join(METHODS)} and those of plug-ins)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=_samples,
+        metavar="N",
+        help="masked images for each method that draws any, within its range (default: 300)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="the longest it may take: on a slow network fewer samples are drawn (default: 60)",
     )
     common.configure_device(parser)
     parser.add_argument(
@@ -66,24 +89,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run, wrong_usage=parser.error)
 
 
+def _samples(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 9 and int(text) > 0):
+        raise argparse.ArgumentTypeError("give a number, such as 300")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError("give a number of seconds, such as 60")
+    return seconds
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Check the model.
 
     Raises:
         TaskError, BundleError, DeviceError, ImageError, ExplanationError, LibraryError: it could not be checked.
     """
-    from engine.authoring.check import check_model  # late: numpy, which --help does without
+    from engine.authoring.check import SAMPLES, check_model  # late: numpy, which --help does without
 
     if arguments.yes and not (arguments.write_selftest or arguments.fit_images):
         arguments.wrong_usage("--yes goes with --write-selftest and --fit-images")
     if arguments.groups is not None and not arguments.fit_images:
         arguments.wrong_usage("--groups goes with --fit-images")
+    for line in left_out():
+        print_failure(line)
     bundle = common.find_bundle(arguments)
     started = time.perf_counter()
     classifier = common.load(bundle, device=arguments.device)
     loading = time.perf_counter() - started
-    with waiting("Trying it"), aside():
-        check = check_model(classifier, arguments.image)
+    with measuring("Trying it") as advanced, aside():
+        check = check_model(
+            classifier,
+            arguments.image,
+            methods=arguments.methods,
+            samples=arguments.samples or SAMPLES,
+            seconds=max(arguments.seconds - loading, _AT_LEAST),
+            advanced=advanced,
+        )
     if arguments.json:
         print_json(_as_json(classifier, check, loading))
     else:
@@ -136,6 +184,8 @@ def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, 
                 "failure": method.failure or None,
                 "seconds": method.seconds,
                 "whole_map_seconds": method.full_map_seconds,
+                "samples": method.samples,
+                "note": method.note or None,
                 "warnings": list(method.warnings),
             }
             for method in check.methods
