@@ -6,11 +6,9 @@ goes on saying that it is assumed.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import nn
 
 from engine.bundle.architecture_py import declare, read_constants
@@ -22,16 +20,15 @@ from engine.bundle.specs import InputSpec
 from engine.errors import BundleError, LibraryError
 from engine.library import changes
 from engine.network.classifier import Classifier
+from engine.network.expected_input import Sides, SideSearch, Waiting, channels_asked
+from engine.network.faults import another_fault, judges_pairs_apart, why_it_fails
 from engine.network.loading import build_network
+from engine.network.outputs import EACH_CLASS
 from engine.network.structure import Anatomy
 from engine.network.torch_state import StateWatch
 from engine.storage.writing import SHARED, replace_file
 from engine.text import safe_text
 
-_USUAL_SIDES = (224, 256, 192, 160, 128, 112, 96, 64, 50, 48, 32, 28, 240, 260, 299, 300, 320, 380, 384, 448, 512)
-"""Usual sides of square inputs in pixels, in the order they are tried."""
-
-_ALL_SIDES = range(3, 641)
 _MOST_LAYERS = 200
 _MOST_CANDIDATES = 8
 
@@ -43,7 +40,7 @@ class _Findings:
     Attributes:
         declared: what the constants of `architecture.py` declare.
         size: (height, width) of an input that the network accepts.
-        accepted: sides of the square inputs that it accepts, of those tried; empty if the size is declared.
+        sides: the square inputs that it accepts; None if the size is declared.
         channels: how many channels it takes, and the name of the convolution that shows it; empty if none does.
         classifier: the network, fed and read in this way.
         multilabel: whether multilabel had to be assumed.
@@ -52,30 +49,35 @@ class _Findings:
 
     declared: Declared
     size: tuple[int, int]
-    accepted: tuple[int, ...]
+    sides: Sides | None
     channels: tuple[int, str]
     classifier: Classifier
     multilabel: bool
     class_names: dict[str, str]
 
 
-def draft(bundle: ModelBundle) -> str:
+def draft(bundle: ModelBundle, waiting: Waiting = lambda text: None) -> str:
     """Return the text of a `model.toml`. This runs the model's code.
 
     Args:
         bundle: the model. A `model.toml` that it has is ignored.
+        waiting: told what takes long.
 
     Raises:
         BundleError: the model is not approved, does not run, or takes no input that was tried.
     """
-    found = _inspect(bundle)
+    found = _inspect(bundle, waiting)
     text = "\n".join([*_header(bundle), *_input(found), *_output(found), *_explain(found)]) + "\n"
     parse_model_toml(text.encode(), bundle.path / SETTINGS)  # never write a file that cannot be read
     return text
 
 
-def draft_into_place(bundle: ModelBundle) -> ModelBundle:
+def draft_into_place(bundle: ModelBundle, waiting: Waiting = lambda text: None) -> ModelBundle:
     """Draft a `model.toml` and write it into the model's folder. Earlier approvals of the model no longer hold.
+
+    Args:
+        bundle: the model.
+        waiting: told what takes long.
 
     Returns:
         The bundle, read again.
@@ -88,7 +90,7 @@ def draft_into_place(bundle: ModelBundle) -> ModelBundle:
     folder = bundle.path.parent.parent
     changes.refuse_bundled(folder, subject)
     _refuse_existing(bundle)
-    text = draft(bundle)
+    text = draft(bundle, waiting)
     with changes.changing(folder, subject, "there is no model.toml, as before"):
         _refuse_existing(bundle)  # again, now that nobody else changes the folder
         replace_file(bundle.path / SETTINGS, text.encode(), mode=SHARED)
@@ -104,25 +106,17 @@ def _refuse_existing(bundle: ModelBundle) -> None:
         )
 
 
-def _inspect(bundle: ModelBundle) -> _Findings:
+def _inspect(bundle: ModelBundle, waiting: Waiting) -> _Findings:
     _, code = read_with_code(bundle.path, task=bundle.task)
     declared = declare(read_constants(code, bundle.architecture), bundle.architecture)
     watch = StateWatch()
     network = build_network(bundle, watch)
-    channels = _channels(declared, network, bundle)
-    size = declared.input.size
-    accepted: tuple[int, ...] = ()
-    if "input.size" not in declared.given:
-        with watch.trying():
-            accepted = _accepted_sides(network, channels[0], watch)
-        if not accepted:
-            raise BundleError(
-                f"it takes no square input of {_ALL_SIDES[0]} to {_ALL_SIDES[-1]} pixels and {channels[0]} channels",
-                subject=subject_of(bundle),
-                remedy="declare INPUT_SIZE = (height, width) in architecture.py",
-            )
-        side = accepted[0]
-        size = (side, side)
+    size, sides = declared.input.size, None
+    with watch.trying():
+        channels = _channels(declared, network, bundle, watch)
+        if "input.size" not in declared.given:
+            sides = _sides(network, (channels[0], *size), bundle, watch, waiting)
+            size = (sides.accepted[0], sides.accepted[0])
     spec = InputSpec(
         layout=declared.input.layout,
         colour_order=declared.input.colour_order,
@@ -132,61 +126,64 @@ def _inspect(bundle: ModelBundle) -> _Findings:
         mean=declared.input.mean if "input.mean" in declared.given else (0.0,) * channels[0],
         std=declared.input.std if "input.std" in declared.given else (1.0,) * channels[0],
     )
-    trial = replace(bundle, input=spec, output=declared.output, explain=replace(bundle.explain, target_layer=None))
+    trial = replace(
+        bundle,
+        input=spec,
+        output=declared.output,
+        explain=replace(bundle.explain, target_layer=None),
+        undeclared=frozenset(),
+    )
     multilabel = False
     try:
         classifier = Classifier(trial, network, device="cpu", watch=watch)
-    except BundleError:
-        if declared.given & {"output.multilabel", "output.threshold"}:
+    except BundleError as error:
+        if error.code != EACH_CLASS or "output.threshold" in declared.given:
             raise
-        # The network may end in a sigmoid for each of several outputs. If that is not the cause, this fails as well.
         each_class = replace(declared.output, multilabel=True)
         classifier = Classifier(replace(trial, output=each_class), network, device="cpu", watch=watch)
         multilabel = True
     class_names = {name: type(module).__name__ for name, module in network.named_modules()}
-    return _Findings(declared, size, accepted, channels, classifier, multilabel, class_names)
+    return _Findings(declared, size, sides, channels, classifier, multilabel, class_names)
 
 
-def _channels(declared: Declared, network: nn.Module, bundle: ModelBundle) -> tuple[int, str]:
-    """Return how many channels the network takes, and the name of the convolution that shows it, if one does."""
-    first = next(((name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)), None)
+def _sides(
+    network: nn.Module, shape: tuple[int, int, int], bundle: ModelBundle, watch: StateWatch, waiting: Waiting
+) -> Sides:
+    """Return the square inputs that the network takes.
+
+    Raises:
+        BundleError: it takes none that was tried; says why.
+    """
+    subject = subject_of(bundle)
+    search = SideSearch(network, shape[0], watch)
+    # What fails whatever the size needs no search.
+    if not search.takes(shape[1]):
+        with watch.passing():
+            fault = another_fault(network, shape, subject)
+        if fault is not None and not judges_pairs_apart(network, shape):
+            raise fault
+    sides = search.run(shape[1], waiting)
+    if not sides.accepted:
+        with watch.passing():
+            raise why_it_fails(network, shape, subject, sides=sides)
+    return sides
+
+
+def _channels(declared: Declared, network: nn.Module, bundle: ModelBundle, watch: StateWatch) -> tuple[int, str]:
+    """Return how many channels the network takes, and the name of the layer that shows it, if one does."""
     if "input.channels" in declared.given:
         return declared.input.channels, ""
-    if first is None:
-        return bundle.input.channels, ""
-    name, convolution = first
-    if convolution.in_channels not in (1, 3):
+    fed = bundle.input.channels
+    asked = channels_asked(SideSearch(network, fed, watch).at(declared.input.size[0]), fed)
+    if asked is None:
+        return fed, ""
+    if asked[0] not in (1, 3):
         raise BundleError(
-            f"its first convolution, {name}, takes {convolution.in_channels} channels",
+            f"its first layer, {asked[1]}, takes {asked[0]} channels",
             subject=subject_of(bundle),
             remedy="use a network for 1 (grey) or 3 (RGB) channels",
         )
-    return convolution.in_channels, name
-
-
-def _accepted_sides(network: nn.Module, channels: int, watch: StateWatch) -> tuple[int, ...]:
-    """Return the sides of square inputs that the network accepts: usual ones, or any if it accepts none of those."""
-    try:
-        shapes_only = copy.deepcopy(network).to("meta")  # quick: tensors there have a shape but no numbers
-    except Exception:  # a network's own code may fail in any way when it is copied
-        shapes_only = network
-    # A network whose code depends on the numbers fails on "meta", so the network itself is tried at last.
-    for subject, sides in ((shapes_only, _USUAL_SIDES), (shapes_only, _ALL_SIDES), (network, _USUAL_SIDES)):
-        if accepted := tuple(side for side in sides if _accepts(subject, channels, side, watch)):
-            return accepted
-    return ()
-
-
-def _accepts(network: nn.Module, channels: int, side: int, watch: StateWatch) -> bool:
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    try:
-        with torch.inference_mode(), watch.passing():
-            output = network(torch.zeros(1, channels, side, side, device=device))
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # a network's code may fail on a wrong size in any way
-        return False
-    return isinstance(output, torch.Tensor) and output.shape[:1] == (1,) and output.numel() > 0
+    return asked
 
 
 # The text
@@ -232,14 +229,16 @@ def _header(bundle: ModelBundle) -> Iterator[str]:
 def _input(found: _Findings) -> Iterator[str]:
     given = found.declared.given
     count, first = found.channels
-    sized = "input.size" in given
-    if sized:
+    accepted = () if found.sides is None else found.sides.accepted
+    if found.sides is None:
         why = f"height, width; from {KEYS['input.size'].constant}"
-    elif len(found.accepted) == 1:
+    elif found.sides.layer and len(accepted) == 1:
+        why = f"height, width; as {safe_text(found.sides.layer)} takes them"
+    elif len(accepted) == 1:
         why = "the only size that the network takes, of those tried"
     else:
-        why = f"CHECK: the network takes {_ranges(found.accepted)} too; which was it trained on?"
-    only_default = found.size == InputSpec().size and not sized and len(found.accepted) > 1
+        why = f"CHECK: the network takes {_ranges(accepted)} too; which was it trained on?"
+    only_default = found.size == InputSpec().size and len(accepted) > 1
     lines = {
         "size": _Line(found.size, why, known=not only_default),
         "channels": _Line(count, f"as {first} takes them" if first else KEYS["input.channels"].help),
@@ -269,10 +268,13 @@ def _output(found: _Findings) -> Iterator[str]:
         ending = "outputs for noise are no probabilities"
     else:
         ending = "CHECK: outputs for noise look like it"
+    selected = classifier.anatomy.selected
     lines = {
         "classes": _Line(classifier.classes, order if named else f"CHECK: names, {order}", known=named),
         "activation": _Line(classifier.activation, ending),
     }
+    if selected and "output.select" not in declared.given:
+        lines["select"] = _Line(selected, "CHECK: " + " ".join(safe_text(said) for said in classifier.anatomy.doubts))
     if found.multilabel or declared.output.multilabel:
         meaning = KEYS["output.multilabel"].help.removeprefix("true: ")
         lines["multilabel"] = _Line(True, meaning + (", as each output has a sigmoid" if found.multilabel else ""))

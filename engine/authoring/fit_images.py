@@ -93,7 +93,7 @@ def choose_images(folder: Path, classes: Sequence[str], groups: str | None = Non
         BundleError: the expression or the table cannot be used, the table puts an image into two groups, or there are
             too few images or groups.
     """
-    files = _files_below(folder)
+    files = images_below(folder)
     names = [path.relative_to(folder).as_posix() for path in files]
     found, rule = _groups(names, classes, groups)
     kept = [(path, group) for path, group in zip(files, found, strict=True) if group is not None]
@@ -223,7 +223,7 @@ def _pass(classifier: Classifier, images: Sequence[MedicalImage]) -> tuple[NDArr
     return activations_of(taken, len(images)), unit_from_input(tensor.cpu().numpy(), classifier.bundle.input)
 
 
-def _files_below(folder: Path) -> list[Path]:
+def images_below(folder: Path) -> list[Path]:
     """Return all images in a folder and below it, not through links to folders, in a fixed order."""
     files: list[Path] = []
 
@@ -239,7 +239,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 def _groups(names: Sequence[str], classes: Sequence[str], groups: str | None) -> tuple[list[str | None], str]:
     if groups is not None and groups.lower().endswith(".csv"):
-        table = _table(Path(groups))
+        table = read_table(Path(groups), "group")
         return [_found(table, PurePosixPath(name)) for name in names], f"by {groups}"
     if groups is not None:
         return _matched(names, groups), f"by the expression {groups}"
@@ -275,7 +275,16 @@ def _matched(names: Sequence[str], expression: str) -> list[str | None]:
     return [match.group(1 if pattern.groups else 0) for match in matches if match is not None]
 
 
-def _table(path: Path) -> dict[str, str]:
+def read_table(path: Path, what: str) -> dict[str, str]:
+    """Return the second column of a CSV file by its first, which names images.
+
+    Args:
+        path: the file.
+        what: what the second column holds, such as `group`, for errors.
+
+    Raises:
+        BundleError: it cannot be read, is no such table, or says two things about an image.
+    """
     try:
         text = read_limited(path, _MOST_TABLE).decode("utf-8-sig", errors="replace")
     except UnusableFileError as error:
@@ -285,12 +294,12 @@ def _table(path: Path) -> dict[str, str]:
     except csv.Error as error:
         raise BundleError(f"is not a CSV file: {error}", subject=path) from error
     if any(len(row) < 2 for row in rows):
-        raise BundleError("has rows of one column", subject=path, remedy="give image and group in each row")
+        raise BundleError("has rows of one column", subject=path, remedy=f"give image and {what} in each row")
     table: dict[str, str] = {}
     for image, group, *_ in rows:
         if table.setdefault(image, group) != group:
             raise BundleError(
-                f"puts {image} into two groups, {table[image]} and {group}",
+                f"puts {image} into two {what}s, {table[image]} and {group}",
                 subject=path,
                 remedy="tell images of the same name apart by their paths below the folder",
             )

@@ -95,6 +95,15 @@ def layer(value: object) -> str:
     return value
 
 
+def part_of_output(value: object) -> str:
+    """Check the name or the place of one of several outputs: `logits`, `0`, `0.logits`, or the number 0."""
+    if _is_int(value) and 0 <= int(str(value)) < 1000:
+        return str(value)
+    if not isinstance(value, str) or not value or len(value) > 200:
+        raise WrongValueError(f"must be the name or the place of an output, not {shown(value)}")
+    return value
+
+
 def image_path(value: object) -> str:
     """Check the path of a file in the model folder: relative, with `/`, never upwards."""
     if isinstance(value, str) and 0 < len(value) <= 500 and "\\" not in value and "\0" not in value:

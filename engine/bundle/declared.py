@@ -34,16 +34,17 @@ class Declared:
     notes: Mapping[str, str] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
 
+    def undeclared(self) -> frozenset[str]:
+        """Return the full names of the keys of `[input]` that are not declared."""
+        return frozenset(name for name, _ in INPUT.with_full_names()) - self.given
+
     def assumed(self) -> tuple[str, ...]:
         """Return a sentence for every default that matters."""
         sentences: list[str] = []
-        height, width = self.input.size
         if "input.size" not in self.given:
-            sentences.append(f"The input size is not declared: {height} x {width} pixels (height x width) are assumed.")
+            sentences.append(size_sentence(self.input.size))
         if "input.channels" not in self.given:
-            count = self.input.channels
-            kind = "grey" if count == 1 else "RGB"
-            sentences.append(f"The number of channels is not declared: {count} ({kind}) is assumed.")
+            sentences.append(channels_sentence(self.input.channels))
         if not self.given & {"input.mean", "input.std"}:
             low, high = self.input.value_range
             sentences.append(f"Mean and std are not declared: pixel values in [{low:g}, {high:g}] are fed as they are.")
@@ -59,6 +60,16 @@ class Declared:
                 "Sigmoid or a Softmax, and none is assumed otherwise."
             )
         return tuple(sentences)
+
+
+def size_sentence(size: tuple[int, int]) -> str:
+    """Return what is said where the input size, (height, width), is assumed."""
+    return f"The input size is not declared: {size[0]} x {size[1]} pixels (height x width) are assumed."
+
+
+def channels_sentence(count: int) -> str:
+    """Return what is said where the number of channels is assumed."""
+    return f"The number of channels is not declared: {count} ({'grey' if count == 1 else 'RGB'}) is assumed."
 
 
 def declare_values(values: Values, notes: Mapping[str, str] | None = None) -> Declared:

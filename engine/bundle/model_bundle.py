@@ -60,6 +60,7 @@ class ModelBundle:
         notes: `[intended_use]`, `[training]`, `[performance]` as text for people, by section.
         digest: hex SHA-256 over the sorted relative paths, sizes and SHA-256s of all regular files in the folder.
         selftest: what the network must answer for one of its images, or None.
+        undeclared: full names of the keys of `[input]` that the folder does not declare, such as `input.size`.
         files: the digest of each of these files, by its relative path. The values above come from exactly that content.
     """
 
@@ -78,6 +79,7 @@ class ModelBundle:
     notes: Mapping[str, str]
     digest: str
     selftest: SelfTest | None = None
+    undeclared: frozenset[str] = frozenset()
     files: Mapping[str, FileDigest] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
@@ -152,6 +154,7 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
         notes=declared.notes,
         digest=content.digest,
         selftest=declared.selftest,
+        undeclared=declared.undeclared(),
         files=content.files,
     )
     return bundle, code

@@ -228,6 +228,13 @@ OUTPUT = _section(
             most=1000,
             constant="TEMPERATURE",
         ),
+        Key(
+            "select",
+            check.part_of_output,
+            help='of a network with several outputs: its name or place, such as "0.logits"',
+            example="logits",
+            constant="OUTPUT",
+        ),
     ),
 )
 

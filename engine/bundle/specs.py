@@ -71,6 +71,8 @@ class OutputSpec:
         threshold: the probability from which on a single logit's positive class, or a class of a multilabel network, is
             the answer; after the temperature. None if not declared: it is then 0.5. A softmax network has none.
         temperature: the logits are divided by it before they become probabilities.
+        select: which of several things that the network gives are the scores, such as `logits`, or `0` for the first.
+            None if not declared: it then gives only one, or it is told apart (`engine.network.reading`).
     """
 
     classes: tuple[str, ...] | None = None
@@ -78,6 +80,7 @@ class OutputSpec:
     multilabel: bool = False
     threshold: float | None = None
     temperature: float = 1.0
+    select: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from engine.network.layers.info import LayerInfo
 from engine.network.loading import build_network_and_fit
 from engine.network.outputs import SAME_TOLERANCE, check_threshold, noise_for, settle_classes
 from engine.network.passes import NetworkOnDevice, Precision, activations_of
+from engine.network.settled_input import with_input_found
 from engine.network.torch_state import StateWatch
 from engine.results.caution import Caution
 from engine.results.diagnosis import THRESHOLD, Diagnosis
@@ -67,10 +68,12 @@ class Classifier(NetworkOnDevice):
             BundleError: the network does not fit the bundle's declarations.
             DeviceError: no such device or precision.
         """
+        watch = watch or StateWatch()
+        bundle = with_input_found(bundle, network, watch)
         super().__init__(bundle, network, device=device, precision=precision, watch=watch)
         self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
         check_threshold(bundle, self.anatomy.outputs, self._subject)
-        self.assumed: tuple[str, ...] = (*bundle.assumed, *self._doubts, *more)
+        self.assumed: tuple[str, ...] = (*bundle.assumed, *self.anatomy.notes, *self._doubts, *more)
         self.fit: Fit | None = fit
         if fit is not None and (fit.made_for != signature(bundle) or fit.layer not in ("", self.anatomy.classifying)):
             self.fit = None

@@ -13,10 +13,15 @@ from engine.bundle.declared import SOFTMAX_HAS_NONE
 from engine.bundle.model_bundle import ModelBundle
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
-from engine.network.structure import Anatomy, first_line, flat_output, input_of
+from engine.network.reading import flat_output
+from engine.network.structure import Anatomy, input_of
+from engine.network.trial import first_line
 from engine.results.caution import Caution
 
 BATCH_CODE = "batch-dependent"
+
+EACH_CLASS = "each-class"
+"""The code of the refusal of a network that judges each class on its own, where the bundle does not say so."""
 
 Pass = Callable[[torch.Tensor], torch.Tensor]
 """Passes (B, C, H, W) noise through the network in inference mode and returns its (B, outputs) output."""
@@ -118,7 +123,10 @@ def check_conduct(network: nn.Module, bundle: ModelBundle, anatomy: Anatomy, sub
     def scores(images: torch.Tensor) -> torch.Tensor:
         with input_of(network, anatomy.head) as taken:
             output = run(images.clone())  # it may change its input in place
-        found = flat_output(taken[-1], len(images), subject) if anatomy.head is not None else output
+        found = output
+        if anatomy.head is not None:
+            batch = rows_passed(anatomy, len(images))
+            found = flat_output(taken[-1], batch, subject)[: len(images)]
         # NaN is not equal to itself, and beside infinity every difference is small; `diagnose` reports both.
         return torch.nan_to_num(found, posinf=0.0, neginf=0.0).clone()
 
@@ -153,9 +161,15 @@ def check_conduct(network: nn.Module, bundle: ModelBundle, anatomy: Anatomy, sub
     if not torch.equal(alone[:2], again):
         raise _changing(changed, subject)
     allowed = ROUNDING * max(float(alone.abs().max()), 1e-3)
-    agree = all(float((batch - alone[: len(batch)]).abs().max()) <= allowed for batch in batches)
+    together = together and all(batch.shape[1:] == alone.shape[1:] for batch in batches)
+    agree = together and all(float((batch - alone[: len(batch)]).abs().max()) <= allowed for batch in batches)
     same = torch.allclose(alone[0], alone[1], rtol=SAME_TOLERANCE, atol=SAME_TOLERANCE)
     return Conduct(same, not (together and agree), changed, _cautions(together, agree, changed))
+
+
+def rows_passed(anatomy: Anatomy, images: int) -> int:
+    """Return how many images are passed for so many: an image by itself has a copy beside it where it needs one."""
+    return 2 if anatomy.doubled and images == 1 else images
 
 
 def _equal(before: torch.Tensor, after: torch.Tensor | None) -> bool:
@@ -232,6 +246,7 @@ def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None
             f"the network applies a sigmoid to each of its {outputs} outputs, so every class is judged on its own",
             subject=subject,
             remedy="set multilabel = true under [output] in model.toml",
+            code=EACH_CLASS,
         )
 
 

@@ -18,8 +18,9 @@ from engine.bundle.model_bundle import ModelBundle, subject_of
 from engine.errors import BundleError, DeviceError, OutOfMemoryError
 from engine.network.device import choose_device, is_out_of_memory
 from engine.network.familiarity import pooled
-from engine.network.outputs import check_conduct, noise_for, settle_activation
-from engine.network.structure import Anatomy, examine, flat_output, input_of
+from engine.network.outputs import check_conduct, noise_for, rows_passed, settle_activation
+from engine.network.reading import flat_output
+from engine.network.structure import Anatomy, examine, input_of
 from engine.network.torch_state import StateWatch, gate
 from engine.results.caution import Caution
 
@@ -88,7 +89,9 @@ class NetworkOnDevice:
                 with self._watch.passing():
                     network = network.eval()
                     shipped = {name: buffer.clone() for name, buffer in network.named_buffers()}
-                    self.anatomy: Anatomy = examine(network, (bundle.input.channels, height, width), self._subject)
+                    self.anatomy: Anatomy = examine(
+                        network, (bundle.input.channels, height, width), self._subject, bundle.output
+                    )
                 run = self._trial(network)
                 self._conduct = check_conduct(network, bundle, self.anatomy, self._subject, run)
                 self.one_at_a_time = self._conduct.one_at_a_time
@@ -96,6 +99,7 @@ class NetworkOnDevice:
                 self.activation, self._doubts = settle_activation(
                     bundle, self.anatomy, self._subject, run, same_answers=self._conduct.same_answers
                 )
+                self._doubts = (*self.anatomy.doubts, *self._doubts)
         except BundleError as error:
             raise self._watch.blamed(error) from error
         self._fast: FastCopy | None = None
@@ -181,10 +185,11 @@ class NetworkOnDevice:
             return torch.cat(list(singles))
         with input_of(network, self.anatomy.head) as taken, self._watch.passing():
             self._restore_buffers()
-            output = network(*inputs)
+            passed = rows_passed(self.anatomy, batch)
+            output = network(*(each.expand(passed, *each.shape[1:]) if passed > batch else each for each in inputs))
         if self.anatomy.head is not None:
-            return flat_output(taken[-1], batch, self._subject)
-        output = flat_output(output, batch, self._subject)
+            return flat_output(taken[-1], passed, self._subject)[:batch]
+        output = flat_output(output, passed, self._subject, self.anatomy.selected)[:batch]
         # The clamps keep the inverses finite: a float32 activation rounds to exactly 0 or 1.
         if self.activation == "sigmoid":
             return torch.logit(output.double(), eps=2.0**-25)
@@ -271,8 +276,10 @@ class NetworkOnDevice:
         def run(images: torch.Tensor) -> torch.Tensor:
             if self.one_at_a_time and len(images) > 1:
                 return torch.cat([run(image[None]) for image in images])
+            passed = rows_passed(self.anatomy, len(images))
+            images, count = (images.repeat(passed, 1, 1, 1), 1) if passed > len(images) else (images, len(images))
             with torch.inference_mode(), self._watch.passing():
-                return flat_output(network(images), len(images), self._subject)
+                return flat_output(network(images), passed, self._subject, self.anatomy.selected)[:count]
 
         return run
 
@@ -284,6 +291,8 @@ def activations_of(taken: list[torch.Tensor], batch: int) -> NDArray[np.float32]
         taken: of the whole batch, or of its images one after another.
         batch: B.
     """
+    if batch == 1 and len(taken) == 1:  # it may have been passed with a copy, or lost the batch dimension
+        taken = [taken[0][None] if taken[0].ndim == 1 else taken[0][:1]]
     if not taken or sum(len(part) for part in taken) != batch:
         return np.zeros((batch, 0), dtype=np.float32)
     return np.concatenate([pooled(part.detach().float().cpu().numpy()) for part in taken])

@@ -10,8 +10,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from engine.errors import BundleError, ExplanationError
+from engine.bundle.specs import OutputSpec
+from engine.errors import ExplanationError
+from engine.network.faults import judges_pairs_apart, why_it_fails
 from engine.network.layers.info import LayerInfo
+from engine.network.reading import choose_output, flat_output, tensors_in
+from engine.results.caution import Caution
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _DENSE = (nn.Linear,)
@@ -34,6 +38,10 @@ class Anatomy:
         readout: innermost modules that ran once, after the last of `convolutions`, in order of execution.
         classifying: the linear layer or convolution that gives the scores, whose input are the penultimate
             activations; empty if none is found. It is the last to run of those with as many outputs as the network.
+        selected: which of several outputs are the scores, see `engine.network.reading`; empty if there is just one.
+        doubled: whether the network fails for one image by itself, so that it is passed together with a copy.
+        doubts: what had to be guessed about the output.
+        notes: what is done for the network to be usable at all, in sentences.
     """
 
     outputs: int
@@ -44,6 +52,10 @@ class Anatomy:
     shapes: dict[str, tuple[int, int, int]]
     readout: tuple[str, ...]
     classifying: str = ""
+    selected: str = ""
+    doubled: bool = False
+    doubts: tuple[Caution, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def check_layer(self, name: str) -> LayerInfo:
         """Return a layer that can be the CAMs' target layer.
@@ -75,11 +87,25 @@ class Anatomy:
         return list(dict.fromkeys((*alike, *reversed(last.values()))))[:6]
 
 
-def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> Anatomy:
+def examine(
+    network: nn.Module,
+    shape: tuple[int, int, int],
+    subject: str,
+    declared: OutputSpec | None = None,
+    *,
+    doubled: bool = False,
+) -> Anatomy:
     """Pass zeros of `shape` (C, H, W) through the network and record what every module does.
 
+    Args:
+        network: in evaluation mode.
+        shape: of the input.
+        subject: the model's name, for errors.
+        declared: how the bundle says its output is read.
+        doubled: pass two images at once, because one by itself fails.
+
     Raises:
-        BundleError: the network does not take such an input, or does not give a (1, K) output.
+        BundleError: the network does not take such an input, or no output of it can be read as scores.
     """
     seen: dict[str, list[torch.Size]] = {}
     order: list[str] = []
@@ -90,6 +116,8 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
     fed: set[str] = set()
     modules = dict(network.named_modules())
     handles = []
+    batch = 2 if doubled else 1
+    failed: BaseException | None = None
 
     def note(name: str, module: nn.Module) -> None:
         def hook(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
@@ -115,28 +143,28 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
             if name:
                 note(name, module)
         with torch.inference_mode():
-            output = network(torch.zeros(1, *shape))
+            output = network(torch.zeros(batch, *shape))
     except KeyboardInterrupt:
         raise
     # A network may fail in any way on a wrong input size, or even call sys.exit(); the error's own text is the reason.
     except BaseException as error:
-        channels, height, width = shape
-        if _takes_two(network, shape):
-            raise BundleError(
-                f"the network gives no answer for a single image, only for several at once ({first_line(error)})",
-                subject=subject,
-                remedy="make it judge every image by itself, with batch normalisation in evaluation mode for example",
-                code="batch-dependent",
-            ) from error
-        raise BundleError(
-            f"the network does not take a {height}x{width} input of {channels} channels ({first_line(error)})",
-            subject=subject,
-            remedy="correct [input] size and channels in model.toml",
-        ) from error
+        failed = error
     finally:
         for handle in handles:
             handle.remove()
-    outputs = flat_output(output, 1, subject).shape[1]
+    if failed is not None:
+        if not doubled and judges_pairs_apart(network, shape):
+            return examine(network, shape, subject, declared, doubled=True)
+        raise why_it_fails(network, shape, subject, error=failed) from failed
+
+    def again() -> object:
+        noise = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            return network(noise)
+
+    selected, doubts = choose_output(output, declared or OutputSpec(), batch, subject, again)
+    outputs = flat_output(output, batch, subject, selected).shape[1]
+    output = tensors_in(output)[selected]
     # A network may still reshape what its last module gave.
     head = next((name for name, value in last.items() if value is output or _same(value, output)), None)
     kind = "none" if head is None else ("sigmoid" if isinstance(modules[head], _SIGMOIDS) else "softmax")
@@ -170,23 +198,25 @@ def examine(network: nn.Module, shape: tuple[int, int, int], subject: str) -> An
         shapes=shapes,
         readout=tuple(name for name in after if len(seen[name]) == 1 and not any(modules[name].children())),
         classifying=outer[-1] if outer else "",
+        selected=selected,
+        doubled=doubled,
+        doubts=doubts,
+        notes=_notes(output, doubled=doubled),
     )
 
 
-def _takes_two(network: nn.Module, shape: tuple[int, int, int]) -> bool:
-    try:
-        with torch.inference_mode():
-            flat_output(network(torch.zeros(2, *shape)), 2, "")
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # whatever it raises, sys.exit() too: this size or number of channels is not for it
-        return False
-    return True
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its class where it has none."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _notes(output: torch.Tensor, *, doubled: bool) -> tuple[str, ...]:
+    if doubled:
+        return (
+            "The network fails for a single image, as if it squeezed the batch dimension away: an image by itself is "
+            "passed together with a copy, which changes no answer.",
+        )
+    if output.ndim < 2 and output.shape != (1,):
+        return (
+            "The network drops the batch dimension of a single image (squeeze() without a dimension); XAIMed gives it "
+            "back.",
+        )
+    return ()
 
 
 def _distinct(layers: Sequence[LayerInfo], same: Mapping[str, str]) -> tuple[LayerInfo, ...]:
@@ -234,22 +264,4 @@ def _same(value: torch.Tensor, output: object) -> bool:
         isinstance(output, torch.Tensor)
         and value.numel() == output.numel()
         and torch.equal(value.ravel(), output.ravel())
-    )
-
-
-def flat_output(output: object, batch: int, subject: str) -> torch.Tensor:
-    """Return the output as (B, K); (B,) and (B, K, 1, 1) are accepted, too.
-
-    Raises:
-        BundleError: the output has another shape, or is not a tensor.
-    """
-    if isinstance(output, torch.Tensor) and output.shape[:1] == (batch,) and output.numel() > 0:
-        flat = output.reshape(batch, -1)
-        if output.ndim <= 2 or flat.shape[1] == output.shape[1]:
-            return flat
-    given = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-    raise BundleError(
-        f"the network gives {given} for {batch} image(s), not one number a class",
-        subject=subject,
-        remedy="make architecture.py return a (batch, classes) tensor",
     )

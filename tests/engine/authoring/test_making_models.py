@@ -71,7 +71,7 @@ def test_a_draft_tells_the_size_the_outputs_the_layers_and_what_it_does_not_know
         "output": {"activation": "none"},
         "explain": {},
     }
-    assert "# the only size that the network takes, of those tried" in text
+    assert "# height, width; as head takes them" in text
     assert "# as conv takes them" in text
     assert '# classes = ["class 0", "class 1"] # CHECK: names, in the order of the 2 outputs' in text
     assert "# mean = [0.0, 0.0, 0.0]" in text
@@ -87,11 +87,15 @@ def test_a_draft_tells_the_size_the_outputs_the_layers_and_what_it_does_not_know
 
 def test_a_draft_makes_the_model_usable_once_it_is_approved_again(xaimed: Run, folder: Path) -> None:
     model = flat_model(folder, 50)
-    assert "does not take a 224x224 input" in xaimed("models", "check", "Lungs")[2]
+    said = (
+        "The input size is not declared: 50 x 50 pixels (height x width), which gives head as many numbers as it takes."
+    )
+    assert said in xaimed("models", "check", "Lungs", "--methods", "gradcam")[1]
     xaimed("models", "init", "Lungs")
     assert standing_of(read_bundle(model)).state == "changed"
     approve(model)
-    assert xaimed("models", "check", "Lungs")[0] == 0
+    status, out, _ = xaimed("models", "check", "Lungs", "--methods", "gradcam")
+    assert (status, said in out) == (0, False)
 
 
 def test_an_unusual_size_is_found_by_trying_all(xaimed: Run, folder: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_network_that_takes_only_batches_is_refused_for_that_reason() -> None:
             self.last.train()
             return self.head(self.last(self.features(x)))
 
-    with pytest.raises(BundleError, match="no answer for a single image, only for several at once") as raised:
+    with pytest.raises(BundleError, match="keeps no statistics of its training") as raised:
         classifier(Normalised())
     assert raised.value.code == "batch-dependent"
 
