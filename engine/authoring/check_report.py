@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from engine.bundle.model_bundle import FIT, subject_of
+from engine.bundle.model_toml import toml_value
 from engine.errors import BundleError
 from engine.explainers.registry import method_name
 from engine.results.diagnosis import probability_text
+from engine.trust.permission import no_code_words
 
 if TYPE_CHECKING:
     from engine.authoring.check import Check
@@ -27,6 +29,7 @@ def model_lines(entry: ModelEntry) -> Iterator[str]:
     yield f"{entry.task}/{entry.name} in {entry.path}"
     yield "It can be used." if entry.usable else entry.reason
     if (bundle := entry.bundle) is not None:
+        yield from _network_lines(bundle)
         height, width = bundle.input.size
         kind = "grey" if bundle.input.channels == 1 else "RGB"
         rule = "exactly" if bundle.input.exact_size else f"others are resized ({bundle.input.resize})"
@@ -53,6 +56,14 @@ def model_lines(entry: ModelEntry) -> Iterator[str]:
     if entry.description.strip():
         yield "Description:"
         yield from (f"  {line}" for line in entry.description.rstrip().splitlines())
+
+
+def _network_lines(bundle: ModelBundle) -> Iterator[str]:
+    """Yield what builds the network if that is not its own code, and with which arguments."""
+    if not bundle.runs_code:
+        yield no_code_words(bundle)
+    if arguments := bundle.network.arguments:
+        yield f"It is built with {', '.join(f'{name} = {toml_value(value)}' for name, value in arguments.items())}."
 
 
 def undeclared(spec: InputSpec) -> tuple[str, ...]:
@@ -112,6 +123,7 @@ def _network(classifier: Classifier, check: Check) -> Iterator[str]:
     bundle, diagnosis = classifier.bundle, check.diagnosis
     height, width = bundle.input.size
     yield f"{subject_of(bundle)} on {classifier.device}"
+    yield from _network_lines(bundle)
     shown = "noise, made up for this check" if check.made_up else str(check.image.path)
     yield f"Image: {shown}, {check.image.height}x{check.image.width}"
     yield f"Input: {height}x{width}, {'grey' if bundle.input.channels == 1 else 'RGB'}"

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from engine.bundle.architecture_py import declare, read_constants
-from engine.bundle.declared import Declared
+from engine.bundle.declared import Declared, declare_values
 from engine.bundle.model_bundle import SETTINGS, ModelBundle, read_bundle, read_with_code, subject_of
 from engine.bundle.model_toml import parse_model_toml, toml_line, toml_value
-from engine.bundle.schema import EXPLAIN, INPUT, KEYS, OUTPUT, Section
+from engine.bundle.schema import EXPLAIN, INPUT, KEYS, NETWORK, OUTPUT, Section
 from engine.bundle.specs import InputSpec
 from engine.errors import BundleError, LibraryError
 from engine.library import changes
@@ -67,7 +67,7 @@ def draft(bundle: ModelBundle, waiting: Waiting = lambda text: None) -> str:
         BundleError: the model is not approved, does not run, or takes no input that was tried.
     """
     found = _inspect(bundle, waiting)
-    text = "\n".join([*_header(bundle), *_input(found), *_output(found), *_explain(found)]) + "\n"
+    text = "\n".join([*_header(bundle), *_network(bundle), *_input(found), *_output(found), *_explain(found)]) + "\n"
     parse_model_toml(text.encode(), bundle.path / SETTINGS)  # never write a file that cannot be read
     return text
 
@@ -107,8 +107,11 @@ def _refuse_existing(bundle: ModelBundle) -> None:
 
 
 def _inspect(bundle: ModelBundle, waiting: Waiting) -> _Findings:
-    _, code = read_with_code(bundle.path, task=bundle.task)
-    declared = declare(read_constants(code, bundle.architecture), bundle.architecture)
+    if bundle.architecture is None:
+        declared = declare_values({})
+    else:
+        _, code = read_with_code(bundle.path, task=bundle.task)
+        declared = declare(read_constants(code, bundle.architecture), bundle.architecture)
     watch = StateWatch()
     network = build_network(bundle, watch)
     size, sides = declared.input.size, None
@@ -224,6 +227,19 @@ def _header(bundle: ModelBundle) -> Iterator[str]:
     yield f"# How to feed and read {safe_text(bundle.task)}/{safe_text(bundle.name)}: drafted by xaimed models init."
     yield "# CHECK marks what only the training knows. A line that is commented out shows what is assumed without it."
     yield ""
+
+
+def _network(bundle: ModelBundle) -> Iterator[str]:
+    """Yield the section that names the network and its arguments, as it is declared; nothing if it is not."""
+    declared = [
+        (name, value)
+        for name, value in (("source", bundle.network.source), ("arguments", bundle.network.arguments))
+        if value
+    ]
+    if declared:
+        yield f"[{NETWORK.name}]"
+        yield from (f"{name} = {toml_value(value)}" for name, value in declared)
+        yield ""
 
 
 def _input(found: _Findings) -> Iterator[str]:

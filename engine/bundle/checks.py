@@ -7,9 +7,23 @@ A check returns the value as it is used, or raises `WrongValueError`. The checks
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from types import MappingProxyType
+from typing import TypeGuard
 
 from engine.bundle.keys import WrongValueError, shown
+from engine.bundle.specs import Plain
+
+PACKAGES = ("torchvision", "timm", "monai")
+"""The packages whose networks can be named."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_MOST_ARGUMENTS = 100
+_MOST_VALUES = 1_000
+_LARGEST = 1_000_000
+_LONGEST_TEXT = 200
 
 _MOST_VALUE = 100_000
 _LEAST_RANGE = 1e-3
@@ -86,6 +100,49 @@ def classes(value: object) -> tuple[str, ...]:
         twice = next(name for name in names if names.count(name) > 1)
         raise WrongValueError(f"must all be different, and {shown(twice)} is there twice")
     return names
+
+
+def source(value: object) -> str:
+    """Check where a network comes from: one of `PACKAGES`, a colon, and a name of letters, digits and `_.-`."""
+    if isinstance(value, str):
+        package, colon, name = value.partition(":")
+        if package in PACKAGES and colon and _NAME.fullmatch(name):
+            return value
+    listed = ", ".join(f'"{package}:..."' for package in PACKAGES)
+    raise WrongValueError(f"must be one of {listed} with the name of a network, not {shown(value)}")
+
+
+def arguments(value: object) -> MappingProxyType[str, Plain]:
+    """Check arguments of a network: at most 100, plain values by name. Lists become tuples, and are flat."""
+    if not isinstance(value, dict):
+        raise WrongValueError(f"must be a table such as {{ num_classes = 2 }}, not {shown(value)}")
+    if len(value) > _MOST_ARGUMENTS:
+        raise WrongValueError(f"must be at most {_MOST_ARGUMENTS} values, not {len(value):,}")
+    checked: dict[str, Plain] = {}
+    for name, given in value.items():
+        if not _ARGUMENT.fullmatch(name):
+            raise WrongValueError(f"must have names such as num_classes, not {shown(name)}")
+        checked[name] = tuple(_scalar(name, one) for one in given) if _is_list(given) else _scalar(name, given)
+    return MappingProxyType(checked)
+
+
+def _is_list(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
+    return isinstance(value, list | tuple) and len(value) <= _MOST_VALUES
+
+
+def _scalar(name: str, value: object) -> bool | int | float | str:
+    match value:
+        case bool():
+            return value
+        case int() if abs(value) <= _LARGEST:
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case str() if len(value) <= _LONGEST_TEXT:
+            return value
+    raise WrongValueError(
+        f"must be numbers, short texts, true, false, or flat lists of those, and {name} is {shown(value)}"
+    )
 
 
 def layer(value: object) -> str:

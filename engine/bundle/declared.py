@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from engine.bundle.keys import shown
-from engine.bundle.schema import EXPLAIN, INPUT, OUTPUT, SELFTEST, Values
-from engine.bundle.specs import ExplainSpec, InputSpec, OutputSpec, SelfTest
+from engine.bundle.schema import EXPLAIN, INPUT, NETWORK, OUTPUT, SELFTEST, Values
+from engine.bundle.specs import ExplainSpec, InputSpec, NetworkSpec, OutputSpec, SelfTest
 
 SOFTMAX_HAS_NONE = "a softmax network answers with its most probable class, whatever its probability"
 """Why a threshold goes with a single logit or multilabel only."""
@@ -23,6 +23,7 @@ class Declared:
     Attributes:
         input, output, explain: how to feed, read and explain the network.
         selftest: what the network must answer for one of its images, or None.
+        network: which network the weights belong to.
         notes: sections of free text, by name.
         given: full names of the declared keys, such as `input.size`.
     """
@@ -31,6 +32,7 @@ class Declared:
     output: OutputSpec
     explain: ExplainSpec
     selftest: SelfTest | None = None
+    network: NetworkSpec = field(default_factory=NetworkSpec)
     notes: Mapping[str, str] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
 
@@ -91,6 +93,7 @@ def declare_values(values: Values, notes: Mapping[str, str] | None = None) -> De
         output=OUTPUT.build(values),
         explain=EXPLAIN.build(values),
         selftest=SELFTEST.build(values) if SELFTEST.is_in(values) else None,
+        network=NETWORK.build(values),
         notes=notes or {},
         given=frozenset(values),
     )

@@ -99,6 +99,9 @@ def signature(bundle: ModelBundle) -> str:
     usual = InputSpec()
     if declared != (usual.layout, usual.colour_order, usual.value_range):
         more = (*more, *declared)
+    network = bundle.network
+    if network.source or network.arguments:
+        more = (*more, network.source, *sorted(network.arguments.items()))
     fed = (spec.size, spec.channels, spec.resize, spec.mean, spec.std, *more)
     return hashlib.sha256("\n".join([*parts, repr(fed)]).encode()).hexdigest()
 

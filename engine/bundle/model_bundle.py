@@ -7,18 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from engine.bundle.digest import FileDigest, take_snapshot
-from engine.bundle.specs import Activation, ExplainSpec, InputSpec, OutputSpec, Resize, SelfTest
+from engine.bundle.digest import FileDigest, Snapshot, take_snapshot
+from engine.bundle.specs import Activation, ExplainSpec, InputSpec, NetworkSpec, OutputSpec, Resize, SelfTest
 from engine.errors import BundleError
 from engine.storage import places
 from engine.storage.reading import UnusableFileError, check_regular, read_limited
+
+if TYPE_CHECKING:
+    from engine.bundle.declared import Declared
 
 __all__ = [
     "Activation",
     "ExplainSpec",
     "InputSpec",
     "ModelBundle",
+    "NetworkSpec",
     "OutputSpec",
     "Resize",
     "read_bundle",
@@ -51,7 +56,8 @@ class ModelBundle:
         task, name: names of the task's folder and of the model's.
         path: the model folder.
         weights: `weights.pt` or `weights.safetensors` in it.
-        architecture: `architecture.py` in it.
+        architecture: `architecture.py` in it; None if the network is named in `network`, so that no code of the folder
+            runs and no approval is needed.
         input, output, explain: how to feed, read and explain the network.
         assumed: a sentence for every default that matters, saying what was assumed.
         description: text of `description.txt`.
@@ -61,6 +67,7 @@ class ModelBundle:
         digest: hex SHA-256 over the sorted relative paths, sizes and SHA-256s of all regular files in the folder.
         selftest: what the network must answer for one of its images, or None.
         undeclared: full names of the keys of `[input]` that the folder does not declare, such as `input.size`.
+        network: the network's name in a package, if it has no code of its own, and the arguments it is built with.
         files: the digest of each of these files, by its relative path. The values above come from exactly that content.
     """
 
@@ -68,7 +75,7 @@ class ModelBundle:
     name: str
     path: Path
     weights: Path
-    architecture: Path
+    architecture: Path | None
     input: InputSpec
     output: OutputSpec
     explain: ExplainSpec
@@ -80,7 +87,20 @@ class ModelBundle:
     digest: str
     selftest: SelfTest | None = None
     undeclared: frozenset[str] = frozenset()
+    network: NetworkSpec = field(default_factory=NetworkSpec)
     files: Mapping[str, FileDigest] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether code in the folder builds the network, which a person has to approve first."""
+        return self.architecture is not None
+
+    @property
+    def built_from(self) -> str:
+        """What builds the network, as a clause: `no code of its own: the network is torchvision's resnet50`."""
+        if self.architecture is not None:
+            return f"its own code, {self.architecture.name}"
+        return f"no code of its own: the network is {self.network.package}'s {self.network.name}"
 
 
 def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
@@ -98,26 +118,26 @@ def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
 
     Raises:
         BundleError: a file is missing, too long or not a regular file; `model.toml` or a constant is wrong (names the
-            file and the key); `architecture.py` is not Python in UTF-8; a link leads out of the folder.
+            file and the key); `architecture.py` is not Python in UTF-8, or there is one though `model.toml` names a
+            network; a link leads out of the folder.
     """
     return read_with_code(path, task=task)[0]
 
 
 def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle, str]:
-    """Read a model folder as `read_bundle` does; also return the text of `architecture.py` that its digest covers."""
-    from engine.bundle.architecture_py import decode_source, read_constants
+    """Read a model folder as `read_bundle` does; also return the text of `architecture.py` that its digest covers.
+
+    The text is empty if the bundle has no code.
+    """
 
     folder = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would rename a model whose folder is a link
     if not folder.is_dir():
         raise BundleError("there is no such model folder", subject=path, remedy="check the task and model names")
     weights = _find_weights(folder)
-    architecture, settings = folder / ARCHITECTURE, folder / SETTINGS
-    _check_file(architecture, _ARCHITECTURE_LIMIT, "the code that builds the network")
     # Not `exists`, which does not see a broken link: the constants would silently replace the settings.
-    if os.path.lexists(settings):
-        _check_file(settings, _SETTINGS_LIMIT, "the model's settings")
-    if os.path.lexists(folder / FIT):
-        _check_file(folder / FIT, FIT_LIMIT, "what its training images look like")
+    for name, limit in ((ARCHITECTURE, _ARCHITECTURE_LIMIT), (SETTINGS, _SETTINGS_LIMIT), (FIT, FIT_LIMIT)):
+        if os.path.lexists(folder / name):
+            _check_file(folder / name, limit)
     content = take_snapshot(
         folder,
         {ARCHITECTURE: _ARCHITECTURE_LIMIT, SETTINGS: _SETTINGS_LIMIT, DESCRIPTION: _DESCRIPTION_LIMIT},
@@ -125,25 +145,16 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
     for name, limit in ((ARCHITECTURE, _ARCHITECTURE_LIMIT), (SETTINGS, _SETTINGS_LIMIT)):
         if name in content.files and content.files[name].size > limit:  # it grew after `_check_file`
             raise BundleError(f"the file has more than {limit:,} bytes", subject=folder / name)
-    if ARCHITECTURE not in content.kept or weights.name not in content.files:
+    if weights.name not in content.files:
         raise BundleError("the folder changed while it was read", subject=folder, remedy="try again")
-    code = decode_source(content.kept[ARCHITECTURE], architecture)
-    constants = read_constants(code, architecture)  # refuses what is not Python even if the constants are ignored
-    if SETTINGS in content.kept:
-        from engine.bundle.model_toml import parse_model_toml
-
-        declared = parse_model_toml(content.kept[SETTINGS], settings)
-    else:
-        from engine.bundle.architecture_py import declare
-
-        declared = declare(constants, architecture)
+    declared, code = _declared(folder, content)
     samples = folder / SAMPLES
     bundle = ModelBundle(
         task=task if task is not None else folder.parent.name,
         name=folder.name,
         path=folder,
         weights=weights,
-        architecture=architecture,
+        architecture=None if declared.network.source is not None else folder / ARCHITECTURE,
         input=declared.input,
         output=declared.output,
         explain=declared.explain,
@@ -155,9 +166,44 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
         digest=content.digest,
         selftest=declared.selftest,
         undeclared=declared.undeclared(),
+        network=declared.network,
         files=content.files,
     )
     return bundle, code
+
+
+def _declared(folder: Path, content: Snapshot) -> tuple[Declared, str]:
+    """Return what `model.toml` or else the constants declare, and the text of `architecture.py`; empty without one.
+
+    Raises:
+        BundleError: one of the files is wrong; both or neither of them say which network it is.
+    """
+    from engine.bundle.architecture_py import declare, decode_source, read_constants
+
+    architecture, settings = folder / ARCHITECTURE, folder / SETTINGS
+    declared, code = None, ""
+    if SETTINGS in content.kept:
+        from engine.bundle.model_toml import parse_model_toml
+
+        declared = parse_model_toml(content.kept[SETTINGS], settings)
+    named = declared is not None and declared.network.source is not None
+    if ARCHITECTURE in content.kept:
+        code = decode_source(content.kept[ARCHITECTURE], architecture)
+        constants = read_constants(code, architecture)  # refuses what is not Python even if the constants are ignored
+        if named:
+            raise BundleError(
+                f"[network] source names a network, and there is {ARCHITECTURE} as well",
+                subject=settings,
+                remedy="remove one of them",
+            )
+        declared = declared or declare(constants, architecture)
+    elif declared is None or not named:
+        raise BundleError(
+            f"there is no {ARCHITECTURE}, the code that builds the network",
+            subject=folder,
+            remedy=f"add it, or name the network in {SETTINGS}: [network] source",
+        )
+    return declared, code
 
 
 def read_description(path: Path) -> str:
@@ -232,9 +278,7 @@ def _find_weights(folder: Path) -> Path:
     return found[0]
 
 
-def _check_file(path: Path, limit: int, role: str) -> None:
-    if not os.path.lexists(path):
-        raise BundleError(f"there is no {path.name}, {role}", subject=path.parent, remedy=f"add {path.name}")
+def _check_file(path: Path, limit: int) -> None:
     try:
         size = check_regular(path).st_size
     except UnusableFileError as error:

@@ -72,6 +72,8 @@ def toml_value(value: object) -> str:
         return toml_string(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(toml_value(item) for item in value)}]"
+    if isinstance(value, Mapping):  # arguments of a network, whose names need no quotes
+        return f"{{ {', '.join(f'{name} = {toml_value(item)}' for name, item in value.items())} }}" if value else "{}"
     return str(value)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeVar, get_args
 
 from engine.bundle import checks as check
@@ -20,6 +21,7 @@ from engine.bundle.specs import (
     ExplainSpec,
     InputSpec,
     Layout,
+    NetworkSpec,
     OutputSpec,
     Resize,
     SelfTest,
@@ -94,15 +96,35 @@ def _section(
 ) -> Section[T]:
     """Return a section that fills a dataclass, in which each key has its field.
 
-    The field's default becomes the key's; without one the key is required.
+    The field's default becomes the key's; without one the key is required. A default that is made anew for each spec is
+    an empty table, for which the key has no default.
     """
-    defaults = {field.name: field.default for field in fields(spec)}
+    defaults = {field.name: None if field.default_factory is not MISSING else field.default for field in fields(spec)}
     filled = (
         replace(key, required=True) if defaults[key.name] is MISSING else replace(key, default=defaults[key.name])
         for key in keys
     )
     return Section(name, spec, tuple(filled), sections, help)
 
+
+NETWORK = _section(
+    "network",
+    NetworkSpec,
+    (
+        Key(
+            "source",
+            check.source,
+            help='instead of architecture.py: "torchvision:...", "timm:..." or "monai:..."',
+            example="timm:convnext_tiny",
+        ),
+        Key(
+            "arguments",
+            check.arguments,
+            help="plain values; also for build_model() of architecture.py",
+            example=MappingProxyType({"in_chans": 1}),
+        ),
+    ),
+)
 
 _size = check.height_and_width(3, 4096)  # a cell of the 3x3 grid needs a pixel
 _minimum_size = check.height_and_width(1, 100_000)
@@ -264,7 +286,7 @@ SELFTEST = _section(
     help="compared by `models check`, written by `models check --write-selftest`",
 )
 
-SECTIONS: tuple[Section[object], ...] = (INPUT, OUTPUT, EXPLAIN, SELFTEST)
+SECTIONS: tuple[Section[object], ...] = (NETWORK, INPUT, OUTPUT, EXPLAIN, SELFTEST)
 """The top tables of `model.toml`, in the order they are shown."""
 
 NOTES: Mapping[str, str] = {

@@ -10,6 +10,32 @@ Resize = Literal["stretch", "fit", "crop"]
 Activation = Literal["none", "sigmoid", "softmax"]
 Layout = Literal["nchw", "nhwc"]
 ColourOrder = Literal["rgb", "bgr"]
+Plain = bool | int | float | str | tuple[bool | int | float | str, ...]
+"""What an argument of a network may be: it is data, and nothing in it is evaluated."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """Which network the weights belong to: `[network]` of `model.toml`.
+
+    Attributes:
+        source: the package and the network's name in it, as `torchvision:resnet50`; None where a file of the model
+            folder (`architecture.py`) builds the network.
+        arguments: what its constructor, or `build_model` of `architecture.py`, is called with, by name.
+    """
+
+    source: str | None = None
+    arguments: Mapping[str, Plain] = field(default_factory=dict)
+
+    @property
+    def package(self) -> str:
+        """The package that has the network: `torchvision`; empty if no source is declared."""
+        return (self.source or "").partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """The network's name in its package: `resnet50`; empty if no source is declared."""
+        return (self.source or "").partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,9 @@ def _add(arguments: argparse.Namespace) -> int:
         print_line(f"  {sentence}")
     for sentence in bundle.assumed:
         print_line(f"  {sentence}")
-    if permission.standing_of(bundle).allowed:
+    if not bundle.runs_code:
+        print_line(permission.no_code_words(bundle))
+    elif permission.standing_of(bundle).allowed:
         print_line("A model with the same files was approved already, so it can be used.")
     else:
         print_line(f"It does not run until its code is approved: {permission.command_for(bundle)}")
@@ -209,6 +211,9 @@ def _init(arguments: argparse.Namespace) -> int:
         return 0
     print_line(f"Written: {made.path / 'model.toml'}")
     print_line("Look at the lines marked CHECK: only whoever trained the model knows what belongs there.")
+    if not made.runs_code:
+        print_line(permission.no_code_words(made))
+        return 0
     print_line("An approval covers every byte of a model, so the previous one no longer holds.")
     print_line(f"Once the file is right, approve the model again: {permission.command_for(made)}")
     return 0

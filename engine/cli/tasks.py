@@ -123,6 +123,7 @@ def as_json(model: ModelEntry) -> dict[str, object]:
                 "resize": bundle.input.resize,
             },
             "assumed": list(bundle.assumed),
+            "network": {"source": bundle.network.source, "arguments": dict(bundle.network.arguments)},
             "samples": None if bundle.samples is None else str(bundle.samples),
             "digest": bundle.digest,
         }

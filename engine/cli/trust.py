@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 HELP = "look at a model's code and approve it"
 DESCRIPTION = (
     "Show a model's architecture.py with a list of what deserves a look, ask, and record the approval. A model's code "
-    "runs only if it was approved and no byte of its folder has changed since."
+    "runs only if it was approved and no byte of its folder has changed since. A model whose network is named in "
+    "model.toml has no code of its own, and needs no approval."
 )
 
 
@@ -65,6 +66,8 @@ def _approve(name: str, tasks: Path | None, *, yes: bool) -> int:
     seen = review(find_model_folder(task_folders(tasks), task, model), task=task)
     subject = subject_of(seen.bundle)
     emit(_shown(seen))
+    if not seen.bundle.runs_code:
+        return 0
     if seen.standing.state == "bundled":
         print_line(f"{subject} comes with XAIMed, which approves it: there is nothing to do.")
         return 0
@@ -94,15 +97,14 @@ def _shown(seen: Review) -> str:
     code = lines_of(seen.code)
     width = len(str(len(code)))
     marked = {finding.line for finding in seen.findings}
+    listed = [
+        f"{'!' if i in marked else ' '}{i:>{width + 1}}  {safe_text(line, multiline=True)}"
+        for i, line in enumerate(code, start=1)
+    ]
     out = [
         f"{safe_text(subject_of(seen.bundle))} in {safe_text(seen.bundle.path)}",
         "",
-        "architecture.py",
-        *(
-            f"{'!' if i in marked else ' '}{i:>{width + 1}}  {safe_text(line, multiline=True)}"
-            for i, line in enumerate(code, start=1)
-        ),
-        "",
+        *(["architecture.py", *listed, ""] if seen.bundle.runs_code else []),
         *(safe_text(line) for line in words_about(seen)),
     ]
     return "\n".join(out) + "\n\n"

@@ -36,7 +36,7 @@ class Parts:
 
     Attributes:
         weights: a state_dict, or a checkpoint that holds one among other things.
-        architecture: the code that builds the network.
+        architecture: the code that builds the network; None if the settings name a network.
         description: text of `description.txt`, or None.
         picture: a picture of the model's performance, or None.
         settings: a `model.toml`, or None.
@@ -44,7 +44,7 @@ class Parts:
     """
 
     weights: Path
-    architecture: Path
+    architecture: Path | None
     description: str | None = None
     picture: Path | None = None
     settings: Path | None = None
@@ -83,7 +83,7 @@ def add_model(
     content = _content_of(parts.weights)
     sources = {
         WEIGHTS[1] if content.kind == "safetensors" else WEIGHTS[0]: parts.weights,
-        ARCHITECTURE: parts.architecture,
+        **({ARCHITECTURE: parts.architecture} if parts.architecture is not None else {}),
         **({PICTURE: parts.picture} if parts.picture is not None else {}),
         **({SETTINGS: parts.settings} if parts.settings is not None else {}),
     }
@@ -171,7 +171,7 @@ def _check(made: Path, key: str | None, say: Callable[[str], None]) -> None:
         BundleError, ImageError: they cannot.
     """
     bundle, code = read_with_code(made)
-    if not _builds_something(code):
+    if bundle.architecture is not None and not _builds_something(code):
         raise BundleError(
             "it defines neither build_model() nor a class",
             subject=bundle.architecture,

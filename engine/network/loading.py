@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -10,13 +11,15 @@ import torch
 from torch import nn
 
 from engine.bundle.architecture_py import decode_source
+from engine.bundle.digest import Snapshot
 from engine.bundle.fit_npz import Fit, read_fit
-from engine.bundle.model_bundle import ARCHITECTURE, FIT, ModelBundle
+from engine.bundle.model_bundle import ARCHITECTURE, FIT, SETTINGS, ModelBundle
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
 from engine.network.layout import take_channels_first
+from engine.network.sources.named import build_named, import_package
 from engine.network.torch_state import StateWatch
-from engine.network.weights import read_weights, too_little_memory
+from engine.network.weights import most_bytes, read_weights, too_little_memory
 from engine.trust.execution import run_alone
 from engine.trust.permission import approved_content
 
@@ -46,10 +49,12 @@ def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) 
     content = approved_content(bundle)
     fit = read_fit(content.kept[FIT], bundle.path / FIT) if FIT in content.kept else None
     watch = watch or StateWatch()
+    if not bundle.runs_code:  # before the watch, which would take what the package sets for the model's own
+        import_package(bundle.network.package, bundle.path / SETTINGS)
     try:
         with watch.loading():
-            network = _architecture(bundle, content.kept[ARCHITECTURE])
-        _check_storage(network, bundle.architecture)
+            network = _built(bundle, content)
+        _check_storage(network, bundle.architecture or bundle.path / SETTINGS)
     except BundleError as error:
         raise watch.blamed(error) from error
     weights = read_weights(content.kept[bundle.weights.name], bundle.weights)
@@ -57,16 +62,25 @@ def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) 
     with watch.passing():
         # Code may build it elsewhere, on a GPU for example.
         network.to("cpu")
-        _load_weights(network, weights, bundle.weights)
+        _load_weights(network, weights, bundle)
         network = network.float().eval()
     return take_channels_first(network) if bundle.input.layout == "nhwc" else network, fit
 
 
-def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
-    path = bundle.architecture
+def _built(bundle: ModelBundle, content: Snapshot) -> nn.Module:
+    """Build the network from what the bundle has for it: the one place where this is chosen."""
+    if bundle.architecture is not None:
+        return _architecture(bundle, content.kept[ARCHITECTURE], bundle.architecture)
+    most = most_bytes(content.files[bundle.weights.name].size)
+    return build_named(bundle.network, bundle.path / SETTINGS, most_bytes=most)
+
+
+def _architecture(bundle: ModelBundle, source: bytes, path: Path) -> nn.Module:
     try:
         with run_alone(decode_source(source, path), path, f"xaimed_architecture_{bundle.digest[:16]}") as module:
-            network = _builder(module, path)()
+            builder = _builder(module, path)
+            _check_arguments(builder, bundle)
+            network = builder(**bundle.network.arguments)
     except (BundleError, KeyboardInterrupt):
         raise
     # A bundle's code may raise anything, SystemExit included; in every case the model cannot be used.
@@ -85,6 +99,21 @@ def _architecture(bundle: ModelBundle, source: bytes) -> nn.Module:
     return network
 
 
+def _check_arguments(builder: Callable[..., object], bundle: ModelBundle) -> None:
+    try:
+        signature = inspect.signature(builder)
+    except (TypeError, ValueError):  # a callable may have none; calling it will tell
+        return
+    try:
+        signature.bind(**bundle.network.arguments)
+    except TypeError as error:
+        raise BundleError(
+            f"{getattr(builder, '__name__', 'build_model')}() cannot be called with the declared arguments: {error}",
+            subject=bundle.architecture,
+            remedy=f"correct arguments under [network] in {SETTINGS}",
+        ) from error
+
+
 def _check_storage(network: nn.Module, path: Path) -> None:
     for name, tensor in network.state_dict(keep_vars=True).items():
         if isinstance(tensor, torch.Tensor) and tensor.is_meta:
@@ -95,7 +124,7 @@ def _check_storage(network: nn.Module, path: Path) -> None:
             )
 
 
-def _builder(module: ModuleType, path: Path) -> Callable[[], object]:
+def _builder(module: ModuleType, path: Path) -> Callable[..., object]:
     builder: object = getattr(module, "build_model", None)
     if callable(builder):
         return builder
@@ -115,7 +144,11 @@ def _builder(module: ModuleType, path: Path) -> Callable[[], object]:
     return own[0]
 
 
-def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], bundle: ModelBundle) -> None:
+    path = bundle.weights
+    remedy = "use the weights made with this architecture.py"
+    if not bundle.runs_code:
+        remedy = f"use the weights of {bundle.network.source}, or correct [network] in {SETTINGS}"
     # Compared here for a short message: that of `load_state_dict` lists all keys.
     expected = network.state_dict()
     missing = [key for key in expected if key not in weights]
@@ -123,13 +156,13 @@ def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], path:
     if missing or surplus:
         parts = [f"lacks {_some(missing)}"] if missing else []
         parts += [f"has {_some(surplus)} that the architecture does not have"] if surplus else []
-        raise BundleError(" and ".join(parts), subject=path, remedy="use the weights made with this architecture.py")
+        raise BundleError(" and ".join(parts), subject=path, remedy=remedy)
     for key, value in weights.items():
         if value.shape != expected[key].shape:
             raise BundleError(
                 f"{key} has the shape {tuple(value.shape)}, the architecture expects {tuple(expected[key].shape)}",
                 subject=path,
-                remedy="use the weights made with this architecture.py",
+                remedy=remedy,
             )
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise BundleError(

@@ -222,13 +222,18 @@ def bare_tensors(content: Mapping[str, object], size: int, path: Path) -> dict[s
             )
         taken += plain.numel() * plain.element_size()
         bare[str(key)] = plain.as_subclass(torch.Tensor)
-    if taken > _MOST_FACTOR * size + _MOST_MORE:
+    if taken > most_bytes(size):
         raise BundleError(
             f"its tensors claim {taken:,} bytes, and the file has {size:,}",
             subject=path,
             remedy="save it again, after making each tensor contiguous",
         )
     return bare
+
+
+def most_bytes(size: int) -> int:
+    """Return how many bytes of memory the tensors of a file of `size` bytes may take at most."""
+    return _MOST_FACTOR * size + _MOST_MORE
 
 
 def too_little_memory(path: Path) -> OutOfMemoryError:

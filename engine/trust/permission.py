@@ -22,7 +22,7 @@ from engine.trust.approvals import Approval, Approvals, add_approval, read_appro
 from engine.trust.bundled import bundled_digests, bundled_files
 from engine.trust.inspection import Finding, Gravity, grouped, what_deserves_a_look
 
-State = Literal["bundled", "approved", "unapproved", "changed"]
+State = Literal["bundled", "approved", "unapproved", "changed", "no code"]
 
 _MOST_NAMED = 8
 
@@ -50,7 +50,8 @@ class Standing:
     """Whether a model's code may run.
 
     Attributes:
-        state: `bundled` (the package has its digest), `approved`, `unapproved`, or `changed` since it was approved.
+        state: `bundled` (the package has its digest), `approved`, `unapproved`, or `changed` since it was approved; `no
+            code` if it has none, so that there is nothing to approve.
         approval: the one that allows it, or since which it was changed; None for `unapproved` and bundled models.
         changes: for `changed`, what differs.
         problem: a sentence if the approvals could not be read, else empty.
@@ -64,7 +65,7 @@ class Standing:
     @property
     def allowed(self) -> bool:
         """Whether the code may run."""
-        return self.state in ("bundled", "approved")
+        return self.state in ("bundled", "approved", "no code")
 
     @property
     def cause(self) -> str:
@@ -84,7 +85,8 @@ class Review:
 
     Attributes:
         bundle: the model as it was read, for `approve`.
-        code: text of `architecture.py`, from the bytes that the bundle's digest covers. Not made safe.
+        code: text of `architecture.py`, from the bytes that the bundle's digest covers. Not made safe. Empty if the
+            model has no code.
         findings: what in the code deserves a look.
         standing: whether the code may already run.
     """
@@ -125,6 +127,8 @@ _MOST_NUMBERS = 8
 def words_about(seen: Review) -> tuple[str, ...]:
     """Return the lines to show below the code: the findings, what they mean, its standing. They are not made safe."""
     bundle, standing = seen.bundle, seen.standing
+    if not bundle.runs_code:
+        return (no_code_words(bundle), f"The digest of its {len(bundle.files):,} files is {bundle.digest}.")
     lines = []
     for gravity, found in itertools.groupby(seen.findings, key=lambda finding: finding.gravity):
         lines.append(_HEADINGS[gravity])
@@ -149,6 +153,11 @@ def words_about(seen: Review) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def no_code_words(bundle: ModelBundle) -> str:
+    """Say, of a model without code, that it needs no approval; not made safe."""
+    return f"It has {bundle.built_from}. Its files are read as data, so there is nothing to approve."
+
+
 def _lines(numbers: tuple[int, ...]) -> str:
     shown = ", ".join(map(str, numbers[:_MOST_NUMBERS]))
     more = f" and {len(numbers) - _MOST_NUMBERS:,} more" if len(numbers) > _MOST_NUMBERS else ""
@@ -157,7 +166,7 @@ def _lines(numbers: tuple[int, ...]) -> str:
 
 def standing_of(bundle: ModelBundle, approvals: Approvals | None = None) -> Standing:
     """Return whether a model's code may run by the approvals, which are read unless given."""
-    return _standing(bundle.path, bundle.digest, bundle.files, approvals or read_approvals())
+    return _standing(bundle, bundle.digest, bundle.files, approvals or read_approvals())
 
 
 def check_approved(bundle: ModelBundle) -> None:
@@ -172,6 +181,8 @@ def check_approved(bundle: ModelBundle) -> None:
 def approved_content(bundle: ModelBundle) -> Snapshot:
     """Read the model's `architecture.py`, weights and `fit.npz`, once, and check that they are what was approved.
 
+    A model without code needs no approval: then they are checked to be what was read.
+
     Every file in the folder is read and hashed again. The bytes returned are the bytes that were hashed, so a file
     that is changed afterwards makes no difference.
 
@@ -181,7 +192,7 @@ def approved_content(bundle: ModelBundle) -> Snapshot:
     # fresh: before code runs, a file's unchanged size and times are not proof enough that it is unchanged.
     keep = {ARCHITECTURE: None, bundle.weights.name: None, FIT: FIT_LIMIT}
     content = take_snapshot(bundle.path, keep, fresh=True)
-    _check(bundle, _standing(bundle.path, content.digest, content.files, read_approvals()))
+    _check(bundle, _standing(bundle, content.digest, content.files, read_approvals()))
     if content.digest != bundle.digest:
         differences = changes_between(bundle.files, content.files)
         raise BundleError(
@@ -245,10 +256,12 @@ def _check(bundle: ModelBundle, standing: Standing) -> None:
         raise BundleError(standing.cause, subject=subject_of(bundle), remedy=remedy_for(bundle))
 
 
-def _standing(path: Path, digest: str, files: Mapping[str, FileDigest], approvals: Approvals) -> Standing:
+def _standing(bundle: ModelBundle, digest: str, files: Mapping[str, FileDigest], approvals: Approvals) -> Standing:
+    if not bundle.runs_code:
+        return Standing("no code")
     if digest in bundled_digests():
         return Standing("bundled", problem=approvals.problem)
-    real = places.real_path(path)
+    real = places.real_path(bundle.path)
     here = next((approval for approval in approvals.all if approval.path == real), None)
     same = next((approval for approval in reversed(approvals.all) if approval.digest == digest), None)
     if same is not None:  # prefer the folder's own approval to that of a folder with the same content

@@ -218,6 +218,26 @@ def make_model(folder: Path, *, code: str = MODEL_CODE, trace: Path | None = Non
     return folder
 
 
+NAMED = "torchvision:shufflenet_v2_x0_5"
+"""A small network by name."""
+
+
+def make_named_model(folder: Path, *, source: str = NAMED, arguments: str = "{ num_classes = 2 }") -> Path:
+    """A model folder without code: its `model.toml` names a network of torchvision, by default a small one."""
+    import torch
+    from torchvision.models import get_model
+
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    torch.save(get_model(NAMED.partition(":")[2], weights=None, num_classes=2).state_dict(), folder / "weights.pt")
+    (folder / "model.toml").write_text(
+        f'[network]\nsource = "{source}"\narguments = {arguments}\n'
+        '[input]\nsize = [32, 32]\nchannels = 3\n[output]\nclasses = ["healthy", "ill"]\nactivation = "none"\n',
+        encoding="utf-8",
+    )
+    return folder
+
+
 def approve(*models: Path) -> None:
     """Approve model folders, so that their code may run: a made-up model needs it before it can be loaded or used.
 

@@ -77,6 +77,8 @@ class AddModel:
         )
         bundle = add_model(folders, self.task, self.model, parts)
         said = f"Added {self.task}/{self.model}."
+        if not bundle.runs_code:
+            return f"{said} {permission.no_code_words(bundle)}"
         if permission.standing_of(bundle).allowed:
             return said
         return f"{said} Its code must be approved before it can run: Enter shows it."
@@ -92,14 +94,16 @@ class Describe:
 
     def make(self, folders: Sequence[Path]) -> str:
         from engine.library import changes
+        from engine.library.tasks import read_entry
 
         changes.describe(folders, self.task, self.description, self.model)
         if self.model is None:
             return f"The task {self.task} has a new description."
-        return (
-            f"{self.task}/{self.model} has a new description. An approval covers that file too: the model has to be "
-            "approved again."
-        )
+        said = f"{self.task}/{self.model} has a new description."
+        bundle = read_entry(folders, self.task, self.model).bundle
+        if bundle is not None and not bundle.runs_code:
+            return said
+        return f"{said} An approval covers that file too: the model has to be approved again."
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,16 @@ import pytest
 
 from engine.bundle.keys import Key, between
 from engine.bundle.model_toml import example, parse_model_toml
-from engine.bundle.schema import EXPLAIN, INPUT, KEYS, OUTPUT, SECTIONS, SELFTEST, Section
-from engine.bundle.specs import ExplainSpec, InputSpec, OutputSpec, SelfTest
+from engine.bundle.schema import EXPLAIN, INPUT, KEYS, NETWORK, OUTPUT, SECTIONS, SELFTEST, Section
+from engine.bundle.specs import ExplainSpec, InputSpec, NetworkSpec, OutputSpec, SelfTest
 from engine.errors import BundleError
 
 README = Path(__file__).parents[3] / "README.md"
 
 
 @pytest.mark.parametrize(
-    ("section", "spec"), [(INPUT, InputSpec), (OUTPUT, OutputSpec), (EXPLAIN, ExplainSpec), (SELFTEST, SelfTest)]
+    ("section", "spec"),
+    [(NETWORK, NetworkSpec), (INPUT, InputSpec), (OUTPUT, OutputSpec), (EXPLAIN, ExplainSpec), (SELFTEST, SelfTest)],
 )
 def test_every_field_of_a_spec_has_one_key_or_table_and_the_other_way_round(
     section: Section[object], spec: type[InputSpec]

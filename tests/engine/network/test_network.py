@@ -145,3 +145,20 @@ def test_too_little_memory_is_not_taken_for_a_fault_of_the_files(
     monkeypatch.setattr(torch, "load", fail)
     with pytest.raises(OutOfMemoryError, match=r"weights\.pt: there is not enough memory"):
         build_network(bundle)
+
+
+@pytest.mark.parametrize("end", ["", "\ndef build_model(width, depth=1):\n    return Net(width)\n"])
+def test_declared_arguments_go_to_build_model_or_to_the_class(tmp_path: Path, end: str) -> None:
+    code = _CODE.replace("__init__(self)", "__init__(self, width)", 1).replace("(3, 2, 3)", "(3, width, 3)") + end
+    (tmp_path / "model.toml").write_text("[network]\narguments = { width = 2 }\n")
+    assert build_network(_bundle(tmp_path, code)).conv.out_channels == 2
+
+
+def test_arguments_that_are_missing_or_too_many_are_named_with_the_section(tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text("[network]\narguments = { width = 2 }\n")
+    with pytest.raises(BundleError, match=r"Net\(\) cannot be called.*'width'; correct arguments under \[network\]"):
+        build_network(_bundle(tmp_path))
+    code = _CODE.replace("__init__(self)", "__init__(self, width)", 1)
+    (tmp_path / "model.toml").unlink()
+    with pytest.raises(BundleError, match=r"Net\(\) cannot be called.*missing a required argument: 'width'"):
+        build_network(_bundle(tmp_path, code))

@@ -84,7 +84,10 @@ def facts(bundle: ModelBundle) -> list[Part]:
     classes = ", ".join(safe_name(name, 40) for name in names[:MOST_CLASSES]) or "not named"
     if len(names) > MOST_CLASSES:
         classes += f" and {len(names) - MOST_CLASSES:,} more"
-    parts: list[Part] = [
+    parts: list[Part] = []
+    if not bundle.runs_code:
+        parts += [("Network  ", "bold"), safe_text(bundle.built_from), "; it needs no approval\n"]
+    parts += [
         ("Input    ", "bold"),
         f"{height}x{width} {colour}, {how}",
         ("\nClasses  ", "bold"),

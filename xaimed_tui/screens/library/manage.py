@@ -148,7 +148,8 @@ def _screen_for(key: Hashable, task: Task | None, entry: ModelEntry | None) -> S
         return None
     match key:
         case "describe-model":
-            return DescribeDialog(name, entry.name, entry.description)
+            covered = entry.bundle is None or entry.bundle.runs_code
+            return DescribeDialog(name, entry.name, entry.description, approval=covered)
         case "draft-settings":
             return ConfirmDialog(DraftSettings(name, entry.name), _ABOUT_DRAFTING, verb="Write")
         case "remove-model":
@@ -315,9 +316,9 @@ class DescribeDialog(_Changing):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "save", "Save", priority=True)]
 
-    def __init__(self, task: str, model: str | None, description: str) -> None:
+    def __init__(self, task: str, model: str | None, description: str, *, approval: bool = True) -> None:
         super().__init__()
-        self._named = (task, model)
+        self._named, self._approval = (task, model), approval
         # A text that is not safe to show cannot be edited either: the person starts with an empty one.
         safe = safe_text(description, multiline=True) == description.replace("\t", "    ")
         self._text = description.rstrip() if safe else ""
@@ -326,7 +327,7 @@ class DescribeDialog(_Changing):
         task, model = self._named
         name = safe_name(task if model is None else f"{task}/{model}", 60)
         about = "People see this text."
-        if model is not None:
+        if model is not None and self._approval:
             about += " The model's approval covers it too: if you change it, you have to approve the model again."
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(f"Describe {name}")  # a `str` would be read as markup

@@ -1,0 +1,1 @@
+"""What a bundle's network may be built from other than code in its folder."""
