@@ -31,6 +31,7 @@ _HOME = {
     "Task": "engine.library.tasks",
     "XAIMedError": "engine.errors",
     "explain": "engine.explanation.explain",
+    "explain_classes": "engine.explanation.explain",
     "fidelity_curve": "engine.evidence.fidelity",
     "find_model": "engine.library.tasks",
     "list_tasks": "engine.library.tasks",
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from engine.explainers.base import Request, scaled_map
     from engine.explainers.registry import METHODS, Choices, Declaration, method_keys
     from engine.explainers.settings import Settings
-    from engine.explanation.explain import Explanation, explain
+    from engine.explanation.explain import Explanation, explain, explain_classes
     from engine.export.folder import save_explanation
     from engine.images.image import MedicalImage, read_image
     from engine.library.tasks import Task, find_model, list_tasks

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.bundle.digest import FileDigest, Snapshot, take_snapshot
-from engine.bundle.specs import Activation, ExplainSpec, InputSpec, NetworkSpec, OutputSpec, Resize, SelfTest
+from engine.bundle.specs import Activation, ExplainSpec, InMemory, InputSpec, NetworkSpec, OutputSpec, Resize, SelfTest
 from engine.errors import BundleError
 from engine.storage import places
 from engine.storage.reading import UnusableFileError, check_regular, read_limited
@@ -69,6 +69,8 @@ class ModelBundle:
         undeclared: full names of the keys of `[input]` that the folder does not declare, such as `input.size`.
         network: the network's name in a package, if it has no code of its own, and the arguments it is built with.
         files: the digest of each of these files, by its relative path. The values above come from exactly that content.
+        in_memory: of a network that was given as an object (`Classifier.from_module`); there then is no folder, the
+            paths name no files, `digest` covers weights and class names, and nothing has to be approved. Else None.
     """
 
     task: str
@@ -89,6 +91,7 @@ class ModelBundle:
     undeclared: frozenset[str] = frozenset()
     network: NetworkSpec = field(default_factory=NetworkSpec)
     files: Mapping[str, FileDigest] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    in_memory: InMemory | None = None
 
     @property
     def runs_code(self) -> bool:
@@ -100,6 +103,8 @@ class ModelBundle:
         """What builds the network, as a clause: `no code of its own: the network is torchvision's resnet50`."""
         if self.architecture is not None:
             return f"its own code, {self.architecture.name}"
+        if self.in_memory is not None:
+            return f"a {self.in_memory.network} in the calling program's memory"
         return f"no code of its own: the network is {self.network.package}'s {self.network.name}"
 
 

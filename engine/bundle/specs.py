@@ -140,3 +140,18 @@ class SelfTest:
     image: str
     probabilities: tuple[float, ...]
     tolerance: float = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """What stands in place of a model folder for a network that a Python program gave as an object.
+
+    Attributes:
+        network: the name of its class.
+        preprocessing: the name of the program's function that makes its input; None if XAIMed makes it.
+        declared: what the program declares about it, by the full names of the keys of `model.toml`.
+    """
+
+    network: str
+    preprocessing: str | None
+    declared: Mapping[str, object]

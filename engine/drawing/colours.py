@@ -18,6 +18,9 @@ RGB = tuple[int, int, int]
 BLACK: RGB = (0, 0, 0)
 WHITE: RGB = (255, 255, 255)
 
+OPACITY = 0.55
+"""Of a map's colours over the grey image."""
+
 _COUNT_RANGE = (40, 250)
 """The counts use this part of the table: at its ends, neither a digit nor the tissue below would be visible."""
 

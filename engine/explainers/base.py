@@ -49,6 +49,7 @@ class Request:
         progress: told how far the method is.
         stop: asked before every pass.
         kept: cache for results that later requests for this image can use again, by parameters.
+        others: indices of the classes of which later requests for this image will ask.
     """
 
     classifier: Classifier
@@ -58,6 +59,7 @@ class Request:
     progress: ProgressCallback = no_progress
     stop: StopSignal = field(default_factory=NeverStop)
     kept: dict[Hashable, object] = field(default_factory=dict)
+    others: tuple[int, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:

@@ -19,7 +19,6 @@ from engine.errors import ExplanationError, Stopped
 from engine.explainers.base import Reporter, Request, interim_looks, scaled_map, unmoved, weak_effect
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.superpixels import SuperpixelMasks, Superpixels, superpixels
-from engine.images.preprocessing import unit_from_input
 from engine.results.caution import Caution
 from engine.results.cells import CELLS, GRID, cell_slices
 from engine.results.certainty import unsettled_cells
@@ -121,10 +120,8 @@ class Lime:
         return _Kept(segments, shown, MaskedForward(request, hidden, masks, tuning))
 
     def _segments(self, request: Request) -> Superpixels:
-        spec = request.classifier.bundle.input
-        # The normalisation is undone. Rounding may leave values a little outside [0, 1], so they are clipped.
-        picture = unit_from_input(request.tensor[0].cpu().numpy(), spec, np.float64).transpose(1, 2, 0)
-        segments = superpixels(np.clip(picture, 0.0, 1.0).astype(np.float32), self.superpixels)
+        picture = request.classifier.feeding.unit(request.tensor[0].cpu().numpy())
+        segments = superpixels(picture, self.superpixels)
         if segments.count < 2:
             raise ExplanationError(
                 "the image cannot be split into superpixels", subject="LIME", remedy="use a larger input size"

@@ -43,7 +43,7 @@ moved by up to nine of their standard errors."""
 _CHECKED = 32
 """Samples passed in both precisions to compare them."""
 _CLASSES_KEPT = 16
-"""If a network has more classes, only the target's outputs are kept."""
+"""If a network has more classes, only the outputs of those that are asked for are kept."""
 
 _Kept = TypeVar("_Kept")
 
@@ -76,11 +76,11 @@ class MaskedForward:
         self.warnings: list[Caution] = []
         self.reused = self.looked_up = 0
         self._first: FirstLayers | None = None
-        self._all_classes = len(request.classifier.classes) <= _CLASSES_KEPT
+        self._columns = _columns(request)
         self._target = request.target
         self._outputs: dict[str, list[torch.Tensor]] = {}
         self._checked: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._just_checked = 0
+        self._just_checked = self._first_checked = 0
 
     def settle_precision(self, target: int, stop: StopSignal) -> None:
         """If the precision is `auto`, use reduced precision only if this image and class allow it.
@@ -127,14 +127,16 @@ class MaskedForward:
         # The samples of the precision check were passed for this very run.
         self.reused, self._just_checked = kept - self._just_checked, 0
         borders = sorted({*(look for look in looks if 0 < look < total), total})
+        first = borders[0]
         # The caller sees the same counts as without kept samples, so `certain` stops at the same one.
         yield from (border for border in borders if border <= kept)
         borders = [border for border in borders if border > kept]
         if not borders:
             return
         try:
-            # Only the samples up to the first look are sure to be passed: the table has to pay off by then.
-            for _ in self._prepare(borders[0] - kept, stop):
+            # Only the samples up to the first look are sure to be passed: the table has to pay off by then. Whether it
+            # does may not depend on what other classes have needed before, or their maps would change this one's.
+            for _ in self._prepare(first - self._first_checked, stop):
                 yield kept
             yield from self._pass(kept, borders, stop)
         finally:
@@ -146,7 +148,7 @@ class MaskedForward:
         Raises:
             ExplanationError: the network gave NaN or infinity.
         """
-        column = self._target if self._all_classes else 0
+        column = self._columns.index(self._target)
         values = torch.cat([part[:, column] for part in self._outputs[self.precision]])[:count].cpu().numpy()
         if not np.isfinite(values).all():
             raise NotFiniteError(
@@ -244,12 +246,14 @@ class MaskedForward:
         reduced, exact = both
         self._keep(reduced, fastest)
         self._keep(exact, "fp32")
-        self._checked, self._just_checked = ((reduced - exact).cpu(), exact.cpu()), len(exact)
+        self._checked = (reduced - exact).cpu(), exact.cpu()
+        self._just_checked = self._first_checked = len(exact)
         return self._checked
 
     def _keep(self, probabilities: torch.Tensor, precision: str) -> None:
-        columns = probabilities if self._all_classes else probabilities[:, self._target, None]
-        self._outputs.setdefault(precision, []).append(columns)
+        if len(self._columns) < probabilities.shape[1]:
+            probabilities = probabilities[:, list(self._columns)]
+        self._outputs.setdefault(precision, []).append(probabilities)
 
     def _probabilities(self, start: int, stop: int, precision: str) -> torch.Tensor:
         """Return the (n, K) probabilities of samples start..stop-1, in more passes if memory runs out."""
@@ -301,14 +305,21 @@ def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kin
         make: makes the object, which contains a `MaskedForward`.
         kind: the object's class.
     """
+    # A loop keeps the outputs of some classes only, which are of no use to others.
+    key = key, _columns(request)
     found = request.kept.get(key)
     if isinstance(found, kind):
         return found
     made = make()
-    # Otherwise the loop has kept only this class's outputs, which are of no use to another.
-    if len(request.classifier.classes) <= _CLASSES_KEPT:
+    if len(key[1]) > 1:
         request.kept[key] = made
     return made
+
+
+def _columns(request: Request) -> tuple[int, ...]:
+    """Return the indices of the classes whose outputs are kept."""
+    count = len(request.classifier.classes)
+    return tuple(range(count)) if count <= _CLASSES_KEPT else tuple(sorted({request.target, *request.others}))
 
 
 def prepared_tuning(request: Request) -> Tuning:

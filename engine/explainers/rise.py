@@ -112,7 +112,7 @@ class Rise:
             "estimator": self.estimator,
             "control_variate": estimate.regressed,
             "antithetic": estimate.antithetic,
-            "hidden": "0 after normalisation (the mean colour)",
+            "hidden": loop.classifier.feeding.hidden,
             **loop.parameters(),
         }
 

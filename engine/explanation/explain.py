@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from engine.errors import DeviceError, ExplanationError, Stopped
 from engine.explainers.base import Request
 from engine.explainers.plugins import run_plug_in
 from engine.explainers.registry import is_quick, method_keys, plug_in
 from engine.explainers.settings import Settings, check_settings, make_explainer
-from engine.images.bits import bits_of
-from engine.images.preprocessing import picture_view
 from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
 from engine.results.consensus import Consensus, consensus
 from engine.results.statistics import GridStatistics, grid_statistics
@@ -43,7 +42,8 @@ class Explanation:
         image: the image as read.
         view: (h, w, C) uint8, C 1 or 3: the part of the image that the network saw (the image itself for
             `stretch`, its centre for `crop`, the padded image for `fit`), at the image's own resolution. Maps and
-            cells lie on it: a map's edges are the view's edges.
+            cells lie on it: a map's edges are the view's edges. Where a program's own function makes the network's
+            input (`Classifier.from_module`), it is a picture of that input.
         diagnosis: the network's answer.
         target: name of the class that is explained.
         maps: the saliency maps by method key, in the order in which they are shown, without methods that failed or
@@ -70,6 +70,26 @@ class Explanation:
     environment: Mapping[str, str]
     assumed: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the picture, maps with cells, agreement, answer and warnings."""
+        from engine.explanation.notebook import explanation_html
+
+        return explanation_html(self)
+
+    def show(self, *, file: TextIO | None = None, width: int | None = None) -> None:
+        """Print the explanation: with pictures on a terminal, else as plain text.
+
+        Pictures are half blocks in the colours that the terminal has; without colours (`NO_COLOR`) they are characters,
+        heavier where a map is higher. The cells and their numbers are always text, too.
+
+        Args:
+            file: where to print; None for standard output.
+            width: columns to use; None for the terminal's, or 80 where there is none.
+        """
+        from engine.explanation.printed import print_explanation
+
+        print_explanation(self, sys.stdout if file is None else file, width)
+
 
 def derive_seed(image_sha256: str, bundle_digest: str, method: str) -> int:
     """Return the seed of a method's random numbers, below 2**32: the same input gives the same map."""
@@ -87,6 +107,7 @@ def explain_method(
     target: str | None = None,
     progress: ProgressCallback = no_progress,
     stop: StopSignal = NEVER_STOP,
+    others: Iterable[str] = (),
 ) -> SaliencyMap:
     """Return one method's map for one image.
 
@@ -98,6 +119,7 @@ def explain_method(
         target: class to explain; None for `settings.target`, else the predicted class.
         progress: called from this thread.
         stop: asked before every pass.
+        others: classes of which later calls for this image will ask, so that passes can be shared.
 
     Raises:
         Stopped: stopped before there was a map worth showing.
@@ -117,7 +139,8 @@ def explain_method(
             seed=settings.seed if settings.seed is not None else derive_seed(image.sha256, digest, method),
             progress=progress,
             stop=stop,
-            kept=classifier.kept_for(f"{image.sha256}:{bits_of(image, classifier.bundle.input).used}"),
+            kept=classifier.kept_for(classifier.feeding.identity(image)),
+            others=tuple(classifier.class_index(other) for other in others),
         )
         return run_plug_in(explainer, request) if plug_in(method) is not None else explainer.explain(request)
 
@@ -157,19 +180,93 @@ def explain(
         Stopped: stopped before there was any map.
     """
     settings = settings or Settings()
+    _check(classifier, settings)
+    diagnosis = classifier.diagnose(image)
+    target = settings.target or diagnosis.predicted
+    classifier.class_index(target)
+    return _explained(classifier, image, diagnosis, target, settings, progress, stop, on_map)
+
+
+def explain_classes(
+    classifier: Classifier,
+    image: MedicalImage,
+    targets: Sequence[str],
+    settings: Settings | None = None,
+    *,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = NEVER_STOP,
+    on_map: Callable[[SaliencyMap], None] | None = None,
+) -> dict[str, Explanation]:
+    """Return the whole answer for one image once for each of several classes.
+
+    Each is equal to `explain` with this class as `settings.target`, bit for bit, but the masked images of LIME and RISE
+    pass through the network only once; `passes_reused` among a map's parameters says how many were passed before.
+
+    Args:
+        classifier: the network.
+        image: an image compliant with the model.
+        targets: names of the classes to explain.
+        settings: what to compute; its own target is not used.
+        progress, stop, on_map: as for `explain`. If stopped, the explanations so far are kept.
+
+    Returns:
+        The explanations by class, in the order of `targets`.
+
+    Raises:
+        ExplanationError: no class, an unknown one, or as for `explain`.
+        NotCompliantError: the image cannot be fed to this model.
+        Stopped: stopped before there was any map.
+    """
+    settings = settings or Settings()
+    _check(classifier, settings)
+    targets = tuple(dict.fromkeys(targets))
+    if not targets:
+        raise ExplanationError("no class to explain", remedy=f"choose some of {', '.join(classifier.classes)}")
+    for target in targets:
+        classifier.class_index(target)
+    diagnosis = classifier.diagnose(image)
+    found: dict[str, Explanation] = {}
+    for target in targets:
+        own = replace(settings, target=target)
+        try:
+            found[target] = _explained(
+                classifier, image, diagnosis, target, own, progress, stop, on_map, others=targets
+            )
+        except Stopped:
+            if not found:
+                raise
+            break
+    return found
+
+
+def _check(classifier: Classifier, settings: Settings) -> None:
+    """Find wrong settings before the first pass."""
     check_settings(settings)
     for method in settings.methods:
         # A plug-in that cannot be used does not stop the other methods, so it is only made when its turn comes.
         if plug_in(method) is None:
-            make_explainer(method, classifier.bundle, settings)  # wrong parameters are found before the first pass
-    diagnosis = classifier.diagnose(image)
-    target = settings.target or diagnosis.predicted
-    classifier.class_index(target)
+            make_explainer(method, classifier.bundle, settings)
+
+
+def _explained(
+    classifier: Classifier,
+    image: MedicalImage,
+    diagnosis: Diagnosis,
+    target: str,
+    settings: Settings,
+    progress: ProgressCallback,
+    stop: StopSignal,
+    on_map: Callable[[SaliencyMap], None] | None,
+    *,
+    others: Iterable[str] = (),
+) -> Explanation:
     maps: dict[str, SaliencyMap] = {}
     failures: dict[str, str] = {}
     for method in sorted(settings.methods, key=lambda method: not is_quick(method)):
         try:
-            saliency = explain_method(classifier, image, method, settings, target=target, progress=progress, stop=stop)
+            saliency = explain_method(
+                classifier, image, method, settings, target=target, progress=progress, stop=stop, others=others
+            )
         except (ExplanationError, DeviceError, Stopped) as error:
             failures[method] = error.message
             continue
@@ -203,7 +300,7 @@ def assemble(
     statistics = {method: grid_statistics(saliency) for method, saliency in ordered.items()}
     return Explanation(
         image=image,
-        view=picture_view(image, classifier.bundle.input),
+        view=classifier.feeding.view(image),
         diagnosis=diagnosis,
         target=next(iter(ordered.values())).target,
         maps=MappingProxyType(ordered),

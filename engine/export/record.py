@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from engine.export.pictures import INTENDED_USE
+from engine.explanation.words import INTENDED_USE
 from engine.images.bits import bits_of, viewing
 from engine.text import path_record, safe_text
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from engine.bundle.specs import InMemory
     from engine.explainers.settings import Settings
     from engine.explanation.explain import Explanation
     from engine.results.saliency import SaliencyMap
@@ -72,6 +73,7 @@ def explanation_record(
             "name": bundle.name,
             "digest": bundle.digest,
             "assumed": list(explanation.assumed),
+            "in_memory": _in_memory(bundle.in_memory),
         },
         "settings": _settings(explanation.settings),
         "environment": dict(explanation.environment),
@@ -122,6 +124,25 @@ def _image(explanation: Explanation, *, full_paths: bool) -> dict[str, Json]:
         "colour": image.colour,
         "metadata": facts,
     }
+
+
+def _in_memory(given: InMemory | None) -> Json:
+    if given is None:
+        return None
+    return {
+        "network": given.network,
+        "preprocessing": given.preprocessing,
+        "declared": {name: _declared(value) for name, value in given.declared.items()},
+        "approval": "not applicable",
+    }
+
+
+def _declared(value: object) -> Json:
+    if isinstance(value, tuple):
+        return [_declared(each) for each in value]
+    if value is None or isinstance(value, str | int | float):
+        return _parameter(value)
+    raise TypeError(f"a declared value cannot be recorded: {value!r}")
 
 
 def _settings(settings: Settings) -> dict[str, Json]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine.drawing.colours import BLACK, RGB, WHITE, colormap, text_on
+from engine.drawing.cells import Outline, draw_outline
+from engine.drawing.colours import RGB, WHITE, colormap, text_on
 from engine.drawing.lettering import fit, font, wrap
 
 if TYPE_CHECKING:
@@ -18,19 +19,6 @@ _INK: RGB = (20, 20, 20)
 _MUTED: RGB = (90, 90, 90)
 _NARROWEST = 560
 """Smallest width of a page without its margins, in pixels, so that the text can be read beside a narrow picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """A cell's outline, on the picture and in the legend.
-
-    Attributes:
-        label: the text in its corner.
-        settled: solid if True, else dashed.
-    """
-
-    label: str
-    settled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,42 +166,3 @@ class _Note:
         for i, line in enumerate(lines):
             pen.text((x, y + i * step), line, fill=_INK if self.strong else _MUTED, font=face)
         return step * len(lines) + round(unit * 0.5)
-
-
-def draw_outline(
-    pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], outline: Outline, stroke: int, unit: int
-) -> None:
-    """Draw a cell's outline in `box` (left, top, right, bottom, the last two exclusive), its label in the upper left.
-
-    It is white on black, so that it is visible on any picture; solid if the cell is settled, else dashed.
-    """
-    left, top, right, bottom = box
-    right, bottom = max(right - 1, left), max(bottom - 1, top)
-    stroke = max(min(stroke, (min(right - left, bottom - top) - 1) // 3), 1)
-    pen.rectangle((left, top, right, bottom), outline=BLACK, width=3 * stroke)
-    if min(right - left, bottom - top) < 2 * stroke:
-        return  # the cell is a thin strip, with room only for its edge
-    line = (left + stroke, top + stroke, right - stroke, bottom - stroke)
-    if outline.settled:
-        pen.rectangle(line, outline=WHITE, width=stroke)
-    else:
-        _dashed(pen, line, stroke)
-    face = font(unit, bold=True)
-    wide = round(face.getlength(outline.label)) + unit
-    plate = (left, top, min(left + wide, right), min(top + round(unit * 1.5), bottom))
-    ink, paper = (BLACK, WHITE) if outline.settled else (WHITE, BLACK)
-    pen.rectangle(plate, fill=paper, outline=ink)
-    pen.text(((plate[0] + plate[2]) // 2, (plate[1] + plate[3]) // 2), outline.label, fill=ink, font=face, anchor="mm")
-
-
-def _dashed(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], stroke: int) -> None:
-    left, top, right, bottom = box
-    dash, gap = 4 * stroke, 3 * stroke
-    for start in range(left, right + 1, dash + gap):
-        end = min(start + dash - 1, right)
-        pen.rectangle((start, top, end, top + stroke - 1), fill=WHITE)
-        pen.rectangle((start, bottom - stroke + 1, end, bottom), fill=WHITE)
-    for start in range(top, bottom + 1, dash + gap):
-        end = min(start + dash - 1, bottom)
-        pen.rectangle((left, start, left + stroke - 1, end), fill=WHITE)
-        pen.rectangle((right - stroke + 1, start, right, end), fill=WHITE)

@@ -17,7 +17,9 @@ from engine.storage.reading import UnusableFileError, open_regular, read_limited
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
+    from engine.images.in_memory import Tensor
     from engine.results.caution import Caution
 
 Colour = Literal["grey", "rgb"]
@@ -54,11 +56,14 @@ class MedicalImage:
         pixels: (H, W, C) float32, C 1 or 3, in [0, 2**bit_depth - 1], read-only.
         bit_depth: 8 or 16.
         colour: `grey` (C = 1) or `rgb` (C = 3).
-        path: the file it came from.
+        path: the file it came from; of an image in memory its name.
         sha256: hex digest of shape, depth and decoded pixels.
         metadata: allow-listed facts about the file (`format`, `orientation`, ...), safe to show.
         warnings: what is doubtful about the pixels whatever network they are fed to.
         bits: what is known about how many bits of a sample are significant.
+
+    An image comes from a file by `read_image`, or from memory by `from_array`, `from_pil` or `from_tensor`. The same
+    pixels have the same `sha256` on either way.
     """
 
     pixels: NDArray[np.float32]
@@ -69,6 +74,80 @@ class MedicalImage:
     metadata: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Caution, ...] = ()
     bits: FileBits = FileBits()
+
+    @classmethod
+    def from_array(cls, array: NDArray[np.generic], *, bits: int | None = None, name: str = "array") -> MedicalImage:
+        """Make an image of a numpy array, which is copied.
+
+        Channels come last: an array of (3, H, W) is refused, unless its last axis has 3 values, too.
+
+        Args:
+            array: (H, W), (H, W, 1) or (H, W, 3); uint8, uint16, or floats from 0 to 1. Floats that are 8- or 16-bit
+                values divided by 255 or 65,535 give the same image as these; others are kept as they are.
+            bits: how many bits of the integers are significant, as for `read_image`.
+            name: what to call the image, in place of a file's name.
+
+        Raises:
+            ImageError: an array of another shape or type, values out of range or NaN, or more pixels than are read.
+            ValueError: `bits` is no number from 1 to 16.
+        """
+        from engine.images.in_memory import image_from_array
+
+        return image_from_array(array, bits=bits, name=name)
+
+    @classmethod
+    def from_pil(cls, picture: Image.Image, *, bits: int | None = None, name: str | None = None) -> MedicalImage:
+        """Make an image of a PIL picture, as `read_image` would of its file.
+
+        Args:
+            picture: grey or RGB of 8 bits, grey of 16 bits, or floats from 0 to 1; of a palette the colours are taken.
+            bits: how many bits of the integers are significant, as for `read_image`.
+            name: what to call the image; None for the name of the picture's file, if PIL knows it.
+
+        Raises:
+            ImageError: transparent pixels, several frames, a mode that is neither grey nor RGB, or a picture that is
+                not upright yet.
+            ValueError: `bits` is no number from 1 to 16.
+        """
+        from engine.images.in_memory import image_from_pil
+
+        return image_from_pil(picture, bits=bits, name=name)
+
+    @classmethod
+    def from_tensor(cls, tensor: Tensor, *, bits: int | None = None, name: str = "tensor") -> MedicalImage:
+        """Make an image of a torch tensor, as torchvision reads or converts images: before it is normalised.
+
+        Channels come first: a tensor of (H, W, 3) is refused, unless its first axis has 1 or 3 values, too.
+
+        Args:
+            tensor: (H, W), (1, H, W) or (3, H, W), on any device; types and values as for `from_array`.
+            bits: how many bits of the integers are significant, as for `read_image`.
+            name: what to call the image, in place of a file's name.
+
+        Raises:
+            ImageError: a tensor of another shape or type, values out of range or NaN, or more pixels than are read.
+            ValueError: `bits` is no number from 1 to 16.
+        """
+        from engine.images.in_memory import image_from_tensor
+
+        return image_from_tensor(tensor, bits=bits, name=name)
+
+    @property
+    def array(self) -> NDArray[np.unsignedinteger] | NDArray[np.float32]:
+        """The pixels for other libraries, a copy: (H, W) or (H, W, 3), uint8 or uint16.
+
+        An image that was made of floats that are neither has them back, from 0 to 1. `PIL.Image.fromarray` takes 8-bit
+        arrays.
+        """
+        import numpy as np
+
+        values = self.pixels[:, :, 0] if self.colour == "grey" else self.pixels
+        whole: NDArray[np.unsignedinteger] = values.astype(np.uint16)
+        if self.bit_depth == 8:
+            whole = values.astype(np.uint8)
+        if np.array_equal(whole, values):
+            return whole
+        return np.asarray(values / np.float32(2**self.bit_depth - 1), dtype=np.float32)
 
     @property
     def height(self) -> int:
@@ -117,9 +196,6 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None 
     channels = array.shape[2]
     pixels = array.astype(np.float32)
     pixels.setflags(write=False)
-    # Of the integers as decoded, in one byte order: equal on every machine.
-    digest = hashlib.sha256(f"{array.shape[0]}x{array.shape[1]}x{channels}:{header.bit_depth}:".encode())
-    digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
     known = file_bits(array, header, bits)
     facts = _metadata(header, channels)
     if shown := viewing(known.user or known.declared or header.bit_depth):
@@ -129,11 +205,27 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None 
         bit_depth=header.bit_depth,
         colour="grey" if channels == 1 else "rgb",
         path=path,
-        sha256=digest.hexdigest(),
+        sha256=pixels_sha256(array, header.bit_depth),
         metadata=facts,
         warnings=warnings,
         bits=known,
     )
+
+
+def pixels_sha256(array: NDArray[np.unsignedinteger] | NDArray[np.float32], bit_depth: int) -> str:
+    """Return the hex digest of an image's shape, depth and (H, W, C) pixels, the same on every machine.
+
+    Args:
+        array: the integers as decoded; of an image in memory that has no integers, float32 from 0 to 65535.
+        bit_depth: 8 or 16.
+    """
+    import numpy as np
+
+    height, width, channels = array.shape
+    kind = "float" if array.dtype.kind == "f" else ""
+    digest = hashlib.sha256(f"{height}x{width}x{channels}:{bit_depth}{kind}:".encode())
+    digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()
 
 
 def _metadata(header: Header, channels: int) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import torch
@@ -11,11 +13,11 @@ from torch import nn
 from engine.bundle.fit_npz import Fit, signature
 from engine.bundle.model_bundle import FIT, ModelBundle
 from engine.errors import ExplanationError, NotFiniteError
-from engine.images.compliance import check_compliance, input_warnings
 from engine.images.image import MedicalImage
-from engine.images.preprocessing import network_input, unit_from_input
+from engine.images.preprocessing import unit_from_input
 from engine.network.device import choose_device
 from engine.network.familiarity import why_unlike
+from engine.network.feeding import DeclaredFeeding, Feeding
 from engine.network.layers.info import LayerInfo
 from engine.network.loading import build_network_and_fit
 from engine.network.outputs import SAME_TOLERANCE, check_threshold, noise_for, settle_classes
@@ -24,6 +26,9 @@ from engine.network.settled_input import with_input_found
 from engine.network.torch_state import StateWatch
 from engine.results.caution import Caution
 from engine.results.diagnosis import THRESHOLD, Diagnosis
+
+if TYPE_CHECKING:
+    from engine.network.in_memory import Declarations
 
 __all__ = ["Classifier", "Precision"]
 
@@ -53,6 +58,7 @@ class Classifier(NetworkOnDevice):
         precision: Precision = "auto",
         watch: StateWatch | None = None,
         fit: Fit | None = None,
+        feeding: Feeding | None = None,
     ) -> None:
         """Wrap a network that is already built; usually call `Classifier.load` instead.
 
@@ -63,6 +69,7 @@ class Classifier(NetworkOnDevice):
             precision: as for `load`.
             watch: what has watched over the network's code since it was loaded.
             fit: from the bundle's `fit.npz`. One that was made for other weights is not used, and `assumed` says so.
+            feeding: how images are fed to it; None for what the bundle declares.
 
         Raises:
             BundleError: the network does not fit the bundle's declarations.
@@ -74,6 +81,7 @@ class Classifier(NetworkOnDevice):
         self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
         check_threshold(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self.anatomy.notes, *self._doubts, *more)
+        self._feeding = feeding
         self.fit: Fit | None = fit
         if fit is not None and (fit.made_for != signature(bundle) or fit.layer not in ("", self.anatomy.classifying)):
             self.fit = None
@@ -99,6 +107,60 @@ class Classifier(NetworkOnDevice):
         watch = StateWatch()
         network, fit = build_network_and_fit(bundle, watch)
         return cls(bundle, network, device=chosen, precision=precision, watch=watch, fit=fit)
+
+    @classmethod
+    def from_module(
+        cls,
+        network: nn.Module,
+        *,
+        size: tuple[int, int] | int,
+        preprocessing: Callable[[MedicalImage], object] | None = None,
+        name: str | None = None,
+        device: str = "auto",
+        precision: Precision = "auto",
+        **declared: Unpack[Declarations],
+    ) -> Classifier:
+        """Make a classifier of a network in memory; nothing of it is stored, and nothing has to be approved.
+
+        The network is copied, as float32 and in evaluation mode. So the caller's stays as it is (modes, gradients,
+        device, types, hooks), and later changes to it do not reach the classifier. Its hooks are copied with it, since
+        they may be part of what it computes; one that records sees the passes of the classifier.
+
+        Without a model folder, `bundle.digest` is the hash of the network's state and of the classes of its modules.
+        It tells nothing of their code, so networks that differ only there have the same.
+
+        Args:
+            network: the network, on any device.
+            size: (height, width) of its input, or the side of a square.
+            preprocessing: takes a `MedicalImage` and returns the network's input: a (C, H, W) float tensor or array,
+                the same for the same image. Transforms of torchvision take `PIL.Image.fromarray(image.array)`.
+                Nobody but this function then knows which part of the image the network sees: the maps lie on a picture
+                of what it returns, and every answer has a warning (code `preprocessing`). `mean`, `std` and the like then
+                say how it normalises, for that picture; without them its values are spread from black to white.
+            name: what to call the network; by default its class.
+            device, precision: as for `load`.
+            declared: what else `model.toml` could declare under `[input]`, `[output]` and `[explain]`, by the same
+                names: `mean`, `std`, `classes`, `target_layer`, ...; `rise` and `lime` are mappings of parameters.
+                `assumed` says what was assumed for the rest; classes without names are numbered.
+
+        Raises:
+            BundleError: the network cannot be copied, or does not fit what is declared.
+            DeviceError: no such device or precision, or there is not enough memory.
+        """
+        from engine.network.in_memory import in_terms_of_the_call, prepare
+
+        chosen = choose_device(device)
+        watch = StateWatch()
+        with in_terms_of_the_call():
+            given = prepare(network, {"size": size, **declared}, preprocessing, name, watch)
+            return cls(
+                given.bundle, given.network, device=chosen, precision=precision, watch=watch, feeding=given.feeding
+            )
+
+    @property
+    def feeding(self) -> Feeding:
+        """How images are fed to it, and what is shown beside its maps."""
+        return DeclaredFeeding(self.bundle.input) if self._feeding is None else self._feeding
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -151,8 +213,7 @@ class Classifier(NetworkOnDevice):
         Raises:
             NotCompliantError: the image cannot be fed to this model.
         """
-        check_compliance(image, self.bundle.input)
-        array = network_input(image, self.bundle.input)
+        array = self.feeding.fed(image)
         return torch.from_numpy(np.array(array[None], dtype=np.float32)).to(
             self.device, memory_format=torch.channels_last
         )
@@ -195,7 +256,7 @@ class Classifier(NetworkOnDevice):
         values = scores.numpy()
         for array in (values, probabilities):
             array.setflags(write=False)
-        warnings: tuple[str, ...] = input_warnings(image, self.bundle.input)
+        warnings: tuple[str, ...] = self.feeding.warnings(image)
         warnings += self._unlike(tensor, taken)
         # A wrong guess of the activation makes every probability wrong.
         warnings += (*self.cautions, *self.state_cautions, *self._doubts)

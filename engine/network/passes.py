@@ -236,7 +236,8 @@ class NetworkOnDevice:
             DeviceError: the CPU's memory runs out, too.
         """
         try:
-            with self._watch.job():
+            # A caller in inference mode would take the gradients from the CAMs.
+            with self._watch.job(), torch.inference_mode(mode=False):
                 return work()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

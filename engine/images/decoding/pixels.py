@@ -82,13 +82,22 @@ def _decoded(picture: Image.Image, header: Header, data: bytes, path: Path) -> I
             array = np.uint16(65535) - array
         _check_key(array, picture.info.get("transparency"), path)
     else:
-        array = _shallow(picture, data, path)
+        array = eight_bit_pixels(picture, data, path)
     # Pillow turns TIFFs upright while loading, but no other format.
     return array if header.format == "TIFF" else _upright(array, header.orientation)
 
 
-def _shallow(picture: Image.Image, data: bytes, path: Path) -> Integers:
-    """Return the (H, W, C) uint8 pixels of a picture with at most 8 bits a sample, not yet turned upright."""
+def eight_bit_pixels(picture: Image.Image, data: bytes, path: Path) -> Integers:
+    """Return the (H, W, C) uint8 pixels of a picture with at most 8 bits a sample, not yet turned upright.
+
+    Args:
+        picture: loaded.
+        data: the PNG file that it came from; empty if there is none.
+        path: its name, for errors.
+
+    Raises:
+        ImageError: a pixel is transparent.
+    """
     import numpy as np
 
     mode, key = picture.mode, picture.info.get("transparency")

@@ -12,13 +12,13 @@ from factories import TOPS, make_diagnosis, make_explanation, make_image, make_m
 
 import engine.export.sheet as sheet_module
 from engine.bundle.specs import InputSpec
+from engine.drawing.cells import cell_boxes
 from engine.drawing.colours import colormap, count_colours
 from engine.drawing.lettering import drawable, fit, font, wrap
 from engine.drawing.scaling import scale_pixels, scale_values
 from engine.explainers.registry import METHODS
 from engine.export.pictures import (
     agreement_picture,
-    cell_boxes,
     cells_picture,
     enlarged_size,
     original_picture,
