@@ -135,8 +135,8 @@ class Classifier(NetworkOnDevice):
             preprocessing: takes a `MedicalImage` and returns the network's input: a (C, H, W) float tensor or array,
                 the same for the same image. Transforms of torchvision take `PIL.Image.fromarray(image.array)`.
                 Nobody but this function then knows which part of the image the network sees: the maps lie on a picture
-                of what it returns, and every answer has a warning (code `preprocessing`). `mean`, `std` and the like then
-                say how it normalises, for that picture; without them its values are spread from black to white.
+                of what it returns, and every answer has a warning (code `preprocessing`). `mean` and `std` then say how
+                it normalises, for that picture; without them its values are spread from black to white.
             name: what to call the network; by default its class.
             device, precision: as for `load`.
             declared: what else `model.toml` could declare under `[input]`, `[output]` and `[explain]`, by the same

@@ -288,6 +288,28 @@ def test_a_known_normalisation_is_undone_for_the_picture() -> None:
     np.testing.assert_array_equal(explain(model, IMAGE, Settings(methods=("gradcam",))).view, quarter)
 
 
+def test_channels_last_blue_first_and_other_ranges_are_declared_as_in_a_folder() -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = small_cnn()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.body((x.permute(0, 3, 1, 2) / 255).flip(1))
+
+    declared = {"layout": "nhwc", "colour_order": "bgr", "value_range": [0, 255]}
+    model = from_module(Last(), **declared)
+    wanted = from_module(small_cnn()).diagnose(IMAGE).probabilities
+    np.testing.assert_allclose(model.diagnose(IMAGE).probabilities, wanted, atol=1e-6)
+    assert model.bundle.digest == digest_of(Last())
+
+    def blue_first(image: MedicalImage) -> np.ndarray:
+        return image.pixels[..., ::-1].transpose(2, 0, 1)
+
+    own = from_module(Last(), preprocessing=blue_first, **declared)
+    np.testing.assert_array_equal(own.feeding.view(IMAGE), IMAGE.pixels)
+
+
 def test_the_record_names_the_preprocessing(tmp_path: Path) -> None:
     explanation = explain(from_module(small_cnn(), preprocessing=halved), IMAGE, Settings(methods=("gradcam",)))
     record = json.loads((save_explanation(explanation, tmp_path) / "explanation.json").read_text())
