@@ -37,8 +37,12 @@ class Declared:
     given: frozenset[str] = frozenset()
 
     def undeclared(self) -> frozenset[str]:
-        """Return the full names of the keys of `[input]` that are not declared."""
-        return frozenset(name for name, _ in INPUT.with_full_names()) - self.given
+        """Return the full names of the keys of `[input]` that are not declared.
+
+        The channels are by a mean or std, which has a number for each: other channels would need other numbers.
+        """
+        said = self.given | ({"input.channels"} if self.given & {"input.mean", "input.std"} else set())
+        return frozenset(name for name, _ in INPUT.with_full_names()) - said
 
     def assumed(self) -> tuple[str, ...]:
         """Return a sentence for every default that matters."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from engine.bundle.fit_npz import Fit, signature
-from engine.bundle.model_bundle import FIT, ModelBundle
+from engine.bundle.model_bundle import FIT, InputSpec, ModelBundle
 from engine.errors import ExplanationError, NotFiniteError
 from engine.images.image import MedicalImage
 from engine.images.preprocessing import unit_from_input
@@ -58,7 +58,7 @@ class Classifier(NetworkOnDevice):
         precision: Precision = "auto",
         watch: StateWatch | None = None,
         fit: Fit | None = None,
-        feeding: Feeding | None = None,
+        feeding: Callable[[InputSpec], Feeding] | None = None,
     ) -> None:
         """Wrap a network that is already built; usually call `Classifier.load` instead.
 
@@ -69,7 +69,7 @@ class Classifier(NetworkOnDevice):
             precision: as for `load`.
             watch: what has watched over the network's code since it was loaded.
             fit: from the bundle's `fit.npz`. One that was made for other weights is not used, and `assumed` says so.
-            feeding: how images are fed to it; None for what the bundle declares.
+            feeding: makes of the settled input how images are fed; None for what the bundle declares.
 
         Raises:
             BundleError: the network does not fit the bundle's declarations.
@@ -81,7 +81,7 @@ class Classifier(NetworkOnDevice):
         self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
         check_threshold(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self.anatomy.notes, *self._doubts, *more)
-        self._feeding = feeding
+        self._feeding = None if feeding is None else feeding(self.bundle.input)
         self.fit: Fit | None = fit
         if fit is not None and (fit.made_for != signature(bundle) or fit.layer not in ("", self.anatomy.classifying)):
             self.fit = None
@@ -113,7 +113,7 @@ class Classifier(NetworkOnDevice):
         cls,
         network: nn.Module,
         *,
-        size: tuple[int, int] | int,
+        size: tuple[int, int] | int | None = None,
         preprocessing: Callable[[MedicalImage], object] | None = None,
         name: str | None = None,
         device: str = "auto",
@@ -131,7 +131,7 @@ class Classifier(NetworkOnDevice):
 
         Args:
             network: the network, on any device.
-            size: (height, width) of its input, or the side of a square.
+            size: (height, width) of its input, or the side of a square; None for what its weights ask for, else 224.
             preprocessing: takes a `MedicalImage` and returns the network's input: a (C, H, W) float tensor or array,
                 the same for the same image. Transforms of torchvision take `PIL.Image.fromarray(image.array)`.
                 Nobody but this function then knows which part of the image the network sees: the maps lie on a picture
@@ -152,7 +152,9 @@ class Classifier(NetworkOnDevice):
         chosen = choose_device(device)
         watch = StateWatch()
         with in_terms_of_the_call():
-            given = prepare(network, {"size": size, **declared}, preprocessing, name, watch)
+            given = prepare(
+                network, {**declared, **({} if size is None else {"size": size})}, preprocessing, name, watch
+            )
             return cls(
                 given.bundle, given.network, device=chosen, precision=precision, watch=watch, feeding=given.feeding
             )

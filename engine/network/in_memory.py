@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -22,9 +23,9 @@ from engine.bundle.declared import contradiction, declare_values
 from engine.bundle.keys import Scalar, WrongValueError
 from engine.bundle.model_bundle import Activation, ModelBundle, Resize
 from engine.bundle.schema import KEYS, closest
-from engine.bundle.specs import ColourOrder, InMemory, Layout
+from engine.bundle.specs import ColourOrder, InMemory, InputSpec, Layout
 from engine.errors import BundleError
-from engine.network.feeding import DeclaredFeeding, Feeding, FunctionFeeding, name_of
+from engine.network.feeding import Feeding, FunctionFeeding, name_of
 from engine.network.layout import take_channels_first
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Declarations(TypedDict, total=False):
     classes: Sequence[str]
     activation: Activation
     multilabel: bool
+    select: str
     threshold: float
     temperature: float
     target_layer: str
@@ -72,12 +74,12 @@ class Given:
     Attributes:
         bundle: what the call declares, in place of what a model folder does.
         network: a copy of the network, on the CPU, in float32; it takes (B, C, H, W) whatever the caller's does.
-        feeding: how images are fed to it.
+        feeding: makes of the settled input how images are fed; None for what the bundle declares.
     """
 
     bundle: ModelBundle
     network: nn.Module
-    feeding: Feeding
+    feeding: Callable[[InputSpec], Feeding] | None
 
 
 def prepare(
@@ -112,6 +114,7 @@ def prepare(
     if problem := contradiction(declared):
         key, clause = problem
         raise _refused(f"{key.rpartition('.')[2]} {clause}", "correct it")
+    undeclared = declared.undeclared()
     normalised = bool(declared.given & {"input.mean", "input.std", "input.value_range"})
     with watch.passing():
         copied, other_types = _copied(network)
@@ -142,11 +145,10 @@ def prepare(
         samples=None,
         notes=MappingProxyType({}),
         digest=digest,
+        undeclared=undeclared,
         in_memory=InMemory(type(_unwrapped(network)).__qualname__, function, MappingProxyType(checked)),
     )
-    feeding: Feeding = DeclaredFeeding(declared.input)
-    if preprocessing is not None:
-        feeding = FunctionFeeding(preprocessing, declared.input, normalised=normalised)
+    feeding = None if preprocessing is None else partial(FunctionFeeding, preprocessing, normalised=normalised)
     return Given(bundle, copied, feeding)
 
 
@@ -183,6 +185,7 @@ def in_terms_of_the_call() -> Iterator[None]:
 
 def _in_python(text: str) -> str:
     text = re.sub(r"( under \[\w+\])? in model\.toml", f" in the call of {SUBJECT}", text)
+    text = re.sub(r",? or [A-Z_]+ in architecture\.py", "", text)
     text = re.sub(r"\[(input|output|explain)\] ", "", text)
     text = text.replace("= true", "= True").replace("= false", "= False")
     return text.replace("the bundle declares", "the call declares").replace("architecture.py", "the network")

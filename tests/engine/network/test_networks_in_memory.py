@@ -86,7 +86,7 @@ def test_everything_that_a_folder_may_declare_may_be_said() -> None:
         ({"classis": ["a"]}, "did you mean 'classes'?"),
         ({"size": (24,)}, "size must be [height, width]"),
         ({"mean": [124.0, 116.0, 104.0]}, "divide by 255"),
-        ({"mean": [0.5]}, "does not take a 24x24 input of 1 channels"),
+        ({"mean": [0.5]}, "channels"),
         ({"channels": 1, "mean": [0.5, 0.5, 0.5]}, "mean must have 1 number"),
         ({"classes": ["a", "b"]}, "correct classes in the call of Classifier.from_module"),
         ({"threshold": 0.3}, "remove threshold in the call of Classifier.from_module"),
@@ -231,6 +231,20 @@ def test_that_approval_does_not_apply_is_said_and_saved(tmp_path: Path) -> None:
         "approval": "not applicable",
     }
     assert any("approval does not apply" in sentence for sentence in model["assumed"])
+
+
+def test_channels_and_size_that_are_not_said_are_those_that_the_weights_ask_for() -> None:
+    model = from_module(small_cnn(channels=1, size=28, vgg_head=True), size=None)
+    assert (model.bundle.input.channels, model.bundle.input.size) == (1, (28, 28))
+    own = from_module(small_cnn(channels=1), preprocessing=lambda image: halved(image)[:1])
+    assert own.feeding.view(IMAGE).shape == (24, 24, 1)
+
+
+def test_a_mean_that_is_said_is_never_dropped_for_other_channels() -> None:
+    with pytest.raises(BundleError, match="channel"):
+        from_module(small_cnn(), mean=[0.5])
+    grey = from_module(small_cnn(channels=1), mean=[0.5])
+    assert (grey.bundle.input.channels, grey.bundle.input.mean) == (1, (0.5,))
 
 
 def test_a_network_that_cannot_be_used_is_refused_with_the_cause() -> None:
