@@ -15,7 +15,7 @@ from typing import TypeGuard
 from engine.bundle.keys import WrongValueError, shown
 from engine.bundle.specs import Plain
 
-PACKAGES = ("torchvision", "timm", "monai")
+PACKAGES = ("torchvision", "timm", "monai", "transformers")
 """The packages whose networks can be named."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")

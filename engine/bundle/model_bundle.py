@@ -38,10 +38,13 @@ DESCRIPTION = "description.txt"
 PICTURE = "description.png"
 SAMPLES = "samples"
 FIT = "fit.npz"
+CONFIG = "config.json"
 
 _SETTINGS_LIMIT = 1_000_000
 _ARCHITECTURE_LIMIT = 1_000_000
 _DESCRIPTION_LIMIT = 64_000
+CONFIG_LIMIT = 10_000_000
+"""Most bytes of the `config.json` of a network of transformers."""
 FIT_LIMIT = 2_000_000
 """Most bytes of `fit.npz` (see `engine.bundle.fit_npz`), also when unpacked."""
 PICTURE_LIMIT = 16_000_000

@@ -13,7 +13,7 @@ from torch import nn
 from engine.bundle.architecture_py import decode_source
 from engine.bundle.digest import Snapshot
 from engine.bundle.fit_npz import Fit, read_fit
-from engine.bundle.model_bundle import ARCHITECTURE, FIT, SETTINGS, ModelBundle
+from engine.bundle.model_bundle import ARCHITECTURE, CONFIG, FIT, SETTINGS, ModelBundle
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
 from engine.network.layout import take_channels_first
@@ -72,7 +72,7 @@ def _built(bundle: ModelBundle, content: Snapshot) -> nn.Module:
     if bundle.architecture is not None:
         return _architecture(bundle, content.kept[ARCHITECTURE], bundle.architecture)
     most = most_bytes(content.files[bundle.weights.name].size)
-    return build_named(bundle.network, bundle.path / SETTINGS, most_bytes=most)
+    return build_named(bundle.network, bundle.path / SETTINGS, config=content.kept.get(CONFIG), most_bytes=most)
 
 
 def _architecture(bundle: ModelBundle, source: bytes, path: Path) -> nn.Module:

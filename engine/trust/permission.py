@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Literal
 
 from engine.bundle.digest import FileDigest, Snapshot, take_snapshot
-from engine.bundle.model_bundle import ARCHITECTURE, FIT, FIT_LIMIT, ModelBundle, read_with_code, subject_of
+from engine.bundle.model_bundle import (
+    ARCHITECTURE,
+    CONFIG,
+    CONFIG_LIMIT,
+    FIT,
+    FIT_LIMIT,
+    ModelBundle,
+    read_with_code,
+    subject_of,
+)
 from engine.errors import BundleError
 from engine.storage import places
 from engine.trust.approvals import Approval, Approvals, add_approval, read_approvals, remove_approvals
@@ -179,7 +188,7 @@ def check_approved(bundle: ModelBundle) -> None:
 
 
 def approved_content(bundle: ModelBundle) -> Snapshot:
-    """Read the model's `architecture.py`, weights and `fit.npz`, once, and check that they are what was approved.
+    """Read the files that a model is loaded from, once, and check that they are what was approved.
 
     A model without code needs no approval: then they are checked to be what was read.
 
@@ -190,7 +199,7 @@ def approved_content(bundle: ModelBundle) -> Snapshot:
         BundleError: it is not approved, or was changed since it was approved or since the bundle was read.
     """
     # fresh: before code runs, a file's unchanged size and times are not proof enough that it is unchanged.
-    keep = {ARCHITECTURE: None, bundle.weights.name: None, FIT: FIT_LIMIT}
+    keep = {ARCHITECTURE: None, bundle.weights.name: None, FIT: FIT_LIMIT, CONFIG: CONFIG_LIMIT}
     content = take_snapshot(bundle.path, keep, fresh=True)
     _check(bundle, _standing(bundle, content.digest, content.files, read_approvals()))
     if content.digest != bundle.digest:

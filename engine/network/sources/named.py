@@ -1,4 +1,4 @@
-"""Build a network by its name in torchvision, timm or MONAI: nothing of a model folder runs, nothing is downloaded.
+"""Build a network by its name in a package that has it: nothing of a model folder runs, and nothing is downloaded.
 
 A name is looked up in the package's own list of networks, and must stand there exactly: it is never a path, an address
 or a name of Python. Arguments are plain values, must be parameters of the network's constructor, and none of those
@@ -29,9 +29,10 @@ from torch.nn.modules.module import (
 from engine.bundle.specs import NetworkSpec, Plain
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
+from engine.network.sources.hugging_face import CLASSES, make_from_config
 from engine.network.weights import too_little_memory
 
-_EXTRA = "networks"
+_EXTRAS = {"transformers": "huggingface"}
 _MOST_MODULES = 100_000
 
 _LOADING = ("pretrained", "checkpoint", "weights_backbone", "cache_dir", "url")
@@ -39,7 +40,12 @@ _LOADING = ("pretrained", "checkpoint", "weights_backbone", "cache_dir", "url")
 
 _LOADING_NAMES = frozenset({"weights", "progress", "file", "path"})
 
-_MODULES = {"torchvision": "torchvision.models", "timm": "timm", "monai": "monai.networks.nets"}
+_MODULES = {
+    "torchvision": "torchvision.models",
+    "timm": "timm",
+    "monai": "monai.networks.nets",
+    "transformers": "transformers",
+}
 """The module of each package that has its networks."""
 
 _FLAT: Mapping[str, Plain] = {"spatial_dims": 2}
@@ -74,12 +80,15 @@ class _Found:
     defaults: Mapping[str, Plain]
 
 
-def build_named(spec: NetworkSpec, subject: str | Path, *, most_bytes: int | None = None) -> nn.Module:
+def build_named(
+    spec: NetworkSpec, subject: str | Path, *, config: bytes | None = None, most_bytes: int | None = None
+) -> nn.Module:
     """Build the network that a `[network] source` names, with random weights, on the CPU.
 
     Args:
         spec: source and arguments.
         subject: what errors are about: the `model.toml`, or an option.
+        config: content of `config.json`, which a network of transformers needs; others ignore it.
         most_bytes: how many bytes its parameters may take, so that arguments cannot fill the memory; None for any.
 
     Raises:
@@ -87,13 +96,15 @@ def build_named(spec: NetworkSpec, subject: str | Path, *, most_bytes: int | Non
             does not fit; the network is larger than `most_bytes`.
         OutOfMemoryError: the machine ran out of memory.
     """
-    found = _find(spec, subject)
-    arguments = dict(found.defaults)
-    if spec.arguments:
+    check_name(spec, subject)
+    if spec.package == "transformers":
+        make: Callable[[], object] = partial(make_from_config, spec, config, subject)
+    else:
+        found = _find(spec, subject)
         _check_arguments(spec, found, subject)
-        arguments |= spec.arguments
+        make = partial(found.make, **{**found.defaults, **spec.arguments})
     with _within(most_bytes, spec, subject):
-        network = _make(partial(found.make, **arguments), spec, subject)
+        network = _make(make, spec, subject)
     if not isinstance(network, nn.Module):
         raise BundleError(f"{spec.source} is a {type(network).__name__} and not a network", subject=subject)
     return network
@@ -109,7 +120,7 @@ def names_of(package: str) -> tuple[str, ...]:
     if package == "timm":
         timm = importlib.import_module(_MODULES[package])
         return tuple(sorted({*timm.list_models(), *timm.list_models(pretrained=True)}))
-    return tuple(sorted(_MONAI))
+    return tuple(sorted(_MONAI if package == "monai" else CLASSES.values()))
 
 
 def import_package(package: str, subject: str | Path) -> ModuleType:
@@ -123,21 +134,32 @@ def import_package(package: str, subject: str | Path) -> ModuleType:
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == package
         why = "is not installed" if missing else f"cannot be imported ({error})"
+        extra = _EXTRAS.get(package, "networks")
         raise BundleError(
             f"{package}, which has the network, {why}",
             subject=subject,
-            remedy=f'install the extra "{_EXTRA}": pip install "xaimed[{_EXTRA}]"',
+            remedy=f'install the extra "{extra}": pip install "xaimed[{extra}]"',
         ) from error
 
 
-def _find(spec: NetworkSpec, subject: str | Path) -> _Found:
+def check_name(spec: NetworkSpec, subject: str | Path) -> None:
+    """Check that a package has the network that a source names.
+
+    Raises:
+        BundleError: the package is not installed, or its list does not have that very name.
+    """
     package, name = spec.package, spec.name
-    module = import_package(package, subject)
+    import_package(package, subject)
     known = names_of(package)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
         listed = f"did you mean {', '.join(near)}?" if near else f"see which networks {package} lists"
         raise BundleError(f"{package} has no network for images called {name}", subject=subject, remedy=listed)
+
+
+def _find(spec: NetworkSpec, subject: str | Path) -> _Found:
+    package, name = spec.package, spec.name
+    module = import_package(package, subject)
     if package == "torchvision":
         builder = module.get_model_builder(name)
         kind = _class_of(builder)
@@ -173,6 +195,8 @@ def _check_arguments(spec: NetworkSpec, found: _Found, subject: str | Path) -> N
                 subject=subject,
                 remedy="remove it",
             )
+    if not spec.arguments:
+        return
     known = _parameters(found.kind or _kind_by_building(spec, found, subject))
     for name in spec.arguments:
         if name not in known:
