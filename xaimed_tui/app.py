@@ -24,6 +24,7 @@ from xaimed_tui.preferences.remembered import StateFile, opening
 from xaimed_tui.preferences.settings import AppSettings
 from xaimed_tui.screens.home import HomeView
 from xaimed_tui.terminal.colour_depth import depth_of
+from xaimed_tui.terminal.pastes import without_controls
 from xaimed_tui.terminal.textual_private import filter_lines
 from xaimed_tui.themes import DARK, THEMES, theme_after
 from xaimed_tui.widgets.key_line import KeyLine
@@ -209,8 +210,7 @@ class XAIMedApp(Endings, PixelApp, AppServices):
         if self._garbage is not None and isinstance(event, events.InputEvent):
             self._garbage.touched()
         if isinstance(event, events.Paste):
-            # Tabs become blanks, and line breaks stay: a description may have both.
-            event.text = "".join(c for c in event.text.expandtabs(4) if c in "\r\n" or safe_text(c) == c)
+            event.text = without_controls(event.text)
         await super().on_event(event)
 
     @property
@@ -231,6 +231,14 @@ class XAIMedApp(Endings, PixelApp, AppServices):
         from xaimed_tui.screens.explain.view import ExplainView
 
         return self.screen_stack[0].query_one(ExplainView)
+
+    def keys_left_out(self, count: int) -> None:
+        """Say that more keys came than anyone presses."""
+        self.say_of_input(f"More keys came at once than anyone presses: {count:,} were left out.")
+
+    def say_of_input(self, text: str) -> None:
+        """Say what became of input that was not taken as it came."""
+        self.notify(text, title="Input", severity="warning", timeout=8, markup=False)
 
     def say(self, text: str) -> None:
         """Show the state of the app in the line at the top and below the bar."""

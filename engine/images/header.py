@@ -30,11 +30,14 @@ class Limits:
         bytes: the most bytes a file may have.
         pixels: the most pixels (height times width) a picture may have. Pillow itself refuses more than 178 million.
         seconds: the most processor time that decoding may take; the largest pictures allowed need a tenth of it.
+        header_seconds: the most that reading the header may take, before any pixel is decoded; a picture of ordinary
+            make needs a thousandth of it.
     """
 
     bytes: int = 256 * 10**6
     pixels: int = 64 * 10**6
     seconds: float = 30.0
+    header_seconds: float = 1.0
 
 
 DEFAULT_LIMITS = Limits()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import ImageError
-from engine.images.decoding.opening import open_picture
 from engine.images.header import DEFAULT_LIMITS, SMALLER, Header, Limits, check_bytes
 from engine.storage.reading import UnusableFileError, open_regular, read_limited
 
@@ -242,24 +241,18 @@ def _metadata(header: Header, channels: int) -> dict[str, str]:
 
 
 def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
-    """Read a picture's header without decoding any pixel.
+    """Read a picture's header without decoding any pixel, in the separate process too.
 
     Raises:
         ImageError: the file is not a readable picture of an allowed format and kind, or is beyond the limits.
     """
+    from engine.images.decoding.client import header_separately
+
     try:
         descriptor = open_regular(path)
     except UnusableFileError as error:
         raise ImageError(error.cause, subject=path, remedy=error.remedy, code=error.code) from error
-    with os.fdopen(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
         size = os.fstat(descriptor).st_size
         check_bytes(size, path, limits)
-        start = file.read(12)
-        file.seek(0)
-        if start[:4] == b"RIFF" and start[8:] == b"WEBP":  # even its header is read by native code
-            from engine.images.decoding.client import header_separately
-
-            return header_separately(file.read(size), path, limits)
-        picture, header, _ = open_picture(file, size, path, limits)
-        picture.close()
-    return header
+        return header_separately(file, size, path, limits)

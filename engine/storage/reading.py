@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +64,19 @@ def open_regular(path: Path) -> int:
         os.close(descriptor)
         raise UnusableFileError(*_kind(mode))
     return descriptor
+
+
+def read_piece(file: BinaryIO, place: int, length: int) -> bytes:
+    """Return up to `length` bytes of an open file, from byte `place` on; fewer at its end only, or on a slow network.
+
+    Raises:
+        UnusableFileError: the system cannot read them.
+    """
+    try:
+        file.seek(place)
+        return file.read(length)
+    except OSError as error:
+        raise UnusableFileError(*_explained(error)) from error
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:

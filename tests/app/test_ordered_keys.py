@@ -14,6 +14,7 @@ from textual.widgets import ContentSwitcher, Input
 from xaimed_tui.preferences.look import DISPLAYS
 from xaimed_tui.screens.explain.folder_dialog import FolderDialog
 from xaimed_tui.screens.explain.view import ExplainView
+from xaimed_tui.terminal.ordered_keys import MOST_TEXT
 from xaimed_tui.themes import theme_after
 
 
@@ -142,3 +143,29 @@ async def test_ctrl_t_repeated_ends_at_the_theme_that_single_presses_reach() -> 
         at_once(pilot, *["ctrl+t"] * 7)
         await settled(pilot)
         assert app.theme == expected
+
+
+async def test_more_keys_than_anyone_presses_are_left_out_and_held_keys_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = make_app()
+    left_out: list[int] = []
+    monkeypatch.setattr(app, "keys_left_out", left_out.append)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, *TO_IMAGES, "f")
+        at_once(pilot, "ctrl+u", *"ab" * 40, *["c"] * 200)
+        await settled(pilot)
+        assert isinstance(app.screen, FolderDialog)
+        assert app.screen.query_one(Input).value == "ab" * 40 + "c" * 200
+        assert left_out == []
+        at_once(pilot, "ctrl+u", *"ab" * 500)
+        await settled(pilot)
+        await until(pilot, lambda: bool(left_out))
+        value = app.screen.query_one(Input).value
+        assert left_out == [1000 - len(value)]
+        assert MOST_TEXT - 2 < len(value) < MOST_TEXT + 10
+        left_out.clear()
+        at_once(pilot, *["left", "right"] * 200)
+        await settled(pilot)
+        await until(pilot, lambda: bool(left_out))
+        assert 350 < left_out[0] < 400

@@ -6,18 +6,22 @@ import asyncio
 import codecs
 import logging
 import os
+import re
 import select
 import signal
 import termios
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.drivers.linux_driver import LinuxDriver
 from textual.messages import InBandWindowResize
 
+from xaimed_tui.terminal.pastes import HalfMark, Pasted, Pastes, without_controls
+from xaimed_tui.terminal.query import size_of_the_window
+from xaimed_tui.terminal.rates import Rate
 from xaimed_tui.terminal.textual_private import XTermParser
 
 if TYPE_CHECKING:
@@ -34,6 +38,17 @@ _READ = 4096
 
 _TICK = 0.1
 """Seconds after which a lone Escape is a key and not the beginning of a sequence."""
+
+_REPORT = re.compile(rb"\x1b\[(?!48;)[?>]?[0-9][0-9;]*[tc]")
+"""What a terminal says about its window and itself. Textual takes it for keys, apart from the report of its size."""
+
+_KEYS_AT_ONCE, _KEYS_A_SECOND = 300, 100
+_CLICKS_AT_ONCE, _CLICKS_A_SECOND = 60, 30
+_OTHERS_AT_ONCE, _OTHERS_A_SECOND = 1000, 500
+"""Keys, clicks, and what else comes (moves of the mouse, the wheel) that are passed on; hands make no more."""
+
+_MOST_COLUMNS, _MOST_ROWS = 1000, 500
+"""Of a terminal whose size the system does not know, as on a serial line; a report of more is false."""
 
 _LATE = 0.2
 """Seconds within which a process that was told to stop has stopped, if it can be."""
@@ -65,6 +80,11 @@ class TerminalDriver(LinuxDriver):
         self._in_application_mode = False
         self._raw: list[Any] | None = None
         self._pixels_reported = False
+        self._keys = Rate(_KEYS_AT_ONCE, _KEYS_A_SECOND)
+        self._clicks = Rate(_CLICKS_AT_ONCE, _CLICKS_A_SECOND)
+        self._others = Rate(_OTHERS_AT_ONCE, _OTHERS_A_SECOND)
+        self._click_passed = True
+        self._usual_resize: Callable[[int, FrameType | None], object] | int | None = None
         self._event_loop = asyncio.get_running_loop()
         signal.signal(signal.SIGTSTP, self._told_to_stop if may_stop else signal.SIG_IGN)
         signal.signal(signal.SIGCONT, self._told_to_go_on)
@@ -75,26 +95,100 @@ class TerminalDriver(LinuxDriver):
         """Read keys and the mouse until the driver is told to stop; no input ends this."""
         parser = XTermParser()
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        stopped, pasting, tail = self.exit_event, False, b""
+        stopped, pastes = self.exit_event, Pastes()
         while not stopped.is_set():
             got = self._read_some()
             if got is None:  # the terminal is gone; `leave_on_hangup` notices that, too, and ends the process
                 stopped.wait(_TICK)
                 continue
-            # A Ctrl+Q that comes alone was typed, even if the end of a paste before it got lost.
-            if got == _QUIT_BYTE and pasting:
+            # A Ctrl+Q that comes alone was typed, even if the end of a paste before it got lost; so was one at the end.
+            if pastes.pasting and (got == _QUIT_BYTE or (got.endswith(_QUIT_BYTE) and not pastes.marked)):
                 self._quit_now()
-            pasting = _pasting(tail + got, before=pasting)
-            tail = (tail + got)[-5:]  # a mark may come in two pieces
-            try:
-                for message in chain(parser.feed(decode(got)) if got else (), parser.tick()):
-                    if parser.terminal_pixel_size is not None and 0 in tuple(parser.terminal_pixel_size):
-                        # Some terminals report no pixels; Textual divides by them. The mouse is in characters then.
-                        parser.terminal_pixel_size = None
+            for piece in pastes.split(got):
+                if isinstance(piece, Pasted):
+                    self._take_paste(piece)
+                elif isinstance(piece, HalfMark):
+                    parser = _parser_like(parser)
+                else:
+                    parser = self._parse(parser, decode(_REPORT.sub(b"", piece)))
+            parser = self._parse(parser, "")
+            self._say_what_was_left_out()
+
+    def _parse(self, parser: XTermParser, text: str) -> XTermParser:
+        """Parse input, and pass on what it means; return the parser for what comes next.
+
+        Args:
+            parser: the one so far.
+            text: what was typed; if it is empty, what waits for more input is taken as it is.
+        """
+        size: events.Resize | None = None
+        try:
+            for message in parser.feed(text) if text else parser.tick():
+                if parser.terminal_pixel_size is not None and 0 in tuple(parser.terminal_pixel_size):
+                    # Some terminals report no pixels; Textual divides by them. The mouse is in characters then.
+                    parser.terminal_pixel_size = None
+                if isinstance(message, events.Resize):
+                    size = self._true_size(message)
+                    parser.terminal_size = size.size
+                elif self._may_pass(message):
                     self.process_message(message)
-            except Exception:  # whatever the parser does not understand: the next keys must still count
-                log.exception("%d bytes of input that cannot be understood", len(got))
-                parser = XTermParser()
+        except Exception:  # whatever the parser does not understand: the next keys must still count
+            log.exception("%d characters of input that cannot be understood", len(text))
+            parser = _parser_like(parser)
+        if size is not None:  # of many reports the last
+            self.process_message(size)
+        return parser
+
+    def _take_paste(self, pasted: Pasted) -> None:
+        if text := without_controls(pasted.text):
+            self.process_message(events.Paste(text))
+        if pasted.cut:
+            self._tell(
+                "say_of_input",
+                "Only the first part of the pasted text was taken: it is too long, or its end did not come.",
+            )
+        elif not pasted.marked:
+            self._tell("say_of_input", "Much text came at once: it was taken as pasted, not as keys.")
+
+    def _say_what_was_left_out(self) -> None:
+        if keys := self._keys.left_out():
+            self._tell("keys_left_out", keys)
+
+    def _may_pass(self, message: Message) -> bool:
+        """Whether a message is not one of more than hands can make."""
+        if isinstance(message, events.MouseDown):
+            self._click_passed = self._clicks.passes()
+            return self._click_passed
+        if isinstance(message, events.MouseUp):  # it goes with the button that was pressed
+            return self._click_passed
+        return _quits(message) or (self._keys if isinstance(message, events.Key) else self._others).passes()
+
+    def _tell(self, method: str, argument: str | int) -> None:
+        tell = getattr(self._app, method, None)
+        if tell is not None:
+            self._event_loop.call_soon_threadsafe(tell, argument)
+
+    # Size
+
+    def _true_size(self, reported: events.Resize | None = None) -> events.Resize:
+        """Return the terminal's size as the system knows it: a report may have been pasted, or come from anywhere.
+
+        Args:
+            reported: what it says about pixels is kept, and what it says about characters if the system knows nothing.
+        """
+        size = size_of_the_window(self.fileno)
+        if size is None:
+            columns, rows = self._get_terminal_size() if reported is None else reported.size
+            size = min(columns, _MOST_COLUMNS), min(rows, _MOST_ROWS)
+        pixels = None if reported is None else reported.pixel_size
+        return events.Resize.from_dimensions(size, None if pixels is None else (pixels.width, pixels.height))
+
+    def _told_of_a_size(self, number: int, frame: FrameType | None) -> None:
+        if self._pixels_reported:
+            # Textual waits for the terminal's report then. It may have come before the system knew the new size.
+            self.send_message(self._true_size())
+        elif callable(self._usual_resize):
+            self._usual_resize(number, frame)
 
     def _read_some(self) -> bytes | None:
         """Return what has come, nothing after a while without input, or None if the terminal is gone."""
@@ -110,7 +204,7 @@ class TerminalDriver(LinuxDriver):
         """Pass a message on to the app; Ctrl+Q overtakes all that wait."""
         if isinstance(message, InBandWindowResize) and message.supported:
             self._pixels_reported = True
-        if isinstance(message, events.Key) and message.key == QUIT and self._quit_now():
+        if _quits(message) and self._quit_now():
             return
         super().process_message(message)
 
@@ -124,6 +218,8 @@ class TerminalDriver(LinuxDriver):
     def start_application_mode(self) -> None:
         """Take the terminal."""
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual gives it no types
+        self._usual_resize = signal.getsignal(signal.SIGWINCH)
+        signal.signal(signal.SIGWINCH, self._told_of_a_size)
         self._in_application_mode = True
         with suppress(termios.error):
             self._raw = termios.tcgetattr(self.fileno)
@@ -196,10 +292,16 @@ class TerminalDriver(LinuxDriver):
             again()
 
 
-def _pasting(got: bytes, *, before: bool) -> bool:
-    """Return whether a bracketed paste has begun and not ended after this input."""
-    begin, end = got.rfind(b"\x1b[200~"), got.rfind(b"\x1b[201~")
-    return before if begin == end else begin > end
+def _quits(message: Message) -> bool:
+    return isinstance(message, events.Key) and message.key == QUIT
+
+
+def _parser_like(parser: XTermParser) -> XTermParser:
+    """Return a parser that knows of the terminal what another does, and waits for nothing."""
+    fresh = XTermParser()
+    for name in ("last_x", "last_y", "mouse_pixels", "terminal_size", "terminal_pixel_size"):
+        setattr(fresh, name, getattr(parser, name))
+    return fresh
 
 
 def _stop_process(*, group: bool) -> bool:

@@ -6,6 +6,9 @@ earlier Ctrl+U had emptied the line, and letters after `/` went to the list.
 
 A key that is held down repeats faster than a large screen is drawn. Each repeat counts, but what it only draws is drawn
 once for all repeats that wait (`draw_once`): otherwise the app would go on drawing for a minute after the key.
+
+More keys than a person can have pressed are not acted on (`MOST_KEYS`, `MOST_TEXT`): they were pasted, or come from a
+broken terminal, and nobody means what they would do.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from textual import events
 from textual.app import App
@@ -22,6 +26,9 @@ from textual.widget import Widget
 
 PATIENCE = 0.5
 """Seconds after which the next key is handled anyway."""
+
+MOST_KEYS, MOST_TEXT = 30, 100
+"""Keys that may wait, and as many if the last is a character; repeats of a key do not count. The next are left out."""
 
 
 @dataclass
@@ -41,6 +48,7 @@ class OrderedKeys(App[int]):
         self._next_keys: deque[events.Key | events.Paste] = deque()
         self._key = ""  # the one under way
         self._owed: dict[Callable[[], object], None] = {}  # in order
+        self._left_out = 0
 
     def draw_once(self, draw: Callable[[], object]) -> None:
         """Draw what the key at hand has changed: now, or after the repeats of this key that wait already.
@@ -51,6 +59,19 @@ class OrderedKeys(App[int]):
         self._owed[draw] = None
         if not self._repeats():
             self._draw_owed()
+
+    def keys_left_out(self, count: int) -> None:
+        """Learn that so many keys were left out; subclasses override this."""
+
+    def _too_many(self, event: events.Key | events.Paste) -> bool:
+        """Whether a key is one of more than a person can have pressed."""
+        if self._left_out:  # until those that wait have had their effect
+            return True
+        if isinstance(event, events.Paste) or len(self._next_keys) < MOST_KEYS:
+            return False
+        keys = [one.key for one in self._next_keys if isinstance(one, events.Key)] + [event.key]
+        changes = sum(before != after for before, after in pairwise(keys))
+        return keys[-1] != keys[-2] and changes >= (MOST_TEXT if event.is_printable else MOST_KEYS)
 
     def _repeats(self) -> bool:
         """Whether the next key that waits is the one at hand."""
@@ -71,6 +92,9 @@ class OrderedKeys(App[int]):
         # A key that no widget has used comes back here forwarded; if it waited, it would wait for itself.
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
+            return
+        if self._too_many(event):
+            self._left_out += 1
             return
         self._next_keys.append(event)
         if self._under_way:
@@ -115,3 +139,6 @@ class OrderedKeys(App[int]):
             # Also if the last of the repeats has drawn nothing, because its key can do no more.
             if self._owed and not self._repeats():
                 self._draw_owed()
+        if self._left_out and not self._next_keys:
+            count, self._left_out = self._left_out, 0
+            self.keys_left_out(count)

@@ -153,20 +153,32 @@ def ask_this_terminal() -> Answers:
 
 def size_of_a_character() -> tuple[int, int] | None:
     """Return height and width of a character in pixels as the system knows them; None if it does not."""
+    stream = sys.__stderr__
+    try:
+        rows, columns, width, height = (0, 0, 0, 0) if stream is None else _window(stream.fileno())
+    except ValueError:  # it is closed
+        return None
+    cell = height // max(rows, 1), width // max(columns, 1)
+    return cell if min(cell) > 0 else None
+
+
+def size_of_the_window(descriptor: int) -> tuple[int, int] | None:
+    """Return columns and rows of a terminal as the system knows them; None if it does not."""
+    rows, columns, _, _ = _window(descriptor)
+    return (columns, rows) if columns > 0 and rows > 0 else None
+
+
+def _window(descriptor: int) -> tuple[int, int, int, int]:
+    """Return rows, columns, width and height in pixels of a terminal; zeros are not known."""
     try:
         import fcntl
         import struct
         import termios
 
-        stream = sys.__stderr__
-        if stream is None:
-            return None
-        size = fcntl.ioctl(stream.fileno(), termios.TIOCGWINSZ, bytes(8))
-        rows, columns, width, height = struct.unpack("HHHH", size)
+        rows, columns, width, height = struct.unpack("HHHH", fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8)))
     except (ImportError, OSError, ValueError):
-        return None
-    cell = height // max(rows, 1), width // max(columns, 1)
-    return cell if min(cell) > 0 else None
+        return 0, 0, 0, 0
+    return rows, columns, width, height
 
 
 def pixels_for(images: str) -> tuple[Pixels | None, tuple[str, ...]]:

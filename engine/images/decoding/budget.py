@@ -14,6 +14,8 @@ from typing import BinaryIO
 PIECE = 4096
 """Bytes that a decoder should read at a time, few enough to stop it early: a scan of a JPEG may have less than 100."""
 
+READING_HEADER, DECODING = "reading its header", "decoding it"
+
 _MOST_READ = 16
 """How many times a file's bytes may be read, on average; decoders need up to three."""
 
@@ -27,18 +29,28 @@ class WatchedFile(io.BufferedIOBase):
 
     Time is this thread's processor time, so that a busy machine accepts whatever an idle one does.
 
+    Attributes:
+        size: how many bytes there are.
+
     Args:
         file: where the bytes come from.
         size: how many there are.
         seconds: the processor time allowed from now on.
+        work: what takes that time, as a message begins.
     """
 
-    def __init__(self, file: BinaryIO, size: int, seconds: float) -> None:
+    def __init__(self, file: BinaryIO, size: int, seconds: float, work: str = DECODING) -> None:
         super().__init__()
-        self._file, self._seconds = file, seconds
-        self._end = time.thread_time() + seconds
+        self.size = size
+        self._file = file
+        self.allow(seconds, work)
         # 64 KiB more for every file, because the header of a tiny one may be read more often than that.
         self._left = _MOST_READ * (size + (1 << 16))
+
+    def allow(self, seconds: float, work: str = DECODING) -> None:
+        """Allow so much processor time from now on, whatever is left of the last; see the class for the arguments."""
+        self._seconds, self._work = seconds, work
+        self._end = time.thread_time() + seconds
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Up to `size` bytes, or all that are left (None or -1).
@@ -47,7 +59,7 @@ class WatchedFile(io.BufferedIOBase):
             TooMuchWorkError: the limit is reached.
         """
         if time.thread_time() > self._end:
-            raise TooMuchWorkError(f"decoding it takes longer than {self._seconds:g} s")
+            raise TooMuchWorkError(f"{self._work} takes longer than {self._seconds:g} s")
         data = self._file.read(-1 if size is None else size)
         self._left -= len(data)
         if self._left < 0:

@@ -15,16 +15,19 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from engine.errors import INSTALL_APART, NO_MEMORY, ImageError
+from engine.images.decoding.budget import DECODING, READING_HEADER
+from engine.images.decoding.deadline import Deadline
+from engine.images.decoding.fetched import MOST, PIECE
 from engine.images.decoding.pipes import start_python
-from engine.images.decoding.protocol import READY, Decoded, Refusal, parse_answer
+from engine.images.decoding.protocol import OPENED, READY, Decoded, Refusal, parse_answer, parse_piece
 from engine.images.header import SAVE_AGAIN, Header, Limits
+from engine.storage.reading import UnusableFileError, read_piece
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from engine.results.caution import Caution
 
     Integers = NDArray[np.unsignedinteger]
+
+_Answer = TypeVar("_Answer")
 
 _START = 60.0
 """Seconds that the process may take to start, even on a busy machine; a fifth of a second is usual."""
@@ -68,16 +73,32 @@ def decode_separately(data: bytes, path: Path, limits: Limits) -> tuple[Integers
     Raises:
         ImageError: the picture is refused, takes too long or crashes its decoder; or the process cannot be started.
     """
-    return _ask("pixels", data, path, limits)
+    import numpy as np
+
+    answer, pixels = _ask(lambda process: process.pixels(data, limits), path, limits)
+    decoded = _not_refused(answer, path)
+    # The worker sends little-endian values on every machine.
+    array = pixels.view("<u2" if decoded.header.bit_depth == 16 else np.uint8).reshape(decoded.shape)
+    return array, decoded.header, decoded.warnings
 
 
-def header_separately(data: bytes, path: Path, limits: Limits) -> Header:
-    """Read a picture's header in the separate process, for formats whose headers only native code reads.
+def header_separately(file: BinaryIO, size: int, path: Path, limits: Limits) -> Header:
+    """Read a picture's header in the separate process, which is sent only the pieces of the file that it asks for.
+
+    Args:
+        file: the picture's file, open for reading.
+        size: of the file, in bytes.
+        path: its name, for errors.
+        limits: beyond which it is refused.
 
     Raises:
-        ImageError: as `decode_separately`.
+        ImageError: as `decode_separately`; or the system cannot read the file.
     """
-    return _ask("header", data, path, limits)[1]
+    try:
+        answer = _ask(lambda process: process.header(file, size, limits), path, limits)
+    except UnusableFileError as error:
+        raise ImageError(error.cause, subject=path, remedy=error.remedy, code=error.code) from error
+    return _not_refused(answer, path).header
 
 
 def get_ready() -> None:
@@ -98,7 +119,8 @@ class _Process:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._pipes = start_python(_BOOT, [str(_ENGINE), *_module_path()], environment)
         self.process = self._pipes.process
-        self.late = False
+        self._deadline = Deadline(self.process)
+        self.work = READING_HEADER
         self._ready = False
 
     def wait_until_ready(self) -> None:
@@ -113,34 +135,74 @@ class _Process:
                     raise _GoneError
             self._ready = True
 
-    def ask(
-        self, wanted: Literal["pixels", "header"], data: bytes, limits: Limits
-    ) -> tuple[Refusal | Decoded, NDArray[np.uint8]]:
-        """Send a request; return the answer and the bytes of its pixels, (n,).
+    def pixels(self, data: bytes, limits: Limits) -> tuple[Refusal | Decoded, NDArray[np.uint8]]:
+        """Have a picture decoded; return the answer and the bytes of its pixels, (n,).
 
         Raises:
             _GoneError: there is no answer, or not all of it.
         """
         import numpy as np
 
-        requests, answers = self._pipes.requests, self._pipes.answers
-        with self._killed_after(_CLOCK_FACTOR * limits.seconds + _CLOCK_MORE):
-            requests.write(json.dumps({"wanted": wanted, "bytes": len(data), "limits": asdict(limits)}).encode())
-            requests.write(b"\n")
-            requests.write(data)
-            requests.flush()
-            line = answers.readline(_LINE)
-            if not line.endswith(b"\n"):
-                raise _GoneError
-            answer = parse_answer(line, limits, pixels=wanted == "pixels")
+        with self._asked("pixels", data, len(data), limits, limits.seconds):
+            line = self._line()
+            if line == OPENED:
+                self.work = DECODING
+                line = self._line()
+            answer = parse_answer(line, limits)
             # Safe to allocate: `parse_answer` refuses more pixels than the limits allow.
             pixels = np.empty(0 if isinstance(answer, Refusal) else answer.bytes, dtype=np.uint8)
-            if answers.readinto(pixels.data) < pixels.size:
+            if self._pipes.answers.readinto(pixels.data) < pixels.size:
                 raise _GoneError
         return answer, pixels
 
+    def header(self, file: BinaryIO, size: int, limits: Limits) -> Refusal | Decoded:
+        """Have the header of a file read; see `header_separately`.
+
+        Raises:
+            _GoneError: there is no answer.
+            UnusableFileError: the system cannot read the file.
+        """
+        failed: UnusableFileError | None = None
+        with self._asked("header", read_piece(file, 0, PIECE), size, limits, limits.header_seconds):
+            while (wanted := parse_piece(line := self._line())) is not None:
+                try:
+                    piece = read_piece(file, wanted[0], min(wanted[1], MOST))
+                except UnusableFileError as error:
+                    failed, piece = error, b""  # as if it ended there: the process gives up on it, and can go on
+                self._send(b"%d\n" % len(piece), piece)
+            answer = parse_answer(line, limits, pixels=False)
+        if failed is not None:
+            raise failed
+        return answer
+
+    @contextlib.contextmanager
+    def _asked(self, wanted: str, sent: bytes, size: int, limits: Limits, seconds: float) -> Iterator[None]:
+        """Send a request with these bytes of a file; the body reads the answer, or the process is killed."""
+        self.work = READING_HEADER
+        request = {"wanted": wanted, "bytes": size, "sent": len(sent), "limits": asdict(limits)}
+        with self._killed_after(_CLOCK_FACTOR * seconds + _CLOCK_MORE):
+            self._send(json.dumps(request).encode() + b"\n", sent)
+            yield
+
+    def _send(self, line: bytes, content: bytes) -> None:
+        requests = self._pipes.requests
+        requests.write(line)
+        requests.write(content)
+        requests.flush()
+
+    def _line(self) -> bytes:
+        line = self._pipes.answers.readline(_LINE)
+        if not line.endswith(b"\n"):
+            raise _GoneError
+        return line
+
+    def late(self) -> bool:
+        """Whether the process was killed because it took too long."""
+        return self._deadline.missed
+
     def end(self) -> int:
         """Kill the process; return its exit status, negative for a signal."""
+        self._deadline.end()
         self.process.kill()
         self._pipes.close()
         return self.process.wait()
@@ -153,7 +215,7 @@ class _Process:
         """
         said = self._pipes.said()
         status = self.end()
-        if self.late:
+        if self.late():
             return _not_started(path, f"it takes longer than {_START:g} s", "try again when the computer is less busy")
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         # Of a traceback the last line says what happened; of a message by the system or a library, the first one.
@@ -173,50 +235,44 @@ class _Process:
     @contextlib.contextmanager
     def _killed_after(self, seconds: float) -> Iterator[None]:
         """Kill the process if the body takes longer; raise `_GoneError` for a broken pipe or a senseless answer."""
-        # A thread keeps the time, because reads and writes of a pipe have no timeout.
-        done = threading.Event()
-
-        def watch() -> None:
-            if not done.wait(seconds):
-                self.late = True
-                self.process.kill()
-
-        watcher = threading.Thread(target=watch, name="watching the decoder", daemon=True)
-        watcher.start()
         try:
-            yield
+            with self._deadline.within(seconds):
+                yield
         except (OSError, ValueError) as error:  # a broken pipe, or from `parse_answer`
             raise _GoneError from error
-        finally:
-            done.set()
-            # Once it has ended, `late` no longer changes.
-            watcher.join()
 
 
 # Threads share it without a lock: `pop` and `append` are atomic, and one process too many does no harm.
 _idle: list[_Process] = []
 
 
-def _ask(
-    wanted: Literal["pixels", "header"], data: bytes, path: Path, limits: Limits
-) -> tuple[Integers, Header, tuple[Caution, ...]]:
-    import numpy as np
+def _ask(work: Callable[[_Process], _Answer], path: Path, limits: Limits) -> _Answer:
+    """Return what a process answers, and keep it for the next picture.
 
+    Args:
+        work: asks it.
+        path: the picture, for errors.
+        limits: those it is asked with.
+    """
     process = _take(path)
     try:
-        answer, pixels = process.ask(wanted, data, limits)
+        answer = work(process)
     except _GoneError as error:
         raise _gone(process, path, limits) from error
+    except UnusableFileError:  # the process is not concerned
+        _give_back(process)
+        raise
     except BaseException:
         process.end()  # interrupted: the rest of this answer would be taken for the next one
         raise
     _give_back(process)
+    return answer
+
+
+def _not_refused(answer: Refusal | Decoded, path: Path) -> Decoded:
     if isinstance(answer, Refusal):
         raise ImageError(answer.cause, subject=path, remedy=answer.remedy, code=answer.code)
-    header = answer.header
-    # The worker sends little-endian values on every machine.
-    array = pixels.view("<u2" if header.bit_depth == 16 else np.uint8).reshape(answer.shape)
-    return array, header, answer.warnings
+    return answer
 
 
 def _take(path: Path) -> _Process:
@@ -273,7 +329,7 @@ def _not_started(path: Path, reason: str, remedy: str) -> ImageError:
 
 def _gone(process: _Process, path: Path, limits: Limits) -> ImageError:
     """End a process that did not answer in full, and return the error that says why it did not."""
-    late = process.late
+    late = process.late()
     # A crashed process may take a moment to show its status; one whose answer made no sense is still running.
     try:
         status = process.process.wait(0.5)
@@ -282,8 +338,9 @@ def _gone(process: _Process, path: Path, limits: Limits) -> ImageError:
     process.end()
     # SIGPROF is the worker's own limit on processor time.
     if late or (sys.platform != "win32" and status == -signal.SIGPROF):
+        seconds = limits.seconds if process.work == DECODING else limits.header_seconds
         return ImageError(
-            f"decoding it takes longer than {limits.seconds:g} s", subject=path, remedy=SAVE_AGAIN, code="too-slow"
+            f"{process.work} takes longer than {seconds:g} s", subject=path, remedy=SAVE_AGAIN, code="too-slow"
         )
     signal_name = ""
     if status < 0:

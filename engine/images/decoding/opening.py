@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from engine.errors import ImageError
 from engine.images.decoding import tiff_tags
-from engine.images.decoding.budget import PIECE, TooMuchWorkError, WatchedFile
+from engine.images.decoding.budget import PIECE, TooMuchWorkError
 from engine.images.decoding.declared_bits import bits_of_png
 from engine.images.decoding.jpeg_frame import check_frame
 from engine.images.decoding.tiff_checks import ONE_PICTURE, check_tags, declared_bits, eight_bit_palette
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from engine.images.decoding.budget import WatchedFile
     from engine.images.decoding.tiff_tags import Tags
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG"
@@ -62,12 +63,11 @@ MOST_STRIPS = 250_000
 """More than a picture of ordinary shape has, even with one strip for each row. Decoders list all of them."""
 
 
-def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple[Image.Image, Header, Tags | None]:
+def open_picture(watched: WatchedFile, path: Path, limits: Limits) -> tuple[Image.Image, Header, Tags | None]:
     """Open a picture and check its header, without decoding it.
 
     Args:
-        file: its content, at the start.
-        size: of the content, in bytes.
+        watched: its content, at the start.
         path: its name, for errors.
         limits: beyond which it is refused.
 
@@ -79,25 +79,15 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
     """
     from PIL import Image, ImageFile, ImagePalette, UnidentifiedImageError
 
-    _load_plugins()
-    start = file.read(512)
-    file.seek(0)
-    tags = tiff_tags.read_tags(file) if start.startswith(tiff_tags.MAGIC) else None
-    if tags is not None:
-        # Before Pillow sees it, because Pillow lists all strips as soon as it opens a TIFF.
-        if tags.strips > MOST_STRIPS:
-            raise ImageError(
-                f"it is cut into more than {MOST_STRIPS:,} pieces", subject=path, remedy=EXPORT, code="too-large"
-            )
-        check_tags(tags, size, path)
-        if tags.first(tiff_tags.COMPRESSION, 1) == tiff_tags.JPEG:
-            check_frame(file, path, strip=tags.begin)
-    elif start.startswith(_JPEG):
-        check_frame(file, path)
-    declared = bits_of_png(file) if start.startswith(_PNG) else None if tags is None else declared_bits(tags)
+    load_plugins()
+    file = cast("BinaryIO", watched)
+    try:
+        start, tags, declared = _read_ahead(file, watched.size, path)
+    except TooMuchWorkError as error:
+        raise damaged(error, path) from error
     try:
         # Only these decoders are tried: each of Pillow's many others is one more that hostile bytes could reach.
-        picture = Image.open(cast("BinaryIO", WatchedFile(file, size, limits.seconds)), formats=FORMATS)
+        picture = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
         if tags is not None and {tiff_tags.WIDTH, tiff_tags.LENGTH} <= tags.numbers.keys() and tags.strips:
             raise ImageError(
@@ -117,12 +107,39 @@ def open_picture(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple
         if tags is not None and (palette := eight_bit_palette(tags)) is not None:
             # Pillow takes its entries for 16-bit values: all black.
             picture.palette = ImagePalette.raw("RGB;L", palette)
-        header = replace(_checked_header(picture, tags, start, size, path, limits), declared_bits=declared)
+        header = replace(_checked_header(picture, tags, start, watched.size, path, limits), declared_bits=declared)
         return picture, header, tags
     except ImageError:
         raise
     except Exception as error:  # again anything: tags are parsed when they are first accessed
         raise damaged(error, path) from error
+
+
+def _read_ahead(file: BinaryIO, size: int, path: Path) -> tuple[bytes, Tags | None, int | None]:
+    """Read what must be known before Pillow opens a picture; leave the file at its start.
+
+    Returns:
+        Its first bytes, the tags of a TIFF, and how many bits of a sample it declares significant.
+
+    Raises:
+        ImageError: it is of a kind that Pillow would not refuse, or would work on for long.
+        TooMuchWorkError: this takes too long.
+    """
+    start = file.read(512)
+    file.seek(0)
+    if start.startswith(tiff_tags.MAGIC) and (tags := tiff_tags.read_tags(file)) is not None:
+        # Pillow lists all strips as soon as it opens a TIFF.
+        if tags.strips > MOST_STRIPS:
+            raise ImageError(
+                f"it is cut into more than {MOST_STRIPS:,} pieces", subject=path, remedy=EXPORT, code="too-large"
+            )
+        check_tags(tags, size, path)
+        if tags.first(tiff_tags.COMPRESSION, 1) == tiff_tags.JPEG:
+            check_frame(file, path, strip=tags.begin)
+        return start, tags, declared_bits(tags)
+    if start.startswith(_JPEG):
+        check_frame(file, path)
+    return start, None, bits_of_png(file) if start.startswith(_PNG) else None
 
 
 def orientation_of(picture: Image.Image, *, after_loading: bool = False) -> int:
@@ -166,7 +183,8 @@ def damaged(error: Exception, path: Path) -> ImageError:
 
 
 @cache
-def _load_plugins() -> None:
+def load_plugins() -> None:
+    """Import the decoders of the formats that are read, so that the first picture need not wait for them."""
     # Named here because Pillow would otherwise import all of its forty decoders for a TIFF or WebP file.
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
@@ -231,7 +249,12 @@ def _tiff_kind(tags: Tags) -> tuple[int, bool]:
 
 def _holds_several(picture: Image.Image) -> bool:
     """Return whether a file holds more than one picture. A camera's thumbnails of the same picture do not count."""
-    if getattr(picture, "n_frames", 1) < 2 and not getattr(picture, "is_animated", False):
+    several = bool(getattr(picture, "is_animated", False))
+    if picture.format == "TIFF":
+        if several:
+            picture.seek(1)  # if there is one; `n_frames` would read the directories of all, 22 million in 256 MB
+        return several
+    if getattr(picture, "n_frames", 1) < 2 and not several:
         return False
     entries = getattr(picture, "mpinfo", {}).get(0xB002, [])[1:]
     return not entries or not all(entry["Attribute"]["MPType"].startswith("Large Thumbnail") for entry in entries)

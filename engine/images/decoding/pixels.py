@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import lzma
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import ImageError
 from engine.images.decoding import tiff_tags
+from engine.images.decoding.budget import READING_HEADER, WatchedFile
 from engine.images.decoding.opening import damaged, open_picture, orientation_of
 from engine.images.decoding.soundness.judge import check_whole
 from engine.images.decoding.tiff_checks import UNCOMPRESS, compressed_otherwise, doubts
@@ -33,13 +35,16 @@ _LZMA_MEMORY = 1 << 28
 _NOT_DECODED = "its 16-bit colours cannot be decoded"
 
 
-def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, tuple[Caution, ...]]:
+def decode(
+    data: bytes, path: Path, limits: Limits, opened: Callable[[], object] = lambda: None
+) -> tuple[Integers, Header, tuple[Caution, ...]]:
     """Decode a picture as `engine.images.image.read_image` specifies.
 
     Args:
         data: the file's content.
         path: its name, for errors.
         limits: the largest file and picture that are decoded.
+        opened: called once the header has been read and has passed, before any pixel is decoded.
 
     Returns:
         (H, W, C) upright pixels, C 1 or 3, uint8 or uint16, contiguous; the header; and what is doubtful about the
@@ -51,7 +56,10 @@ def decode(data: bytes, path: Path, limits: Limits) -> tuple[Integers, Header, t
     import numpy as np
 
     # Not from the file: Pillow 13 would map an uncompressed grey TIFF and turn it wrongly (orientations 5 to 8).
-    picture, header, tags = open_picture(io.BytesIO(data), len(data), path, limits)
+    watched = WatchedFile(io.BytesIO(data), len(data), limits.header_seconds, READING_HEADER)
+    picture, header, tags = open_picture(watched, path, limits)
+    opened()
+    watched.allow(limits.seconds)
     with picture:
         try:
             picture.load()

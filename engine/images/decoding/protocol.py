@@ -13,10 +13,14 @@ from engine.text import safe_text
 READY = b"ready\n"
 """What the process writes once it has started, before any request."""
 
+OPENED = b"opened\n"
+"""What it writes of a picture whose pixels were requested once the header has passed, before the answer."""
+
 _MOST_WARNINGS = 8
 _LONGEST_WARNING = 500
 """Characters of a sentence; the rest is cut off."""
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_PIECE = re.compile(rb"(\d{1,18}) (\d{1,18})\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,12 @@ class Decoded:
         """How many bytes of pixels follow."""
         height, width, channels = self.shape
         return height * width * channels * (self.header.bit_depth // 8)
+
+
+def parse_piece(line: bytes) -> tuple[int, int] | None:
+    """Return place and length of the piece of the file that a line asks for; None if it is an answer."""
+    found = _PIECE.fullmatch(line)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal | Decoded:

@@ -2,8 +2,8 @@
 
 A decoder is native code that is given bytes from anywhere. Here it can crash, hang or ask for all memory, and the
 program only notices that one file is refused. `engine.images.decoding.client` starts this process and talks to it: a
-request is a line of JSON and the file's bytes, an answer is a line of JSON and the pixels. The pipes' descriptors are
-its first two arguments. Standard input and output are not used, since anything may print there.
+request is a line of JSON and bytes of a file, an answer is a line of JSON and the pixels (see `protocol`). The pipes'
+descriptors are its first two arguments. Standard input and output are not used, since anything may print there.
 
 This process also sets limits that the system enforces whatever a decoder does: processor time, memory, no core dump (it
 would contain the picture), no writing to files. They are not a sandbox: code that takes over a decoder can do whatever
@@ -13,25 +13,33 @@ the user can.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
-import select
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from engine.errors import ImageError
-from engine.images.decoding.opening import damaged, open_picture
+from engine.images.decoding.budget import READING_HEADER, WatchedFile
+from engine.images.decoding.fetched import FetchedFile
+from engine.images.decoding.hanging import EndedIfItHangs
+from engine.images.decoding.opening import damaged, load_plugins, open_picture
 from engine.images.decoding.pixels import decode
-from engine.images.decoding.protocol import READY
+from engine.images.decoding.protocol import OPENED, READY
 from engine.images.header import SAVE_AGAIN, Limits
+
+_Answer = tuple[dict[str, object], memoryview]
+"""What is sent: a line of JSON, and the bytes of the pixels."""
 
 _BEYOND = 1.0
 """Seconds of processor time beyond the limit that is checked at a decoder's reads; then the system ends the process."""
+
+_BEYOND_HEADER = 0.3
+"""The same while the header is read."""
 
 _MEMORY = 6 * 2**30
 """Bytes of address space; the largest pictures allowed need a third of it."""
@@ -44,33 +52,37 @@ def main() -> None:
     requests, answers = _channels()
     _confine()
     import numpy  # noqa: F401 - now, so that the first request need not wait for it
-    from PIL import Image  # noqa: F401
 
+    load_plugins()
     _discard(2)  # until now, it could say why this process does not start; from now on, decoders write there
     with contextlib.suppress(BrokenPipeError):  # the program has ended
         answers.write(READY)
         answers.flush()
         while line := requests.readline():
             asked = json.loads(line)
-            data = requests.read(asked["bytes"])
-            if len(data) < asked["bytes"]:
+            sent = requests.read(asked["sent"])
+            if len(sent) < asked["sent"]:
                 return
-            with _ended_if_it_hangs(requests.fileno(), asked["limits"]["seconds"]):
-                answer, pixels = _answer(asked["wanted"], data, Limits(**asked["limits"]))
+            limits = Limits(**asked["limits"])
+            with EndedIfItHangs(requests.fileno()) as ending:
+                ending.after(limits.header_seconds + _BEYOND_HEADER)
+                if asked["wanted"] == "header":
+                    fetch = partial(_fetch, requests, answers, ending)
+                    work = partial(_header, FetchedFile(asked["bytes"], sent, fetch), asked["bytes"], limits)
+                else:
+                    work = partial(_pixels, sent, limits, partial(_opened, answers, ending, limits))
+                answer, pixels = _answer(work)
             answers.write(json.dumps(answer).encode() + b"\n")
             answers.write(pixels)
             answers.flush()
             # While this process waits for the next request, it holds no picture.
-            del data, pixels
+            del sent, pixels, work
 
 
-def _answer(wanted: str, data: bytes, limits: Limits) -> tuple[dict[str, object], memoryview]:
+def _answer(work: Callable[[], _Answer]) -> _Answer:
+    """Return what some work answers, or the refusal that it ends with."""
     try:
-        if wanted == "header":
-            picture, header, _ = open_picture(io.BytesIO(data), len(data), _NAME, limits)
-            picture.close()
-            return {"header": asdict(header), "shape": [0, 0, 1], "warnings": []}, memoryview(b"")
-        array, header, warnings = decode(data, _NAME, limits)
+        return work()
     except ImageError as error:
         return _refused(error)
     except MemoryError as error:
@@ -79,6 +91,17 @@ def _answer(wanted: str, data: bytes, limits: Limits) -> tuple[dict[str, object]
     except Exception as error:
         cause = f"its decoder failed ({type(error).__name__}: {error})"
         return _refused(ImageError(cause[:2000], remedy=SAVE_AGAIN, code="damaged"))
+
+
+def _header(file: FetchedFile, size: int, limits: Limits) -> _Answer:
+    watched = WatchedFile(cast("BinaryIO", file), size, limits.header_seconds, READING_HEADER)
+    picture, header, _ = open_picture(watched, _NAME, limits)
+    picture.close()
+    return {"header": asdict(header), "shape": [0, 0, 1], "warnings": []}, memoryview(b"")
+
+
+def _pixels(data: bytes, limits: Limits, opened: Callable[[], None]) -> _Answer:
+    array, header, warnings = decode(data, _NAME, limits, opened)
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     answer: dict[str, object] = {
         "header": asdict(header),
@@ -88,7 +111,26 @@ def _answer(wanted: str, data: bytes, limits: Limits) -> tuple[dict[str, object]
     return answer, little.data.cast("B")
 
 
-def _refused(error: ImageError) -> tuple[dict[str, object], memoryview]:
+def _fetch(requests: BinaryIO, answers: BinaryIO, ending: EndedIfItHangs, place: int, length: int) -> bytes:
+    """Ask the program for a piece of the file whose header is being read; empty at the file's end."""
+    with ending.listening():
+        answers.write(b"%d %d\n" % (place, length))
+        answers.flush()
+        sent = int(requests.readline())
+        piece = requests.read(sent)
+    if len(piece) < sent:
+        raise BrokenPipeError
+    return piece
+
+
+def _opened(answers: BinaryIO, ending: EndedIfItHangs, limits: Limits) -> None:
+    """Tell the program that the header has passed, and allow the time for decoding."""
+    answers.write(OPENED)
+    answers.flush()
+    ending.after(limits.seconds + _BEYOND)
+
+
+def _refused(error: ImageError) -> _Answer:
     return {"cause": error.cause, "remedy": error.remedy, "code": error.code}, memoryview(b"")
 
 
@@ -113,8 +155,8 @@ def _confine() -> None:
     import resource
 
     # A process inherits which signals are ignored or blocked, but these two must be able to end it.
-    for ending in (signal.SIGPROF, signal.SIGIO):
-        signal.signal(ending, signal.SIG_DFL)
+    for number in (signal.SIGPROF, signal.SIGIO):
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF, signal.SIGIO))
     limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, **({"RLIMIT_AS": _MEMORY} if sys.platform == "linux" else {})}
     for name, most in limits.items():
@@ -122,30 +164,3 @@ def _confine() -> None:
         hard = resource.getrlimit(kind)[1]
         # The hard limit, too, so that nothing in this process can raise it again.
         resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-
-
-@contextlib.contextmanager
-def _ended_if_it_hangs(requests: int, seconds: float) -> Iterator[None]:
-    """Make the system end this process if the body computes for longer, or if the program ends before it is done.
-
-    Both use signals that end a process by default, so no decoder can hold them up.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    flags = fcntl.fcntl(requests, fcntl.F_GETFL)
-    fcntl.fcntl(requests, fcntl.F_SETOWN, os.getpid())
-    # SIGIO if the program ends: until the answer it sends nothing.
-    fcntl.fcntl(requests, fcntl.F_SETFL, flags | os.O_ASYNC)
-    gone = select.poll()  # the program may have ended before that
-    gone.register(requests, select.POLLHUP)
-    if gone.poll(0):
-        raise BrokenPipeError
-    signal.setitimer(signal.ITIMER_PROF, seconds + _BEYOND)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        fcntl.fcntl(requests, fcntl.F_SETFL, flags)

@@ -25,13 +25,26 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 BOOT = """
 import sys; sys.path[:] = sys.argv[4:]
-import ctypes, os, signal, time
+import ctypes, io, os, signal, time
 import numpy as np
+from engine.images.decoding.budget import WatchedFile
 from engine.images.decoding import worker
 from engine.results.caution import Caution
 whole = worker.decode
+open_picture = worker.open_picture
 
-def decode(data, path, limits):
+def opening(watched, path, limits):
+    data = watched.read(9)
+    watched.seek(0)
+    match data:
+        case b"h-busy": pow(3, 10**9)
+        case b"h-abort": os.abort()
+        case b"h-ask": os.write(int(sys.argv[2]), b"0 999999999999999999\\n" * 50 + b"nonsense\\n"); time.sleep(600)
+    return open_picture(watched, path, limits)
+
+def decode(data, path, limits, opened):
+    if data.startswith(b"h-"): opening(WatchedFile(io.BytesIO(data), len(data), 9.0), path, limits)
+    opened()
     match data:
         case b"abort": os.abort()
         case b"segv": ctypes.string_at(0)
@@ -43,13 +56,14 @@ def decode(data, path, limits):
         case b"write": os.write(os.open(WRITTEN, os.O_WRONLY | os.O_CREAT), b"no")
         case b"fault": raise TypeError("no\x1b[2Jno")
         case b"says": os.write(1, b"no" * 9); os.write(2, b"no")
-    array, header, warnings = whole(PNG, path, limits)
+    array, header, warnings = whole(PNG, path, limits, lambda: None)
     if data == b"doubt": warnings = (Caution("bits", "look\x1b[2J " + "twice" * 200),)
     return (np.zeros((9, 9, 2), np.uint8) if data == b"shape" else array), header, warnings
 
 WRITTEN = "THE FILE"
 PNG = bytes.fromhex("THE PNG")
 worker.decode = decode
+worker.open_picture = opening
 worker.main()
 """
 
@@ -177,16 +191,38 @@ def test_pictures_larger_than_any_pipe_pass_and_so_do_16_bits(tmp_path: Path) ->
     assert np.array_equal(read_image(tmp_path / "a.png").pixels[..., 0], values.astype(np.float32))
 
 
-def test_the_header_of_a_webp_is_read_by_native_code_and_so_apart_as_well(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"h-busy", "reading its header takes longer than 0.2 s"), (b"h-abort", "its decoder crashed (SIGABRT)")],
+)
+def test_a_header_that_crashes_or_hangs_its_reader_is_refused_alike_with_and_without_the_pixels(
+    hostile: Path, content: bytes, reason: str
 ) -> None:
-    path = tmp_path / "a.webp"
-    Image.new("RGB", (5, 4), "teal").save(path)
+    bad = file(hostile, content)
+    for read in (read_header, read_image):
+        with pytest.raises(ImageError) as caught:
+            read(bad, limits=Limits(header_seconds=0.2))
+        assert str(caught.value) == f"{bad}: {reason}; save it again, as an ordinary PNG"
+        assert read_header(picture(hostile / "sound.png")).width == 5
+
+
+def test_a_process_that_asks_for_more_than_the_file_gets_nothing_that_is_not_in_it(hostile: Path) -> None:
+    with pytest.raises(ImageError, match="its decoder crashed"):
+        read_header(file(hostile, b"h-ask"))
+    assert read_header(picture(hostile / "sound.png")).width == 5
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp", "a.webp"])
+def test_the_header_of_every_format_is_read_apart_as_well(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = picture(tmp_path / name)
     monkeypatch.setattr("engine.images.decoding.opening.open_picture", lambda *_: pytest.fail("here"))
+    monkeypatch.setattr("PIL.Image.open", lambda *_: pytest.fail("here"))
     header = read_header(path)
-    assert (header.format, header.width, header.height) == ("WEBP", 5, 4)
+    assert (header.width, header.height) == (5, 4)
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(ImageError, match="the file is damaged or incomplete") as caught:
+    with pytest.raises(ImageError, match=r"damaged|what its values stand for") as caught:
         read_header(path)
     assert caught.value.subject == str(path)
 
