@@ -47,9 +47,8 @@ def send(terminal: Terminal, keys: bytes) -> None:
 def said(place: Path, terminal: Terminal) -> str:
     """What the app says of its input; waits for it."""
     end = time.monotonic() + 30
-    while not (place / "said").exists() and time.monotonic() < end:
+    while not ((place / "said").exists() and (place / "said").read_text()) and time.monotonic() < end:
         terminal.read(0.05)
-    terminal.read(0.2)
     return (place / "said").read_text()
 
 

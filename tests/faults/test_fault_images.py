@@ -66,7 +66,7 @@ def bomb(name: str, folder: Path, size: float) -> Path:
     return folder / name
 
 
-@pytest.mark.parametrize(("name", "limit"), [("scans.jpg", 0.3), ("dribble.png", 0.02), ("chunks.png", 0.1)])
+@pytest.mark.parametrize(("name", "limit"), [("scans.jpg", 0.3), ("dribble.png", 0.02)])
 def test_a_file_that_keeps_its_decoder_busy_is_given_up_in_time(name: str, limit: float, tmp_path: Path) -> None:
     path = bomb(name, tmp_path, 0.5)
     assert path.stat().st_size < 15_000_000
