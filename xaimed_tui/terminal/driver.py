@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import select
+import shutil
 import signal
 import termios
 import time
@@ -101,8 +102,8 @@ class TerminalDriver(LinuxDriver):
             if got is None:  # the terminal is gone; `leave_on_hangup` notices that, too, and ends the process
                 stopped.wait(_TICK)
                 continue
-            # A Ctrl+Q that comes alone was typed, even if the end of a paste before it got lost; so was one at the end.
-            if pastes.pasting and (got == _QUIT_BYTE or (got.endswith(_QUIT_BYTE) and not pastes.marked)):
+            # A Ctrl+Q that comes alone was typed, even if the end of a paste before it got lost.
+            if got == _QUIT_BYTE and pastes.pasting:
                 self._quit_now()
             for piece in pastes.split(got):
                 if isinstance(piece, Pasted):
@@ -111,6 +112,9 @@ class TerminalDriver(LinuxDriver):
                     parser = _parser_like(parser)
                 else:
                     parser = self._parse(parser, decode(_REPORT.sub(b"", piece)))
+            # So was one at the end of much that came at once.
+            if got.endswith(_QUIT_BYTE) and pastes.pasting and not pastes.marked:
+                self._quit_now()
             parser = self._parse(parser, "")
             self._say_what_was_left_out()
 
@@ -178,7 +182,7 @@ class TerminalDriver(LinuxDriver):
         """
         size = size_of_the_window(self.fileno)
         if size is None:
-            columns, rows = self._get_terminal_size() if reported is None else reported.size
+            columns, rows = shutil.get_terminal_size() if reported is None else reported.size
             size = min(columns, _MOST_COLUMNS), min(rows, _MOST_ROWS)
         pixels = None if reported is None else reported.pixel_size
         return events.Resize.from_dimensions(size, None if pixels is None else (pixels.width, pixels.height))
