@@ -32,6 +32,11 @@ __all__ = [
 ]
 
 WEIGHTS = ("weights.pt", "weights.safetensors")
+ONNX = "model.onnx"
+TORCHSCRIPT = "model.torchscript"
+NETWORKS = (ONNX, TORCHSCRIPT)
+"""Files that are a whole network: there are no other weights beside them, and no `architecture.py`."""
+
 ARCHITECTURE = "architecture.py"
 SETTINGS = "model.toml"
 DESCRIPTION = "description.txt"
@@ -58,9 +63,8 @@ class ModelBundle:
     Attributes:
         task, name: names of the task's folder and of the model's.
         path: the model folder.
-        weights: `weights.pt` or `weights.safetensors` in it.
-        architecture: `architecture.py` in it; None if the network is named in `network`, so that no code of the folder
-            runs and no approval is needed.
+        weights: `weights.pt` or `weights.safetensors` in it; or a whole network, `model.onnx` or `model.torchscript`.
+        architecture: `architecture.py` in it; None if the network is named in `network`, or `weights` is a whole one.
         input, output, explain: how to feed, read and explain the network.
         assumed: a sentence for every default that matters, saying what was assumed.
         description: text of `description.txt`.
@@ -98,16 +102,28 @@ class ModelBundle:
 
     @property
     def runs_code(self) -> bool:
-        """Whether code in the folder builds the network, which a person has to approve first."""
-        return self.architecture is not None
+        """Whether code in the folder runs, which a person has to approve first.
+
+        A TorchScript archive is a program: it can write files, for one.
+        """
+        return self.architecture is not None or self.weights.name == TORCHSCRIPT
+
+    @property
+    def code_file(self) -> str:
+        """The file with the code that a person has to approve; empty if none runs."""
+        if not self.runs_code:
+            return ""
+        return ARCHITECTURE if self.architecture is not None else TORCHSCRIPT
 
     @property
     def built_from(self) -> str:
         """What builds the network, as a clause: `no code of its own: the network is torchvision's resnet50`."""
-        if self.architecture is not None:
-            return f"its own code, {self.architecture.name}"
         if self.in_memory is not None:
             return f"a {self.in_memory.network} in the calling program's memory"
+        if self.runs_code:
+            return f"its own code, {self.code_file}"
+        if self.weights.name == ONNX:
+            return f"no code of its own: {ONNX} is the network"
         return f"no code of its own: the network is {self.network.package}'s {self.network.name}"
 
 
@@ -155,14 +171,14 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
             raise BundleError(f"the file has more than {limit:,} bytes", subject=folder / name)
     if weights.name not in content.files:
         raise BundleError("the folder changed while it was read", subject=folder, remedy="try again")
-    declared, code = _declared(folder, content)
+    declared, code = _declared(folder, content, weights.name)
     samples = folder / SAMPLES
     bundle = ModelBundle(
         task=task if task is not None else folder.parent.name,
         name=folder.name,
         path=folder,
         weights=weights,
-        architecture=None if declared.network.source is not None else folder / ARCHITECTURE,
+        architecture=folder / ARCHITECTURE if ARCHITECTURE in content.kept else None,
         input=declared.input,
         output=declared.output,
         explain=declared.explain,
@@ -180,8 +196,13 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
     return bundle, code
 
 
-def _declared(folder: Path, content: Snapshot) -> tuple[Declared, str]:
+def _declared(folder: Path, content: Snapshot, weights: str) -> tuple[Declared, str]:
     """Return what `model.toml` or else the constants declare, and the text of `architecture.py`; empty without one.
+
+    Args:
+        folder: the model folder.
+        content: its files.
+        weights: name of the file of weights, which may be a whole network.
 
     Raises:
         BundleError: one of the files is wrong; both or neither of them say which network it is.
@@ -194,6 +215,8 @@ def _declared(folder: Path, content: Snapshot) -> tuple[Declared, str]:
         from engine.bundle.model_toml import parse_model_toml
 
         declared = parse_model_toml(content.kept[SETTINGS], settings)
+    if weights in NETWORKS:
+        return _declared_beside(weights, declared, folder, content), ""
     named = declared is not None and declared.network.source is not None
     if ARCHITECTURE in content.kept:
         code = decode_source(content.kept[ARCHITECTURE], architecture)
@@ -212,6 +235,29 @@ def _declared(folder: Path, content: Snapshot) -> tuple[Declared, str]:
             remedy=f"add it, or name the network in {SETTINGS}: [network] source",
         )
     return declared, code
+
+
+def _declared_beside(network: str, declared: Declared | None, folder: Path, content: Snapshot) -> Declared:
+    """Return what is declared beside a file that is a whole network.
+
+    Raises:
+        BundleError: something else says which network it is, too.
+    """
+    from engine.bundle.declared import declare_values
+
+    if ARCHITECTURE in content.kept:
+        raise BundleError(
+            f"{network} is a whole network, and there is {ARCHITECTURE} as well",
+            subject=folder,
+            remedy="remove one of them",
+        )
+    if declared is not None and (declared.network.source is not None or declared.network.arguments):
+        raise BundleError(
+            f"{network} is a whole network, and [network] does not go with it",
+            subject=folder / SETTINGS,
+            remedy=f"remove [network], or {network}",
+        )
+    return declared or declare_values({})
 
 
 def read_description(path: Path) -> str:
@@ -270,12 +316,16 @@ def _check_own(path: Path) -> os.stat_result:
 
 
 def _find_weights(folder: Path) -> Path:
-    found = [folder / name for name in WEIGHTS if os.path.lexists(folder / name)]
+    found = [folder / name for name in (*WEIGHTS, *NETWORKS) if os.path.lexists(folder / name)]
     if not found:
-        raise BundleError(f"there is neither {WEIGHTS[0]} nor {WEIGHTS[1]}", subject=folder, remedy="add the weights")
+        raise BundleError(
+            f"there is neither {WEIGHTS[0]} nor {WEIGHTS[1]}, {ONNX} or {TORCHSCRIPT}",
+            subject=folder,
+            remedy="add the weights",
+        )
     if len(found) > 1:
         raise BundleError(
-            f"there are both {WEIGHTS[0]} and {WEIGHTS[1]}", subject=folder, remedy="keep only the right one"
+            f"there are both {found[0].name} and {found[1].name}", subject=folder, remedy="keep only the right one"
         )
     try:
         size = check_regular(found[0]).st_size

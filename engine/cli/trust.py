@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 HELP = "look at a model's code and approve it"
 DESCRIPTION = (
-    "Show a model's architecture.py with a list of what deserves a look, ask, and record the approval. A model's code "
-    "runs only if it was approved and no byte of its folder has changed since. A model whose network is named in "
-    "model.toml has no code of its own, and needs no approval."
+    "Show a model's architecture.py with a list of what deserves a look, or the code in its model.torchscript; ask, "
+    "and record the approval. A model's code runs only if it was approved and no byte of its folder has changed since. A "
+    "model whose network is named in model.toml, or is a model.onnx, has no code of its own, and needs no approval."
 )
 
 
@@ -104,7 +104,7 @@ def _shown(seen: Review) -> str:
     out = [
         f"{safe_text(subject_of(seen.bundle))} in {safe_text(seen.bundle.path)}",
         "",
-        *(["architecture.py", *listed, ""] if seen.bundle.runs_code else []),
+        *([seen.bundle.code_file, *listed, ""] if seen.bundle.runs_code else []),
         *(safe_text(line) for line in words_about(seen)),
     ]
     return "\n".join(out) + "\n\n"

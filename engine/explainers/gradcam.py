@@ -46,6 +46,7 @@ class GradCam:
         if request.stop.is_set():
             raise Stopped(self.key)
         classifier = request.classifier
+        classifier.require_layers(self.key)
         layer = self.layer if self.layer is not None else classifier.default_layer
         info = classifier.anatomy.check_layer(layer)
         kind = _recording(self.key)

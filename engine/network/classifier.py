@@ -82,6 +82,8 @@ class Classifier(NetworkOnDevice):
         check_threshold(bundle, self.anatomy.outputs, self._subject)
         self.assumed: tuple[str, ...] = (*bundle.assumed, *self.anatomy.notes, *self._doubts, *more)
         self._feeding = None if feeding is None else feeding(self.bundle.input)
+        if self.black_box:
+            self.assumed += (f"No layers and no gradients are known: {self.black_box}.",)
         self.fit: Fit | None = fit
         if fit is not None and (fit.made_for != signature(bundle) or fit.layer not in ("", self.anatomy.classifying)):
             self.fit = None
@@ -103,10 +105,10 @@ class Classifier(NetworkOnDevice):
             BundleError: the bundle's code, weights or declarations do not fit together.
             DeviceError: no such device or precision, or there is not enough memory.
         """
-        chosen = choose_device(device)  # fail on a wrong device before the slow part
+        choose_device(device)  # fail on a wrong device before the slow part
         watch = StateWatch()
         network, fit = build_network_and_fit(bundle, watch)
-        return cls(bundle, network, device=chosen, precision=precision, watch=watch, fit=fit)
+        return cls(bundle, network, device=device, precision=precision, watch=watch, fit=fit)
 
     @classmethod
     def from_module(
@@ -178,8 +180,10 @@ class Classifier(NetworkOnDevice):
         """The bundle's target layer, else the last convolution executed whose output is a map.
 
         Raises:
-            ExplanationError: the network has no convolution with a map, or lacks the layer that the bundle names.
+            ExplanationError: the network has no convolution with a map, is a black box, or lacks the layer that the
+                bundle names.
         """
+        self.require_layers(self._subject)
         named = self.bundle.explain.target_layer
         if named is not None:
             self.anatomy.check_layer(named)

@@ -13,11 +13,15 @@ from torch import nn
 from engine.bundle.architecture_py import decode_source
 from engine.bundle.digest import Snapshot
 from engine.bundle.fit_npz import Fit, read_fit
-from engine.bundle.model_bundle import ARCHITECTURE, CONFIG, FIT, SETTINGS, ModelBundle
+from engine.bundle.model_bundle import ARCHITECTURE, CONFIG, FIT, NETWORKS, SETTINGS, TORCHSCRIPT, ModelBundle
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
 from engine.network.layout import take_channels_first
+from engine.network.settled_input import remember_input
 from engine.network.sources.named import build_named, import_package
+from engine.network.sources.onnx_file import weight_files
+from engine.network.sources.onnx_network import build_onnx
+from engine.network.sources.torchscript import build_torchscript
 from engine.network.torch_state import StateWatch
 from engine.network.weights import most_bytes, read_weights, too_little_memory
 from engine.trust.execution import run_alone
@@ -49,6 +53,8 @@ def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) 
     content = approved_content(bundle)
     fit = read_fit(content.kept[FIT], bundle.path / FIT) if FIT in content.kept else None
     watch = watch or StateWatch()
+    if bundle.weights.name in NETWORKS:
+        return _whole(bundle, content, watch), fit
     if not bundle.runs_code:  # before the watch, which would take what the package sets for the model's own
         import_package(bundle.network.package, bundle.path / SETTINGS)
     try:
@@ -65,6 +71,26 @@ def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) 
         _load_weights(network, weights, bundle)
         network = network.float().eval()
     return take_channels_first(network) if bundle.input.layout == "nhwc" else network, fit
+
+
+def _whole(bundle: ModelBundle, content: Snapshot, watch: StateWatch) -> nn.Module:
+    """Return the network of a file that holds all of it."""
+    data, path, layout = content.kept[bundle.weights.name], bundle.weights, bundle.input.layout
+    if path.name == TORCHSCRIPT:
+        try:
+            with watch.loading():
+                network = build_torchscript(data, path)
+        except BundleError as error:
+            raise watch.blamed(error) from error
+    else:
+        beside = weight_files(data, path)
+        # Read again, together: only then it is one and the same model.
+        kept = approved_content(bundle, beside).kept if beside else {}
+        with watch.loading():
+            network, told = build_onnx(kept.get(path.name, data), path, bundle.input, bundle.undeclared, kept)
+        remember_input(network, told)
+        layout = told.layout
+    return take_channels_first(network) if layout == "nhwc" else network
 
 
 def _built(bundle: ModelBundle, content: Snapshot) -> nn.Module:

@@ -15,11 +15,12 @@ from torch import nn
 from engine.acceleration.fast_copy import FastCopy, make_fast_copy
 from engine.acceleration.precision import reduced_convolutions
 from engine.bundle.model_bundle import ModelBundle, subject_of
-from engine.errors import BundleError, DeviceError, OutOfMemoryError
-from engine.network.device import choose_device, is_out_of_memory
+from engine.errors import BundleError, DeviceError, ExplanationError, OutOfMemoryError
+from engine.network.device import is_out_of_memory
 from engine.network.familiarity import pooled
 from engine.network.outputs import check_conduct, noise_for, rows_passed, settle_activation
 from engine.network.reading import flat_output
+from engine.network.sources.black_box import device_for, why_black_box
 from engine.network.structure import Anatomy, examine, input_of
 from engine.network.torch_state import StateWatch, gate
 from engine.results.caution import Caution
@@ -42,6 +43,7 @@ class NetworkOnDevice:
         network: the torch module, float32, channels_last.
         device: `cpu` or `cuda:<n>`.
         precision: as requested; the sampling methods resolve `auto`.
+        black_box: why the network is one that cannot be looked into, as a clause; empty if it can.
         anatomy: the network's structure.
         activation: what the network applies at its end: `none`, `sigmoid` or `softmax`.
         lock: hold it while using the network.
@@ -76,8 +78,14 @@ class NetworkOnDevice:
                 f"no such precision: {precision}", subject="--precision", remedy="use auto, fp32, bf16 or fp16"
             )
         self.bundle = bundle
-        self.precision: Precision = precision
-        self.device = choose_device(device)
+        self.black_box: str = why_black_box(network)
+        # A black box computes as it does: no part of it can be cast.
+        self.precision: Precision = "fp32" if self.black_box else precision
+        self._uncast: tuple[Caution, ...] = ()
+        if self.black_box and precision in _AUTOCAST:
+            said = f"This network is computed in float32, not in {precision}: {self.black_box}."
+            self._uncast = (Caution("precision", said),)
+        self.device = device_for(network, device)
         # Re-entrant, because whoever explains an image holds it while `diagnose` takes it again.
         self.lock = threading.RLock()
         self._subject = subject_of(bundle)
@@ -108,10 +116,24 @@ class NetworkOnDevice:
         self.network: nn.Module = network
         self.with_memory(self._settle_on_device)
 
+    def require_layers(self, method: str) -> None:
+        """Check that the network has layers and gradients for a method to look at.
+
+        Raises:
+            ExplanationError: it is a black box; the message says why.
+        """
+        if self.black_box:
+            raise ExplanationError(
+                f"{self.black_box}, so there are no layers and no gradients to look at",
+                subject=method,
+                remedy="use LIME or RISE",
+                code="black-box",
+            )
+
     @property
     def cautions(self) -> tuple[Caution, ...]:
         """What has to be said beside every answer and every map of this model, on the device that it is on."""
-        return (*self.moved, *self._conduct.cautions)
+        return (*self._uncast, *self.moved, *self._conduct.cautions)
 
     @property
     def state_cautions(self) -> tuple[Caution, ...]:
@@ -157,9 +179,10 @@ class NetworkOnDevice:
     def fast_copy(self) -> FastCopy:
         """Return the copy of the network for many passes; the first call makes it.
 
-        It is the network itself where each image has to be passed by itself or a pass changes the network.
+        It is the network itself where each image has to be passed by itself, a pass changes the network, or it is a
+        black box.
         """
-        if self._fast is None and (self.one_at_a_time or self._shipped):
+        if self._fast is None and (self.one_at_a_time or self._shipped or self.black_box):
             self._fast = FastCopy(self.network)
         if self._fast is None:
             example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)

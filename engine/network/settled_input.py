@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from torch import nn
 
@@ -10,6 +11,7 @@ from engine.bundle.declared import channels_sentence, size_sentence
 from engine.bundle.model_bundle import InputSpec, ModelBundle
 from engine.network.expected_input import SideSearch, channels_asked
 from engine.network.faults import another_fault
+from engine.network.sources.onnx_file import OnnxInput
 from engine.network.torch_state import StateWatch
 
 
@@ -23,12 +25,48 @@ def with_input_found(bundle: ModelBundle, network: nn.Module, watch: StateWatch)
         network: its network, on the CPU, in evaluation mode.
         watch: over the network's code.
     """
+    if (told := input_told(network)) is not None:
+        return _as_told(bundle, told)
     undeclared = bundle.undeclared & {"input.size", "input.channels"}
     if not undeclared:
         return bundle
     with watch.trying():
         found, said = _found(bundle.input, undeclared, network.eval(), watch)
     return replace(bundle, input=found, assumed=tuple(said.get(sentence, sentence) for sentence in bundle.assumed))
+
+
+_TOLD: WeakKeyDictionary[nn.Module, OnnxInput] = WeakKeyDictionary()
+
+
+def remember_input(network: nn.Module, told: OnnxInput) -> None:
+    """Remember how the file that a network was read from says that it is fed; `input_told` returns it."""
+    _TOLD[network] = told
+
+
+def input_told(network: nn.Module) -> OnnxInput | None:
+    """Return how the file that a network was read from says that it is fed; None if it does not say."""
+    return _TOLD.get(network)
+
+
+def _as_told(bundle: ModelBundle, told: OnnxInput) -> ModelBundle:
+    """Return a bundle whose size, channels and layout, where it does not declare them, are those of the file."""
+    spec, name = bundle.input, bundle.weights.name
+    said: dict[str, str] = {}
+    if told.channels is not None and "input.channels" in bundle.undeclared:
+        count, kind = told.channels, "grey" if told.channels == 1 else "RGB"
+        said[channels_sentence(spec.channels)] = (
+            f"The number of channels is not declared: {count} ({kind}), as in {name}."
+        )
+        if count != spec.channels:
+            spec = replace(spec, channels=count, mean=(0.0,) * count, std=(1.0,) * count)
+    if told.size is not None and "input.size" in bundle.undeclared:
+        height, width = told.size
+        said[size_sentence(spec.size)] = (
+            f"The input size is not declared: {height} x {width} pixels (height x width), as in {name}."
+        )
+        spec = replace(spec, size=told.size)
+    spec = replace(spec, layout=told.layout)
+    return replace(bundle, input=spec, assumed=tuple(said.get(sentence, sentence) for sentence in bundle.assumed))
 
 
 def _found(

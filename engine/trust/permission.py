@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,10 +21,12 @@ from engine.bundle.model_bundle import (
     CONFIG_LIMIT,
     FIT,
     FIT_LIMIT,
+    TORCHSCRIPT,
     ModelBundle,
     read_with_code,
     subject_of,
 )
+from engine.bundle.torchscript import code_in
 from engine.errors import BundleError
 from engine.storage import places
 from engine.trust.approvals import Approval, Approvals, add_approval, read_approvals, remove_approvals
@@ -94,8 +96,8 @@ class Review:
 
     Attributes:
         bundle: the model as it was read, for `approve`.
-        code: text of `architecture.py`, from the bytes that the bundle's digest covers. Not made safe. Empty if the
-            model has no code.
+        code: text of `architecture.py`, or of all code in a TorchScript archive, from the bytes that the bundle's
+            digest covers. Not made safe. Empty if the model has no code.
         findings: what in the code deserves a look.
         standing: whether the code may already run.
     """
@@ -113,7 +115,17 @@ def review(path: Path, *, task: str | None = None) -> Review:
         BundleError: see `engine.bundle.model_bundle.read_bundle`.
     """
     bundle, code = read_with_code(path, task=task)
+    if bundle.code_file == TORCHSCRIPT:  # what its code does is not told by names
+        return Review(bundle, _code_in_archive(bundle), (), standing_of(bundle))
     return Review(bundle, code, what_deserves_a_look(code), standing_of(bundle))
+
+
+def _code_in_archive(bundle: ModelBundle) -> str:
+    """Return the code in a TorchScript archive, from the bytes that the bundle's digest covers."""
+    content = take_snapshot(bundle.path, {TORCHSCRIPT: None}, fresh=True)
+    if content.digest != bundle.digest:
+        raise BundleError("the folder changed while it was read", subject=bundle.path, remedy="try again")
+    return code_in(content.kept[TORCHSCRIPT])
 
 
 NOTHING_UNEXPECTED = (
@@ -123,6 +135,11 @@ NOTHING_UNEXPECTED = (
 NO_PROOF = (
     "This was found by comparing names. It is a help, not a proof: read the code. Once approved, it runs with your "
     "rights and can do whatever you can do."
+)
+
+TORCHSCRIPT_IS_CODE = (
+    f"{TORCHSCRIPT} is a program that torch runs, shown here as its archive holds it. It was not searched for names. "
+    "Once approved, it runs with your rights: among other things, it can read and write files."
 )
 
 _HEADINGS = {
@@ -142,7 +159,10 @@ def words_about(seen: Review) -> tuple[str, ...]:
     for gravity, found in itertools.groupby(seen.findings, key=lambda finding: finding.gravity):
         lines.append(_HEADINGS[gravity])
         lines += [f"  {_lines(numbers)}: {what}" for what, numbers in grouped(found)]
-    lines += [NO_PROOF if lines else f"{NOTHING_UNEXPECTED} {NO_PROOF}", ""]
+    if bundle.code_file == TORCHSCRIPT:
+        lines += [TORCHSCRIPT_IS_CODE, ""]
+    else:
+        lines += [NO_PROOF if lines else f"{NOTHING_UNEXPECTED} {NO_PROOF}", ""]
     size = sum(file.size for file in bundle.files.values())
     lines.append(f"An approval covers all {len(bundle.files):,} files of the folder, {size:,} bytes, byte for byte.")
     lines.append(f"Their digest is {bundle.digest}.")
@@ -187,7 +207,7 @@ def check_approved(bundle: ModelBundle) -> None:
     _check(bundle, standing_of(bundle))
 
 
-def approved_content(bundle: ModelBundle) -> Snapshot:
+def approved_content(bundle: ModelBundle, more: Iterable[str] = ()) -> Snapshot:
     """Read the files that a model is loaded from, once, and check that they are what was approved.
 
     A model without code needs no approval: then they are checked to be what was read.
@@ -195,11 +215,16 @@ def approved_content(bundle: ModelBundle) -> Snapshot:
     Every file in the folder is read and hashed again. The bytes returned are the bytes that were hashed, so a file
     that is changed afterwards makes no difference.
 
+    Args:
+        bundle: the model.
+        more: names of other files at the top of its folder whose content is needed.
+
     Raises:
         BundleError: it is not approved, or was changed since it was approved or since the bundle was read.
     """
     # fresh: before code runs, a file's unchanged size and times are not proof enough that it is unchanged.
-    keep = {ARCHITECTURE: None, bundle.weights.name: None, FIT: FIT_LIMIT, CONFIG: CONFIG_LIMIT}
+    keep: dict[str, int | None] = {ARCHITECTURE: None, bundle.weights.name: None}
+    keep |= {FIT: FIT_LIMIT, CONFIG: CONFIG_LIMIT, **dict.fromkeys(more, None)}
     content = take_snapshot(bundle.path, keep, fresh=True)
     _check(bundle, _standing(bundle, content.digest, content.files, read_approvals()))
     if content.digest != bundle.digest:

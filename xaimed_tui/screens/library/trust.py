@@ -64,7 +64,7 @@ class TrustScreen(ClosesOnce, ModalScreen[bool]):
             yield Static(safe_text(subject_of(bundle)), id="subject", markup=False)
             yield Static(path_text(bundle.path, 100), classes="about", markup=False)
             code = LinesView(_numbered(self._review), id="code")
-            code.border_title = "architecture.py"
+            code.border_title = bundle.code_file
             yield code
             findings = LinesView(_said(words_about(self._review)), prose=True, id="findings")
             findings.border_title = "What to know about it"
