@@ -39,6 +39,7 @@ MOST_FEATURES = 2048
 
 MOST_COMPONENTS = 32
 _MOST_TEXT = 200
+_MOST_IMAGES = 10**12
 _MOST_STATISTICS = 64
 _MAGIC = b"\x93NUMPY\x01\x00"
 _START = len(_MAGIC) + 2
@@ -225,6 +226,8 @@ def _fit(arrays: dict[str, NDArray[np.float64]]) -> Fit:
         array = arrays[name]
         if array.ndim != 1 or len(array) > _MOST_TEXT:
             raise _WrongContentError(f"{name} is not a short text")
+        if not np.isin(array, np.arange(256)).all():
+            raise _WrongContentError(f"{name} is not a text")
         return bytes(array.astype(np.uint8)).decode()
 
     def number(name: str) -> float:
@@ -234,8 +237,8 @@ def _fit(arrays: dict[str, NDArray[np.float64]]) -> Fit:
 
     if number("version") != VERSION:
         raise _WrongContentError("it was made by a newer version of XAIMed")
-    if not all(np.isfinite(arrays[name]).all() for name in ("images", "groups", "held_out")):
-        raise _WrongContentError("a count is not a number")
+    if not (1 <= number("groups") <= number("images") < _MOST_IMAGES and 0 <= number("held_out") <= 1):
+        raise _WrongContentError("it was made from an impossible number of images")
     return Fit(
         made_for=text("made_for"),
         xaimed=text("xaimed"),
@@ -279,5 +282,7 @@ def _check(fit: Fit) -> None:
     positive = (fit.variances, fit.limits, fit.part_limits, np.diag(fit.covariance), np.array(fit.rest))
     if not all(np.isfinite(array).all() for array in arrays) or not all((array > 0).all() for array in positive):
         raise _WrongContentError("some of its numbers are not positive or not finite")
-    if not np.allclose(fit.covariance, fit.covariance.T) or np.linalg.eigvalsh(fit.covariance).min() <= 0:
-        raise _WrongContentError("its covariance is not one")
+    with np.errstate(all="ignore"):  # of numbers near the largest
+        symmetric = np.allclose(fit.covariance, fit.covariance.T)
+        if not symmetric or not np.linalg.eigvalsh(fit.covariance).min() > 0:  # so written, it is not fulfilled by NaN
+            raise _WrongContentError("its covariance is not one")

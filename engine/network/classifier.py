@@ -16,7 +16,7 @@ from engine.errors import ExplanationError, NotFiniteError
 from engine.images.image import MedicalImage
 from engine.images.preprocessing import unit_from_input
 from engine.network.device import choose_device
-from engine.network.familiarity import why_unlike
+from engine.network.familiarity import goes_with, why_unlike
 from engine.network.feeding import DeclaredFeeding, Feeding
 from engine.network.layers.info import LayerInfo
 from engine.network.loading import build_network_and_fit
@@ -85,7 +85,11 @@ class Classifier(NetworkOnDevice):
         if self.black_box:
             self.assumed += (f"No layers and no gradients are known: {self.black_box}.",)
         self.fit: Fit | None = fit
-        if fit is not None and (fit.made_for != signature(bundle) or fit.layer not in ("", self.anatomy.classifying)):
+        if fit is not None and not (
+            fit.made_for == signature(bundle)
+            and fit.layer in ("", self.anatomy.classifying)
+            and goes_with(fit, bundle.input.channels)
+        ):
             self.fit = None
             self.assumed += (
                 f"{FIT} was made for other weights, code or input, so images are not compared with those that the "

@@ -127,6 +127,11 @@ def activation_distances(fit: Fit, features: NDArray[np.float32]) -> tuple[NDArr
     return inside, np.sqrt((beside**2).sum(axis=1) / fit.rest)
 
 
+def goes_with(fit: Fit, channels: int) -> bool:
+    """Return whether a fit has the numbers about pixels that `statistics` gives for images of so many channels."""
+    return fit.mean.size == statistics(np.zeros((channels, 2, 2), dtype=np.float32)).size
+
+
 def pooled(activations: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a layer's input as (B, F) with F at most `MOST_FEATURES`.
 

@@ -1,4 +1,4 @@
-"""Attack what is on the disk: mounts, two namespaces, kills, spoilt documents, programs in a model's code.
+"""Attack what is on the disk and what is typed: mounts, namespaces, kills, spoilt files, programs in code, pastes.
 
     python -m tests.torture.attacks [--share 1.0]
 
@@ -47,6 +47,8 @@ ATTACKS = (
     Attack("two PID namespaces", _module("two_namespaces", "--saves", 300)),
     Attack("killed while saving", _module("kill_saving", "--kills", 200)),
     Attack("spoilt documents", _module("fuzz", "--each", 2000)),
+    Attack("headers of pictures", _tests("tests/engine/images/test_hostile_headers.py")),
+    Attack("pastes and floods of keys", _tests("tests/app/test_pasting.py", "tests/app/terminal/test_pastes.py")),
     Attack("code that costs memory", _tests("tests/engine/bundle/test_bundle_limits.py")),
     Attack("weights that cost memory", _tests("tests/faults/test_fault_weights.py")),
     Attack("programs in a model's code", _tests("tests/engine/trust/test_inspection.py")),

@@ -3,7 +3,8 @@
     python -m tests.torture.fuzz [--each 2000] [--seed 0]
 
 A sound document of each kind is spoilt at random: bytes are turned, cut out, doubled; values are replaced by what no
-program wrote there (numbers without end, brackets within brackets, halves of characters, other types).
+program wrote there (numbers without end, brackets within brackets, halves of characters, other types). Of files that
+hold arrays, the arrays and what is said about them are spoilt, and the file is packed again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests" / "support")) if path not in sys.path]
+
+from tests.torture import fuzz_files  # noqa: E402 - it is found by the path that was just set
 
 NASTY = (
     *(
@@ -53,18 +56,21 @@ class Target:
         name: what it reads.
         sound: a document that it takes.
         read: reads one; returns whether it was taken, and raises only for a fault.
+        spoil: returns a spoilt one; None for `spoilt`.
     """
 
     name: str
     sound: bytes
     read: Callable[[bytes], bool]
+    spoil: Callable[[bytes, random.Random], bytes] | None = None
 
 
 def targets(folder: Path) -> list[Target]:
     """Return all readers; their files lie below `folder`, the user's own folders too."""
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         os.environ[name] = str(folder / name.lower())
-    return [*_of_models(folder), *_of_the_users(), _of_the_decoder(), _of_tuning(folder)]
+    others = (Target(*file) for file in fuzz_files.files(folder))
+    return [*_of_models(folder), *_of_the_users(), _of_the_decoder(), _of_tuning(folder), *others]
 
 
 def _of_models(folder: Path) -> list[Target]:
@@ -212,7 +218,7 @@ def try_spoilt(target: Target, times: int, seed: int) -> tuple[int, list[str]]:
         return 0, [f"{target.name}: the sound one is refused"]
     taken, faults = 0, []
     for _ in range(times):
-        content = spoilt(target.sound, draw)
+        content = (target.spoil or spoilt)(target.sound, draw)
         begin = time.process_time()
         try:
             taken += target.read(content)
