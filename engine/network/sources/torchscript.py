@@ -34,7 +34,8 @@ def build_torchscript(data: bytes, path: Path) -> nn.Module:
             warnings.simplefilter("ignore")  # torch would rather have it exported anew
             script = torch.jit.load(io.BytesIO(data), map_location="cpu")  # type: ignore[no-untyped-call]
         script.eval()
-        script.requires_grad_(False)
+        for parameter in script.parameters():
+            parameter.requires_grad_(False)
         script.float()
     except KeyboardInterrupt:
         raise
