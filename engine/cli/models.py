@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.authoring.check_report import model_lines
 from engine.bundle.model_bundle import read_bundle, subject_of
-from engine.cli import models_check
+from engine.cli import models_check, models_import
 from engine.cli.arguments import check_working_directory
 from engine.cli.console import ask, emit, print_failure, print_json, print_line, waiting
 from engine.cli.streams import aside
@@ -53,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("--picture", type=Path, metavar="F", help="any picture of its performance")
     adding.add_argument("--model-toml", type=Path, metavar="F", help="how to feed the network and how to read it")
     adding.set_defaults(run=_add)
+    models_import.configure(verb("import", "make a complete model of a checkpoint", models_import.DESCRIPTION))
     drafting = verb(
         "init",
         "write a first model.toml",

@@ -65,7 +65,7 @@ def _approve(name: str, tasks: Path | None, *, yes: bool) -> int:
     task, model = _split(name)
     seen = review(find_model_folder(task_folders(tasks), task, model), task=task)
     subject = subject_of(seen.bundle)
-    emit(_shown(seen))
+    emit(shown(seen))
     if not seen.bundle.runs_code:
         return 0
     if seen.standing.state == "bundled":
@@ -92,8 +92,13 @@ def _agreed(subject: str) -> bool:
     return answer
 
 
-def _shown(seen: Review) -> str:
-    """Return where the model lies, its code with numbered and marked lines, and what to know about it."""
+def shown(seen: Review, place: Path | None = None) -> str:
+    """Return where the model lies, its code with numbered and marked lines, and what to know about it.
+
+    Args:
+        seen: the model.
+        place: where its code lies, if that is elsewhere.
+    """
     code = lines_of(seen.code)
     width = len(str(len(code)))
     marked = {finding.line for finding in seen.findings}
@@ -102,7 +107,7 @@ def _shown(seen: Review) -> str:
         for i, line in enumerate(code, start=1)
     ]
     out = [
-        f"{safe_text(subject_of(seen.bundle))} in {safe_text(seen.bundle.path)}",
+        f"{safe_text(subject_of(seen.bundle))} in {safe_text(place or seen.bundle.path)}",
         "",
         *([seen.bundle.code_file, *listed, ""] if seen.bundle.runs_code else []),
         *(safe_text(line) for line in words_about(seen)),

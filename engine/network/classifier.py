@@ -111,8 +111,10 @@ class Classifier(NetworkOnDevice):
         """
         choose_device(device)  # fail on a wrong device before the slow part
         watch = StateWatch()
-        network, fit = build_network_and_fit(bundle, watch)
-        return cls(bundle, network, device=device, precision=precision, watch=watch, fit=fit)
+        built = build_network_and_fit(bundle, watch)
+        classifier = cls(bundle, built.network, device=device, precision=precision, watch=watch, fit=built.fit)
+        classifier.assumed += built.notes
+        return classifier
 
     @classmethod
     def from_module(

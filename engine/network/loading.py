@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from engine.bundle.architecture_py import decode_source
 from engine.bundle.digest import Snapshot
 from engine.bundle.fit_npz import Fit, read_fit
 from engine.bundle.model_bundle import ARCHITECTURE, CONFIG, FIT, NETWORKS, SETTINGS, TORCHSCRIPT, ModelBundle
+from engine.checkpoints.matching import Match, match
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
 from engine.network.layout import take_channels_first
@@ -30,11 +32,25 @@ from engine.trust.permission import approved_content
 
 def build_network(bundle: ModelBundle, watch: StateWatch | None = None) -> nn.Module:
     """Return the bundle's network as `build_network_and_fit` does."""
-    return build_network_and_fit(bundle, watch)[0]
+    return build_network_and_fit(bundle, watch).network
 
 
-def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) -> tuple[nn.Module, Fit | None]:
-    """Return the bundle's network with its weights, on the CPU, in float32 and evaluation mode; and its fit, if any.
+class Built(NamedTuple):
+    """A network that was built from a bundle.
+
+    Attributes:
+        network: on the CPU, in float32 and evaluation mode.
+        fit: what the images look like that it was fitted with, if the bundle says so.
+        notes: a sentence for each thing that was done to give it its weights; none where all names are the same.
+    """
+
+    network: nn.Module
+    fit: Fit | None
+    notes: tuple[str, ...]
+
+
+def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) -> Built:
+    """Return the bundle's network with its weights, and its fit, if any.
 
     It takes (B, C, H, W), whatever the layout that the bundle declares.
 
@@ -54,7 +70,29 @@ def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) 
     fit = read_fit(content.kept[FIT], bundle.path / FIT) if FIT in content.kept else None
     watch = watch or StateWatch()
     if bundle.weights.name in NETWORKS:
-        return _whole(bundle, content, watch), fit
+        return Built(_whole(bundle, content, watch), fit, ())
+    network = _empty(bundle, content, watch)
+    weights = read_weights(content.kept[bundle.weights.name], bundle.weights)
+    # The network may have hooks or methods of its own that run here.
+    with watch.passing():
+        # Code may build it elsewhere, on a GPU for example.
+        network.to("cpu")
+        notes = _load_weights(network, weights, bundle)
+        network = network.float().eval()
+    network = take_channels_first(network) if bundle.input.layout == "nhwc" else network
+    return Built(network, fit, notes)
+
+
+def build_without_weights(bundle: ModelBundle) -> nn.Module:
+    """Return the bundle's network as it is built, before any weights are loaded: its names and shapes matter only.
+
+    Raises:
+        BundleError, OutOfMemoryError: as for `build_network_and_fit`.
+    """
+    return _empty(bundle, approved_content(bundle), StateWatch())
+
+
+def _empty(bundle: ModelBundle, content: Snapshot, watch: StateWatch) -> nn.Module:
     if not bundle.runs_code:  # before the watch, which would take what the package sets for the model's own
         import_package(bundle.network.package, bundle.path / SETTINGS)
     try:
@@ -63,14 +101,7 @@ def build_network_and_fit(bundle: ModelBundle, watch: StateWatch | None = None) 
         _check_storage(network, bundle.architecture or bundle.path / SETTINGS)
     except BundleError as error:
         raise watch.blamed(error) from error
-    weights = read_weights(content.kept[bundle.weights.name], bundle.weights)
-    # The network may have hooks or methods of its own that run here.
-    with watch.passing():
-        # Code may build it elsewhere, on a GPU for example.
-        network.to("cpu")
-        _load_weights(network, weights, bundle)
-        network = network.float().eval()
-    return take_channels_first(network) if bundle.input.layout == "nhwc" else network, fit
+    return network
 
 
 def _whole(bundle: ModelBundle, content: Snapshot, watch: StateWatch) -> nn.Module:
@@ -170,13 +201,20 @@ def _builder(module: ModuleType, path: Path) -> Callable[..., object]:
     return own[0]
 
 
-def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], bundle: ModelBundle) -> None:
+def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], bundle: ModelBundle) -> tuple[str, ...]:
+    """Load the weights, by the names that they have or, where these differ, by the one way in which they fit."""
     path = bundle.weights
     remedy = "use the weights made with this architecture.py"
     if not bundle.runs_code:
         remedy = f"use the weights of {bundle.network.source}, or correct [network] in {SETTINGS}"
     # Compared here for a short message: that of `load_state_dict` lists all keys.
     expected = network.state_dict()
+    found = match(_shapes(expected), _shapes(weights))
+    notes: tuple[str, ...] = ()
+    if isinstance(found, Match):
+        notes = found.notes
+        weights = {name: weights[other] for name, other in found.names.items()}
+        weights |= {name: expected[name] for name in found.filled}
     missing = [key for key in expected if key not in weights]
     surplus = [key for key in weights if key not in expected]
     if missing or surplus:
@@ -195,6 +233,12 @@ def _load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor], bundl
                 f"{key} holds NaN or infinite values", subject=path, remedy="train or copy the model again"
             )
     network.load_state_dict(dict(weights))
+    return notes
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    # A network's code may put anything into its state_dict.
+    return {name: tuple(value.shape) for name, value in tensors.items() if isinstance(value, torch.Tensor)}
 
 
 def _some(keys: list[str]) -> str:

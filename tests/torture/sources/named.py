@@ -1,0 +1,94 @@
+"""Networks of torchvision, timm and MONAI that are recognised by their tensors or named, with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tests.torture.zoo import Made, Source, probabilities_of
+
+
+def settled(network: nn.Module) -> nn.Module:
+    """Return a network whose batch statistics are not those of a new one, so that they matter."""
+    generator = torch.Generator().manual_seed(4)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
+            module.running_mean.copy_(torch.randn(module.num_features, generator=generator) * 0.1)
+            module.running_var.copy_(torch.rand(module.num_features, generator=generator) + 0.5)
+    return network.eval()
+
+
+def of(package: str, name: str, named: bool = False, **arguments: object) -> Callable[[Path], Made]:
+    """A state_dict of a network; `models import` recognises it unless it is named."""
+
+    def make(folder: Path) -> Made:
+        torch.manual_seed(5)
+        network = settled(build(package, name, arguments))
+        torch.save({"model": network.state_dict(), "epoch": 1}, folder / "best.pth")
+        options = ["--network", f"{package}:{name}"] if named else []
+        return Made(folder / "best.pth", probabilities_of(network), options)
+
+    return make
+
+
+def build(package: str, name: str, arguments: dict[str, object]) -> nn.Module:
+    """Return a network of a package."""
+    if package == "torchvision":
+        import torchvision
+
+        quiet = {"init_weights": False, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
+        return torchvision.models.get_model(name, weights=None, num_classes=4, **quiet, **arguments)  # type: ignore[no-any-return]
+    if package == "timm":
+        import timm
+
+        return timm.create_model(name, pretrained=False, num_classes=4, **arguments)  # type: ignore[no-any-return]
+    from monai.networks import nets
+
+    return getattr(nets, name)(spatial_dims=2, **arguments)  # type: ignore[no-any-return]
+
+
+TORCHVISION = {
+    "alexnet": "features.11",
+    "vgg16": "features.29",
+    "resnet50": "layer4",
+    "densenet121": None,
+    "googlenet": "inception5b",
+    "inception_v3": "Mixed_7c",
+    "squeezenet1_1": None,
+    "mobilenet_v3_small": None,
+    "efficientnet_b0": None,
+    "convnext_tiny": None,
+    "swin_t": None,
+    "vit_b_16": None,
+    "shufflenet_v2_x0_5": None,
+    "regnet_y_400mf": None,
+}
+"""With the layers that the design asks for; None where it names none."""
+
+TIMM = {
+    "resnet18": False,
+    "resnet50d": False,
+    "efficientnet_b0": False,
+    "mobilenetv3_small_100": False,
+    "convnext_atto": False,
+    "vit_tiny_patch16_224": True,
+    "deit_small_patch16_224": True,
+    "swin_tiny_patch4_window7_224": False,
+    "deit3_small_patch16_224": True,
+}
+"""Whether the network must be named: others have tensors of the same names and shapes."""
+
+SOURCES = [
+    *(Source(name, "torchvision", of("torchvision", name), layer=layer) for name, layer in TORCHVISION.items()),
+    *(Source(name, "timm", of("timm", name, named), needs=("timm",)) for name, named in TIMM.items()),
+    Source(
+        "DenseNet121",
+        "MONAI",
+        of("monai", "DenseNet121", True, in_channels=1, out_channels=3),
+        needs=("monai",),
+    ),
+    Source("resnet18", "MONAI", of("monai", "resnet18", True, n_input_channels=3, num_classes=2), needs=("monai",)),
+]
