@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,15 @@ def test_weights_that_do_not_fit_are_refused(
     assert "weights.pt" in caught.value.message
 
 
-def test_a_full_pickle_is_not_loaded_and_the_command_that_converts_it_is_named(tmp_path: Path) -> None:
+def test_a_whole_network_is_not_loaded_and_the_command_that_imports_it_is_named(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path, weights=torch.nn.Linear(2, 2))
+    with pytest.raises(BundleError, match="other than a state_dict of tensors: a whole network") as caught:
+        build_network(bundle)
+    assert f"xaimed models import {bundle.weights}" in caught.value.message
+
+
+def test_a_pickle_that_needs_code_is_not_loaded_and_the_command_that_converts_it_is_named(tmp_path: Path) -> None:
+    bundle = _bundle(tmp_path, weights=pickle.dumps(torch.nn.Linear(2, 2)))
     with pytest.raises(BundleError, match="was not loaded") as caught:
         build_network(bundle)
     assert f"xaimed models convert {bundle.weights}" in caught.value.message
