@@ -53,9 +53,9 @@ def said(place: Path, terminal: Terminal) -> str:
 
 
 def quiet(terminal: Terminal, seconds: float = 0.5) -> None:
-    """Read until nothing comes for so long."""
-    seen = -1
-    while seen < len(terminal.bytes):
+    """Read until nothing comes for so long; a cursor may go on blinking."""
+    seen, end = -1, time.monotonic() + 5
+    while seen < len(terminal.bytes) and time.monotonic() < end:
         seen = len(terminal.bytes)
         terminal.read(seconds)
 

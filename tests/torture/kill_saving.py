@@ -98,7 +98,7 @@ def kill_savings(kills: int, seed: int, work: Path) -> tuple[Counter[str], Count
 
     explanation = make_explanation(methods=("rise", "gradcam"))
     content = dict(folder.explanation_files(explanation))
-    folder.explanation_files = lambda _: iter(content.items())  # type: ignore[assignment]
+    folder.explanation_files = lambda *_, **__: iter(content.items())  # type: ignore[assignment]
     saver, draw = Saver(explanation, content), random.Random(seed)
     longest = 1.1 * median(_seconds(saver, work / f"timed-{number}") for number in range(_TIMED))
     found = Counter(dict.fromkeys(("nothing", "left hidden", "whole"), 0))
