@@ -41,7 +41,7 @@ _SIDES = (256, 208, 160, 112, 64)
 """Longer sides of the pictures in pixels; the first with which the whole fits is taken."""
 
 _MOST_CLASSES = 8
-_LONGEST = 400
+_LONGEST = 1_000
 """Characters of one text from outside."""
 
 _BOX = "font:14px/1.4 system-ui,sans-serif;color:#141414;background:#fff;padding:12px;max-width:1120px"
