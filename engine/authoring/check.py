@@ -5,6 +5,7 @@ A check ends in time: on a slow network fewer samples are drawn, and what there 
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -151,8 +152,11 @@ def check_model(
         method = waiting[0]
         begun(method)
         work.left = sum(_cost(each, samples) for each in waiting)
-        found[method] = work.try_method(method, (until - time.monotonic()) / len(waiting))
         waiting = waiting[1:]
+        left = until - time.monotonic()
+        # All that the others will not need, but a fair share in any case.
+        rest = left - sum(_SETTING_UP + _cost(each, samples) for each in waiting) * work.each
+        found[method] = work.try_method(method, max(rest, left / (len(waiting) + 1)))
     return Check(
         image=chosen,
         made_up=made_up,
@@ -221,7 +225,7 @@ class _Work:
         Raises:
             Stopped: the person has stopped the check.
         """
-        before = self._done
+        before, total = self._done, self._done + self.left
         try:
             drawn = declared_samples(method) is not None
         except XAIMedError as error:  # a plug-in that cannot be used
@@ -231,7 +235,8 @@ class _Work:
         if drawn and not samples:
             note = f"not tried, as a map alone would take more than the {max(seconds, 0):.0f} s that are left for it"
             return MethodCheck(method, 0.0, usual * self.each or None, note=note)
-        deadline = _Deadline(self._stop, seconds)
+        # One pass cannot be stopped, and what it needs may have to be imported first.
+        deadline = _Deadline(self._stop, math.inf if is_quick(method) else seconds)
         try:
             if warm_up or not drawn:
                 # With another seed, so that the measured run below cannot use the same samples again.
@@ -245,7 +250,7 @@ class _Work:
             return MethodCheck(method, 0.0, None, failure=error.message)
         finally:
             self._done = before + _cost(method, self._samples)
-            self._advanced(self._done, before + self.left)
+            self._advanced(self._done, total)
         if self._stop.is_set():  # the map is then of the samples drawn so far
             raise Stopped(method_name(method))
         full = made.seconds * usual / made.samples if made.samples and usual else made.seconds

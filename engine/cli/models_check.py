@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.authoring.check_report import check_lines, undeclared
 from engine.bundle.model_bundle import FIT, SETTINGS, subject_of
-from engine.cli import common
+from engine.cli import common, models_labelled
 from engine.cli.arguments import methods_argument
 from engine.cli.console import ask, counting, measuring, print_failure, print_json, print_line
 from engine.cli.streams import aside
@@ -83,8 +83,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "text before the first _ of the name)",
     )
     parser.add_argument(
-        "--yes", action="store_true", help="with --write-selftest or --fit-images: approve it again without asking"
+        "--labelled",
+        type=Path,
+        metavar="FOLDER|CSV",
+        help="try how images are read (order of colours, range of values, mean and std, inversion, resizing) on images "
+        "whose classes are known, in subfolders named after the classes or in a CSV file of file and label, and say "
+        "which reading fits; fails if another one than model.toml's does",
     )
+    parser.add_argument(
+        "--write-reading",
+        action="store_true",
+        help="with --labelled: write the reading that fits into model.toml, if it can be told from all others; the "
+        "model then has to be approved again",
+    )
+    parser.add_argument("--yes", action="store_true", help="with what is written: approve it again without asking")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run, wrong_usage=parser.error)
 
@@ -113,8 +125,12 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from engine.authoring.check import SAMPLES, check_model  # late: numpy, which --help does without
 
-    if arguments.yes and not (arguments.write_selftest or arguments.fit_images):
-        arguments.wrong_usage("--yes goes with --write-selftest and --fit-images")
+    if arguments.yes and not (arguments.write_selftest or arguments.fit_images or arguments.write_reading):
+        arguments.wrong_usage("--yes goes with --write-selftest, --write-reading and --fit-images")
+    if arguments.write_reading and arguments.labelled is None:
+        arguments.wrong_usage("--write-reading goes with --labelled")
+    if arguments.write_reading and (arguments.write_selftest or arguments.fit_images):
+        arguments.wrong_usage("--write-reading comes first: both are made for the reading that model.toml says")
     if arguments.groups is not None and not arguments.fit_images:
         arguments.wrong_usage("--groups goes with --fit-images")
     for line in left_out():
@@ -132,13 +148,24 @@ def run(arguments: argparse.Namespace) -> int:
             seconds=max(arguments.seconds - loading, _AT_LEAST),
             advanced=advanced,
         )
+    tried = None
+    if arguments.labelled is not None:
+        tried = models_labelled.try_readings(
+            classifier, arguments.labelled, each=check.seconds, seconds=arguments.seconds
+        )
     if arguments.json:
-        print_json(_as_json(classifier, check, loading))
+        found = _as_json(classifier, check, loading)
+        print_json(found if tried is None else {**found, "labelled": tried.as_json(classifier.bundle)})
     else:
         print_line(f"Loaded in {loading:.2f} s.")
         for line in check_lines(classifier, check):
             print_line(line)
+        if tried is not None:
+            tried.show(classifier.bundle)
     now, written = bundle, set[str]()
+    if tried is not None and arguments.write_reading:
+        now = models_labelled.write(classifier.bundle, tried)
+        written.add(SETTINGS)
     if arguments.fit_images:
         now = _write_fit(classifier, arguments.fit_images, arguments.groups)
         written.add(FIT)
@@ -147,6 +174,8 @@ def run(arguments: argparse.Namespace) -> int:
         written |= {SETTINGS, image}
     if written:
         approve_again(bundle, now, frozenset(written), yes=arguments.yes)
+    if tried is not None and tried.verdict.contradicts and now.digest == bundle.digest:
+        return 1
     passed = check.passed or (arguments.write_selftest and not any(method.failure for method in check.methods))
     return 0 if passed else 1
 

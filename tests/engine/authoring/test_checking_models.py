@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tomllib
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from command_line import Run
 from factories import MODEL_CODE, approve, make_model
 from PIL import Image
 
+from engine.authoring.check import check_model
 from engine.authoring.selftest import with_selftest
 from engine.bundle.model_bundle import read_bundle
 from engine.bundle.model_toml import parse_model_toml
 from engine.errors import BundleError, LibraryError
+from engine.network.classifier import Classifier
 from engine.storage import places
 from engine.trust.permission import standing_of
 
@@ -288,3 +291,69 @@ def test_a_check_passes_over_a_sample_that_turns_out_to_be_refused(xaimed: Run, 
     approve(model)
     found = json.loads(xaimed("models", "check", "Lungs", "--json")[1])
     assert found["image"]["path"] == str(model / "samples" / "b.png")
+
+
+# Methods, samples and time
+
+
+def test_only_the_methods_asked_for_are_tried_with_as_many_samples_as_asked_for(
+    xaimed: Run, model: Path, image: Path
+) -> None:
+    check = ("models", "check", "Lungs", "--image", image)
+    status, out, _ = xaimed(*check, "--methods", "gradcam,rise", "--samples", "150", "--json")
+    found = json.loads(out)["methods"]
+    assert status == 0
+    assert list(found) == ["gradcam", "rise"]
+    assert [found[method]["samples"] for method in found] == [0, 150]
+    assert found["rise"]["note"] is None
+    out = xaimed(*check, "--methods", "lime", "--samples", "20", "--json")[1]
+    assert json.loads(out)["methods"]["lime"]["samples"] == 100  # the fewest that LIME takes
+    assert "no such method: rose" in xaimed(*check, "--methods", "rose")[2]
+    assert xaimed(*check, "--samples", "many")[0] == 2
+    assert xaimed(*check, "--seconds", "-1")[0] == 2
+
+
+def test_on_a_slow_network_a_check_ends_in_time_and_says_what_it_left_out(
+    xaimed: Run, model: Path, image: Path
+) -> None:
+    slow = CODE.replace("def forward(self, x):\n", "def forward(self, x):\n        time.sleep(0.03 * len(x))\n")
+    (model / "architecture.py").write_text(f"import time\n{slow}")
+    approve(model)
+    started = time.monotonic()
+    status, out, _ = xaimed("models", "check", "Lungs", "--image", image, "--seconds", "9", "--json")
+    assert status == 0
+    assert time.monotonic() - started < 60
+    found = json.loads(out)["methods"]
+    assert found["gradcam"]["note"] is None
+    for method in ("rise", "lime"):
+        assert found[method]["works"]
+        assert found[method]["samples"] < 300
+        assert found[method]["note"].startswith(("only ", "not tried, ", "no map within "))
+        assert found[method]["whole_map_seconds"] > 20
+    assert not any("Stopped" in warning for method in found.values() for warning in method["warnings"])
+
+
+def test_the_progress_of_a_check_goes_up_to_its_end(model: Path) -> None:
+    seen: list[tuple[float, float]] = []
+    classifier = Classifier.load(read_bundle(model), device="cpu")
+    check_model(classifier, methods=("rise", "gradcam"), advanced=lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1][0] == pytest.approx(seen[-1][1])
+    assert all(done <= total for done, total in seen)
+    assert len(seen) > 5
+
+
+def test_of_many_classes_the_five_most_probable_are_listed(xaimed: Run, model: Path) -> None:
+    (model / "architecture.py").write_text(CODE.replace("nn.Conv2d(3, 2, 3", "nn.Conv2d(3, 7, 3"))
+    toml = model / "model.toml"
+    kinds = json.dumps([f"kind {number}" for number in range(7)])
+    toml.write_text(toml.read_text().replace('["healthy", "ill"]', kinds))
+    torch.save(
+        {"conv.weight": torch.full((7, 3, 3, 3), 1e-3), "conv.bias": torch.tensor([0.0, 1, 2, 3, 4.5, 5, 4])},
+        model / "weights.pt",
+    )
+    approve(model)
+    lines = xaimed("models", "check", "Lungs", "--methods", "lime", "--samples", "100")[1].splitlines()
+    start = next(place for place, line in enumerate(lines) if "kind" in line)
+    assert [line.split()[2] for line in lines[start : start + 5]] == ["5", "4", "6", "3", "2"]
+    assert lines[start + 5].strip() == "(and 2 classes that are less probable)"
