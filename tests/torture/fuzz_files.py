@@ -92,7 +92,7 @@ def _spoilt_arrays(sound: bytes, draw: random.Random) -> bytes:
         start = 10 + int.from_bytes(content[8:10], "little")
         match draw.randrange(6):
             case 0:
-                entries[number] = name, content[:start] + draw.randbytes(len(content) - start)
+                entries[number] = name, content[:start] + draw.randbytes(max(len(content) - start, 0))
             case 1:
                 values = np.full(len(content[start:]) // 8 or 1, draw.choice(_VALUES), dtype="<f8").tobytes()
                 place = draw.randrange(max(len(values) - 7, 1)) // 8 * 8
