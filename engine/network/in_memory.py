@@ -27,6 +27,7 @@ from engine.bundle.specs import ColourOrder, InMemory, InputSpec, Layout
 from engine.errors import BundleError
 from engine.network.feeding import Feeding, FunctionFeeding, name_of
 from engine.network.layout import take_channels_first
+from engine.network.sources.torchscript import TorchScriptBlackBox
 
 if TYPE_CHECKING:
     from engine.images.image import MedicalImage
@@ -119,6 +120,8 @@ def prepare(
     with watch.passing():
         copied, other_types = _copied(network)
         digest = digest_of(copied)
+        if isinstance(copied, torch.jit.ScriptModule):
+            copied = TorchScriptBlackBox(copied)
         if declared.input.layout == "nhwc":
             copied = take_channels_first(copied)
     own_name = name if name is not None else type(_unwrapped(network)).__name__
@@ -260,7 +263,10 @@ def _copied(network: nn.Module) -> tuple[nn.Module, list[str]]:
                 f"the network cannot be copied ({type(error).__name__}: {error})",
                 "leave out of it what is no part of a network, such as files, locks and loggers",
             ) from error
-        return copied.to("cpu").float(), sorted(types)
+        if isinstance(copied, torch.jit.ScriptModule):  # whose gradients nobody can take
+            for parameter in copied.parameters():
+                parameter.requires_grad_(False)
+        return copied.to("cpu").float().eval(), sorted(types)
 
 
 def _unwrapped(network: nn.Module) -> nn.Module:

@@ -302,6 +302,22 @@ def test_a_known_normalisation_is_undone_for_the_picture() -> None:
     np.testing.assert_array_equal(explain(model, IMAGE, Settings(methods=("gradcam",))).view, quarter)
 
 
+def test_a_scripted_network_is_a_black_box_and_stays_as_it_was() -> None:
+    scripted = torch.jit.script(small_cnn().train())
+    model = from_module(scripted)
+    explanation = explain(model, IMAGE, QUICK)
+    assert list(explanation.maps) == ["lime", "rise"]
+    assert "TorchScript" in explanation.failures["gradcam"]
+    np.testing.assert_array_equal(
+        explanation.diagnosis.probabilities, from_module(small_cnn()).diagnose(IMAGE).probabilities
+    )
+    assert scripted.training
+    assert all(parameter.requires_grad for parameter in scripted.parameters())
+    with torch.no_grad():
+        next(scripted.parameters()).zero_()
+    np.testing.assert_array_equal(model.diagnose(IMAGE).probabilities, explanation.diagnosis.probabilities)
+
+
 def test_channels_last_blue_first_and_other_ranges_are_declared_as_in_a_folder() -> None:
     class Last(nn.Module):
         def __init__(self) -> None:
