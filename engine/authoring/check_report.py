@@ -44,7 +44,7 @@ def model_lines(entry: ModelEntry) -> Iterator[str]:
             yield f"Threshold: {bundle.output.threshold:g}"
         if bundle.output.temperature != 1.0:
             yield f"Temperature: {bundle.output.temperature:g}"
-        yield f"Layer for the CAMs: {bundle.explain.target_layer or 'the last convolution'}"
+        yield f"Layer for the CAMs: {bundle.explain.target_layer or 'the last through which all that decides passes'}"
         yield from bundle.assumed
         for section, text in bundle.notes.items():
             yield f"[{section}]"
@@ -137,8 +137,9 @@ def _network(classifier: Classifier, check: Check) -> Iterator[str]:
         yield f"  (and {len(pairs) - len(listed):,} classes that are less probable)"
     yield f"An answer takes {check.seconds * 1000:.1f} ms."
     if check.layer:
-        channels, rows, columns = classifier.anatomy.shapes[check.layer]
-        yield f"The CAMs look at {check.layer}: {channels} maps of {rows}x{columns}."
+        layer = classifier.anatomy.check_layer(check.layer)
+        size = f"{layer.channels} maps of {layer.height}x{layer.width}"
+        yield f"The CAMs look at {check.layer}: {size}{', a branch' if layer.branch else ''}."
 
 
 def _methods(check: Check) -> Iterator[str]:

@@ -24,13 +24,11 @@ from engine.network.expected_input import Sides, SideSearch, Waiting, channels_a
 from engine.network.faults import another_fault, judges_pairs_apart, why_it_fails
 from engine.network.loading import build_network
 from engine.network.outputs import EACH_CLASS
-from engine.network.structure import Anatomy
 from engine.network.torch_state import StateWatch
 from engine.storage.writing import SHARED, replace_file
 from engine.text import safe_text
 
 _MOST_LAYERS = 200
-_MOST_CANDIDATES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,6 @@ class _Findings:
         channels: how many channels it takes, and the name of the convolution that shows it; empty if none does.
         classifier: the network, fed and read in this way.
         multilabel: whether multilabel had to be assumed.
-        class_names: class name of every module, by the module's name.
     """
 
     declared: Declared
@@ -53,7 +50,6 @@ class _Findings:
     channels: tuple[int, str]
     classifier: Classifier
     multilabel: bool
-    class_names: dict[str, str]
 
 
 def draft(bundle: ModelBundle, waiting: Waiting = lambda text: None) -> str:
@@ -145,8 +141,7 @@ def _inspect(bundle: ModelBundle, waiting: Waiting) -> _Findings:
         each_class = replace(declared.output, multilabel=True)
         classifier = Classifier(replace(trial, output=each_class), network, device="cpu", watch=watch)
         multilabel = True
-    class_names = {name: type(module).__name__ for name, module in network.named_modules()}
-    return _Findings(declared, size, sides, channels, classifier, multilabel, class_names)
+    return _Findings(declared, size, sides, channels, classifier, multilabel)
 
 
 def _sides(
@@ -301,31 +296,25 @@ def _output(found: _Findings) -> Iterator[str]:
 
 
 def _explain(found: _Findings) -> Iterator[str]:
-    anatomy, declared = found.classifier.anatomy, found.declared
-    if not anatomy.convolutions:
+    maps, declared = found.classifier.anatomy.maps, found.declared
+    if not maps.listed:
         yield f"[{EXPLAIN.name}]"
-        yield "# No convolution gives a map, so Grad-CAM and Grad-CAM++ have nothing to look at."
+        yield "# No layer gives a map, so the CAMs have nothing to look at."
         return
     chosen = declared.explain.target_layer
     if chosen is None:
-        layer = _Line(anatomy.convolutions[-1].name, "the last convolution", known=False)
+        layer = _Line(maps.default, "the last maps that all that decides passes through", known=False)
     else:
         layer = _Line(chosen, f"from {KEYS['explain.target_layer'].constant}")
     yield from _lines(EXPLAIN, declared.explain, declared.given, {"target_layer": layer})
-    yield f"# Candidates for it: {', '.join(safe_text(name) for name in _candidates(anatomy))}"
-    yield "# Layers that give a map, in order of execution: channels, height x width, kind, name"
-    listed = list(anatomy.shapes.items())
-    for name, (channels, height, width) in listed[-_MOST_LAYERS:]:
-        yield f"#   {channels:>5}  {f'{height}x{width}':>9}  {safe_text(found.class_names[name])}  {safe_text(name)}"
-    if len(listed) > _MOST_LAYERS:
-        yield f"#   (and {len(listed) - _MOST_LAYERS} before them)"
-
-
-def _candidates(anatomy: Anatomy) -> Sequence[str]:
-    """Return the last layers whose maps have the size of the last convolution's: it, its ReLU, its block and so on."""
-    last = anatomy.convolutions[-1]
-    alike = [name for name, shape in anatomy.shapes.items() if shape[1:] == (last.height, last.width)]
-    return alike[-_MOST_CANDIDATES:]
+    yield "# Layers that give a map, in order of execution: channels, height x width, kind, name, other names"
+    for each in maps.listed[-_MOST_LAYERS:]:
+        size = f"{each.height}x{each.width}"
+        names = " = ".join(safe_text(name) for name in (each.name, *each.also))
+        branch = "  (a branch)" if each.branch else ""
+        yield f"#   {each.channels:>5}  {size:>9}  {safe_text(each.kind)}  {names}{branch}"
+    if len(maps.listed) > _MOST_LAYERS:
+        yield f"#   (and {len(maps.listed) - _MOST_LAYERS} before them)"
 
 
 def _ranges(sides: Sequence[int]) -> str:

@@ -267,7 +267,7 @@ EXPLAIN = _section(
         Key(
             "target_layer",
             check.layer,
-            help="for the CAMs; default: the last convolution",
+            help="for the CAMs; default: the last layer that all passes through",
             example="features.5",
             constant="TARGET_LAYER",
         ),

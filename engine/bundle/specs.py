@@ -114,7 +114,7 @@ class ExplainSpec:
     """Defaults of the methods: `[explain]` of `model.toml`.
 
     Attributes:
-        target_layer: the CAMs' layer as in `named_modules()`; None for the last convolution.
+        target_layer: the CAMs' layer, by a name that `xaimed models check --json` lists; None for the default.
         rise, lime: defaults of the methods' parameters, by name.
     """
 

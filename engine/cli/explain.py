@@ -75,7 +75,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="for the passes over masked images (default: auto, which keeps every probability within 0.01)",
     )
     parser.add_argument(
-        "--layer", metavar="NAME", help="layer at which the CAMs look (default: the model's, else the last convolution)"
+        "--layer",
+        metavar="NAME",
+        help="layer at which the CAMs look, one of those that `xaimed models check --json` lists (default: the model's "
+        "own, else the last one that all that decides passes through)",
     )
     parser.add_argument(
         "--seed", type=int, metavar="N", help="for the random masks (default: derived from image, model and method)"

@@ -195,7 +195,14 @@ def _as_json(classifier: Classifier, check: Check, loading: float) -> dict[str, 
         "classes": list(classifier.classes),
         "layer": check.layer or None,
         "layers": [
-            {"name": layer.name, "channels": layer.channels, "size": [layer.height, layer.width]}
+            {
+                "name": layer.name,
+                "also": list(layer.also),
+                "kind": layer.kind,
+                "channels": layer.channels,
+                "size": [layer.height, layer.width],
+                "branch": layer.branch,
+            }
             for layer in classifier.layers
         ],
         "image": {

@@ -82,11 +82,11 @@ class GradCam:
             np.asarray(values, dtype=np.float64),
             request,
             method=self.key,
-            parameters=self._parameters(classifier, layer),
+            parameters=self._parameters(classifier, info),
             started=started,
             raw_range=(float(raw.min()), float(raw.max())),
             constant=not positive,
-            warnings=tuple(_doubts(self.key, weights, positive)),
+            warnings=(*_doubts(self.key, weights, positive), *classifier.anatomy.doubts_at(info)),
         )
 
     def _pass(self, classifier: Classifier, tensor: torch.Tensor, target: int, layer: LayerInfo) -> _Pass:
@@ -106,15 +106,14 @@ class GradCam:
                 subject=f"{self.key} at {layer.name}",
                 remedy="choose another layer",
             )
-        activations, gradients = (record.maps(each.detach()).cpu() for each in (record.tensor, gradient))
+        activations, gradients = (record.maps(each.detach()).cpu().clone() for each in (record.tensor, gradient))
         return _Pass((layer.name, target), activations, gradients)
 
-    def _parameters(self, classifier: Classifier, layer: str) -> dict[str, Parameter]:
-        channels, height, width = classifier.anatomy.shapes[layer]
+    def _parameters(self, classifier: Classifier, layer: LayerInfo) -> dict[str, Parameter]:
         return {
-            "layer": layer,
-            "layer_channels": channels,
-            "layer_size": f"{height}x{width}",
+            "layer": layer.name,
+            "layer_channels": layer.channels,
+            "layer_size": f"{layer.height}x{layer.width}",
             "gradient_of": "logit",
             "device": classifier.device,
             "precision": "fp32",

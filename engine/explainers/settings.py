@@ -33,7 +33,7 @@ class Settings:
             bundle's, else the method's default (4,000 for `rise`, 1,000 for `lime`).
         until: `samples` draws all samples; `certain` stops as soon as the three top cells are settled.
         estimator: RISE's, see `engine.explainers.rise`; None for the bundle's, else `centred`.
-        layer: the CAMs' target layer; None for the bundle's, else the last convolution.
+        layer: the CAMs' target layer; None for the classifier's `default_layer`.
         seed: seed of all random numbers; None to derive one from image, model and method.
         parameters: values of other parameters by method key and name (`engine.explainers.registry`); if not given, the
             bundle's, else the method's default.

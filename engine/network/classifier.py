@@ -174,31 +174,37 @@ class Classifier(NetworkOnDevice):
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
-        """The layers whose output is a map larger than one pixel, in order of execution; see `Anatomy.layers`.
+        """The layers that the CAMs can look at, in order of execution; see `Layers.listed`.
 
         The layer that the bundle names is always among them if it gives a map.
         """
         named = self.bundle.explain.target_layer
-        return self.anatomy.layers if named is None else self.anatomy.layers_with(named)
+        if self.black_box:
+            return ()
+        return self.anatomy.maps.listed if named is None else self.anatomy.layers_with(named)
 
     @property
     def default_layer(self) -> str:
-        """The bundle's target layer, else the last convolution executed whose output is a map.
+        """The bundle's target layer, else the last maps through which all that decides passes.
+
+        `engine.network.layers.choice` says more.
 
         Raises:
-            ExplanationError: the network has no convolution with a map, is a black box, or lacks the layer that the
-                bundle names.
+            ExplanationError: no layer gives a map, the network is a black box, or it lacks the layer that the bundle
+                names.
         """
         self.require_layers(self._subject)
         named = self.bundle.explain.target_layer
         if named is not None:
             self.anatomy.check_layer(named)
             return named
-        if not self.anatomy.convolutions:
+        if not self.anatomy.maps.default:
             raise ExplanationError(
-                "no convolution gives a map, so the CAMs have nothing to look at", subject=self._subject
+                "no layer gives a map of the image's places, so the CAMs have nothing to look at",
+                subject=self._subject,
+                remedy="use LIME or RISE, which look at no layer",
             )
-        return self.anatomy.convolutions[-1].name
+        return self.anatomy.maps.default
 
     @property
     def threshold(self) -> float:

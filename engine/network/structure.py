@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -13,7 +13,10 @@ from torch import nn
 from engine.bundle.specs import OutputSpec
 from engine.errors import ExplanationError
 from engine.network.faults import judges_pairs_apart, why_it_fails
+from engine.network.layers.finding import layers_of_modules, layers_of_pass
+from engine.network.layers.graph import PassRecorder
 from engine.network.layers.info import LayerInfo
+from engine.network.layers.listing import Layers
 from engine.network.reading import choose_output, flat_output, tensors_in
 from engine.results.caution import Caution
 
@@ -31,11 +34,8 @@ class Anatomy:
         outputs: number of output units.
         head: name of the `nn.Sigmoid` or `nn.Softmax` module whose output is the network's output, or None.
         head_kind: the kind of that module, `sigmoid` or `softmax`; `none` if there is none.
-        convolutions: those whose output is a map larger than one pixel, in order of execution.
-        layers: all layers whose output is such a map, in order of execution: convolutions, norms, activations, pools
-            and blocks, without those that pass on what they are given.
-        shapes: output shape (C, H, W) of every module whose last run gave a map larger than one pixel.
-        readout: innermost modules that ran once, after the last of `convolutions`, in order of execution.
+        maps: the layers that the CAMs can look at.
+        readout: innermost modules that ran once, after the last convolution with a map, in order of execution.
         classifying: the linear layer or convolution that gives the scores, whose input are the penultimate
             activations; empty if none is found. It is the last to run of those with as many outputs as the network.
         selected: which of several outputs are the scores, see `engine.network.reading`; empty if there is just one.
@@ -47,9 +47,7 @@ class Anatomy:
     outputs: int
     head: str | None
     head_kind: str
-    convolutions: tuple[LayerInfo, ...]
-    layers: tuple[LayerInfo, ...]
-    shapes: dict[str, tuple[int, int, int]]
+    maps: Layers
     readout: tuple[str, ...]
     classifying: str = ""
     selected: str = ""
@@ -63,27 +61,40 @@ class Anatomy:
         Raises:
             ExplanationError: there is no such layer, or its output is not a map.
         """
-        if name not in self.shapes:
+        if name not in self.maps.named:
             names = ", ".join(self._suggestions(name))
             raise ExplanationError(
                 "is not a layer of this network that gives a map",
                 subject=f"layer {name}",
                 remedy=f"choose one such as {names}" if names else "use a method that looks at no layer",
             )
-        return LayerInfo(name, *self.shapes[name])
+        return self.maps.named[name]
+
+    def doubts_at(self, layer: LayerInfo) -> tuple[Caution, ...]:
+        """Return what has to be said beside every map made at a layer."""
+        if not layer.branch:
+            return ()
+        if layer.name == self.maps.default and self.maps.others:
+            others = ", ".join(self.maps.others)
+            said = (
+                "The network decides at several layers, and this map is made at the one with the most channels. What "
+            )
+            return (Caution("branch", f"{said}reaches the score through {others} does not show."),)
+        said = f"{layer.name} is a branch of the network: some of what decides reaches the score past it, and does not "
+        return (Caution("branch", f"{said}show in this map."),)
 
     def layers_with(self, name: str) -> tuple[LayerInfo, ...]:
-        """Return `layers`, with a layer that is not among them though it gives a map, where it has its place."""
-        if name not in self.shapes or any(layer.is_named(name) for layer in self.layers):
-            return self.layers
-        order = list(self.shapes)
-        more = (*self.layers, LayerInfo(name, *self.shapes[name]))
-        return tuple(sorted(more, key=lambda layer: order.index(layer.name)))
+        """Return the layers to choose from, with the one of this name, where it has its place, if it gives a map."""
+        layers = self.maps.listed
+        if name not in self.maps.named or any(layer.is_named(name) for layer in layers):
+            return layers
+        order = list(self.maps.named)
+        return tuple(sorted((*layers, self.maps.named[name]), key=lambda layer: order.index(layer.name)))
 
     def _suggestions(self, name: str) -> list[str]:
         """Return layers with a similar name, then the last one of each size, from the last to the first."""
-        alike = difflib.get_close_matches(name, self.shapes, n=3, cutoff=0.7)
-        last = {(layer.height, layer.width): layer.name for layer in self.layers}
+        alike = difflib.get_close_matches(name, self.maps.named, n=3, cutoff=0.7)
+        last = {(layer.height, layer.width): layer.name for layer in self.maps.listed}
         return list(dict.fromkeys((*alike, *reversed(last.values()))))[:6]
 
 
@@ -94,8 +105,9 @@ def examine(
     declared: OutputSpec | None = None,
     *,
     doubled: bool = False,
+    watched: bool = True,
 ) -> Anatomy:
-    """Pass zeros of `shape` (C, H, W) through the network and record what every module does.
+    """Pass noise of `shape` (C, H, W) through the network and record what every module and operation does.
 
     Args:
         network: in evaluation mode.
@@ -103,36 +115,29 @@ def examine(
         subject: the model's name, for errors.
         declared: how the bundle says its output is read.
         doubled: pass two images at once, because one by itself fails.
+        watched: record the operations, too; where that fails, only the modules are recorded.
 
     Raises:
         BundleError: the network does not take such an input, or no output of it can be read as scores.
     """
     seen: dict[str, list[torch.Size]] = {}
     order: list[str] = []
-    latest: tuple[str, torch.Tensor] | None = None
-    same: dict[str, str] = {}
-    passed_on: set[str] = set()
     last: dict[str, torch.Tensor] = {}
     fed: set[str] = set()
     modules = dict(network.named_modules())
     handles = []
     batch = 2 if doubled else 1
     failed: BaseException | None = None
+    images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(14))
+    recorder = PassRecorder(network, images)
 
     def note(name: str, module: nn.Module) -> None:
         def hook(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-            nonlocal latest
             if isinstance(output, torch.Tensor):
                 if inputs and isinstance(inputs[0], torch.Tensor):
                     fed.add(name)
                 seen.setdefault(name, []).append(output.shape)
                 order.append(name)
-                if latest is not None and latest[1] is output and latest[0].startswith(f"{name}."):
-                    same[name] = latest[0]
-                latest = name, output
-                # As dropout does. What an activation changes in place is another map than before.
-                if any(output is each for each in inputs) and not getattr(module, "inplace", False):
-                    passed_on.add(name)
                 if isinstance(module, _SIGMOIDS + _SOFTMAXES):
                     last[name] = output
 
@@ -142,8 +147,8 @@ def examine(
         for name, module in modules.items():
             if name:
                 note(name, module)
-        with torch.inference_mode():
-            output = network(torch.zeros(batch, *shape))
+        with torch.no_grad(), recorder if watched else nullcontext():
+            output = network(images)
     except KeyboardInterrupt:
         raise
     # A network may fail in any way on a wrong input size, or even call sys.exit(); the error's own text is the reason.
@@ -153,6 +158,8 @@ def examine(
         for handle in handles:
             handle.remove()
     if failed is not None:
+        if watched and _works(network, images):
+            return examine(network, shape, subject, declared, doubled=doubled, watched=False)
         if not doubled and judges_pairs_apart(network, shape):
             return examine(network, shape, subject, declared, doubled=True)
         raise why_it_fails(network, shape, subject, error=failed) from failed
@@ -162,22 +169,28 @@ def examine(
         with torch.inference_mode():
             return network(noise)
 
+    def scores(given: object) -> torch.Tensor | None:
+        return tensors_in(given).get(selected)
+
     selected, doubts = choose_output(output, declared or OutputSpec(), batch, subject, again)
     outputs = flat_output(output, batch, subject, selected).shape[1]
     output = tensors_in(output)[selected]
     # A network may still reshape what its last module gave.
     head = next((name for name, value in last.items() if value is output or _same(value, output)), None)
     kind = "none" if head is None else ("sigmoid" if isinstance(modules[head], _SIGMOIDS) else "softmax")
-    shapes = {
-        name: (sizes[-1][1], sizes[-1][2], sizes[-1][3])
-        for name, sizes in seen.items()
-        if len(sizes[-1]) == 4 and sizes[-1][2] * sizes[-1][3] > 1
-    }
-    infos = {name: LayerInfo(name, *shape, kind=type(modules[name]).__name__) for name, shape in shapes.items()}
-    once = {name for name, sizes in seen.items() if len(sizes) == 1}
+    once = {name: sizes[0] for name, sizes in seen.items() if len(sizes) == 1}
     convolutions = [
-        name for name in order if isinstance(modules[name], _CONVOLUTIONS) and name in shapes and name in once
+        name
+        for name in order
+        if isinstance(modules[name], _CONVOLUTIONS)
+        and name in once
+        and len(once[name]) == 4
+        and once[name][2:].numel() > 1
     ]
+    if watched:
+        maps = layers_of_pass(network, recorder, recorder.node_of(output), images, head, scores)
+    else:
+        maps = layers_of_modules(network, {name: once[name] for name in convolutions}, images.shape, scores)
     outer = [
         name
         for name in order
@@ -191,11 +204,7 @@ def examine(
         outputs=outputs,
         head=head,
         head_kind=kind,
-        convolutions=tuple(infos[name] for name in convolutions),
-        layers=_distinct(
-            [infos[name] for name in order if name in infos and name in once and name not in passed_on], same
-        ),
-        shapes=shapes,
+        maps=maps,
         readout=tuple(name for name in after if len(seen[name]) == 1 and not any(modules[name].children())),
         classifying=outer[-1] if outer else "",
         selected=selected,
@@ -203,6 +212,17 @@ def examine(
         doubts=doubts,
         notes=_notes(output, doubled=doubled),
     )
+
+
+def _works(network: nn.Module, images: torch.Tensor) -> bool:
+    try:
+        with torch.inference_mode():
+            network(images.clone())
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # the network's code raises anything
+        return False
+    return True
 
 
 def _notes(output: torch.Tensor, *, doubled: bool) -> tuple[str, ...]:
@@ -217,22 +237,6 @@ def _notes(output: torch.Tensor, *, doubled: bool) -> tuple[str, ...]:
             "back.",
         )
     return ()
-
-
-def _distinct(layers: Sequence[LayerInfo], same: Mapping[str, str]) -> tuple[LayerInfo, ...]:
-    """Return layers without the containers that give the output of a layer inside them: these are named at that layer.
-
-    Args:
-        layers: in order of execution, so a container comes right behind its last layer.
-        same: the layer inside whose output a container gives, by the container's name.
-    """
-    kept: list[LayerInfo] = []
-    for layer in layers:
-        if kept and layer.name in same and kept[-1].is_named(same[layer.name]):
-            kept[-1] = replace(kept[-1], also=(*kept[-1].also, layer.name))
-        else:
-            kept.append(layer)
-    return tuple(kept)
 
 
 @contextmanager

@@ -49,6 +49,7 @@ class FakeLayer:
     width: int
     kind: str = "Conv2d"
     also: tuple[str, ...] = ()
+    branch: bool = False
 
 
 @dataclass(frozen=True)

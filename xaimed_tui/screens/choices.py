@@ -94,5 +94,7 @@ def layer_rows(layers: Sequence[Layer], current: str) -> list[Row]:
         words = f"{safe_name(named, 40):<{wide}}   {size}   {safe_name(layer.kind, 24)}"
         if also:
             words += f"   = {safe_name(', '.join(also), 40)}"
+        if layer.branch:
+            words += "   a branch"
         rows.append(Row(named, words, mark="●" if named == current else " "))
     return rows

@@ -10,13 +10,14 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class MapAxes:
-    """Where the tensor of one image has its channels and its places.
+    """Where a layer's tensor has its channels and its places.
 
     Attributes:
         channels: the axis of the channels; None if there is one channel without an axis.
         places: the axes of rows and columns; a single axis if the places are tokens, row by row.
         height, width: rows and columns.
         before: tokens before those of the places, such as a class token.
+        images: the axis of the images.
     """
 
     channels: int | None
@@ -24,9 +25,16 @@ class MapAxes:
     height: int
     width: int
     before: int = 0
+    images: int = 0
+
+    @property
+    def tokens(self) -> bool:
+        """Whether rows and columns lie on one axis."""
+        return len(self.places) == 1
 
     def maps(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the layer's tensor, or its gradient, as maps: (1, C, height, width)."""
+        """Return the first image's maps, (1, C, height, width), of the layer's tensor or its gradient."""
+        tensor = tensor.narrow(self.images, 0, 1)
         last = (*(() if self.channels is None else (self.channels,)), *self.places)
         others = [axis for axis in range(tensor.ndim) if axis not in last]  # of size 1
         flat = tensor.permute(*others, *last).reshape(1, -1, prod(tensor.shape[axis] for axis in self.places))
@@ -45,7 +53,7 @@ class LayerInfo:
         kind: the name of the module's class, or of the operation.
         also: names of the containers that give the same output, as a block gives that of its last layer.
         branch: whether part of what decides the scores goes past it.
-        axes: where its tensor has channels, rows and columns; None for those of a convolution's output.
+        axes: where its tensor has channels, rows and columns; None where a convolution's output has them.
     """
 
     name: str
@@ -62,5 +70,5 @@ class LayerInfo:
         return name == self.name or name in self.also
 
     def maps(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return its tensor for one image, or the tensor's gradient, as maps: (1, channels, height, width)."""
-        return tensor if self.axes is None else self.axes.maps(tensor)
+        """Return the first image's maps, (1, channels, height, width), of the layer's tensor or its gradient."""
+        return tensor[:1] if self.axes is None else self.axes.maps(tensor)

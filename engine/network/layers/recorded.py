@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from engine.network.layers.info import LayerInfo
-from engine.network.layers.scopes import Scopes, Writes, part_name, tensors_in
+from engine.network.layers.scopes import Scopes, Writes, all_tensors, part_name
 
 
 class Recorded:
@@ -57,48 +57,66 @@ def recorded(network: nn.Module, layer: LayerInfo) -> Iterator[Recorded]:
         layer: of this network.
     """
     record = Recorded(layer)
-    modules = dict(network.named_modules())
-    if layer.name in modules:
-        # It is called after the hooks that the module has already, so it gets what the network goes on with.
-        handle = modules[layer.name].register_forward_hook(lambda _, __, output: record.begin_at(output))
+    with _changed(network, layer.name, record.begin_at):
+        yield record
+
+
+@contextmanager
+def replaced(network: nn.Module, layer: LayerInfo, tensor: torch.Tensor) -> Iterator[None]:
+    """Let a layer give `tensor` in every run while the context is open, without gradients."""
+
+    def put(made: object) -> object:
+        if not isinstance(made, torch.Tensor):
+            return made
         try:
-            yield record
-        finally:
-            handle.remove()
-    else:
-        with _Results(network, layer.name, record):
-            yield record
+            return made.copy_(tensor)
+        except RuntimeError:  # as in `Recorded.begin_at`
+            return tensor.clone()
+
+    with _changed(network, layer.name, put):
+        yield
+
+
+@contextmanager
+def _changed(network: nn.Module, name: str, change: Callable[[object], object]) -> Iterator[None]:
+    """Call `change` with what a layer gives at every run; the network goes on with what that returns."""
+    modules = dict(network.named_modules())
+    if name not in modules:
+        with _Results(network, name, change):
+            yield
+        return
+    # It is called after the hooks that the module has already, so it gets what the network goes on with.
+    handle = modules[name].register_forward_hook(lambda _, __, output: change(output))
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class _Results(Scopes):
-    """Makes what one operation gives the leaf."""
+    """Calls `change` with what one operation gives."""
 
-    def __init__(self, network: nn.Module, name: str, record: Recorded) -> None:
+    def __init__(self, network: nn.Module, name: str, change: Callable[[object], object]) -> None:
         super().__init__(network)
-        self._name, self._record = name, record
+        self._name, self._change = name, change
 
     def called(
         self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
     ) -> object:
-        if not self._name.startswith(name.partition(":")[0] + ":"):
-            return function(*arguments, **keywords)
-        writes = Writes(list(tensors_in((arguments, keywords))))
+        writes = Writes(list(all_tensors((arguments, keywords))))
         result = function(*arguments, **keywords)
         if isinstance(result, torch.Tensor) or result is None:
             if name != self._name:
                 return result
             written = writes.found()
-            begun = self._record.begin_at(written[0] if written else result)
-            return begun if isinstance(result, torch.Tensor) else result
-        return self._one_of(name, result)
-
-    def _one_of(self, name: str, result: object) -> object:
-        if not isinstance(result, Sequence) or isinstance(result, str):
+            changed = self._change(written[0] if written else result)
+            return changed if isinstance(result, torch.Tensor) else result
+        if not isinstance(result, tuple | list):
             return result
         parts = list(result)
-        at = next((at for at in range(len(parts)) if part_name(name, at) == self._name), None)
-        if at is None:
-            return result
-        parts[at] = self._record.begin_at(parts[at])
-        # A named tuple, as `torch.max` gives, is made of an iterable too.
-        return type(result)(parts) if isinstance(result, tuple | list) else result
+        for at, part in enumerate(parts):
+            if part_name(name, at) == self._name:
+                parts[at] = self._change(part)
+                # A named tuple, as `torch.max` gives, is made of an iterable too.
+                return type(result)(parts)
+        return result

@@ -35,16 +35,16 @@ def operation_name(function: Callable[..., Any]) -> str:
     return _NAMES.get(plain, plain)
 
 
-def tensors_in(value: object) -> Iterator[torch.Tensor]:
+def all_tensors(value: object) -> Iterator[torch.Tensor]:
     """Yield the tensors in a value and in the lists, tuples and dictionaries inside it, from the first to the last."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from tensors_in(each)
+            yield from all_tensors(each)
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
         for each in value:
-            yield from tensors_in(each)
+            yield from all_tensors(each)
 
 
 class Scopes(TorchFunctionMode):
@@ -96,7 +96,7 @@ class Scopes(TorchFunctionMode):
     def _entering(self, name: str) -> Callable[..., None]:
         def hook(_: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
             self._running.append((name, Counter()))
-            self.entered(name, list(tensors_in((arguments, keywords))))
+            self.entered(name, list(all_tensors((arguments, keywords))))
 
         return hook
 
@@ -105,7 +105,7 @@ class Scopes(TorchFunctionMode):
             # A module whose code has caught an error inside another one leaves that one on the stack.
             while len(self._running) > 1 and self._running.pop()[0] != name:
                 pass
-            return self.left(name, list(tensors_in((arguments, keywords))), output)
+            return self.left(name, list(all_tensors((arguments, keywords))), output)
 
         return hook
 

@@ -60,7 +60,8 @@ def test_a_check_tells_shapes_classes_layer_times_and_warnings(xaimed: Run, mode
     assert (found["task"], found["model"], found["passed"]) == ("Lungs", "CNN", True)
     assert found["input"] == {"size": [12, 12], "channels": 3}
     assert (found["outputs"], found["classes"], found["activation"]) == (2, ["healthy", "ill"], "none")
-    assert (found["layer"], found["layers"]) == ("conv", [{"name": "conv", "channels": 2, "size": [12, 12]}])
+    layer = {"name": "conv", "also": [], "kind": "Conv2d", "channels": 2, "size": [12, 12], "branch": False}
+    assert (found["layer"], found["layers"]) == ("conv", [layer])
     assert found["image"] == {"path": str(image), "size": [12, 12]}
     predicted = json.loads(xaimed("predict", image, "--task", "Lungs", "--json")[1])[0]
     assert found["probabilities"] == predicted["probabilities"]

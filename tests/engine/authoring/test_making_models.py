@@ -75,8 +75,7 @@ def test_a_draft_tells_the_size_the_outputs_the_layers_and_what_it_does_not_know
     assert "# as conv takes them" in text
     assert '# classes = ["class 0", "class 1"] # CHECK: names, in the order of the 2 outputs' in text
     assert "# mean = [0.0, 0.0, 0.0]" in text
-    assert '# target_layer = "conv" ' in text
-    assert "# Candidates for it: conv, relu" in text
+    assert '# target_layer = "relu" ' in text
     assert "#       4      50x50  Conv2d  conv" in text
     assert 'approve the model again: xaimed trust "Lungs/CNN"' in out
     assumed = " ".join(read_bundle(model).assumed)  # what is not known is still said to be assumed

@@ -24,7 +24,7 @@ def test_maps_are_those_of_the_package(key: str, target: int, vgg_head: bool) ->
     network = small_cnn(3, vgg_head=vgg_head)
     model = classifier(network)
     asked = request(model, target=target)
-    saliency = GradCam(key).explain(asked)  # type: ignore[arg-type]
+    saliency = GradCam(key, "3").explain(asked)  # type: ignore[arg-type]
     kind = GradCAM if key == "gradcam" else GradCAMPlusPlus
     reference = small_cnn(3, vgg_head=vgg_head)
     with kind(reference, [reference[3]]) as cam:
@@ -40,7 +40,7 @@ def test_grad_cam_is_that_of_captum(vgg_head: bool) -> None:
     network = small_cnn(3, vgg_head=vgg_head, seed=4)
     model = classifier(network)
     asked = request(model, target=1)
-    saliency = GradCam("gradcam").explain(asked)
+    saliency = GradCam("gradcam", "3").explain(asked)
     method = captum.attr.LayerGradCam(network, network[3])
     raw = method.attribute(asked.tensor.clone().requires_grad_(True), target=1, relu_attributions=True)
     raw = raw[0, 0].detach().numpy()
@@ -65,7 +65,7 @@ def test_the_negative_class_of_one_logit_is_explained_by_the_negated_logit() -> 
     network = small_cnn(1, seed=2)
     model = classifier(nn.Sequential(*network, nn.Sigmoid()))
     asked = request(model, target=0)
-    saliency = GradCam("gradcam").explain(asked)
+    saliency = GradCam("gradcam", "3").explain(asked)
     with GradCAM(network, [network[3]]) as cam:
         expected = cam(asked.tensor.contiguous(), [BinaryClassifierOutputTarget(0)])[0]
     positive = GradCam("gradcam").explain(request(model, target=1))

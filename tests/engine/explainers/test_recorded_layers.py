@@ -109,5 +109,5 @@ def test_tokens_and_channels_last_become_maps() -> None:
     assert torch.equal(MapAxes(3, (1, 2), 3, 4).maps(last), maps)
     tokens = torch.cat([torch.full((1, 1, 2), -1.0), last.flatten(1, 2)], dim=1)
     assert torch.equal(MapAxes(2, (1,), 3, 4, before=1).maps(tokens), maps)
-    assert torch.equal(MapAxes(2, (0,), 3, 4, before=1).maps(tokens.permute(1, 0, 2)), maps)
+    assert torch.equal(MapAxes(2, (0,), 3, 4, before=1, images=1).maps(tokens.permute(1, 0, 2)), maps)
     assert torch.equal(MapAxes(None, (1,), 3, 4).maps(maps[:, 0].flatten(1)), maps[:, :1])

@@ -142,11 +142,11 @@ def test_an_image_that_is_not_compliant_is_refused() -> None:
         model.diagnose(make_image(height=30, width=30))
 
 
-def test_the_default_layer_is_the_last_convolution_executed() -> None:
-    assert classifier(small_cnn(2)).default_layer == "3"
-    assert [layer.name for layer in classifier(small_cnn(2)).anatomy.convolutions] == ["0", "3"]
-    assert classifier(small_cnn(2)).anatomy.convolutions[1].channels == 8
-    assert classifier(small_cnn(2)).anatomy.convolutions[1].height == 12
+def test_the_default_layer_is_before_the_last_pool() -> None:
+    model = classifier(small_cnn(2))
+    assert model.default_layer == "4"
+    assert [layer.name for layer in model.layers] == ["0", "1", "2", "3", "4", "5"]
+    assert (model.layers[4].channels, model.layers[4].height) == (8, 12)
 
 
 def test_a_layer_that_is_not_there_is_refused_with_the_names_that_are() -> None:
@@ -157,7 +157,7 @@ def test_a_layer_that_is_not_there_is_refused_with_the_names_that_are() -> None:
 
 def test_a_convolution_with_a_map_of_one_pixel_is_not_offered() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 2, 1), nn.Flatten())
-    assert [layer.name for layer in classifier(network).anatomy.convolutions] == ["0"]
+    assert [layer.name for layer in classifier(network).layers] == ["0"]
 
 
 def test_diagnosing_leaves_no_hook_and_no_gradient() -> None:

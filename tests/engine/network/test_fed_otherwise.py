@@ -64,7 +64,7 @@ def usual() -> Classifier:
 def test_a_network_that_takes_channels_last_is_explained_as_its_twin(usual: Classifier) -> None:
     network = take_channels_first(ChannelsLast().eval())
     last = Classifier(bundle(layout="nhwc"), network, precision="fp32")
-    assert last.default_layer == "features.3", "the layers keep their names"
+    assert last.default_layer == "features.4", "the layers keep their names"
     assert last.fast_copy().fused == usual.fast_copy().fused
     twins(usual, last)
 

@@ -100,8 +100,8 @@ def test_the_layer_that_a_bundle_names_is_listed(named: str) -> None:
     assert place >= 13
 
 
-def test_the_default_is_still_the_last_convolution() -> None:
-    assert classifier(residual()).default_layer == "stage2.0.two"
+def test_the_default_is_known_by_the_name_of_the_outermost_block() -> None:
+    assert classifier(residual()).default_layer == "stage2"
 
 
 def test_a_layer_that_is_not_there_is_refused_with_similar_names_and_the_last_layer_of_each_size() -> None:
