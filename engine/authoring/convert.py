@@ -15,6 +15,7 @@ from types import ModuleType
 import torch
 
 from engine.bundle.architecture_py import decode_source
+from engine.bundle.siblings import siblings_beside
 from engine.checkpoints.content import recognise_bytes
 from engine.errors import BundleError, LibraryError
 from engine.network.weights import PickleError, Weights, as_safetensors, check_archive, read_tree, take_weights
@@ -61,10 +62,11 @@ def read_trusting(source: Path, architecture: Path | None = None, key: str | Non
         return _found(_load(data, source, ModuleType("nothing")), len(data), source, key)
     try:
         code = decode_source(read_limited(architecture, _MOST_CODE), architecture)
+        siblings = siblings_beside(architecture, code)
     except UnusableFileError as error:
         raise LibraryError(error.cause, subject=architecture, remedy=error.remedy) from error
     try:
-        with run_alone(code, architecture, "xaimed_conversion") as module:
+        with run_alone(code, architecture, "xaimed_conversion", siblings) as module:
             return _found(_load(data, source, module), len(data), source, key)
     except (LibraryError, KeyboardInterrupt):
         raise

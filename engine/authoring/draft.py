@@ -13,7 +13,7 @@ from torch import nn
 
 from engine.bundle.architecture_py import declare, read_constants
 from engine.bundle.declared import Declared, declare_values
-from engine.bundle.model_bundle import SETTINGS, ModelBundle, read_bundle, read_with_code, subject_of
+from engine.bundle.model_bundle import ARCHITECTURE, SETTINGS, ModelBundle, read_bundle, read_with_code, subject_of
 from engine.bundle.model_toml import parse_model_toml, toml_line, toml_value
 from engine.bundle.schema import EXPLAIN, INPUT, KEYS, NETWORK, OUTPUT, Section
 from engine.bundle.specs import InputSpec
@@ -107,7 +107,7 @@ def _inspect(bundle: ModelBundle, waiting: Waiting) -> _Findings:
         declared = declare_values({})
     else:
         _, code = read_with_code(bundle.path, task=bundle.task)
-        declared = declare(read_constants(code, bundle.architecture), bundle.architecture)
+        declared = declare(read_constants(code[ARCHITECTURE], bundle.architecture), bundle.architecture)
     watch = StateWatch()
     network = build_network(bundle, watch)
     size, sides = declared.input.size, None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.bundle.model_bundle import ARCHITECTURE, CONFIG, FIT, FIT_LIMIT
+from engine.bundle.model_bundle import CONFIG, FIT, FIT_LIMIT
 from engine.bundle.specs import InputSpec
 from engine.errors import BundleError
 from engine.storage.reading import UnusableFileError, read_limited
@@ -93,7 +93,7 @@ class Fit:
 def signature(bundle: ModelBundle) -> str:
     """Return a hex SHA-256 over what decides a network's activations: its weights, its code and how it is fed."""
     spec = bundle.input
-    decisive = (bundle.weights.name, ARCHITECTURE, *((CONFIG,) if bundle.network.package == "transformers" else ()))
+    decisive = (bundle.weights.name, *bundle.code, *((CONFIG,) if bundle.network.package == "transformers" else ()))
     parts = [bundle.files[name].sha256 for name in decisive if name in bundle.files]
     # What is not declared leaves no trace: fits from before it could be declared stay valid.
     more: tuple[object, ...] = () if spec.bits is None else (spec.bits,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.bundle.digest import FileDigest, Snapshot, take_snapshot
+from engine.bundle.siblings import ARCHITECTURE, LIMIT, places_of, siblings_of
 from engine.bundle.specs import Activation, ExplainSpec, InMemory, InputSpec, NetworkSpec, OutputSpec, Resize, SelfTest
 from engine.errors import BundleError
 from engine.storage import places
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from engine.bundle.declared import Declared
 
 __all__ = [
+    "ARCHITECTURE",
     "Activation",
     "ExplainSpec",
     "InputSpec",
@@ -36,8 +39,6 @@ ONNX = "model.onnx"
 TORCHSCRIPT = "model.torchscript"
 NETWORKS = (ONNX, TORCHSCRIPT)
 """Files that are a whole network: there are no other weights beside them, and no `architecture.py`."""
-
-ARCHITECTURE = "architecture.py"
 SETTINGS = "model.toml"
 DESCRIPTION = "description.txt"
 PICTURE = "description.png"
@@ -46,7 +47,6 @@ FIT = "fit.npz"
 CONFIG = "config.json"
 
 _SETTINGS_LIMIT = 1_000_000
-_ARCHITECTURE_LIMIT = 1_000_000
 _DESCRIPTION_LIMIT = 64_000
 CONFIG_LIMIT = 10_000_000
 """Most bytes of the `config.json` of a network of transformers."""
@@ -74,6 +74,8 @@ class ModelBundle:
         digest: hex SHA-256 over the sorted relative paths, sizes and SHA-256s of all regular files in the folder.
         selftest: what the network must answer for one of its images, or None.
         undeclared: full names of the keys of `[input]` that the folder does not declare, such as `input.size`.
+        code: paths of the files that run: `architecture.py`, then those that it imports from beside it, directly or by
+            one another, in the order of the imports. Empty if it has no code.
         network: the network's name in a package, if it has no code of its own, and the arguments it is built with.
         files: the digest of each of these files, by its relative path. The values above come from exactly that content.
         in_memory: of a network that was given as an object (`Classifier.from_module`); there then is no folder, the
@@ -96,6 +98,7 @@ class ModelBundle:
     digest: str
     selftest: SelfTest | None = None
     undeclared: frozenset[str] = frozenset()
+    code: tuple[str, ...] = ()
     network: NetworkSpec = field(default_factory=NetworkSpec)
     files: Mapping[str, FileDigest] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     in_memory: InMemory | None = None
@@ -121,7 +124,9 @@ class ModelBundle:
         if self.in_memory is not None:
             return f"a {self.in_memory.network} in the calling program's memory"
         if self.runs_code:
-            return f"its own code, {self.code_file}"
+            beside = len(self.code) - 1
+            more = f" and {beside} file{'s' if beside > 1 else ''} beside it" if beside > 0 else ""
+            return f"its own code, {self.code_file}{more}"
         if self.weights.name == ONNX:
             return f"no code of its own: {ONNX} is the network"
         return f"no code of its own: the network is {self.network.package}'s {self.network.name}"
@@ -148,30 +153,32 @@ def read_bundle(path: Path, *, task: str | None = None) -> ModelBundle:
     return read_with_code(path, task=task)[0]
 
 
-def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle, str]:
-    """Read a model folder as `read_bundle` does; also return the text of `architecture.py` that its digest covers.
+def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle, Mapping[str, str]]:
+    """Read a model folder as `read_bundle` does; also return the texts of the code that its digest covers.
 
-    The text is empty if the bundle has no code.
+    They are those of `ModelBundle.code`, in that order, by path.
     """
-
     folder = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would rename a model whose folder is a link
     if not folder.is_dir():
         raise BundleError("there is no such model folder", subject=path, remedy="check the task and model names")
     weights = _find_weights(folder)
     # Not `exists`, which does not see a broken link: the constants would silently replace the settings.
-    for name, limit in ((ARCHITECTURE, _ARCHITECTURE_LIMIT), (SETTINGS, _SETTINGS_LIMIT), (FIT, FIT_LIMIT)):
+    for name, limit in ((ARCHITECTURE, LIMIT), (SETTINGS, _SETTINGS_LIMIT), (FIT, FIT_LIMIT)):
         if os.path.lexists(folder / name):
             _check_file(folder / name, limit)
     content = take_snapshot(
         folder,
-        {ARCHITECTURE: _ARCHITECTURE_LIMIT, SETTINGS: _SETTINGS_LIMIT, DESCRIPTION: _DESCRIPTION_LIMIT},
+        {ARCHITECTURE: LIMIT, SETTINGS: _SETTINGS_LIMIT, DESCRIPTION: _DESCRIPTION_LIMIT},
     )
-    for name, limit in ((ARCHITECTURE, _ARCHITECTURE_LIMIT), (SETTINGS, _SETTINGS_LIMIT)):
+    for name, limit in ((ARCHITECTURE, LIMIT), (SETTINGS, _SETTINGS_LIMIT)):
         if name in content.files and content.files[name].size > limit:  # it grew after `_check_file`
             raise BundleError(f"the file has more than {limit:,} bytes", subject=folder / name)
     if weights.name not in content.files:
         raise BundleError("the folder changed while it was read", subject=folder, remedy="try again")
-    declared, code = _declared(folder, content, weights.name)
+    declared, text = _declared(folder, content, weights.name)
+    code: dict[str, str] = {}
+    if declared.network.source is None and weights.name not in NETWORKS:
+        code = {ARCHITECTURE: text, **_siblings(text, folder, content)}
     samples = folder / SAMPLES
     bundle = ModelBundle(
         task=task if task is not None else folder.parent.name,
@@ -190,10 +197,26 @@ def read_with_code(path: Path, *, task: str | None = None) -> tuple[ModelBundle,
         digest=content.digest,
         selftest=declared.selftest,
         undeclared=declared.undeclared(),
+        code=tuple(code),
         network=declared.network,
         files=content.files,
     )
     return bundle, code
+
+
+def _siblings(code: str, folder: Path, content: Snapshot) -> dict[str, str]:
+    """Return the texts of the files that `architecture.py` imports from beside it, exactly as they were hashed."""
+
+    def read(name: str) -> bytes:
+        try:
+            data = read_limited(folder / name, LIMIT)
+        except UnusableFileError as error:
+            raise BundleError(error.cause, subject=folder / name, remedy=error.remedy) from error
+        if hashlib.sha256(data).hexdigest() != content.files[name].sha256:
+            raise BundleError("it changed while it was read", subject=folder / name, remedy="try again")
+        return data
+
+    return siblings_of(code, folder, places_of(content.files).__contains__, read)
 
 
 def _declared(folder: Path, content: Snapshot, weights: str) -> tuple[Declared, str]:

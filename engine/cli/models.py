@@ -48,7 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--weights", required=True, type=Path, metavar="F", help="a state_dict, or a checkpoint that holds one"
     )
     adding.add_argument("--key", metavar="K", help="which network of a checkpoint, such as state_dict_ema")
-    adding.add_argument("--architecture", required=True, type=Path, metavar="F", help="Python file with build_model()")
+    adding.add_argument(
+        "--architecture",
+        required=True,
+        type=Path,
+        metavar="F",
+        help="Python file with build_model(); the files beside it that it imports are copied, too",
+    )
     adding.add_argument("--description", metavar="FILE|TEXT", help="data, results, what it must not be used for")
     adding.add_argument("--picture", type=Path, metavar="F", help="any picture of its performance")
     adding.add_argument("--model-toml", type=Path, metavar="F", help="how to feed the network and how to read it")

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 HELP = "look at a model's code and approve it"
 DESCRIPTION = (
-    "Show a model's architecture.py with a list of what deserves a look, or the code in its model.torchscript; ask, "
-    "and record the approval. A model's code runs only if it was approved and no byte of its folder has changed since. "
-    "A model whose network is named in model.toml, or is a model.onnx, has no code of its own, and needs no approval."
+    "Show a model's architecture.py and the files that it imports from beside it, with a list of what deserves a look, "
+    "or the code in its model.torchscript; ask, and record the approval. A model's code runs only if it was approved "
+    "and no byte of its folder has changed since. A model whose network is named in model.toml, or is a model.onnx, has "
+    "no code of its own, and needs no approval."
 )
 
 
@@ -99,19 +100,18 @@ def shown(seen: Review, place: Path | None = None) -> str:
         seen: the model.
         place: where its code lies, if that is elsewhere.
     """
-    code = lines_of(seen.code)
-    width = len(str(len(code)))
-    marked = {finding.line for finding in seen.findings}
-    listed = [
-        f"{'!' if i in marked else ' '}{i:>{width + 1}}  {safe_text(line, multiline=True)}"
-        for i, line in enumerate(code, start=1)
-    ]
-    out = [
-        f"{safe_text(subject_of(seen.bundle))} in {safe_text(place or seen.bundle.path)}",
-        "",
-        *([seen.bundle.code_file, *listed, ""] if seen.bundle.runs_code else []),
-        *(safe_text(line) for line in words_about(seen)),
-    ]
+    out = [f"{safe_text(subject_of(seen.bundle))} in {safe_text(place or seen.bundle.path)}", ""]
+    for file, text in seen.code.items():
+        code = lines_of(text)
+        width = len(str(len(code)))
+        marked = {finding.line for finding in seen.findings if finding.file == file}
+        out.append(safe_text(file))
+        out += (
+            f"{'!' if i in marked else ' '}{i:>{width + 1}}  {safe_text(line, multiline=True)}"
+            for i, line in enumerate(code, start=1)
+        )
+        out.append("")
+    out += (safe_text(line) for line in words_about(seen))
     return "\n".join(out) + "\n\n"
 
 

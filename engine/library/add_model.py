@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.bundle.architecture_py import parse_module
+from engine.bundle.architecture_py import decode_source, parse_module
 from engine.bundle.model_bundle import (
     ARCHITECTURE,
     DESCRIPTION,
@@ -20,13 +20,14 @@ from engine.bundle.model_bundle import (
     read_bundle,
     read_with_code,
 )
+from engine.bundle.siblings import LIMIT, siblings_beside
 from engine.checkpoints.content import Content, recognise
 from engine.errors import BundleError, ImageError, LibraryError, XAIMedError
 from engine.library import changes
 from engine.library.hidden import is_bundled
 from engine.library.names import check_name, place_of
 from engine.library.tasks import find_task_folder, model_names
-from engine.storage.reading import UnusableFileError, check_regular, chunks_of
+from engine.storage.reading import UnusableFileError, check_regular, chunks_of, read_limited
 from engine.storage.writing import SHARED, flush_folder, replace_file
 
 
@@ -83,7 +84,7 @@ def add_model(
     content = _content_of(parts.weights)
     sources = {
         WEIGHTS[1] if content.kind == "safetensors" else WEIGHTS[0]: parts.weights,
-        **({ARCHITECTURE: parts.architecture} if parts.architecture is not None else {}),
+        **_code(parts.architecture),
         **({PICTURE: parts.picture} if parts.picture is not None else {}),
         **({SETTINGS: parts.settings} if parts.settings is not None else {}),
     }
@@ -95,6 +96,7 @@ def add_model(
             )
         with changes.staging(folder) as made:
             for name, source in sources.items():
+                (made / name).parent.mkdir(parents=True, exist_ok=True)
                 _copy(source, made / name)
             if parts.description is not None:
                 replace_file(made / DESCRIPTION, changes.encoded(parts.description), mode=SHARED)
@@ -171,7 +173,7 @@ def _check(made: Path, key: str | None, say: Callable[[str], None]) -> None:
         BundleError, ImageError: they cannot.
     """
     bundle, code = read_with_code(made)
-    if bundle.architecture is not None and not _builds_something(code):
+    if bundle.architecture is not None and not _builds_something(code[ARCHITECTURE], siblings=len(code) > 1):
         raise BundleError(
             "it defines neither build_model() nor a class",
             subject=bundle.architecture,
@@ -197,8 +199,27 @@ def _check(made: Path, key: str | None, say: Callable[[str], None]) -> None:
         say(sentence)
 
 
-def _builds_something(code: str) -> bool:
-    """Whether a module's top level has a class or something called `build_model`, judging by its syntax tree."""
+def _code(architecture: Path | None) -> dict[str, Path]:
+    """Return the files of code to copy, by their paths in the model folder: with those that it imports from beside it.
+
+    Raises:
+        BundleError: one of them cannot be read, or is not Python.
+    """
+    if architecture is None:
+        return {}
+    try:
+        text = decode_source(read_limited(architecture, LIMIT), architecture)
+    except UnusableFileError as error:
+        raise BundleError(error.cause, subject=architecture, remedy=error.remedy) from error
+    beside = siblings_beside(architecture, text)
+    return {ARCHITECTURE: architecture, **{name: architecture.parent / name for name in beside}}
+
+
+def _builds_something(code: str, *, siblings: bool) -> bool:
+    """Whether a module's top level has a class or something called `build_model`, judging by its syntax tree.
+
+    With `siblings` it imports files beside it, and may take a class from them.
+    """
     for statement in parse_module(code).body:
         match statement:
             case ast.ClassDef():
@@ -208,7 +229,7 @@ def _builds_something(code: str) -> bool:
                 return True
             case ast.Assign(targets=[ast.Name(id="build_model")]):
                 return True
-            case ast.ImportFrom(names=names) if any(
+            case ast.ImportFrom(names=names) if siblings or any(
                 (name.asname or name.name) in ("build_model", "*") for name in names
             ):
                 return True

@@ -127,19 +127,30 @@ def _whole(bundle: ModelBundle, content: Snapshot, watch: StateWatch) -> nn.Modu
 def _built(bundle: ModelBundle, content: Snapshot) -> nn.Module:
     """Build the network from what the bundle has for it: the one place where this is chosen."""
     if bundle.architecture is not None:
-        return _architecture(bundle, content.kept[ARCHITECTURE], bundle.architecture)
+        return _architecture(bundle, content, bundle.architecture)
     most = most_bytes(content.files[bundle.weights.name].size)
     return build_named(bundle.network, bundle.path / SETTINGS, config=content.kept.get(CONFIG), most_bytes=most)
 
 
-def _architecture(bundle: ModelBundle, source: bytes, path: Path) -> nn.Module:
+def _architecture(bundle: ModelBundle, content: Snapshot, path: Path) -> nn.Module:
+    root = f"xaimed_architecture_{bundle.digest[:16]}"
     try:
-        with run_alone(decode_source(source, path), path, f"xaimed_architecture_{bundle.digest[:16]}") as module:
+        # The same files as were shown: whoever changes what is imported changes the digest.
+        code = {name: decode_source(content.kept[name], bundle.path / name) for name in bundle.code}
+        text = code.pop(ARCHITECTURE)
+        with run_alone(text, path, root, code) as module:
             builder = _builder(module, path)
             _check_arguments(builder, bundle)
             network = builder(**bundle.network.arguments)
     except (BundleError, KeyboardInterrupt):
         raise
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").removeprefix(f"{root}.")
+        raise BundleError(
+            f"imports {missing}, which is neither beside it nor installed",
+            subject=path,
+            remedy=f"put {missing.partition('.')[0]}.py beside it, or install the package that has it",
+        ) from error
     # A bundle's code may raise anything, SystemExit included; in every case the model cannot be used.
     except BaseException as error:
         if is_out_of_memory(error):
@@ -185,12 +196,10 @@ def _builder(module: ModuleType, path: Path) -> Callable[..., object]:
     builder: object = getattr(module, "build_model", None)
     if callable(builder):
         return builder
-    # Not the classes that the module only imports.
-    own = [
-        value
-        for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
-    ]
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, nn.Module)]
+    own = [value for value in classes if value.__module__ == module.__name__]
+    # Those that it imports count only if it defines none, and never those of libraries.
+    own = own or [value for value in classes if value.__module__.startswith(f"{module.__name__}.")]
     if len(own) != 1:
         found = ", ".join(kind.__name__ for kind in own) or "none"
         raise BundleError(

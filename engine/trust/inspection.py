@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from engine.bundle.architecture_py import parse_module
+from engine.bundle.siblings import ARCHITECTURE, files_imported, places_of
 from engine.text import safe_text
 from engine.trust import expected_names as expected
+from engine.trust.own_names import OwnNames, bound, names_in
 from engine.trust.suspicious_names import (
     ATTRIBUTES,
     BUILTINS,
@@ -53,15 +55,17 @@ class Finding:
         line: counted from 1.
         what: what is there and why it is listed, as a clause; may contain names from the code (not made safe).
         gravity: how much it matters.
+        file: path of the file in the model folder.
     """
 
     line: int
     what: str
     gravity: Gravity = Gravity.GRAVE
+    file: str = ARCHITECTURE
 
 
-def what_deserves_a_look(code: str) -> tuple[Finding, ...]:
-    """Return all findings in a module's text, the gravest first, those of one gravity by line.
+def what_deserves_a_look(code: str | Mapping[str, str]) -> tuple[Finding, ...]:
+    """Return all findings in a model's code, the gravest first, those of one gravity by file and line.
 
     What is expected of a network stands in `engine.trust.expected_names`: modules and what is used of them, built-in
     functions, and attributes. The code's own names are expected, too, but never those that are known to reach files,
@@ -69,13 +73,27 @@ def what_deserves_a_look(code: str) -> tuple[Finding, ...]:
     is loaded, other than imports, definitions and plain constants; names that Python uses by itself; changes of what
     other models use, too; what makes code from text; lines that are too long or contain invisible characters.
 
+    Args:
+        code: texts by path: `architecture.py` and the files that it imports from beside it; or only that of the first.
+
     Raises:
         SyntaxError, ValueError, RecursionError, MemoryError: the text cannot be parsed as Python.
     """
-    tree = parse_module(code)
-    own = _Own(tree)
-    findings = {*_imports(tree), *_uses(tree, own), *_at_load(tree.body, inside=""), *_lines(code)}
-    return tuple(sorted(findings, key=lambda finding: (finding.gravity, finding.line, finding.what)))
+    texts = {ARCHITECTURE: code} if isinstance(code, str) else code
+    trees = {path: parse_module(text) for path, text in texts.items()}
+    names, has = names_in(trees), places_of(texts).__contains__
+    order = {path: at for at, path in enumerate(texts)}
+    findings: set[Finding] = set()
+    for path, tree in trees.items():
+        own = names[path]
+        found = {
+            *_imports(tree, path, names, has),
+            *_uses(tree, own),
+            *_at_load(tree.body, inside=""),
+            *_lines(texts[path]),
+        }
+        findings |= {replace(finding, file=path) for finding in found}
+    return tuple(sorted(findings, key=lambda one: (one.gravity, order[one.file], one.line, one.what)))
 
 
 def grouped(findings: Iterable[Finding]) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -95,90 +113,41 @@ def lines_of(code: str) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-class _Own:
-    """What a module's text itself gives names to.
-
-    Attributes:
-        modules: the full names of modules and of what is imported from them, by the names they have here. One name may
-            have several meanings, in different functions; all of them count.
-        names: names that are assigned or defined somewhere.
-        attributes: attributes that something in it may have: assigned, defined in a class, or named by text.
-    """
-
-    def __init__(self, tree: ast.AST) -> None:
-        self.modules: dict[str, set[str]] = {}
-        self.names: set[str] = set()
-        self.attributes: set[str] = set()
-        for node in ast.walk(tree):
-            self._take(node)
-
-    def meanings(self, name: str) -> frozenset[str]:
-        """Return the full names of what a name was imported as; empty if it was not."""
-        return frozenset(self.modules.get(name, ()))
-
-    def is_module(self, name: str) -> bool:
-        """Whether a name may be that of a module of which only some names are expected."""
-        return not expected.NAMES.keys().isdisjoint(self.meanings(name))
-
-    def _take(self, node: ast.AST) -> None:
-        match node:
-            case ast.Import(names=names):
-                for alias in names:
-                    # `import torch.nn` makes the name `torch`.
-                    first = alias.name.split(".")[0]
-                    self.modules.setdefault(alias.asname or first, set()).add(alias.name if alias.asname else first)
-            case ast.ImportFrom(module=module, names=names):
-                for alias in names:
-                    self.modules.setdefault(alias.asname or alias.name, set()).add(f"{module}.{alias.name}")
-            case ast.ExceptHandler() | ast.MatchStar() | ast.MatchMapping():
-                self.names.update(_bound(node))
-            case ast.Attribute(attr=name, ctx=ast.Store()) | ast.keyword(arg=str(name)):
-                self.attributes.add(name)
-            case ast.Constant(value=str(text)) if text.isidentifier():  # add_module("conv", ...) and its like
-                self.attributes.add(text)
-            case ast.arg(arg=name):
-                self.names.add(name)
-                self.attributes.add(name)
-            case _:
-                self.names.update(_bound(node))
-                self.attributes.update(_bound(node))  # perhaps in a class
-
-
-def _bound(node: ast.AST) -> Sequence[str]:
-    """Return the names to which a statement or pattern gives a meaning where it stands, other than imports."""
-    match node:
-        case ast.Name(id=name, ctx=ast.Store()) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-            return (name,)
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return (name,)
-        case ast.ExceptHandler(name=str(name)) | ast.MatchMapping(rest=str(name)):
-            return (name,)
-    return ()
-
-
-def _imports(tree: ast.AST) -> Iterator[Finding]:
+def _imports(tree: ast.AST, path: str, names: Mapping[str, OwnNames], has: Callable[[str], bool]) -> Iterator[Finding]:
     for node in ast.walk(tree):
         match node:
-            case ast.Import(names=names):
-                for alias in names:
-                    yield from _import(node, alias.name)
-            case ast.ImportFrom(module=module, names=names, level=level):
-                if level:
-                    yield Finding(node.lineno, "imports a file beside it, which does not work here")
-                    continue
-                found = list(_import(node, module or ""))
-                yield from found
-                for alias in names:
-                    if alias.name == "*":
-                        yield Finding(node.lineno, f"imports everything from {module}, whatever names it has")
-                    elif alias.name in MODULES or alias.name in ATTRIBUTES:
-                        yield Finding(node.lineno, f"imports {alias.name} from {module}: {_why(alias.name)}")
-                    elif not found and not expected.is_expected(module or "", alias.name):
-                        yield Finding(
-                            node.lineno,
-                            f"imports {alias.name} from {module}: not known from networks",
-                            Gravity.UNEXPECTED,
-                        )
+            case ast.Import(names=imported):
+                for alias in imported:
+                    if not files_imported(ast.Import([alias]), path, has):
+                        yield from _import(node, alias.name)
+            case ast.ImportFrom():
+                if files := files_imported(node, path, has):
+                    yield from _from_own(node, names[files[-1]])
+                elif node.level:
+                    yield Finding(node.lineno, "imports a file beside it that is not there")
+                else:
+                    yield from _from_library(node, node.module or "")
+
+
+def _from_own(node: ast.ImportFrom, there: OwnNames) -> Iterator[Finding]:
+    """Look at what is imported from a file whose code is shown as well: what that file defines is no surprise."""
+    for alias in node.names:
+        if alias.name not in there.names and (alias.name in MODULES or alias.name in ATTRIBUTES):
+            yield Finding(node.lineno, f"imports {alias.name} from a file beside it: {_why(alias.name)}")
+
+
+def _from_library(node: ast.ImportFrom, module: str) -> Iterator[Finding]:
+    found = list(_import(node, module))
+    yield from found
+    for alias in node.names:
+        if alias.name == "*":
+            yield Finding(node.lineno, f"imports everything from {module}, whatever names it has")
+        elif alias.name in MODULES or alias.name in ATTRIBUTES:
+            yield Finding(node.lineno, f"imports {alias.name} from {module}: {_why(alias.name)}")
+        elif not found and not expected.is_expected(module, alias.name):
+            yield Finding(
+                node.lineno, f"imports {alias.name} from {module}: not known from networks", Gravity.UNEXPECTED
+            )
 
 
 def _import(node: ast.stmt, module: str) -> Iterator[Finding]:
@@ -194,7 +163,7 @@ def _why(name: str) -> str:
     return ATTRIBUTES.get(name) or WHAT_FOR[name]
 
 
-def _uses(tree: ast.AST, own: _Own) -> Iterator[Finding]:
+def _uses(tree: ast.AST, own: OwnNames) -> Iterator[Finding]:
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     reached_into = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     subscripted = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Subscript)}
@@ -226,7 +195,7 @@ def _uses(tree: ast.AST, own: _Own) -> Iterator[Finding]:
             yield from _made_code(node, own)
 
 
-def _made_code(node: ast.Name | ast.Attribute, own: _Own) -> Iterator[Finding]:
+def _made_code(node: ast.Name | ast.Attribute, own: OwnNames) -> Iterator[Finding]:
     # Only the last part is compared first: a chain of thousands of attributes must not take time with its square.
     if isinstance(node, ast.Name) or node.attr in ("dataclass", "field"):
         for full in sorted(_full_names(node, own) & _MAKE_CODE.keys()):
@@ -249,10 +218,10 @@ def _given(node: ast.AST) -> Sequence[str]:
             return [alias.asname for alias in names if alias.asname]
         case ast.Call(keywords=keywords):
             return [keyword.arg for keyword in keywords if keyword.arg]
-    return _bound(node)
+    return bound(node)
 
 
-def _usual_for_dataclasses(tree: ast.AST, own: _Own) -> set[int]:
+def _usual_for_dataclasses(tree: ast.AST, own: OwnNames) -> set[int]:
     """Return the nodes that name a class's decorator, or what makes a field in the body of a dataclass."""
     usual: set[int] = set()
     for node in ast.walk(tree):
@@ -265,13 +234,13 @@ def _usual_for_dataclasses(tree: ast.AST, own: _Own) -> set[int]:
     return usual
 
 
-def _full_names(value: ast.expr, own: _Own) -> frozenset[str]:
+def _full_names(value: ast.expr, own: OwnNames) -> frozenset[str]:
     """Return what an expression such as `a.b.c` may mean, in full, if it begins with something imported."""
     first, dot, rest = _dotted(value).partition(".")
     return frozenset(f"{meaning}{dot}{rest}" for meaning in own.meanings(first))
 
 
-def _call(node: ast.Call, function: ast.expr, own: _Own) -> Iterator[Finding]:
+def _call(node: ast.Call, function: ast.expr, own: OwnNames) -> Iterator[Finding]:
     match node:
         case ast.Call(func=ast.Name(id=name), args=arguments) if name in BY_NAME:
             yield from _by_name(node, name, arguments)
@@ -294,7 +263,7 @@ def _changes(line: int, what: frozenset[str]) -> Iterator[Finding]:
         yield Finding(line, f"changes {full}, for other models too")
 
 
-def _name(node: ast.Name, own: _Own, *, called: bool, reached_into: bool) -> Iterator[Finding]:
+def _name(node: ast.Name, own: OwnNames, *, called: bool, reached_into: bool) -> Iterator[Finding]:
     name = node.id
     if name == "input" and name in own.names:
         return  # networks often call their argument so
@@ -316,7 +285,7 @@ def _handed_on(line: int, module: str) -> Finding:
     return Finding(line, f"{module}: a whole module, handed on", Gravity.UNEXPECTED)
 
 
-def _chain(node: ast.Attribute, own: _Own) -> Iterator[Finding]:
+def _chain(node: ast.Attribute, own: OwnNames) -> Iterator[Finding]:
     """Look at `a.b.c`: as far as it goes through modules at what is expected of each, then at the attributes."""
     parts: list[ast.Attribute] = []
     value: ast.expr = node
@@ -331,7 +300,7 @@ def _chain(node: ast.Attribute, own: _Own) -> Iterator[Finding]:
         yield from _changes(node.lineno, _full_names(node, own))
 
 
-def _parts(parts: Sequence[ast.Attribute], module: str, own: _Own) -> Iterator[Finding]:
+def _parts(parts: Sequence[ast.Attribute], module: str, own: OwnNames) -> Iterator[Finding]:
     for part in parts:
         name = part.attr
         if module not in expected.NAMES or _DUNDER.fullmatch(name):
@@ -348,7 +317,7 @@ def _parts(parts: Sequence[ast.Attribute], module: str, own: _Own) -> Iterator[F
         yield _handed_on(parts[-1].lineno, module)
 
 
-def _attribute(line: int, name: str, own: _Own) -> Iterator[Finding]:
+def _attribute(line: int, name: str, own: OwnNames) -> Iterator[Finding]:
     """Look at an attribute of an object of which nothing is known."""
     if name in USUAL_DUNDERS:
         return

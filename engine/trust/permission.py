@@ -96,14 +96,15 @@ class Review:
 
     Attributes:
         bundle: the model as it was read, for `approve`.
-        code: text of `architecture.py`, or of all code in a TorchScript archive, from the bytes that the bundle's
-            digest covers. Not made safe. Empty if the model has no code.
+        code: text of each file that runs, by its path: `architecture.py`, then those that it imports from beside it; or
+            all code in a TorchScript archive. From the bytes that the bundle's digest covers; not made safe. Empty if
+            the model has no code.
         findings: what in the code deserves a look.
         standing: whether the code may already run.
     """
 
     bundle: ModelBundle
-    code: str
+    code: Mapping[str, str]
     findings: tuple[Finding, ...]
     standing: Standing
 
@@ -116,7 +117,7 @@ def review(path: Path, *, task: str | None = None) -> Review:
     """
     bundle, code = read_with_code(path, task=task)
     if bundle.code_file == TORCHSCRIPT:  # what its code does is not told by names
-        return Review(bundle, _code_in_archive(bundle), (), standing_of(bundle))
+        return Review(bundle, {TORCHSCRIPT: _code_in_archive(bundle)}, (), standing_of(bundle))
     return Review(bundle, code, what_deserves_a_look(code), standing_of(bundle))
 
 
@@ -129,8 +130,7 @@ def _code_in_archive(bundle: ModelBundle) -> str:
 
 
 NOTHING_UNEXPECTED = (
-    f"Every name used in {ARCHITECTURE} is one that networks need: layers, tensor functions, arithmetic, and names of "
-    "its own."
+    "Every name used in {code} is one that networks need: layers, tensor functions, arithmetic, and names of its own."
 )
 NO_PROOF = (
     "This was found by comparing names. It is a help, not a proof: read the code. Once approved, it runs with your "
@@ -143,9 +143,9 @@ TORCHSCRIPT_IS_CODE = (
 )
 
 _HEADINGS = {
-    Gravity.GRAVE: f"In {ARCHITECTURE}, this can reach files, programs, the network or other code:",
-    Gravity.UNEXPECTED: f"In {ARCHITECTURE}, this is not expected of a network:",
-    Gravity.NOTE: f"In {ARCHITECTURE}, this deserves a look:",
+    Gravity.GRAVE: "this can reach files, programs, the network or other code:",
+    Gravity.UNEXPECTED: "this is not expected of a network:",
+    Gravity.NOTE: "this deserves a look:",
 }
 _MOST_NUMBERS = 8
 
@@ -155,14 +155,20 @@ def words_about(seen: Review) -> tuple[str, ...]:
     bundle, standing = seen.bundle, seen.standing
     if not bundle.runs_code:
         return (no_code_words(bundle), f"The digest of its {len(bundle.files):,} files is {bundle.digest}.")
+    several = len(seen.code) > 1
+    where = "its code" if several else ARCHITECTURE
     lines = []
     for gravity, found in itertools.groupby(seen.findings, key=lambda finding: finding.gravity):
-        lines.append(_HEADINGS[gravity])
-        lines += [f"  {_lines(numbers)}: {what}" for what, numbers in grouped(found)]
+        lines.append(f"In {where}, {_HEADINGS[gravity]}")
+        for file, of_it in itertools.groupby(found, key=lambda finding: finding.file):
+            start = f"{file}, " if several else ""
+            lines += [f"  {start}{_lines(numbers)}: {what}" for what, numbers in grouped(of_it)]
     if bundle.code_file == TORCHSCRIPT:
         lines += [TORCHSCRIPT_IS_CODE, ""]
     else:
-        lines += [NO_PROOF if lines else f"{NOTHING_UNEXPECTED} {NO_PROOF}", ""]
+        lines += [NO_PROOF if lines else f"{NOTHING_UNEXPECTED.format(code=where)} {NO_PROOF}", ""]
+    if several:
+        lines.append(f"These files run, and no others: {', '.join(seen.code)}.")
     size = sum(file.size for file in bundle.files.values())
     lines.append(f"An approval covers all {len(bundle.files):,} files of the folder, {size:,} bytes, byte for byte.")
     lines.append(f"Their digest is {bundle.digest}.")
@@ -223,7 +229,7 @@ def approved_content(bundle: ModelBundle, more: Iterable[str] = ()) -> Snapshot:
         BundleError: it is not approved, or was changed since it was approved or since the bundle was read.
     """
     # fresh: before code runs, a file's unchanged size and times are not proof enough that it is unchanged.
-    keep: dict[str, int | None] = {ARCHITECTURE: None, bundle.weights.name: None}
+    keep: dict[str, int | None] = {**dict.fromkeys(bundle.code), bundle.weights.name: None}
     keep |= {FIT: FIT_LIMIT, CONFIG: CONFIG_LIMIT, **dict.fromkeys(more, None)}
     content = take_snapshot(bundle.path, keep, fresh=True)
     _check(bundle, _standing(bundle, content.digest, content.files, read_approvals()))

@@ -153,7 +153,7 @@ class FakeEngine(Engine):
         self._call("review", path.name)
         entries = (entry for each in self.tasks if each.name == task for entry in each.models)
         bundle = next(entry.bundle for entry in entries if entry.path == path and entry.bundle is not None)
-        return Review(bundle, code="import torch\n", findings=(), standing=Standing("unapproved"))
+        return Review(bundle, code={"architecture.py": "import torch\n"}, findings=(), standing=Standing("unapproved"))
 
     def approve(self, bundle: ModelBundle) -> None:
         self._call("approve", bundle.name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from app_driver import press, screen_text, settled, told, until
-from factories import approve, make_model
+from factories import MODEL_CODE, approve, make_model
 
 from engine.bundle.model_bundle import read_bundle
 from engine.trust.permission import standing_of
@@ -57,6 +57,19 @@ async def test_an_unapproved_model_is_readable_and_enter_shows_its_code_instead_
         assert "a help, not a proof" in words_on(app)
     assert not ran(tasks)
     assert state(tasks) == "unapproved"
+
+
+async def test_the_files_that_the_code_imports_are_shown_below_it_each_with_its_marks(tasks: Path) -> None:
+    model = make_model(tasks / "Lungs" / "CNN", code=f"from blocks import VALUE\n{MODEL_CODE}")
+    (model / "blocks.py").write_text("VALUE = 1\nimport os\n")
+    app = XAIMedApp(Engine(tasks))
+    async with app.run_test(size=BIG) as pilot:
+        await press(pilot, *TO_THE_MODEL, "enter")
+        code = app.screen.query_one("#code", LinesView)
+        assert str(code.border_title) == "architecture.py and 1 file beside it"
+        await press(pilot, "end")
+        assert "blocks.py 1 VALUE = 1 ! 2 import os" in words_on(app)
+        assert "blocks.py, line 2: imports os" in words_on(app)
 
 
 async def test_nothing_but_the_deliberate_key_or_button_approves(tasks: Path) -> None:

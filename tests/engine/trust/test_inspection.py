@@ -106,7 +106,7 @@ def test_an_ordinary_network_does_not_stand_out_but_for_a_reach_behind_an_object
         ("def f():\n    import subprocess", "imports subprocess: starts programs"),
         ("from socket import socket", "imports socket: the network"),
         ("import timm", "imports timm"),
-        ("from . import helper", "imports a file beside it"),
+        ("from . import helper", "imports a file beside it that is not there"),
         ("from math import *", "everything from math"),
         ("import torch.hub", "imports torch.hub: downloads code"),
         ("from torch.utils import cpp_extension", "imports cpp_extension from torch.utils"),

@@ -37,7 +37,7 @@ def test_it_may_be_used_at_once(model: Path) -> None:
 
 def test_a_review_of_it_has_no_code(model: Path) -> None:
     seen = review(model)
-    assert (seen.code, seen.findings) == ("", ())
+    assert (seen.code, seen.findings) == ({}, ())
     assert words_about(seen)[0] == f"It has {_SAID}. Its files are read as data, so there is nothing to approve."
 
 

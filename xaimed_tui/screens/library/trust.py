@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
@@ -64,7 +66,7 @@ class TrustScreen(ClosesOnce, ModalScreen[bool]):
             yield Static(safe_text(subject_of(bundle)), id="subject", markup=False)
             yield Static(path_text(bundle.path, 100), classes="about", markup=False)
             code = LinesView(_numbered(self._review), id="code")
-            code.border_title = bundle.code_file
+            code.border_title = _title(list(self._review.code))
             yield code
             findings = LinesView(_said(words_about(self._review)), prose=True, id="findings")
             findings.border_title = "What to know about it"
@@ -89,16 +91,29 @@ class TrustScreen(ClosesOnce, ModalScreen[bool]):
         self.dismiss(False)
 
 
+def _title(files: Sequence[str]) -> Content:
+    first, *beside = files
+    more = f" and {len(beside)} file{'s' if len(beside) > 1 else ''} beside it" if beside else ""
+    return Content(f"{first}{more}")  # a `str` would be read as markup
+
+
 def _numbered(review: Review) -> list[Line]:
-    """Return the code with line numbers; lines that deserve a look are marked by colour and by a sign."""
+    """Return the code with line numbers; lines that deserve a look are marked by colour and by a sign.
+
+    Each of several files begins with its name.
+    """
     from engine.trust.inspection import lines_of
 
-    odd = {finding.line for finding in review.findings}
-    code = lines_of(review.code)
-    return [
-        Line(text, f"{'!' if number in odd else ''}{number:>6}", "marked" if number in odd else "plain")
-        for number, text in enumerate(code, start=1)
-    ]
+    lines: list[Line] = []
+    for file, text in review.code.items():
+        odd = {finding.line for finding in review.findings if finding.file == file}
+        if len(review.code) > 1:
+            lines += [*([Line("")] if lines else []), Line(file, emphasis="strong")]
+        lines += [
+            Line(line, f"{'!' if number in odd else ''}{number:>6}", "marked" if number in odd else "plain")
+            for number, line in enumerate(lines_of(text), start=1)
+        ]
+    return lines
 
 
 def _said(words: tuple[str, ...]) -> list[Line]:
