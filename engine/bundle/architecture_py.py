@@ -70,20 +70,29 @@ def parse_module(source: str, name: str = "<unknown>") -> ast.Module:
     return ast.parse(source, filename=name)
 
 
-def read_constants(source: str, path: Path) -> dict[str, ast.expr]:
-    """Return the expressions assigned to known constants at the top level of a module. The last assignment counts.
+def parse_file(source: str, path: Path) -> ast.Module:
+    """Return the syntax tree of a file of a model.
 
     Raises:
-        BundleError: the source is not Python.
+        BundleError: it is not Python that can be parsed.
     """
     try:
-        module = parse_module(source, path.name)
+        return parse_module(source, path.name)
     except SyntaxError as error:
         where = f" in line {error.lineno}" if error.lineno else ""
         raise BundleError(f"it is not valid Python{where}: {error.msg}", subject=path, remedy="correct it") from error
     except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes; nesting beyond the parser's stack
         why = f": {error}" if isinstance(error, ValueError) else ""
         raise BundleError(f"it is not Python that can be parsed{why}", subject=path, remedy="correct it") from error
+
+
+def read_constants(source: str, path: Path) -> dict[str, ast.expr]:
+    """Return the expressions assigned to known constants at the top level of a module. The last assignment counts.
+
+    Raises:
+        BundleError: the source is not Python.
+    """
+    module = parse_file(source, path)
     found: dict[str, ast.expr] = {}
     for statement in module.body:
         match statement:

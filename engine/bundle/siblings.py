@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from engine.bundle.architecture_py import decode_source, parse_module
+from engine.bundle.architecture_py import decode_source, parse_file
 from engine.errors import BundleError
 from engine.storage.reading import UnusableFileError, read_limited
 
@@ -54,7 +54,7 @@ def siblings_of(
     waiting = [(name, code)]
     while waiting:
         path, text = waiting.pop(0)
-        for node in ast.walk(_parsed(text, folder / path)):
+        for node in ast.walk(parse_file(text, folder / path)):
             if not isinstance(node, ast.Import | ast.ImportFrom):
                 continue
             for file in files_imported(node, path, has):
@@ -98,14 +98,6 @@ def _read(path: Path) -> bytes:
         return read_limited(path, LIMIT)
     except UnusableFileError as error:
         raise BundleError(error.cause, subject=path, remedy=error.remedy) from error
-
-
-def _parsed(code: str, path: Path) -> ast.Module:
-    try:
-        return parse_module(code, path.name)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        where = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        raise BundleError(f"it is not Python that can be parsed{where}", subject=path, remedy="correct it") from error
 
 
 def _package_of(path: str) -> tuple[str, ...]:

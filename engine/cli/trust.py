@@ -25,8 +25,8 @@ HELP = "look at a model's code and approve it"
 DESCRIPTION = (
     "Show a model's architecture.py and the files that it imports from beside it, with a list of what deserves a look, "
     "or the code in its model.torchscript; ask, and record the approval. A model's code runs only if it was approved "
-    "and no byte of its folder has changed since. A model whose network is named in model.toml, or is a model.onnx, has "
-    "no code of its own, and needs no approval."
+    "and no byte of its folder has changed since. A model whose network is named in model.toml, or is a model.onnx, "
+    "has no code of its own, and needs no approval."
 )
 
 

@@ -245,7 +245,7 @@ def test_a_sibling_that_is_missing_is_named(model: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("x = (", r"blocks\.py: it is not Python"), ("# coding: latin-1\n", r"blocks\.py: it declares the encoding")],
+    [("x = (", r"blocks\.py: it is not valid Python"), ("# coding: latin-1\n", r"blocks\.py: it declares the encoding")],
 )
 def test_a_sibling_that_is_not_python_is_named(model: Path, text: str, said: str) -> None:
     write(model, {"blocks.py": text})
