@@ -19,6 +19,7 @@ from engine.bundle.model_toml import parse_model_toml
 from engine.checkpoints.hints import Hints
 from engine.checkpoints.matching import Match, Mismatch, Shapes, match
 from engine.errors import BundleError, XAIMedError
+from engine.library.add_model import code_files
 from engine.library.changes import encoded
 from engine.library.new_model import NewModel, new_model
 from engine.network.classifier import Classifier
@@ -196,11 +197,13 @@ def preparing(folders: Sequence[Path], wanted: Wanted) -> Iterator[Preparation]:
             if wanted.architecture is None:
                 yield preparation
                 return
-            try:
-                code = read_limited(wanted.architecture, _MOST_CODE)
-            except UnusableFileError as error:
-                raise BundleError(error.cause, subject=wanted.architecture, remedy=error.remedy) from error
-            replace_file(place.path / ARCHITECTURE, code, mode=SHARED)
+            for name, source in code_files(wanted.architecture).items():
+                try:
+                    code = read_limited(source, _MOST_CODE)
+                except UnusableFileError as error:
+                    raise BundleError(error.cause, subject=source, remedy=error.remedy) from error
+                (place.path / name).parent.mkdir(parents=True, exist_ok=True)
+                replace_file(place.path / name, code, mode=SHARED)
             # The real weights follow when the network is known; an approval covers those then.
             replace_file(place.path / WEIGHTS[1], as_safetensors(Weights({}, ())), mode=SHARED)
             try:
@@ -259,7 +262,9 @@ def _about_the_source(error: XAIMedError, hidden: Path, wanted: Wanted) -> XAIMe
     subject = error.subject or ""
     if str(hidden) not in subject:
         return error
-    name = Path(subject).name
-    given = wanted.architecture if name == ARCHITECTURE and wanted.architecture is not None else wanted.source
+    name = Path(subject).relative_to(hidden).as_posix() if Path(subject).is_relative_to(hidden) else ""
+    given = wanted.source
+    if wanted.architecture is not None and name.endswith(".py"):
+        given = wanted.architecture if name == ARCHITECTURE else wanted.architecture.parent / name
     remedy = error.remedy.replace(str(hidden / name), str(given)) if error.remedy else None
     return type(error)(error.cause, subject=given, remedy=remedy, code=error.code)

@@ -84,7 +84,7 @@ def add_model(
     content = _content_of(parts.weights)
     sources = {
         WEIGHTS[1] if content.kind == "safetensors" else WEIGHTS[0]: parts.weights,
-        **_code(parts.architecture),
+        **({} if parts.architecture is None else code_files(parts.architecture)),
         **({PICTURE: parts.picture} if parts.picture is not None else {}),
         **({SETTINGS: parts.settings} if parts.settings is not None else {}),
     }
@@ -199,14 +199,12 @@ def _check(made: Path, key: str | None, say: Callable[[str], None]) -> None:
         say(sentence)
 
 
-def _code(architecture: Path | None) -> dict[str, Path]:
-    """Return the files of code to copy, by their paths in the model folder: with those that it imports from beside it.
+def code_files(architecture: Path) -> dict[str, Path]:
+    """Return a Python file and those that it imports from beside it, by the paths that they get in a model folder.
 
     Raises:
         BundleError: one of them cannot be read, or is not Python.
     """
-    if architecture is None:
-        return {}
     try:
         text = decode_source(read_limited(architecture, LIMIT), architecture)
     except UnusableFileError as error:

@@ -245,7 +245,7 @@ def test_a_sibling_that_is_missing_is_named(model: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("x = (", r"blocks\.py: it is not valid Python"), ("# coding: latin-1\n", r"blocks\.py: it declares the encoding")],
+    [("x = (", r"blocks\.py: it is not valid Python"), ("# coding: latin-1", r"blocks\.py: it declares the encoding")],
 )
 def test_a_sibling_that_is_not_python_is_named(model: Path, text: str, said: str) -> None:
     write(model, {"blocks.py": text})
@@ -337,6 +337,21 @@ def test_a_model_is_added_with_the_files_that_its_code_imports(model: Path, tmp_
     assert not (bundle.path / "unrelated.py").exists()
     approve(bundle.path)
     assert build_network(bundle).conv is not None
+
+
+def test_a_checkpoint_is_imported_with_the_files_that_its_code_imports(
+    xaimed: Run, model: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "source", {"net.py": f"from parts.blocks import Block\n{NET}", "parts/blocks.py": BLOCKS})
+    command = ("models", "import", model / "weights.pt", "--task", "Skin", "--name", "CNN", "--yes")
+    status, out, err = xaimed(*command, "--architecture", tmp_path / "source" / "net.py", "--input-size", "32,32")
+    assert status == 0, err
+    assert read_bundle(tmp_path / "tasks" / "Skin" / "CNN").code == ("architecture.py", "parts/blocks.py")
+    assert "parts/blocks.py" in out + err
+    write(tmp_path / "source", {"parts/blocks.py": "x = ("})
+    status, _, err = xaimed(*command[:-2], "Other", "--yes", "--architecture", tmp_path / "source" / "net.py")
+    assert status == 1
+    assert f"{tmp_path / 'source' / 'parts' / 'blocks.py'}: it is not valid Python" in err
 
 
 def test_a_pickle_is_converted_with_a_class_from_files_beside_each_other(tmp_path: Path) -> None:
