@@ -18,6 +18,18 @@ class GlobalMaxPool(nn.Module):
         return images.amax(dim=tuple(range(2, images.ndim)), keepdim=True)
 
 
+class Reshape(nn.Module):
+    """Gives each image of a batch a shape that is known beforehand, so that it can be traced."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, images: torch.Tensor, *_: object) -> torch.Tensor:
+        """Return (B, ...) as (B, *shape)."""
+        return images.reshape(images.shape[0], *self.shape)
+
+
 class GroupNorm(nn.Module):
     """Normalisation over groups of channels."""
 

@@ -183,7 +183,7 @@ def convert(model: Any) -> fx.GraphModule:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tensors that cannot be written to, which nobody does
             converted = onnx2torch.convert(older)
-        network = _nested(converted, {node.name: node for node in older.graph.node}, flat)
+        network = _nested(converted, older.graph, flat)
         return network.float().eval()
     except NotImplementedError as error:
         raise ConversionError(_what_is_missing(older, error)) from error
@@ -207,8 +207,10 @@ def _what_is_missing(model: Any, error: NotImplementedError) -> str:
     return f"it cannot be converted to PyTorch ({str(error)[:100]})"
 
 
-def _nested(flat: fx.GraphModule, nodes: Mapping[str, Any], of_rank_2: set[str]) -> fx.GraphModule:
+def _nested(flat: fx.GraphModule, graph: Any, of_rank_2: set[str]) -> fx.GraphModule:
     """Return a network whose modules lie in one another as their names say: `layer1/0/conv1` is `layer1.0.conv1`."""
+    nodes = {node.name: node for node in graph.node}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
     root = nn.Module()
     for name, child in flat.named_children():
         if name not in nodes:
@@ -217,7 +219,7 @@ def _nested(flat: fx.GraphModule, nodes: Mapping[str, Any], of_rank_2: set[str])
         if step.op != "call_module" or str(step.target) not in nodes:
             continue
         name = str(step.target)
-        module = _as_torchs_own(flat.get_submodule(name), nodes[name], of_rank_2)
+        module = _as_torchs_own(flat.get_submodule(name), nodes[name], weights, of_rank_2)
         *outer, own = name.split("/")
         place = root
         for part in outer:
@@ -231,8 +233,17 @@ def _nested(flat: fx.GraphModule, nodes: Mapping[str, Any], of_rank_2: set[str])
     return network
 
 
-def _as_torchs_own(module: nn.Module, node: Any, of_rank_2: set[str]) -> nn.Module:
-    """Return `nn.Softmax` for the softmax of older opsets where it is one, so that it is known at the network's end."""
+def _as_torchs_own(module: nn.Module, node: Any, weights: Mapping[str, Any], of_rank_2: set[str]) -> nn.Module:
+    """Return a module that is better known: `nn.Softmax` at the network's end, a reshape that can be traced."""
+    from onnx import numpy_helper
+
+    from engine.network.sources.onnx_converters import Reshape
+
+    if node.op_type == "Reshape" and node.input[1] in weights:
+        first, *rest = (int(each) for each in numpy_helper.to_array(weights[node.input[1]]).ravel())
+        if first == 0 and 0 not in rest:
+            return Reshape(tuple(rest))
+    # The softmax of older opsets is one over all axes from one on.
     axis = getattr(module, "axis", None)
     if type(module).__name__ == "OnnxSoftmaxV1V11" and axis in (1, -1) and node.output[0] in of_rank_2:
         return nn.LogSoftmax(-1) if getattr(module, "is_log", False) else nn.Softmax(-1)

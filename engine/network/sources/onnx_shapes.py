@@ -76,12 +76,14 @@ def _opened(
     rest = [each if isinstance(each, int) else -1 for each in wanted[1:]]
     if rest.count(-1) > 1 or 0 in rest:
         return False
+    del node.attribute[:]  # `allowzero`, without which 0 stands for the length that there is
+    if len(rest) == 1:
+        node.op_type = "Flatten"
+        del node.input[1]
+        return True
     name = f"{node.name}_shape"
     graph.initializer.append(numpy_helper.from_array(np.array([0, *rest], dtype=np.int64), name))
     node.input[1] = name
-    for at in reversed(range(len(node.attribute))):
-        if node.attribute[at].name == "allowzero":
-            del node.attribute[at]
     return True
 
 

@@ -111,7 +111,22 @@ def test_a_graph_that_computes_its_shapes_takes_several_images() -> None:
     found = classifier(model)
     assert not found.black_box
     assert not found.one_at_a_time
-    assert not any(type(module).__name__ == "OnnxShape" for module in found.network.modules())
+    assert found.fast_copy().fused, "it can be traced"
+
+
+def test_a_reshape_into_more_axes_can_be_traced() -> None:
+    extra = [
+        helper.make_node("Reshape", ["pooled", "groups"], ["grouped"]),
+        helper.make_node("Transpose", ["grouped"], ["shuffled"], perm=[0, 2, 1, 3, 4]),
+        helper.make_node("Reshape", ["shuffled", "back"], ["extra"]),
+    ]
+    model = small_onnx(batch=1, extra=extra)
+    for name, shape in (("groups", [1, 2, 4, 1, 1]), ("back", [1, 8, 1, 1])):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(shape, dtype=np.int64), name))
+    found = classifier(model)
+    assert not found.black_box
+    assert not found.one_at_a_time
+    assert found.fast_copy().fused
 
 
 def test_a_network_for_any_size_takes_the_declared_one() -> None:
