@@ -65,6 +65,7 @@ def with_open_batch(file: OnnxFile, size: tuple[int, int], channels: int) -> Any
     model.doc_string = graph.doc_string = ""
     del model.metadata_props[:]
     _constants_as_weights(graph)
+    _drop_identities(graph)
     _name_nodes(graph)
     _drop_unused(graph)
     _check_sizes(inferred(model), file)
@@ -134,10 +135,34 @@ def _replace(graph: Any, nodes: list[Any]) -> None:
     graph.node.extend(copies)
 
 
+def _branches(graph: Any) -> bool:
+    """Whether nodes have graphs of their own, which use results without saying so."""
+    return any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute)
+
+
+def _drop_identities(graph: Any) -> None:
+    """Use what nodes are given in place of what they pass on as it is; exporters share weights in this way."""
+    if _branches(graph):
+        return
+    given = {tensor.name for tensor in graph.initializer}
+    outputs = {value.name for value in graph.output}
+    source: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        for at, name in enumerate(node.input):
+            node.input[at] = source.get(name, name)
+        if node.op_type == "Identity" and node.output[0] not in outputs | given:
+            source[node.output[0]] = node.input[0]
+        else:
+            kept.append(node)
+    if source:
+        _replace(graph, kept)
+
+
 def _drop_unused(graph: Any) -> None:
     """Remove nodes and weights that nothing depends on."""
-    if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
-        return  # graphs in nodes use results without saying so
+    if _branches(graph):
+        return
     needed = {value.name for value in graph.output}
     kept = []
     for node in reversed(graph.node):

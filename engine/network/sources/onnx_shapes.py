@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 BATCH = "xaimed_batch"
@@ -11,7 +12,7 @@ BATCH = "xaimed_batch"
 Length = int | str | None
 """Of an axis: a number, the name of an open length, or unknown."""
 
-_ROUNDS = 50
+_ROUNDS = 100
 _LONGEST = 16
 """Shapes have few numbers: longer vectors are not followed."""
 
@@ -30,13 +31,34 @@ def shapes_of(model: Any) -> Mapping[str, tuple[Length, ...]]:
 
 
 def inferred(model: Any) -> Any:
-    """Return a model with the shapes that onnx finds; the model itself if it finds none."""
+    """Return a model with the shapes that onnx finds, if it finds any, but without the numbers of its weights."""
     from onnx import shape_inference
 
+    skeleton = _without_weights(model)
     try:
-        return shape_inference.infer_shapes(model, data_prop=True)
+        return shape_inference.infer_shapes(skeleton, data_prop=True)
     except Exception:  # it is a help, and onnx raises several kinds of errors for graphs that it cannot follow
-        return model
+        return skeleton
+
+
+def _without_weights(model: Any) -> Any:
+    """Return a copy whose larger weights are inputs of the same shape: onnx copies all that it is given, twice."""
+    from onnx import ModelProto, helper
+
+    skeleton = ModelProto(ir_version=model.ir_version)
+    skeleton.opset_import.extend(model.opset_import)
+    graph, copy = model.graph, skeleton.graph
+    copy.name = graph.name or "graph"
+    copy.node.extend(graph.node)
+    copy.input.extend(graph.input)
+    copy.output.extend(graph.output)
+    given = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if prod(tensor.dims) <= _LONGEST:
+            copy.initializer.append(tensor)
+        elif tensor.name not in given:
+            copy.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    return skeleton
 
 
 def open_reshapes(model: Any) -> None:
@@ -48,8 +70,8 @@ def open_reshapes(model: Any) -> None:
         shapes = shapes_of(model)
         numbers = _numbers(model.graph, shapes)
         given = {tensor.name for tensor in model.graph.initializer}
-        found = next((node for node in model.graph.node if _opened(model.graph, node, shapes, numbers, given)), None)
-        if found is None:  # else what comes after it may have a shape now
+        opened = [node for node in model.graph.node if _opened(model.graph, node, shapes, numbers, given)]
+        if not opened:  # else what comes after them may have a shape now
             return
 
 

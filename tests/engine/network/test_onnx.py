@@ -114,6 +114,13 @@ def test_a_graph_that_computes_its_shapes_takes_several_images() -> None:
     assert found.fast_copy().fused, "it can be traced"
 
 
+def test_weights_that_are_passed_on_as_they_are_belong_to_their_layers() -> None:
+    model = small_onnx()
+    model.graph.node[0].input[2] = "shared"
+    model.graph.node.insert(0, helper.make_node("Identity", ["first.bias"], ["shared"]))
+    assert not classifier(model).black_box
+
+
 def test_a_reshape_into_more_axes_can_be_traced() -> None:
     extra = [
         helper.make_node("Reshape", ["pooled", "groups"], ["grouped"]),
