@@ -153,7 +153,7 @@ REASONS = {
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     (tmp_path / "disk").mkdir()
     content = tuple(folder.explanation_files(make_explanation(methods=("rise", "gradcam"))))
-    monkeypatch.setattr(folder, "explanation_files", lambda _: iter(content))
+    monkeypatch.setattr(folder, "explanation_files", lambda *_, **__: iter(content))
     return Disk(tmp_path / "disk", monkeypatch)
 
 

@@ -117,7 +117,7 @@ def test_many_who_save_the_same_image_into_one_folder_at_once_all_get_a_whole_fo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = tuple(folder.explanation_files(make_explanation(methods=("rise",))))
-    monkeypatch.setattr(folder, "explanation_files", lambda _: iter(content))
+    monkeypatch.setattr(folder, "explanation_files", lambda *_, **__: iter(content))
     at_once(lambda _: folder.save_explanation(make_explanation(), tmp_path), 8)
     assert {entry.name for entry in tmp_path.iterdir()} == {"patch", *(f"patch-{number}" for number in range(2, 9))}
     for saved in tmp_path.iterdir():

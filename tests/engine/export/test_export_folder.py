@@ -47,7 +47,7 @@ FILES = {
 def few_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures: for tests about folders, not about what is in them."""
     contents = [(name, name.encode()) for name in sorted(FILES)]
-    monkeypatch.setattr(folder, "explanation_files", lambda _: iter(contents))
+    monkeypatch.setattr(folder, "explanation_files", lambda *_, **__: iter(contents))
 
 
 def left_in(out: Path) -> list[str]:
