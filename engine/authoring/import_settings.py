@@ -43,11 +43,11 @@ Settings = Mapping[str, Setting]
 """By the full names of the keys."""
 
 
-def network_settings(spec: NetworkSpec) -> dict[str, Setting]:
+def network_settings(spec: NetworkSpec, why: str = "read off the weights") -> dict[str, Setting]:
     """Return the section that names a network."""
     settings = {"network.source": Setting(spec.source, "")}
     if spec.arguments:
-        settings["network.arguments"] = Setting(spec.arguments, "read off the weights")
+        settings["network.arguments"] = Setting(spec.arguments, why)
     return settings
 
 

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 DESCRIPTION = (
     "Make a complete model of a file of weights: a state_dict or the checkpoint of a training program (torch.save, "
     "Lightning, safetensors). Its tensors are matched to a network of torchvision, timm or MONAI, which is recognised "
-    "where it is not named, or to one that your own code builds. Settings are drafted, the network is loaded once to "
-    "prove that it works, and the task is made too if it is new. No code in the file runs."
+    "where it is not named, or to one that your own code builds. SOURCE may also be an ONNX or TorchScript file, or a "
+    "folder of timm, transformers or MONAI, which bring their networks along. Settings are drafted, the network is "
+    "loaded once to prove that it works, and the task is made too if it is new. Only code that you approve runs."
 )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="a file of weights")
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="a file of weights, an ONNX or TorchScript file, or a folder"
+    )
     parser.add_argument("--task", required=True, metavar="T", help="the task; made if there is none of that name")
     parser.add_argument("--name", required=True, metavar="M", help="the model's name, as people see it")
     builder = parser.add_mutually_exclusive_group()
@@ -71,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with import_model.preparing(task_folders(arguments.tasks), wanted) as preparation:
             if preparation.review is not None:
-                _ask_for_trust(preparation.review, wanted.architecture, yes=arguments.yes)
+                _ask_for_trust(preparation.review, wanted.architecture or wanted.source, yes=arguments.yes)
             imported = _finish(preparation, wanted)
     except MismatchError as error:
         for line in error.table:
@@ -100,7 +103,7 @@ def _finish(preparation: Preparation, wanted: Wanted) -> Imported:
         return preparation.finish()
 
 
-def _ask_for_trust(review: Review, given: Path | None, *, yes: bool) -> None:
+def _ask_for_trust(review: Review, given: Path, *, yes: bool) -> None:
     """Show the code and ask whether it may run.
 
     Raises:
@@ -133,6 +136,7 @@ def _say(imported: Imported) -> None:
         print_line(f"  {line}")
     for sentence in imported.assumed:
         print_line(f"  {sentence}")
+    print_line(f"The CAMs look at {imported.layer}." if imported.layer else "The CAMs find no layer to look at.")
     print_line(f"Next: xaimed explain IMAGE --task {bundle.task!r} --model {bundle.name!r}")
 
 
