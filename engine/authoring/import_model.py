@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.authoring.import_sources import Kind, Wanted, open_source
-from engine.bundle.model_bundle import ARCHITECTURE, DESCRIPTION, ModelBundle, read_bundle
-from engine.errors import ExplanationError, XAIMedError
+from engine.authoring.import_sources import Drafted, Kind, Wanted, open_source
+from engine.bundle.model_bundle import ARCHITECTURE, DESCRIPTION, PICTURE, PICTURE_LIMIT, ModelBundle, read_bundle
+from engine.errors import BundleError, ExplanationError, XAIMedError
+from engine.images.image import read_image
 from engine.library.changes import encoded
 from engine.library.new_model import NewModel, new_model
 from engine.network.classifier import Classifier
+from engine.storage.reading import UnusableFileError, read_limited
 from engine.storage.writing import SHARED, replace_file
 from engine.trust import permission
 
@@ -67,9 +69,7 @@ class Preparation:
         """
         folder, task = self._place.path, self._wanted.task
         try:
-            made = self._kind.make(folder, self._approved)
-            said = [f"Imported from {self._wanted.source.name} (SHA-256 {self._kind.sha256}).", *made.notes]
-            replace_file(folder / DESCRIPTION, encoded("\n".join(said)), mode=SHARED)
+            made = self._made()
             bundle = self._approved() if self.review is not None else read_bundle(folder, task=task)
             classifier = Classifier.load(bundle, device="cpu")
         except XAIMedError as error:
@@ -82,6 +82,36 @@ class Preparation:
         if self.review is not None:
             permission.approve(settled)
         return Imported(settled, made.notes, made.settings, classifier.assumed, layer)
+
+    def add(self) -> ModelBundle:
+        """Put the model into its place without loading it; its code, if any, still has to be approved.
+
+        Only for sources that hold their whole network: the weights of others are matched to one that has to be built.
+
+        Raises:
+            XAIMedError: its files or settings are wrong; nothing was added.
+        """
+        try:
+            self._made()
+            read_bundle(self._place.path, task=self._wanted.task)
+        except XAIMedError as error:
+            raise _about_the_source(error, self._place.path, self._wanted) from error
+        return read_bundle(self._place.settle(_TASK_DESCRIPTION), task=self._wanted.task)
+
+    def _made(self) -> Drafted:
+        """Put the model's files into the hidden folder, with description and picture."""
+        wanted, folder = self._wanted, self._place.path
+        made = self._kind.make(folder, self._approved)
+        said = [f"Imported from {wanted.source.name} (SHA-256 {self._kind.sha256}).", *made.notes]
+        text = "\n".join(said)
+        replace_file(folder / DESCRIPTION, encoded(f"{wanted.description}\n\n{text}".lstrip()), mode=SHARED)
+        if wanted.picture is not None:
+            read_image(wanted.picture)
+            try:
+                replace_file(folder / PICTURE, read_limited(wanted.picture, PICTURE_LIMIT), mode=SHARED)
+            except UnusableFileError as error:
+                raise BundleError(error.cause, subject=wanted.picture, remedy=error.remedy) from error
+        return made
 
     def _approved(self) -> ModelBundle:
         """Return the model as it lies in the hidden folder now, approved: the person has agreed to its code."""

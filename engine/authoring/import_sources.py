@@ -49,6 +49,8 @@ class Wanted:
         classes: their names in the order of the outputs; None for those in the file.
         size: (height, width) of the network's input; None for what the weights or the file say.
         preprocessing: `source`, `imagenet`, `unit`, or the path of a TOML file.
+        description: text of `description.txt`, before what the import says of the source.
+        picture: a picture of the model's performance, or None.
     """
 
     source: Path
@@ -60,6 +62,8 @@ class Wanted:
     classes: tuple[str, ...] | None = None
     size: tuple[int, int] | None = None
     preprocessing: str = "source"
+    description: str = ""
+    picture: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,15 @@ from engine.cli.streams import aside
 from engine.cli.tasks import as_json, list_removed, say_removed
 from engine.errors import LibraryError
 from engine.library import add_model, changes
-from engine.library.tasks import find_model, read_entry
+from engine.library.tasks import find_model, find_task_folder, read_entry
 from engine.storage.places import task_folders
 from engine.text import safe_text
 from engine.trust import permission
 
 if TYPE_CHECKING:
     import argparse
+
+    from engine.bundle.model_bundle import ModelBundle
 
 HELP = "add, check, show and remove models, and help to make them"
 DESCRIPTION = (
@@ -45,20 +47,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("task", metavar="TASK", help="an existing task")
     adding.add_argument("name", metavar="NAME", help="the model's name, as people see it")
     adding.add_argument(
-        "--weights", required=True, type=Path, metavar="F", help="a state_dict, or a checkpoint that holds one"
+        "--weights", required=True, type=Path, metavar="F", help="a state_dict, or any source that models import takes"
     )
     adding.add_argument("--key", metavar="K", help="which network of a checkpoint, such as state_dict_ema")
-    adding.add_argument(
+    builder = adding.add_mutually_exclusive_group()
+    builder.add_argument(
         "--architecture",
-        required=True,
         type=Path,
         metavar="F",
         help="Python file with build_model(); the files beside it that it imports are copied, too",
     )
+    builder.add_argument(
+        "--network", metavar="N", help="torchvision:resnet18, timm:..., monai:... (default: recognised by the weights)"
+    )
     adding.add_argument("--description", metavar="FILE|TEXT", help="data, results, what it must not be used for")
     adding.add_argument("--picture", type=Path, metavar="F", help="any picture of its performance")
     adding.add_argument("--model-toml", type=Path, metavar="F", help="how to feed the network and how to read it")
-    adding.set_defaults(run=_add)
+    adding.set_defaults(run=_add, wrong_usage=adding.error)
     models_import.configure(verb("import", "make a complete model of a checkpoint", models_import.DESCRIPTION))
     drafting = verb(
         "init",
@@ -130,6 +135,10 @@ def _choose(parser: argparse.ArgumentParser) -> None:
 def _add(arguments: argparse.Namespace) -> int:
     check_working_directory()
     description = None if arguments.description is None else changes.description_from(arguments.description)
+    if arguments.architecture is None and arguments.model_toml is None:
+        return _add_alone(arguments, description)
+    if arguments.network is not None:
+        arguments.wrong_usage("--network and --model-toml both say which network it is: give one of them")
     parts = add_model.Parts(
         weights=arguments.weights,
         architecture=arguments.architecture,
@@ -143,17 +152,46 @@ def _add(arguments: argparse.Namespace) -> int:
         bundle = add_model.add_model(task_folders(arguments.tasks), arguments.task, arguments.name, parts, said.append)
     subject = subject_of(bundle)
     print_line(f"Added: {subject} in {bundle.path}.")
-    for sentence in said:
+    for sentence in (*said, *bundle.assumed):
         print_line(f"  {sentence}")
-    for sentence in bundle.assumed:
+    _say_what_it_takes(bundle)
+    return 0
+
+
+def _add_alone(arguments: argparse.Namespace, description: str | None) -> int:
+    """Add a source that brings its network along, or whose network a package has."""
+    folders = task_folders(arguments.tasks)
+    find_task_folder(folders, arguments.task)
+    with models_import.with_its_table(), waiting(f"Adding {arguments.name}"), aside():
+        from engine.authoring import import_model  # late: torch, which the other verbs do without
+
+        wanted = import_model.Wanted(
+            source=arguments.weights,
+            task=arguments.task,
+            model=arguments.name,
+            network=arguments.network,
+            key=arguments.key,
+            description=description or "",
+            picture=arguments.picture,
+        )
+        with import_model.preparing(folders, wanted) as preparation:
+            imported = preparation.finish() if preparation.review is None else None
+            bundle = preparation.add() if imported is None else imported.bundle
+    print_line(f"Added: {subject_of(bundle)} in {bundle.path}.")
+    for sentence in bundle.assumed if imported is None else (*imported.notes, *imported.assumed):
         print_line(f"  {sentence}")
+    _say_what_it_takes(bundle)
+    return 0
+
+
+def _say_what_it_takes(bundle: ModelBundle) -> None:
+    """Say whether the model's code runs, or what it takes that it does."""
     if not bundle.runs_code:
         print_line(permission.no_code_words(bundle))
     elif permission.standing_of(bundle).allowed:
         print_line("A model with the same files was approved already, so it can be used.")
     else:
         print_line(f"It does not run until its code is approved: {permission.command_for(bundle)}")
-    return 0
 
 
 def _describe(arguments: argparse.Namespace) -> int:

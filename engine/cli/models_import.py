@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,20 +70,27 @@ def run(arguments: argparse.Namespace) -> int:
     check_working_directory()
     with waiting(f"Reading {arguments.source.name}"), aside():
         from engine.authoring import import_model  # late: torch, which --help does without
-        from engine.authoring.reading_checkpoint import MismatchError
 
         wanted = _wanted(arguments, import_model.Wanted)
+    with with_its_table(), import_model.preparing(task_folders(arguments.tasks), wanted) as preparation:
+        if preparation.review is not None:
+            _ask_for_trust(preparation.review, wanted.architecture or wanted.source, yes=arguments.yes)
+        imported = _finish(preparation, wanted)
+    _say(imported)
+    return 0
+
+
+@contextmanager
+def with_its_table() -> Iterator[None]:
+    """Print what is left over on either side where weights do not fit a network, before the error's own line."""
+    from engine.authoring.reading_checkpoint import MismatchError  # late: torch
+
     try:
-        with import_model.preparing(task_folders(arguments.tasks), wanted) as preparation:
-            if preparation.review is not None:
-                _ask_for_trust(preparation.review, wanted.architecture or wanted.source, yes=arguments.yes)
-            imported = _finish(preparation, wanted)
+        yield
     except MismatchError as error:
         for line in error.table:
             print_failure(line)
         raise
-    _say(imported)
-    return 0
 
 
 def _wanted(arguments: argparse.Namespace, make: type[Wanted]) -> Wanted:

@@ -168,7 +168,7 @@ SCREENS: dict[str, Shot] = {
     "selection": Shot(("2",), "SelectionView", "Is there invasive"),
     "manage": Shot(("2", "m"), "ChooseDialog", "Add a model to HIS Breast Cancer"),
     "add-task": Shot(("2", "m", "enter"), "Form", "what is decided: text, or a text file"),
-    "add-model": Shot(("2", "m", "down", "down", "down", "enter"), "Form", "weights: a state_dict"),
+    "add-model": Shot(("2", "m", "down", "down", "down", "enter"), "Form", "weights: a checkpoint"),
     "model": Shot(("2", "m", "down", "down", "down", "down", "enter"), "ModelScreen", "All about Paper CNN"),
     "check": Shot(("2", "m", "down", "down", "down", "down", "down", "enter"), "CheckScreen", "Everything works."),
     "describe": Shot(("2", "m", "down", "enter"), "DescribeDialog", "People see this text."),

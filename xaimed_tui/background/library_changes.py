@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from engine.bundle.checks import PACKAGES
 from engine.errors import LibraryError
 
 if TYPE_CHECKING:
@@ -53,7 +54,11 @@ class AddTask:
 
 @dataclass(frozen=True)
 class AddModel:
-    """Add a model to a task; an empty path means that the file is not given."""
+    """Add a model to a task; an empty path means that the file is not given.
+
+    In place of the architecture, a network may be named as `torchvision:resnet18`. Without either and without settings,
+    the network is that of the source, or the known one that the weights fit.
+    """
 
     task: str
     model: str
@@ -68,9 +73,12 @@ class AddModel:
         from engine.library.add_model import Parts, add_model
         from engine.trust import permission
 
+        named = self.architecture.strip().partition(":")[0] in PACKAGES
+        if named or not (self.architecture.strip() or self.settings.strip()):
+            return self._import(folders, self.architecture.strip() if named else None)
         parts = Parts(
             weights=_file("the weights", self.weights),
-            architecture=_file("the architecture", self.architecture),
+            architecture=_file("the architecture", self.architecture) if self.architecture.strip() else None,
             description=changes.description_from(self.description) if self.description.strip() else None,
             picture=_file("the picture", self.picture) if self.picture.strip() else None,
             settings=_file("model.toml", self.settings) if self.settings.strip() else None,
@@ -82,6 +90,27 @@ class AddModel:
         if permission.standing_of(bundle).allowed:
             return said
         return f"{said} Its code must be approved before it can run: Enter shows it."
+
+    def _import(self, folders: Sequence[Path], network: str | None) -> str:
+        """Make the model as `xaimed models import` does."""
+        from engine.authoring.import_model import Wanted, preparing
+        from engine.library import changes
+        from engine.trust import permission
+
+        wanted = Wanted(
+            source=_file("the weights", self.weights),
+            task=self.task,
+            model=self.model,
+            network=network,
+            description=changes.description_from(self.description) if self.description.strip() else "",
+            picture=_file("the picture", self.picture) if self.picture.strip() else None,
+        )
+        with preparing(folders, wanted) as preparation:
+            bundle = preparation.add() if preparation.review is not None else preparation.finish().bundle
+        said = f"Added {self.task}/{self.model}."
+        if bundle.runs_code:
+            return f"{said} Its code must be approved before it can run: Enter shows it."
+        return f"{said} {permission.no_code_words(bundle)}"
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ async def test_a_model_is_added_to_the_task_under_the_cursor_and_is_not_approved
         await choose(pilot, app, "Add a model to Lungs")
         fill(app, name="Net", weights=parts / "weights.pt")
         await press(pilot, "enter")
-        await until(pilot, lambda: "the architecture: no file is given" in screen_text(app))
+        await until(pilot, lambda: "of no network that is known" in screen_text(app))
         fill(app, architecture=parts / "architecture.py", settings=parts / "model.toml")
         await press(pilot, "enter")
         await until(pilot, lambda: here(app) == ("Lungs", "Net"))

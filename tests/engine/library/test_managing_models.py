@@ -306,3 +306,34 @@ def test_a_model_is_added_to_a_bundled_task_and_shown_under_it_beside_the_bundle
     assert xaimed("models", "restore", "Lungs", "Mine")[0] == 0
     (task,) = json.loads(xaimed("tasks", "--json")[1])
     assert [model["model"] for model in task["models"]] == ["Mine", "Theirs"]
+
+
+def test_without_an_architecture_any_source_of_models_import_is_added(
+    xaimed: Run, folder: Path, parts: Path, tmp_path: Path
+) -> None:
+    from torchvision.models import get_model
+
+    torch.save({"net": get_model("shufflenet_v2_x0_5", num_classes=3).state_dict()}, tmp_path / "w.pt")
+    more = ["--description", "Ten patients.", "--picture", parts / "confusion.png"]
+    status, out, err = xaimed("models", "add", "Lungs", "CNN", "--weights", tmp_path / "w.pt", *more)
+    assert (status, err) == (0, "")
+    assert "By its tensors this is torchvision:shufflenet_v2_x0_5." in out
+    bundle = read_bundle(folder / "Lungs" / "CNN")
+    assert (bundle.runs_code, bundle.network.source) == (False, "torchvision:shufflenet_v2_x0_5")
+    assert bundle.description.startswith("Ten patients.\n\nImported from w.pt (SHA-256 ")
+    assert bundle.picture is not None
+    add = ("models", "add", "Lungs", "Second", "--weights", tmp_path / "w.pt", "--network")
+    status, _, err = xaimed(*add, "torchvision:shufflenet_v2_x1_0")
+    assert (status, "the network lacks" in err) == (1, True)
+    status, _, err = xaimed("models", "add", "Livers", "CNN", "--weights", tmp_path / "w.pt")
+    assert (status, "there is no task 'Livers'" in err) == (1, True)
+    assert models(folder) == ["CNN"]
+
+
+def test_a_network_that_is_code_is_added_and_waits_for_its_approval(xaimed: Run, folder: Path, tmp_path: Path) -> None:
+    torch.jit.trace(torch.nn.Conv2d(3, 2, 224), torch.zeros(1, 3, 224, 224)).save(str(tmp_path / "net.pt"))
+    status, out, err = xaimed("models", "add", "Lungs", "CNN", "--weights", tmp_path / "net.pt")
+    assert (status, err) == (0, "")
+    assert 'It does not run until its code is approved: xaimed trust "Lungs/CNN"' in out
+    (entry,) = list_tasks([folder])[0].models
+    assert (entry.usable, entry.bundle is not None and entry.bundle.runs_code) == (False, True)

@@ -193,8 +193,8 @@ _TASK_FIELDS = {"name": "name, as people see it", "description": "what is decide
 
 _MODEL_FIELDS = {
     "name": "name, as people see it",
-    "weights": "weights: a state_dict, .pt or .safetensors",
-    "architecture": "architecture: a Python file with build_model()",
+    "weights": "weights: a checkpoint, an ONNX file, or a folder",
+    "architecture": "Python file with build_model(), or torchvision:resnet18 (optional)",
     "description": "description: text, or a text file (optional)",
     "picture": "picture of its performance (optional)",
     "settings": "model.toml (optional)",
