@@ -40,6 +40,7 @@ def make_fast_copy(
     scores: Scores,
     *,
     fuse: bool,
+    memory_format: torch.memory_format = torch.channels_last,
     watched: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> FastCopy:
     """Return the fastest copy whose logits for the example differ from the network's only by float32 rounding.
@@ -48,6 +49,7 @@ def make_fast_copy(
         network: in evaluation mode, float32; it is not changed.
         example: (B, C, H, W) input on the network's device.
         scores: returns the logits.
+        memory_format: of the copy's weights.
         fuse: whether to fuse convolutions; only for a network on the CPU.
         watched: opens a context around what runs the network's code other than by `scores`, which is tracing.
     """
@@ -71,7 +73,7 @@ def make_fast_copy(
     with watched():
         folded = fold_batch_norm(network)
     if folded is not None:
-        folded.to(memory_format=torch.channels_last)
+        folded.to(memory_format=memory_format)
         if agrees(folded):
             best = FastCopy(folded, folded=True)
     with watched():

@@ -279,7 +279,7 @@ def _answers(classifier: Classifier, spec: InputSpec, feeder: _Feeder, count: in
         parts = []
         for start in range(0, count, _BATCH):
             fed = np.stack([feeder.fed(place, spec) for place in range(start, min(start + _BATCH, count))])
-            tensor = torch.from_numpy(fed).to(classifier.device, memory_format=torch.channels_last)
+            tensor = torch.from_numpy(fed).to(classifier.device, memory_format=classifier.memory_format)
             with classifier.exact(), torch.inference_mode():
                 parts.append(classifier.probabilities(classifier.logits(tensor)).cpu().numpy())
         return parts

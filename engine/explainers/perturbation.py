@@ -70,8 +70,9 @@ class MaskedForward:
             tuning: batch size and precision to begin with.
         """
         self.classifier, self._draw = request.classifier, draw
-        self._image = request.tensor.contiguous(memory_format=torch.channels_last)
-        self._hidden = hidden.expand_as(self._image).contiguous(memory_format=torch.channels_last)
+        self._format = request.classifier.memory_format
+        self._image = request.tensor.contiguous(memory_format=self._format)
+        self._hidden = hidden.expand_as(self._image).contiguous(memory_format=self._format)
         self._tuning, self.precision, self.batch = tuning, tuning.precision, tuning.batch
         self.warnings: list[Caution] = []
         self.reused = self.looked_up = 0
@@ -291,7 +292,7 @@ class MaskedForward:
         # One weight a value, in the same memory layout: broadcasting one weight over three channels takes three times
         # as long. With weights of 0 and 1, `lerp` returns the hidden and the shown values exactly.
         weights = masks.to(self._image.dtype).expand(-1, self._image.shape[1], -1, -1)
-        return torch.lerp(self._hidden, self._image, weights.contiguous(memory_format=torch.channels_last))
+        return torch.lerp(self._hidden, self._image, weights.contiguous(memory_format=self._format))
 
 
 def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kind: type[_Kept]) -> _Kept:

@@ -233,7 +233,7 @@ class Classifier(NetworkOnDevice):
         """
         array = self.feeding.fed(image)
         return torch.from_numpy(np.array(array[None], dtype=np.float32)).to(
-            self.device, memory_format=torch.channels_last
+            self.device, memory_format=self.memory_format
         )
 
     def diagnose(self, image: MedicalImage) -> Diagnosis:

@@ -66,14 +66,14 @@ def channels_asked(trial: Trial, fed: int) -> tuple[int, str] | None:
     if first is None or not first.expected or not first.got:
         return None
     if isinstance(first.module, nn.Linear) and len(first.given) < 3:  # of a flattened image
-        side = _flat_image(first.expected)
+        side = flat_image(first.expected)
         return None if side is None else (side[0], first.name)
     # The code before it may repeat a grey image, or fold pixels into channels.
     asked, rest = divmod(first.expected * fed, first.got)
     return None if rest else (asked, first.name)
 
 
-def _flat_image(numbers: int) -> tuple[int, int] | None:
+def flat_image(numbers: int) -> tuple[int, int] | None:
     """Return (channels, side) of the square image that has so many numbers; three times a square is no square."""
     for channels in (1, 3):
         side = math.isqrt(numbers // channels)

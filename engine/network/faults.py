@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
-from engine.network.expected_input import Sides, SideSearch, channels_asked
+from engine.network.expected_input import Sides, SideSearch, channels_asked, flat_image
 from engine.network.reading import may_be_scores, tensors_in
 from engine.network.torch_state import StateWatch
 from engine.network.trial import Entered, Trial, first_line, line_of, try_pass
@@ -35,6 +35,8 @@ _KINDS = {
     torch.float64: "float64 (.double())",
 }
 _PRECISION = re.compile(r"same dtype|expected scalar type|should be the same|mixed dtype|not implemented for '", re.I)
+_BATCH_FIRST = "make forward in architecture.py take a (batch, channels, height, width) tensor"
+_FLOAT32 = "remove .half(), .double() and dtype=... from forward in architecture.py, as XAIMed computes in float32"
 _CLOSE = 1e-4
 _SHORT_SEARCH = 4.0
 
@@ -59,6 +61,27 @@ def judges_pairs_apart(network: nn.Module, shape: Shape) -> bool:
     return all(torch.allclose(rows[0], row, rtol=_CLOSE, atol=_CLOSE) for row in rows[1:])
 
 
+def kinds_of_weights(network: nn.Module) -> dict[str, torch.dtype]:
+    """Return the types of a network's weights by name, to compare them after a pass."""
+    return {name: parameter.dtype for name, parameter in network.named_parameters()}
+
+
+def check_weights_kept(network: nn.Module, before: Mapping[str, torch.dtype], subject: str) -> None:
+    """Check that a pass has not turned the network's weights into another type, as `self.half()` in its code does.
+
+    Raises:
+        BundleError: it has. What the weights have lost by that is not to be had again.
+    """
+    for name, dtype in kinds_of_weights(network).items():
+        if before.get(name, dtype) != dtype:
+            kind = _KINDS.get(dtype, str(dtype).removeprefix("torch."))
+            raise BundleError(
+                f"its code turns its own weights into {kind} as it runs, {name} for one",
+                subject=subject,
+                remedy=_FLOAT32,
+            )
+
+
 def why_it_fails(
     network: nn.Module, shape: Shape, subject: str, *, error: BaseException | None = None, sides: Sides | None = None
 ) -> BundleError:
@@ -73,7 +96,7 @@ def why_it_fails(
     """
     if error is not None and is_out_of_memory(error):
         return BundleError("there is not enough memory to pass one image through it", subject=subject)
-    trial = try_pass(network, torch.zeros(1, *shape))
+    trial = try_pass(network, torch.zeros(1, *shape, device=_device(network)))
     error = trial.error or error or RuntimeError("it fails now and then")
     if (fault := _another_fault(network, shape, subject, trial, error)) is not None:
         return fault
@@ -83,7 +106,7 @@ def why_it_fails(
 
 def another_fault(network: nn.Module, shape: Shape, subject: str) -> BundleError | None:
     """Return the error for a network that fails for an image whatever its size; None if the size may be the cause."""
-    trial = try_pass(network, torch.zeros(1, *shape))
+    trial = try_pass(network, torch.zeros(1, *shape, device=_device(network)))
     return None if trial.error is None else _another_fault(network, shape, subject, trial, trial.error)
 
 
@@ -117,6 +140,8 @@ def _by_inputs(network: nn.Module, shape: Shape, trial: Trial, error: BaseExcept
         return f"the network takes {len(names)} inputs ({', '.join(names)}), and XAIMed feeds it one image", remedy
     if isinstance(error, TypeError) and (matched := _MISSING.search(str(error))):
         return f"a part of the network needs more than the image ({matched[1]}){line_of(error)}", remedy
+    if isinstance(error, TypeError) and "NoneType" in str(error) and (optional := _left_out(network)):
+        return f"the network needs more than the image: {optional} is not given{line_of(error)}", remedy
     if isinstance(error, ValueError) and trial.first is None and (matched := _UNPACKED.search(str(error))):
         wanted = int(matched[1])
         if matched[2] == "1":
@@ -126,6 +151,11 @@ def _by_inputs(network: nn.Module, shape: Shape, trial: Trial, error: BaseExcept
             )
         if wanted > 4:
             return _volume(f"the network takes an input of {wanted} dimensions")
+        if matched[2] is None and wanted == 3:
+            return (
+                f"the network takes an image without a batch, and was fed {(1, *shape)}{line_of(error)}",
+                _BATCH_FIRST,
+            )
     if trial.first is None and isinstance(error, IndexError | TypeError | KeyError) and "indices" in str(error):
         return f"the network takes a dictionary or a list of inputs, and XAIMed feeds it one image{line_of(error)}", (
             remedy
@@ -143,6 +173,15 @@ def _required(network: nn.Module) -> list[str]:
         for each in parameters
         if each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
     ]
+
+
+def _left_out(network: nn.Module) -> str:
+    """Return the names of the inputs after the first that are None unless they are given."""
+    try:
+        parameters = list(inspect.signature(network.forward).parameters.values())
+    except (TypeError, ValueError):
+        return ""
+    return ", ".join(each.name for each in parameters[1:] if each.default is None)
 
 
 def _volume(what: str) -> Found:
@@ -188,10 +227,7 @@ def _by_precision(network: nn.Module, shape: Shape, trial: Trial, error: BaseExc
         what = f"its code turns the weights{said} into {_KINDS[weights]}, and the image is float32"
     else:
         what = f"its code mixes numbers of several precisions ({first_line(error)})"
-    return (
-        f"{what}{line_of(error)}",
-        "remove .half(), .double() and dtype=... from forward in architecture.py, as XAIMed computes in float32",
-    )
+    return f"{what}{line_of(error)}", _FLOAT32
 
 
 def _by_layout(network: nn.Module, shape: Shape, trial: Trial, error: BaseException) -> Found | None:
@@ -259,9 +295,12 @@ def _by_batch_size(network: nn.Module, shape: Shape, trial: Trial, error: BaseEx
 
 
 def _takes(network: nn.Module, shape: Shape, count: int) -> bool:
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    trial = try_pass(network, torch.zeros(count, *shape, device=device))
+    trial = try_pass(network, torch.zeros(count, *shape, device=_device(network)))
     return trial.error is None and any(may_be_scores(value, count) for value in tensors_in(trial.output).values())
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
 def _without_numbers(network: nn.Module) -> nn.Module:
@@ -274,6 +313,12 @@ def _without_numbers(network: nn.Module) -> nn.Module:
 def _by_lost_dimension(network: nn.Module, shape: Shape, trial: Trial, error: BaseException) -> Found | None:
     if not isinstance(error, IndexError) or "Dimension out of range" not in str(error):
         return None
+    if trial.first is not None and trial.first.given == shape:
+        return (
+            f"the network takes a list of inputs, or drops the batch dimension: its first layer, {trial.first.said}, "
+            f"was given {shape}{line_of(error)}",
+            _BATCH_FIRST,
+        )
     return (
         "its code loses the batch dimension of a single image, as squeeze() does "
         f"({first_line(error)}{line_of(error)})",
@@ -293,6 +338,10 @@ def _by_size(network: nn.Module, shape: Shape, trial: Trial, error: BaseExceptio
         cause = (
             f"{fed}: {_dense(trial, sides.layer)} takes {sides.wanted:,} numbers an image, and is given {sides.given:,}"
         )
+    first = trial.first
+    if sides.wanted and first is not None and first.name == sides.layer and (flat := flat_image(sides.wanted)):
+        count, side = flat
+        return cause, f"set size = [{side}, {side}] and channels = {count} under [input] in model.toml"
     if sides.accepted:
         side = sides.accepted[0]
         return cause, f"set size = [{side}, {side}] under [input] in model.toml, which it takes"

@@ -164,7 +164,7 @@ def check_conduct(network: nn.Module, bundle: ModelBundle, anatomy: Anatomy, sub
     together = together and all(batch.shape[1:] == alone.shape[1:] for batch in batches)
     agree = together and all(float((batch - alone[: len(batch)]).abs().max()) <= allowed for batch in batches)
     same = torch.allclose(alone[0], alone[1], rtol=SAME_TOLERANCE, atol=SAME_TOLERANCE)
-    return Conduct(same, not (together and agree), changed, _cautions(together, agree, changed))
+    return Conduct(same, not (together and agree), changed, _cautions(together, agree, changed, _batch_norm(network)))
 
 
 def rows_passed(anatomy: Anatomy, images: int) -> int:
@@ -192,7 +192,18 @@ def _changing(buffers: tuple[str, ...], subject: str) -> BundleError:
     )
 
 
-def _cautions(together: bool, agree: bool, buffers: tuple[str, ...]) -> tuple[Caution, ...]:
+def _batch_norm(network: nn.Module) -> str:
+    """Return why a batch normalisation uses the statistics of the batch, in brackets; empty if none does."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            if module.running_mean is None:
+                return f" ({name} keeps no statistics of its training: track_running_stats=False)"
+            if module.training:
+                return f" (its code switches {name} to training mode)"
+    return ""
+
+
+def _cautions(together: bool, agree: bool, buffers: tuple[str, ...], norm: str) -> tuple[Caution, ...]:
     said = []
     if not together:
         said.append(
@@ -206,8 +217,8 @@ def _cautions(together: bool, agree: bool, buffers: tuple[str, ...]) -> tuple[Ca
         said.append(
             Caution(
                 BATCH_CODE,
-                "The network's answer for an image depends on the other images in its batch, so all answers and maps "
-                "are those of single images: in batches, as in its training or tests, it may answer otherwise.",
+                f"The network's answer for an image depends on the other images in its batch{norm}, so all answers and "
+                "maps are those of single images: in batches, as in its training or tests, it may answer otherwise.",
             )
         )
     if buffers:

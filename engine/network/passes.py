@@ -18,6 +18,7 @@ from engine.bundle.model_bundle import ModelBundle, subject_of
 from engine.errors import BundleError, DeviceError, ExplanationError, OutOfMemoryError
 from engine.network.device import is_out_of_memory
 from engine.network.familiarity import pooled
+from engine.network.faults import why_it_fails
 from engine.network.outputs import check_conduct, noise_for, rows_passed, settle_activation
 from engine.network.reading import flat_output
 from engine.network.sources.black_box import device_for, why_black_box
@@ -40,7 +41,8 @@ class NetworkOnDevice:
 
     Attributes:
         bundle: the model folder it came from.
-        network: the torch module, float32, channels_last.
+        network: the torch module, float32.
+        memory_format: of its weights and of what it is fed: channels last, which is faster, where its code takes that.
         device: `cpu` or `cuda:<n>`.
         precision: as requested; the sampling methods resolve `auto`.
         black_box: why the network is one that cannot be looked into, as a clause; empty if it can.
@@ -92,6 +94,7 @@ class NetworkOnDevice:
         height, width = bundle.input.size
         self._watch = watch or StateWatch()
         self.one_at_a_time = False
+        self.memory_format: torch.memory_format = torch.channels_last
         try:
             with self._watch.trying():
                 with self._watch.passing():
@@ -185,12 +188,21 @@ class NetworkOnDevice:
         if self._fast is None and (self.one_at_a_time or self._shipped or self.black_box):
             self._fast = FastCopy(self.network)
         if self._fast is None:
-            example = noise_for(self.bundle, 4).to(self.device, memory_format=torch.channels_last)
+            example = noise_for(self.bundle, 4).to(self.device, memory_format=self.memory_format)
             # The first call may come from within inference mode, and whatever is made there stays an inference tensor.
             with self.exact(), torch.inference_mode(mode=False), torch.no_grad():
                 # The fused convolutions know only float32 and bfloat16.
                 fuse = self.device == "cpu" and self.precision != "fp16"
-                self._fast = make_fast_copy(self.network, example, self.scores, fuse=fuse, watched=self._watch.passing)
+                # They give their results with the channels last.
+                fuse = fuse and self.memory_format is torch.channels_last
+                self._fast = make_fast_copy(
+                    self.network,
+                    example,
+                    self.scores,
+                    fuse=fuse,
+                    memory_format=self.memory_format,
+                    watched=self._watch.passing,
+                )
         return self._fast
 
     def scores(self, network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
@@ -209,7 +221,11 @@ class NetworkOnDevice:
         with input_of(network, self.anatomy.head) as taken, self._watch.passing():
             self._restore_buffers()
             passed = rows_passed(self.anatomy, batch)
-            output = network(*(each.expand(passed, *each.shape[1:]) if passed > batch else each for each in inputs))
+            if passed > batch:
+                inputs = tuple(torch.cat([each, each]) for each in inputs)
+            if self.memory_format is torch.contiguous_format:  # whoever made the batch may not know
+                inputs = tuple(each.contiguous() for each in inputs)
+            output = network(*inputs)
         if self.anatomy.head is not None:
             return flat_output(taken[-1], passed, self._subject)[:batch]
         output = flat_output(output, passed, self._subject, self.anatomy.selected)[:batch]
@@ -284,7 +300,27 @@ class NetworkOnDevice:
     def _settle_on_device(self) -> None:
         with self._watch.passing():
             self.network.to(self.device).to(memory_format=torch.channels_last)
+        if (error := self._failure_on_device()) is not None:
+            # Code such as `x.view(-1, 400)` fails for tensors whose channels come last in memory.
+            self.memory_format = torch.contiguous_format
+            with self._watch.passing():
+                self.network.to(memory_format=torch.contiguous_format)
+            if self._failure_on_device() is not None:
+                shape = (self.bundle.input.channels, *self.bundle.input.size)
+                raise why_it_fails(self.network, shape, self._subject, error=error)
         self._shipped = {name: buffer.to(self.device) for name, buffer in self._shipped.items()}
+
+    def _failure_on_device(self) -> Exception | None:
+        """Return what the network raises for an image of noise on its device, in its memory format; None if nothing."""
+        images = noise_for(self.bundle, rows_passed(self.anatomy, 1)).to(self.device, memory_format=self.memory_format)
+        try:
+            with torch.inference_mode(), self._watch.passing():
+                self.network(images)
+        except Exception as error:  # a network's code may raise anything
+            if is_out_of_memory(error):
+                raise
+            return error
+        return None
 
     def _restore_buffers(self) -> None:
         """Restore the buffers that a pass changes."""

@@ -39,8 +39,9 @@ def flat_output(output: object, batch: int, subject: str, path: str = "") -> tor
     if isinstance(value, torch.Tensor) and value.numel() > 0:
         if not value.is_floating_point():
             kind = str(value.dtype).removeprefix("torch.")
+            such = "" if value.is_complex() else ", such as the number of the most probable class"
             raise BundleError(
-                f"the network gives {kind} numbers, such as the number of the most probable class, not a score a class",
+                f"the network gives {kind} numbers{such}, not a score a class",
                 subject=subject,
                 remedy="make it return the scores before argmax or a comparison",
             )

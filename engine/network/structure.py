@@ -12,7 +12,7 @@ from torch import nn
 
 from engine.bundle.specs import OutputSpec
 from engine.errors import ExplanationError
-from engine.network.faults import judges_pairs_apart, why_it_fails
+from engine.network.faults import check_weights_kept, judges_pairs_apart, kinds_of_weights, why_it_fails
 from engine.network.layers.finding import layers_of_modules, layers_of_pass
 from engine.network.layers.graph import PassRecorder
 from engine.network.layers.info import LayerInfo
@@ -130,6 +130,7 @@ def examine(
     failed: BaseException | None = None
     images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(14))
     recorder = PassRecorder(network, images)
+    weights = kinds_of_weights(network)
 
     def note(name: str, module: nn.Module) -> None:
         def hook(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
@@ -163,6 +164,7 @@ def examine(
         if not doubled and judges_pairs_apart(network, shape):
             return examine(network, shape, subject, declared, doubled=True)
         raise why_it_fails(network, shape, subject, error=failed) from failed
+    check_weights_kept(network, weights, subject)
 
     def again() -> object:
         noise = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))

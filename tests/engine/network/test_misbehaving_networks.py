@@ -98,6 +98,57 @@ REFUSED = {
         ("its code turns the image into float64 (.double()), and head (Linear) has float32 weights in line 17",),
         "remove .half(), .double() and dtype=... from forward",
     ),
+    "its own weights halved": Bad(
+        network("def forward(self, x):\n    self.half()\n    return self.head(self.features(x.half()))"),
+        ("its code turns its own weights into float16 (.half()) as it runs, conv.weight for one",),
+        "remove .half(), .double() and dtype=... from forward",
+    ),
+    "its own weights doubled": Bad(
+        network("def forward(self, x):\n    self.double()\n    return self.head(self.features(x.double()))"),
+        ("its code turns its own weights into float64 (.double()) as it runs",),
+        "remove .half(), .double() and dtype=... from forward",
+    ),
+    "weights halved, not the image": Bad(
+        network("def forward(self, x):\n    self.half()\n    return self.head(self.features(x))"),
+        ("its code turns the weights of conv (Conv2d) into float16 (.half()), and the image is float32",),
+        "remove .half(), .double() and dtype=... from forward",
+    ),
+    "optional inputs": Bad(
+        network(
+            "def forward(self, x, age=None, sex=None):\n    return self.head(torch.cat([self.features(x), age], 1))"
+        ),
+        ("the network needs more than the image: age, sex is not given in line 17",),
+        "forward takes the image alone and supplies the rest",
+    ),
+    "a list of images": Bad(
+        network("def forward(self, images):\n    return self.head(self.features(images[0]))"),
+        (
+            "the network takes a list of inputs, or drops the batch dimension: its first layer, conv (Conv2d)",
+            "was given (3, ",
+        ),
+        "make forward in architecture.py take a (batch, channels, height, width) tensor",
+    ),
+    "no batch": Bad(
+        network("def forward(self, x):\n    c, h, w = x.shape\n    return self.head(self.features(x[None]))[0]"),
+        ("the network takes an image without a batch, and was fed (1, 3, ",),
+        "make forward in architecture.py take a (batch, channels, height, width) tensor",
+    ),
+    "channels last": Bad(
+        network("def forward(self, x):\n    return self.head(self.features(x.permute(0, 3, 1, 2)))"),
+        (
+            "the network takes its channels last, and was fed them first: its first layer, conv (Conv2d)",
+            "was given (1, ",
+        ),
+        'set layout = "nhwc" under [input] in model.toml',
+    ),
+    "parts that do not fit": Bad(
+        network(
+            "def forward(self, x):\n    return self.head(self.more(self.conv(x)).mean((2, 3)))",
+            "self.more = nn.Conv2d(8, 6, 3)",
+        ),
+        ("its parts do not fit together: more (Conv2d) takes 8 channels, and the layers before it give 6",),
+        "mend architecture.py",
+    ),
     "cuda": Bad(
         network('def forward(self, x):\n    return self.head(self.features(x.to("cuda:7")))'),
         ("its code chooses a device by itself, as .cuda() does", "in line 17 of architecture.py"),
@@ -167,7 +218,7 @@ USED = {
             "def forward(self, x):\n    return self.head(F.relu(self.norm(self.conv(x))).amax((2, 3)))",
             "self.norm = nn.BatchNorm2d(6, track_running_stats=False)",
         ),
-        "depends on the other images in its batch",
+        "in its batch (norm keeps no statistics of its training: track_running_stats=False), so all answers",
     ),
     "a dictionary of outputs": (
         network('def forward(self, x):\n    m = self.conv(x)\n    return {"map": m, "out": self.head(m.mean((2, 3)))}'),
@@ -194,6 +245,13 @@ USED = {
             "class Net", "class Out:\n    def __init__(self, logits):\n        self.logits = logits\n\n\nclass Net"
         ),
         "The network gives a Out with one tensor, logits",
+    ),
+    "a view": (
+        network(
+            "def forward(self, x):\n    return self.last(self.pool(F.relu(self.norm(self.conv(x)))).view(-1, 54))",
+            "self.norm, self.pool, self.last = nn.BatchNorm2d(6), nn.MaxPool2d(4), nn.Linear(54, 3)",
+        ),
+        "The classes have no names",
     ),
     "logits and probabilities": (
         network("def forward(self, x):\n    y = self.head(self.features(x))\n    return y, torch.softmax(y, 1)"),
@@ -275,3 +333,93 @@ def test_what_can_be_used_all_the_same_is_used_and_every_command_says_how(
     if "is taken as the scores" in said:
         assert said in out
         assert tomllib.loads(out)["output"]["select"] in said
+
+
+# What the weights say about the input
+
+
+FLAT = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.pool, self.head = nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), nn.Linear(4 * 10 * 10, 2)
+
+    def forward(self, x):
+        return self.head(self.pool(F.relu(self.conv(x))).RESHAPED)
+"""
+DENSE = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dense, self.head = nn.Linear(28 * 28, 8), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(F.relu(self.dense(x.flatten(1))))
+"""
+
+
+@pytest.mark.parametrize("reshaped", ["flatten(1)", "view(x.shape[0], 400)", "view(-1, 400)", "reshape(1, 400)"])
+def test_channels_and_size_are_read_off_the_weights_before_anything_is_assumed(
+    xaimed: Run, tmp_path: Path, image: Path, reshaped: str
+) -> None:
+    put(tmp_path, HEAD + FLAT.replace("RESHAPED", reshaped), declared="")
+    status, out, err = xaimed("models", "check", "Lungs", "--methods", "gradcam", "--json")
+    assert status == 0, err
+    assert json.loads(out)["input"] == {"size": [20, 20], "channels": 1}
+    assumed = " ".join(json.loads(out)["assumed"])
+    assert "The number of channels is not declared: 1 (grey), as conv takes them." in assumed
+    assert "The input size is not declared: 20 x 20 pixels (height x width), which" in assumed
+    draft = tomllib.loads(xaimed("models", "init", "Lungs", "--print")[1])["input"]
+    assert (draft["channels"], draft.get("size", [20, 20])) == (1, [20, 20])
+
+
+def test_a_size_that_is_declared_wrongly_is_refused_with_what_the_first_dense_layer_takes(
+    xaimed: Run, tmp_path: Path, image: Path
+) -> None:
+    code = HEAD + FLAT.replace("RESHAPED", "flatten(1)")
+    put(tmp_path, code, declared="[input]\nsize = [32, 32]\nchannels = 1\n")
+    err = xaimed("predict", image, "--task", "Lungs")[2]
+    assert (
+        "the network does not take a 32x32 input of 1 channels: head (Linear) takes 400 numbers an image, and is given "
+        "1,024; set size = [20, 20] under [input] in model.toml" in err
+    )
+
+
+def test_channels_that_are_declared_wrongly_are_refused_with_what_the_first_layer_takes(
+    xaimed: Run, tmp_path: Path, image: Path
+) -> None:
+    code = HEAD + FLAT.replace("RESHAPED", "flatten(1)")
+    put(tmp_path, code, declared="[input]\nsize = [20, 20]\nchannels = 3\n")
+    err = xaimed("predict", image, "--task", "Lungs")[2]
+    assert "its first layer, conv (Conv2d), takes 1 channels, and it was fed 3; set channels = 1 under [input]" in err
+
+
+def test_a_network_without_convolutions_tells_channels_and_size_too(xaimed: Run, tmp_path: Path, image: Path) -> None:
+    put(tmp_path, HEAD + DENSE, declared="")
+    assert xaimed("predict", image, "--task", "Lungs", "--json")[0] == 0
+    put(tmp_path / "declared", HEAD + DENSE)
+    err = xaimed("--tasks", tmp_path / "declared" / "tasks", "predict", image, "--task", "Lungs")[2]
+    assert "dense (Linear) takes 784 numbers an image, and is given 432" in err
+    assert "set size = [28, 28] and channels = 1 under [input] in model.toml" in err
+
+
+def test_what_is_declared_about_the_output_is_taken_and_a_wrong_name_lists_the_outputs(
+    xaimed: Run, tmp_path: Path, image: Path
+) -> None:
+    both = network("def forward(self, x):\n    f = self.features(x)\n    return {'a': [f, self.head(f)], 'b': 2 * f}")
+    declared = '[input]\nsize = [12, 12]\nchannels = 3\n[output]\nselect = "a.1"\n'
+    put(tmp_path, both, declared=declared)
+    status, out, err = xaimed("predict", image, "--task", "Lungs", "--json")
+    assert status == 0
+    assert "several outputs" not in out + err
+    put(tmp_path / "wrong", both, declared=declared.replace("a.1", "c"))
+    err = xaimed("--tasks", tmp_path / "wrong" / "tasks", "predict", image, "--task", "Lungs")[2]
+    assert "the network has no output 'c', only a.0 (1, 6), a.1 (1, 3), b (1, 6)" in err
+
+
+def test_declared_classes_tell_which_output_has_their_scores(xaimed: Run, tmp_path: Path, image: Path) -> None:
+    declared = '[input]\nsize = [12, 12]\nchannels = 3\n[output]\nclasses = ["a", "b", "c"]\n'
+    put(tmp_path, REFUSED["two heads"].code, declared=declared)
+    status, out, _ = xaimed("predict", image, "--task", "Lungs", "--json")
+    assert status == 0
+    assert "0 is taken as the scores, as nothing else fits 3 classes" in out
