@@ -11,6 +11,9 @@ import inspect
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from engine.bundle.specs import NetworkSpec
 from engine.errors import BundleError
 from engine.storage.documents import DocumentError, parse_json
@@ -119,6 +122,61 @@ def make_from_config(spec: NetworkSpec, data: bytes | None, subject: str | Path)
     make_config = auto.CONFIG_MAPPING[kind]
     # The number of classes comes from their names, which not every version declares as a parameter.
     known = {*inspect.signature(make_config.__init__).parameters, "id2label"} - {"self", *_NOT_TAKEN}
+    taken = {name: value for name, value in config.items() if name in known}
+    if "num_labels" in known and isinstance(labels := taken.get("id2label"), dict):  # else a default of 1,000 counts
+        taken["num_labels"] = len(labels)
     # Eager attention is plain PyTorch; other implementations may be looked up on the network.
-    made = make_config(**{name: value for name, value in config.items() if name in known}, attn_implementation="eager")
-    return getattr(importlib.import_module("transformers"), spec.name)(made)
+    made = make_config(**taken, attn_implementation="eager")
+    network: object = getattr(importlib.import_module("transformers"), spec.name)(made)
+    if isinstance(network, nn.Module):
+        _speak_published_names(network, path)
+    return network
+
+
+def _speak_published_names(network: nn.Module, path: Path) -> None:
+    """Let `state_dict` and `load_state_dict` of a network use the names that files of weights have.
+
+    From version 5 on transformers calls modules by other names than in the files that it reads and writes. Which is
+    which is found out by sending a number for each tensor through its own conversion.
+
+    Raises:
+        BundleError: the files hold the tensors in another form, not only under other names.
+    """
+    try:
+        conversion = importlib.import_module("transformers.core_model_loading")
+    except ImportError:  # before version 5 the names are the same
+        return
+    own = network.state_dict()
+    numbered = {
+        name: torch.tensor(float(at), device="cpu").expand(value.shape) for at, (name, value) in enumerate(own.items())
+    }
+    names = list(own)
+    inside: dict[str, str] = {}
+    for published, value in conversion.revert_weight_conversion(network, numbered).items():
+        name = names[int(value.flatten()[0])]
+        if value.shape != own[name].shape or name in inside.values():
+            break
+        inside[published] = name
+    if len(inside) != len(own):
+        raise BundleError(
+            "this version of transformers keeps the network's weights in another form than files do",
+            subject=path,
+            remedy="write an architecture.py for it",
+        )
+    outside = {name: published for published, name in inside.items()}
+
+    def rename(state: dict[str, torch.Tensor], prefix: str, names: Mapping[str, str]) -> None:
+        renamed = {f"{prefix}{names[key[len(prefix) :]]}": state.pop(key) for key in _below(state, prefix, names)}
+        state.update(renamed)
+
+    # torch gives these two no types.
+    network.register_state_dict_post_hook(  # type: ignore[no-untyped-call]
+        lambda module, state, prefix, _: rename(state, prefix, outside)
+    )
+    network.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call]
+        lambda module, state, prefix, *_: rename(state, prefix, inside)
+    )
+
+
+def _below(state: Mapping[str, object], prefix: str, names: Mapping[str, str]) -> list[str]:
+    return [key for key in state if key.startswith(prefix) and key[len(prefix) :] in names]

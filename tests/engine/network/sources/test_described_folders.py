@@ -203,6 +203,38 @@ def test_a_bundle_of_it_answers_as_transformers_does(transformers_folder: Path, 
         assert torch.allclose(network(image).logits, source(image).logits, atol=1e-6)
 
 
+_TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "vit", "image_size": 32, "patch_size": 8, **_TINY},
+        {"model_type": "swin", "image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2],
+         "window_size": 4},
+        {"model_type": "pvt", "image_size": 32, "num_encoder_blocks": 1, "depths": [1], "hidden_sizes": [8],
+         "num_attention_heads": [1], "patch_sizes": [4], "strides": [4], "sequence_reduction_ratios": [1],
+         "mlp_ratios": [2]},
+    ],
+    ids=lambda config: config["model_type"],
+)  # fmt: skip
+def test_files_are_read_by_the_names_that_transformers_writes_whatever_its_modules_are_called(
+    tmp_path: Path, config: dict[str, Any]
+) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is in the extra huggingface")
+    kind = config["model_type"]
+    labels = {"id2label": {0: "healthy", 1: "ill"}, "label2id": {"healthy": 0, "ill": 1}}
+    made = transformers.AutoConfig.for_model(**config, **labels, **({"num_labels": 2} if kind == "pvt" else {}))
+    source = transformers.AutoModelForImageClassification.from_config(made).eval()
+    source.save_pretrained(tmp_path / "folder")
+    found = describe_folder(tmp_path / "folder")
+    assert found is not None
+    network = build_network(read_bundle(as_bundle(found, tmp_path / "Lungs" / "HF")))
+    image = torch.linspace(0, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(network(image).logits, source(image).logits, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
