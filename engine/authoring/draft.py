@@ -13,7 +13,16 @@ from torch import nn
 
 from engine.bundle.architecture_py import declare, read_constants
 from engine.bundle.declared import Declared, declare_values
-from engine.bundle.model_bundle import ARCHITECTURE, SETTINGS, ModelBundle, read_bundle, read_with_code, subject_of
+from engine.bundle.model_bundle import (
+    ARCHITECTURE,
+    NETWORKS,
+    ONNX,
+    SETTINGS,
+    ModelBundle,
+    read_bundle,
+    read_with_code,
+    subject_of,
+)
 from engine.bundle.model_toml import parse_model_toml, toml_line, toml_value
 from engine.bundle.schema import EXPLAIN, INPUT, KEYS, NETWORK, OUTPUT, Section
 from engine.bundle.specs import InputSpec
@@ -24,6 +33,7 @@ from engine.network.expected_input import Sides, SideSearch, Waiting, channels_a
 from engine.network.faults import another_fault, judges_pairs_apart, why_it_fails
 from engine.network.loading import build_network
 from engine.network.outputs import EACH_CLASS
+from engine.network.settled_input import input_told
 from engine.network.torch_state import StateWatch
 from engine.storage.writing import SHARED, replace_file
 from engine.text import safe_text
@@ -110,6 +120,8 @@ def _inspect(bundle: ModelBundle, waiting: Waiting) -> _Findings:
         declared = declare(read_constants(code[ARCHITECTURE], bundle.architecture), bundle.architecture)
     watch = StateWatch()
     network = build_network(bundle, watch)
+    if (told := input_told(network)) is not None:
+        declared = declare_values({f"input.{name}": value for name, value in told.declared().items()})
     size, sides = declared.input.size, None
     with watch.trying():
         channels = _channels(declared, network, bundle, watch)
@@ -242,7 +254,8 @@ def _input(found: _Findings) -> Iterator[str]:
     count, first = found.channels
     accepted = () if found.sides is None else found.sides.accepted
     if found.sides is None:
-        why = f"height, width; from {KEYS['input.size'].constant}"
+        whole = found.classifier.bundle.weights.name in NETWORKS
+        why = f"height, width; {f'as in {ONNX}' if whole else 'from ' + KEYS['input.size'].constant}"
     elif found.sides.layer and len(accepted) == 1:
         why = f"height, width; as {safe_text(found.sides.layer)} takes them"
     elif len(accepted) == 1:

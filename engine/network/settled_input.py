@@ -65,6 +65,8 @@ def _as_told(bundle: ModelBundle, told: OnnxInput) -> ModelBundle:
             f"The input size is not declared: {height} x {width} pixels (height x width), as in {name}."
         )
         spec = replace(spec, size=told.size)
+    if told.dtype == "uint8" and "input.value_range" in bundle.undeclared:
+        spec = replace(spec, value_range=(0.0, 255.0))
     spec = replace(spec, layout=told.layout)
     return replace(bundle, input=spec, assumed=tuple(said.get(sentence, sentence) for sentence in bundle.assumed))
 

@@ -53,6 +53,17 @@ class OnnxInput:
     size: tuple[int, int] | None
     batch: int | None
 
+    def declared(self) -> dict[str, object]:
+        """Return what this says of the keys of `[input]`, by their names; what the file leaves open is missing."""
+        said: dict[str, object] = {"layout": self.layout}
+        if self.size is not None:
+            said["size"] = self.size
+        if self.channels in (1, 3):
+            said["channels"] = self.channels
+        if self.dtype == "uint8":
+            said["value_range"] = (0.0, 255.0)
+        return said
+
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:

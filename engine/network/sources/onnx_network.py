@@ -70,6 +70,7 @@ def _settled(given: OnnxInput, spec: InputSpec, undeclared: Collection[str]) -> 
         spec,
         size=given.size if given.size is not None and "input.size" in undeclared else spec.size,
         layout=given.layout if "input.layout" in undeclared else spec.layout,
+        value_range=(0.0, 255.0) if given.dtype == "uint8" and "input.value_range" in undeclared else spec.value_range,
     )
 
 

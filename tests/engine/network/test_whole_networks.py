@@ -16,6 +16,7 @@ from factories import approve, make_image, make_model
 from networks import small_cnn
 from torch import nn
 
+from engine.authoring.draft import draft
 from engine.bundle.model_bundle import ModelBundle, read_bundle
 from engine.bundle.torchscript import code_in
 from engine.errors import BundleError
@@ -129,6 +130,21 @@ def test_what_is_not_declared_is_read_off_the_onnx_file(tmp_path: Path) -> None:
     assert (found.bundle.input.size, found.bundle.input.layout) == ((24, 24), "nhwc")
     assert "The input size is not declared: 24 x 24 pixels (height x width), as in model.onnx." in found.assumed
     assert found.diagnose(IMAGE).probabilities.sum() == pytest.approx(1)
+
+
+def test_a_model_toml_is_drafted_from_an_onnx_file(tmp_path: Path) -> None:
+    onnx_models = pytest.importorskip("onnx_models")
+    uint8 = onnx_models.onnx.TensorProto.UINT8
+    model = onnx_models.small_onnx(layout="nhwc", dtype=uint8, size=(24, 30))
+    folder = onnx_models.make_onnx_model(tmp_path / "Task" / "Model", model)
+    (folder / "model.toml").unlink()
+    text = draft(read_bundle(folder))
+    (folder / "model.toml").write_text(text)
+    spec = read_bundle(folder).input
+    assert (spec.size, spec.layout, spec.value_range) == ((24, 30), "nhwc", (0.0, 255.0))
+    assert "height, width; as in model.onnx" in text
+    assert 'activation = "softmax"' in text
+    assert Classifier.load(read_bundle(folder)).anatomy.outputs == 3
 
 
 def test_weights_beside_an_onnx_file_belong_to_the_model(tmp_path: Path) -> None:
