@@ -22,6 +22,7 @@ from engine.explanation.explain import NEVER_STOP, explain_method
 from engine.images.compliance import is_grey, why_not_compliant
 from engine.images.image import read_image
 from engine.images.listing import list_images
+from engine.network.sources.black_box import BLACK_BOX
 from engine.progress import Progress, StopSignal
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class MethodCheck:
         failure: why there is no map, else empty.
         samples: how many samples the map was made from; 0 if the method draws none.
         note: that there was too little time for what was asked, else empty.
+        barred: whether there is no map because such a network, a black box, cannot have one: the check then passes.
     """
 
     method: str
@@ -76,6 +78,7 @@ class MethodCheck:
     failure: str = ""
     samples: int = 0
     note: str = ""
+    barred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,12 @@ class Check:
     @property
     def passed(self) -> bool:
         """Whether everything worked."""
-        good = self.selftest is None or not self.selftest.failure
-        return good and not any(method.failure for method in self.methods)
+        return self.maps_made and (self.selftest is None or not self.selftest.failure)
+
+    @property
+    def maps_made(self) -> bool:
+        """Whether every method that was tried gave a map, but those that such a network cannot have."""
+        return not any(method.failure and not method.barred for method in self.methods)
 
 
 def check_model(
@@ -247,7 +254,8 @@ class _Work:
                 raise
             return MethodCheck(method, 0.0, usual * self.each or None, note=f"no map within {seconds:.0f} s")
         except XAIMedError as error:
-            return MethodCheck(method, 0.0, None, failure=error.message)
+            # A black box is no worse for having no layers.
+            return MethodCheck(method, 0.0, None, failure=error.message, barred=error.code == BLACK_BOX)
         finally:
             self._done = before + _cost(method, self._samples)
             self._advanced(self._done, total)

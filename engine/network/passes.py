@@ -21,7 +21,7 @@ from engine.network.familiarity import pooled
 from engine.network.faults import why_it_fails
 from engine.network.outputs import check_conduct, noise_for, rows_passed, settle_activation
 from engine.network.reading import flat_output
-from engine.network.sources.black_box import device_for, why_black_box
+from engine.network.sources.black_box import BLACK_BOX, device_for, why_black_box
 from engine.network.structure import Anatomy, examine, input_of
 from engine.network.torch_state import StateWatch, gate
 from engine.results.caution import Caution
@@ -130,7 +130,7 @@ class NetworkOnDevice:
                 f"{self.black_box}, so there are no layers and no gradients to look at",
                 subject=method,
                 remedy="use LIME or RISE",
-                code="black-box",
+                code=BLACK_BOX,
             )
 
     @property

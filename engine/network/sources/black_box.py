@@ -7,6 +7,9 @@ from torch import nn
 from engine.errors import DeviceError
 from engine.network.device import choose_device
 
+BLACK_BOX = "black-box"
+"""Code of the errors of methods that would look into one."""
+
 
 class BlackBox(nn.Module):
     """A network that gives answers and nothing else.

@@ -14,6 +14,7 @@ from networks import small_cnn
 from onnx_models import CLASSES, SIZE, make_onnx_model, onnx, small_onnx, unknown_to_onnx2torch
 from torch import nn
 
+from engine.authoring.check import check_model
 from engine.bundle.model_bundle import InputSpec, ModelBundle, OutputSpec
 from engine.errors import BundleError, DeviceError, ExplanationError
 from engine.explainers.settings import Settings
@@ -182,6 +183,13 @@ def test_a_black_box_is_explained_by_methods_that_only_ask(twin: Classifier) -> 
     for failure in ours.failures.values():
         assert "ThresholdedRelu" in failure
         assert "use LIME or RISE" in failure
+
+
+def test_a_black_box_passes_its_check_without_the_maps_that_it_cannot_have() -> None:
+    found = check_model(classifier(small_onnx(extra=unknown_to_onnx2torch())), samples=16)
+    assert found.passed
+    assert {each.method for each in found.methods if each.failure} >= {"gradcam", "gradcam++"}
+    assert not any(each.failure for each in found.methods if each.method in ("lime", "rise"))
 
 
 def test_a_black_box_says_so_even_where_a_layer_is_asked_for() -> None:
