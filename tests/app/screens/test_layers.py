@@ -11,6 +11,7 @@ from fakes import FakeEngine, FakeLayer, FakeModel
 from engine.bundle.model_bundle import ModelBundle
 from engine.errors import ExplanationError
 from xaimed_tui.background.backend import Model
+from xaimed_tui.screens.choices import layer_rows
 from xaimed_tui.widgets.row_list import RowList
 
 LAYERS = (
@@ -67,6 +68,12 @@ async def test_a_default_named_by_its_block_is_marked_and_shown_by_that_name() -
         rows = app.screen.query_one(RowList)
         assert [row.key for row in rows.shown if row.mark == "●"] == ["features"]
         assert "features     32 maps of 24x24   ReLU   = features.5" in screen_text(app)
+
+
+def test_a_branch_is_marked_as_one() -> None:
+    main, side = layer_rows([FakeLayer("main", 4, 8, 8), FakeLayer("side", 2, 8, 8, branch=True)], "main")
+    assert "branch" not in main.label
+    assert side.label.endswith("a branch")
 
 
 @pytest.mark.parametrize("typed", ["final", "relu", "12x12"])
