@@ -27,6 +27,9 @@ _MOST_ALIKE = 64
 SECONDS = 8.0
 """The longest search."""
 
+_MORE = 3.0
+"""The longest search for further sizes, once one is known."""
+
 _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
 
 Waiting = Callable[[str], None]
@@ -137,7 +140,13 @@ class SideSearch:
                     return Sides((first,))  # it passes; what is wrong with its output is not the size
             elif not self._takes_pairs(first) and (solved := self._solved(first)) is not None:
                 return solved
+        if self.takes(first):
+            self._until = min(self._until, time.monotonic() + _MORE)  # others are only good to know
+        else:
+            waiting(f"it does not take {first}x{first} pixels; trying other sizes")
         usual = self._accepted((first, *(side for side in USUAL_SIDES if side != first)))
+        if not usual and self.takes(first):
+            usual = (first,)  # the time was up before
         if usual or self._late:
             return Sides(usual, complete=not self._late)
         waiting(f"it takes none of the usual sizes; trying all from {ALL_SIDES[0]} to {ALL_SIDES[-1]} pixels")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ import torch
 from command_line import Run
 from factories import approve
 from PIL import Image
+from torch import nn
+
+from engine.network.expected_input import SideSearch
+from engine.network.torch_state import StateWatch
 
 HEAD = """
 import torch
@@ -423,3 +428,27 @@ def test_declared_classes_tell_which_output_has_their_scores(xaimed: Run, tmp_pa
     status, out, _ = xaimed("predict", image, "--task", "Lungs", "--json")
     assert status == 0
     assert "0 is taken as the scores, as nothing else fits 3 classes" in out
+
+
+def test_a_search_for_a_size_says_so_and_ends_in_time(xaimed: Run, tmp_path: Path, image: Path) -> None:
+    strict = network(
+        "def forward(self, x):\n    assert x.shape[2:] == (417, 417)\n    return self.head(self.features(x))"
+    )
+    put(tmp_path, strict, declared="")
+    status, out, err = xaimed("models", "init", "Lungs", "--print")
+    assert status == 0
+    assert tomllib.loads(out)["input"]["size"] == [417, 417]
+    assert "it does not take 224x224 pixels; trying other sizes" in err
+    search = SideSearch(NeverTwice(), 3, StateWatch(), seconds=0.4)
+    started = time.monotonic()
+    sides = search.run()
+    assert time.monotonic() - started < 5
+    assert (sides.accepted, sides.complete) == ((), False)
+
+
+class NeverTwice(nn.Module):
+    """Takes a while to fail for every size."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05)
+        raise ValueError("never")
