@@ -50,7 +50,7 @@ DEMO_TASK = "IHC Stain (demo)"
 
 DEMO_WORDS = (
     "A small network that tells three stains apart, with patches to try it on. The arrow keys choose a patch; its "
-    "answer appears below the list. Press e: four methods show where the network looked. Enter shows one in detail."
+    "answer appears below the list. Press e: five methods show where the network looked. Enter shows one in detail."
 )
 
 ROOM_FOR_WORDS = (80, 24)

@@ -146,7 +146,7 @@ def _out_of_range(declared: Declared) -> tuple[str, str] | None:
 
 def _no_threshold(output: OutputSpec) -> str:
     """Say why a network with these declarations has no threshold; empty if it may have one."""
-    if output.activation == "softmax":
+    if output.activation in ("softmax", "log_softmax"):
         return SOFTMAX_HAS_NONE
     if output.classes is not None and len(output.classes) > 2 and not output.multilabel:
         return f"{len(output.classes)} classes without multilabel = true are a softmax's. {SOFTMAX_HAS_NONE}"

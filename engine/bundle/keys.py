@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -36,6 +36,7 @@ class Key(Generic[T_co]):
         constant_check: the check for that constant, if it may be written in more ways; None for `check`.
         from_training: whether only those who trained the network know it. A drafted `model.toml` then asks for it.
         required: whether its section is invalid without it.
+        kind: what its values are; a plug-in's own check may leave it open.
     """
 
     name: str
@@ -50,16 +51,17 @@ class Key(Generic[T_co]):
     constant_check: Callable[[object], T_co] | None = None
     from_training: bool = False
     required: bool = False
+    kind: Literal["whole number", "number", "word", "value"] = "value"
 
     @staticmethod
     def whole(name: str, default: int | None, least: int, most: int, help: str) -> Key[int]:
         """Declare a whole number from `least` to `most`, both included."""
-        return Key(name, whole(least, most), default, help, least, most)
+        return Key(name, whole(least, most), default, help, least, most, kind="whole number")
 
     @staticmethod
     def between(name: str, default: float | None, least: float, most: float, help: str) -> Key[float]:
         """Declare a number strictly between `least` and `most`."""
-        return Key(name, between(least, most), default, help, least, most)
+        return Key(name, between(least, most), default, help, least, most, kind="number")
 
     @staticmethod
     def choice(
@@ -82,7 +84,19 @@ class Key(Generic[T_co]):
             example=example,
             constant=constant,
             from_training=from_training,
+            kind="word",
         )
+
+    @property
+    def allowed(self) -> str:
+        """What its values may be, for people: `whole number from 2 to 64`, `number between 0 and 1`, `a or b`."""
+        if self.choices:
+            return " or ".join(self.choices)
+        if self.least is None or self.most is None:
+            return self.kind
+        if self.kind == "whole number":
+            return f"{self.kind} from {self.least:,} to {self.most:,}"
+        return f"{self.kind} between {self.least:g} and {self.most:g}"
 
     @property
     def in_readme(self) -> T_co | None:

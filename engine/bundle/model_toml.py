@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.bundle.declared import Declared, contradiction, declare_values
-from engine.bundle.keys import WrongValueError
-from engine.bundle.schema import NOTES, SECTIONS, Section, closest
+from engine.bundle.keys import Scalar, WrongValueError, shown
+from engine.bundle.schema import EXPLAIN, NOTES, SECTIONS, Section, closest
 from engine.errors import BundleError
 from engine.storage.documents import DocumentError, parse_toml
 from engine.text import safe_text
@@ -37,6 +39,7 @@ def parse_model_toml(data: bytes, path: Path) -> Declared:
     except DocumentError as error:
         remedy = "save it as UTF-8" if isinstance(error.__cause__, UnicodeDecodeError) else "correct it"
         raise BundleError(str(error), subject=path, remedy=remedy) from error
+    document, plug_ins = _split_plug_ins(document, path)
     _refuse_unknown(document, (*(section.name for section in SECTIONS), *NOTES), "", path)
     values: dict[str, object] = {}
     for section in SECTIONS:
@@ -44,6 +47,8 @@ def parse_model_toml(data: bytes, path: Path) -> Declared:
             values |= _values(section, document, path)
     notes = {name: _note_text(_table(document, name, name, path)) for name in NOTES if name in document}
     declared = declare_values(values, notes)
+    if plug_ins:
+        declared = replace(declared, explain=replace(declared.explain, plug_ins=plug_ins))
     if problem := contradiction(declared):
         raise _wrong_value(*problem, path)
     return declared
@@ -91,6 +96,28 @@ def toml_string(text: str) -> str:
         else:
             out.append(character)
     return f'"{"".join(out)}"'
+
+
+def _split_plug_ins(document: dict[str, object], path: Path) -> tuple[dict[str, object], dict[str, dict[str, Scalar]]]:
+    """Return the document without the tables in [explain] that set parameters of plug-ins, and these tables by name.
+
+    Which plug-ins there are is not known here, so only the types of the values are checked.
+    """
+    explain = document.get(EXPLAIN.name)
+    if not isinstance(explain, dict):
+        return document, {}
+    tables = {name: table for name, table in explain.items() if isinstance(table, dict) and name not in EXPLAIN.known}
+    found: dict[str, dict[str, Scalar]] = {}
+    for name, table in tables.items():
+        found[name] = {}
+        for key, value in table.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not number and not (isinstance(value, str) and len(value) <= _LONGEST_KEY):
+                clause = f"must be a number or a word, not {shown(value)}"
+                raise _wrong_value(f"{EXPLAIN.name}.{name[:_LONGEST_KEY]}.{key[:_LONGEST_KEY]}", clause, path)
+            found[name][key] = value
+    rest = {name: value for name, value in explain.items() if name not in tables}
+    return {**document, EXPLAIN.name: rest}, found
 
 
 def _values(section: Section[object], parent: Mapping[str, object], path: Path) -> dict[str, object]:

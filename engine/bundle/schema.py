@@ -228,7 +228,7 @@ OUTPUT = _section(
             "activation",
             None,
             get_args(Activation),
-            'what the network already applies at its end: "none", "sigmoid", "softmax"',
+            'what the network already applies at its end: "none", "sigmoid", "softmax", "log_softmax"',
             example="sigmoid",
             constant="ACTIVATION",
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Resize = Literal["stretch", "fit", "crop"]
-Activation = Literal["none", "sigmoid", "softmax"]
+Activation = Literal["none", "sigmoid", "softmax", "log_softmax"]
 Layout = Literal["nchw", "nhwc"]
 ColourOrder = Literal["rgb", "bgr"]
 Plain = bool | int | float | str | tuple[bool | int | float | str, ...]
@@ -116,15 +116,17 @@ class ExplainSpec:
     Attributes:
         target_layer: the CAMs' layer, by a name that `xaimed models check --json` lists; None for the default.
         rise, lime: defaults of the methods' parameters, by name.
+        plug_ins: the same for the methods of plug-ins, by their keys. They are checked when the plug-in is used.
     """
 
     target_layer: str | None = None
     rise: Mapping[str, int | float | str] = field(default_factory=dict)
     lime: Mapping[str, int | float | str] = field(default_factory=dict)
+    plug_ins: Mapping[str, Mapping[str, int | float | str]] = field(default_factory=dict)
 
     def parameters_of(self, method: str) -> Mapping[str, int | float | str]:
         """Return the defaults of a method's parameters, by name; empty if `model.toml` has no section for it."""
-        return {"rise": self.rise, "lime": self.lime}.get(method, {})
+        return {**self.plug_ins, "rise": self.rise, "lime": self.lime}.get(method, {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import json
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from engine.bundle.model_bundle import subject_of
 from engine.cli import common
@@ -16,7 +16,15 @@ from engine.cli.console import following, print_failure, print_json, print_line,
 from engine.cli.streams import aside
 from engine.errors import ExplanationError, ExportError, XAIMedError
 from engine.explainers import registry
-from engine.explainers.registry import left_out, method_keys, method_name, sampling, usual_samples
+from engine.explainers.registry import (
+    Voters,
+    left_out,
+    method_keys,
+    method_name,
+    sampling,
+    silence_notes,
+    usual_samples,
+)
 from engine.images.image import read_image
 from engine.results.diagnosis import probability_text
 
@@ -66,6 +74,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="METHOD.NAME=VALUE",
         help=f"a parameter of a method, such as rise.grid=9; may be repeated. There are {_parameters()}, and those of "
         "plug-ins",
+    )
+    parser.add_argument(
+        "--voters",
+        choices=get_args(Voters),
+        default="paper",
+        help="methods counted in the agreement: the paper's four, or all that give a map (default: paper)",
     )
     parser.add_argument("--estimator", choices=("centred", "paper"), help="RISE's estimator (default: centred)")
     parser.add_argument(
@@ -134,6 +148,10 @@ def run(arguments: argparse.Namespace) -> int:
             _print_explanation(explanation, folder)
         if written:
             common.say_what_was_assumed(classifier)
+            from engine.explainers.settings import foreign_sections  # late: numpy
+
+            for sentence in foreign_sections(bundle):
+                print_failure(f"{subject_of(bundle)}: {sentence}")
     if arguments.json:
         print_json(written)
     return 0 if complete else 1
@@ -203,6 +221,7 @@ def _settings(arguments: argparse.Namespace, bundle: ModelBundle) -> Settings:
         layer=arguments.layer,
         seed=arguments.seed,
         parameters=parameters,
+        voters=arguments.voters,
     )
     check_settings(settings)
     classes = bundle.output.classes
@@ -260,6 +279,8 @@ def _print_explanation(explanation: Explanation, folder: Path) -> None:
     print_table(("Method", "Top cells (row,column)", "Certain", "Samples", "Seconds"), rows)
     counts = "  ".join(" ".join(str(count) for count in row) for row in explanation.consensus.counts)
     print_line(f"Agreement, row by row: {counts}")
+    for note in silence_notes(explanation.maps, explanation.consensus.methods):
+        print_line(note)
     for method, saliency in explanation.maps.items():
         for warning in saliency.warnings:
             print_line(f"{method_name(method)}: {warning}")

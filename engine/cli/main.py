@@ -189,6 +189,7 @@ def _clean_up() -> None:
 _COMMANDS = (
     "engine.cli.demo",
     "engine.cli.tasks",
+    "engine.cli.methods",
     "engine.cli.models",
     "engine.cli.trust",
     "engine.cli.predict",

@@ -1,6 +1,6 @@
-"""Grad-CAM (Selvaraju et al. 2016) and Grad-CAM++ (Chattopadhyay et al. 2018), by the `pytorch_grad_cam` package.
+"""Grad-CAM, Grad-CAM++ and HiResCAM: one forward and backward pass, by the `pytorch_grad_cam` package.
 
-Several denominators of Grad-CAM++ have been published; the package uses sum(A) * g^3. Gradients are those of the logit.
+`engine.explainers.cam_formulas` has the formulas. Gradients are those of the logit.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,28 +17,37 @@ from torch import nn
 
 from engine.errors import ExplanationError, NotFiniteError, Stopped
 from engine.explainers.base import Reporter, Request, scaled_map
-from engine.explainers.cam_package import import_cam_package
+from engine.explainers.cam_formulas import CamKey, recording, share_below_zero
+from engine.explainers.cam_silence import is_sure, silence, without_gradient
 from engine.network.layers.info import LayerInfo
 from engine.network.layers.recorded import recorded
 from engine.results.caution import Caution
 from engine.results.saliency import Parameter, SaliencyMap
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from engine.network.classifier import Classifier
+
+_MOST_BELOW_ZERO = 0.5
+"""Share of the channels from which on Grad-CAM++ is refused, because its formula does not hold for them."""
+
+
+_FORMULA = Caution(
+    "formula",
+    "Grad-CAM++'s formula does not hold at this layer, whose activations sum to less than zero in some channels; a "
+    "layer behind a ReLU suits it better.",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class GradCam:
-    """Grad-CAM or Grad-CAM++.
+    """Grad-CAM, Grad-CAM++ or HiResCAM.
 
     Attributes:
-        key: which of the two.
+        key: which of them.
         layer: name of the target layer in `named_modules()`; None for the classifier's default layer.
     """
 
-    key: Literal["gradcam", "gradcam++"] = "gradcam"
+    key: CamKey = "gradcam"
     layer: str | None = None
 
     def explain(self, request: Request) -> SaliencyMap:
@@ -49,7 +58,7 @@ class GradCam:
         classifier.require_layers(self.key)
         layer = self.layer if self.layer is not None else classifier.default_layer
         info = classifier.anatomy.check_layer(layer)
-        kind = _recording(self.key)
+        kind = recording(self.key)
         started = time.perf_counter()
         tensor = request.tensor.detach().clone()
         with (
@@ -63,13 +72,14 @@ class GradCam:
             if not isinstance(shared, _Pass) or shared.of != (layer, request.target):
                 shared = self._pass(classifier, tensor, request.target, info)
                 request.kept["cam"] = shared
+            below = self._below_zero(shared.activations, layer) if self.key == "gradcam++" else 0.0
             # The package gets what one pass gave. Its own hooks know only modules, and take their first run.
             cam.target_layers = [layer]
             record = cam.activations_and_grads
             record.activations, record.gradients = [shared.activations], [shared.gradients]
             values = cam.aggregate_multi_layers(cam.compute_cam_per_layer(tensor, None, False))[0]
             # The package scales its map, so only the weighted sum still has the range in the method's own units.
-            weights, raw = cam.weights, np.maximum(cam.weighted_sum, 0.0)
+            raw = np.maximum(cam.weighted_sum, 0.0)
         if not np.isfinite(values).all() or not np.isfinite(raw).all():
             raise NotFiniteError(
                 "no valid map: a gradient or an activation is NaN or infinite",
@@ -77,6 +87,7 @@ class GradCam:
                 remedy="check the model's weights, or choose another layer",
             )
         positive = float(raw.max()) > 0.0
+        silent = silence(shared.gradients, positive=positive, inverted=shared.inverted, sure=shared.sure)
         Reporter(self.key, 1, request.progress).report(1)
         return scaled_map(
             np.asarray(values, dtype=np.float64),
@@ -86,28 +97,45 @@ class GradCam:
             started=started,
             raw_range=(float(raw.min()), float(raw.max())),
             constant=not positive,
-            warnings=(*_doubts(self.key, weights, positive), *classifier.anatomy.doubts_at(info)),
+            warnings=(
+                *([] if silent is None else [silent]),
+                *([_FORMULA] if below else []),
+                *classifier.anatomy.doubts_at(info),
+            ),
         )
 
     def _pass(self, classifier: Classifier, tensor: torch.Tensor, target: int, layer: LayerInfo) -> _Pass:
+        subject = f"{self.key} at {layer.name}"
         with recorded(classifier.network, layer) as record:
-            score = classifier.target_logit(classifier.logits(tensor)[0], target)
+            logits = classifier.logits(tensor)[0]
         if record.tensor is None:
-            raise ExplanationError(
-                "did not run for this image", subject=f"{self.key} at {layer.name}", remedy="choose another layer"
-            )
+            raise ExplanationError("did not run for this image", subject=subject, remedy="choose another layer")
+        score = classifier.target_logit(logits, target)
+        inverted = classifier.activation if classifier.inverted else ""
         # The graph begins at the layer, so without it nothing led from there to the score.
         (gradient,) = torch.autograd.grad(score, record.tensor, allow_unused=True) if score.requires_grad else (None,)
         if gradient is None:
-            # The code may have switched gradients off.
-            sets = "".join(f" ({caution.removesuffix('.')})" for caution in classifier.state_cautions)
-            raise ExplanationError(
-                f"the class's score does not depend on this layer{sets}",
-                subject=f"{self.key} at {layer.name}",
-                remedy="choose another layer",
-            )
+            raise without_gradient(classifier, layer, tensor, target, subject)
         activations, gradients = (record.maps(each.detach()).cpu().clone() for each in (record.tensor, gradient))
-        return _Pass((layer.name, target), activations, gradients)
+        sure = is_sure(classifier, logits.detach(), target)
+        return _Pass((layer.name, target), activations, gradients, inverted, sure)
+
+    def _below_zero(self, activations: torch.Tensor, layer: str) -> float:
+        """Return the share of channels for which Grad-CAM++'s formula does not hold.
+
+        Raises:
+            ExplanationError: it holds for less than half of them.
+        """
+        share = share_below_zero(activations.numpy())
+        if share > _MOST_BELOW_ZERO:
+            raise ExplanationError(
+                f"its formula does not hold at this layer: in {share:.0%} of the channels the activations sum to less "
+                "than zero",
+                subject=f"{self.key} at {layer}",
+                remedy="choose a layer behind a ReLU, or another method",
+                code="formula",
+            )
+        return share
 
     def _parameters(self, classifier: Classifier, layer: LayerInfo) -> dict[str, Parameter]:
         return {
@@ -122,44 +150,19 @@ class GradCam:
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """Activations and gradients of one forward and backward pass, shared by Grad-CAM and Grad-CAM++."""
+    """Activations and gradients of one forward and backward pass, shared by the CAMs.
+
+    Attributes:
+        of: the layer and the target.
+        activations, gradients: (1, C, H, W), on the CPU.
+        inverted, sure: see `silence`.
+    """
 
     of: tuple[str, int]
     activations: torch.Tensor
     gradients: torch.Tensor
-
-
-def _recording(key: str) -> Any:
-    """Return a subclass of the package's class that records the channel weights and the unscaled weighted sum."""
-    package = import_cam_package()
-    kind: Any = package.GradCAM if key == "gradcam" else package.GradCAMPlusPlus
-
-    class Recording(kind):  # type: ignore[misc]  # the package has no types, so its classes are `Any`
-        weights: NDArray[np.float32]
-        weighted_sum: NDArray[np.float32]
-
-        def get_cam_weights(self, tensor: Any, layer: Any, targets: Any, activations: Any, gradients: Any) -> Any:
-            self.weights = super().get_cam_weights(tensor, layer, targets, activations, gradients)
-            return self.weights
-
-        def get_cam_image(self, *arguments: Any) -> Any:
-            self.weighted_sum = super().get_cam_image(*arguments)
-            return self.weighted_sum
-
-    return Recording
-
-
-def _doubts(key: str, weights: NDArray[np.float32], positive: bool) -> Iterator[Caution]:
-    if not positive:
-        said = "No part of this layer speaks for this class: the whole weighted sum is zero or below."
-        yield Caution("nothing-positive", said)
-    if key == "gradcam++" and bool((weights < 0).any()):
-        # The weights are sums of max(g, 0) * alpha, so one is negative only if a denominator is: sum(A) < 0.
-        yield Caution(
-            "formula",
-            "Grad-CAM++'s formula does not hold at this layer, whose activations sum to less than zero in some "
-            "channels; a layer behind a ReLU suits it better.",
-        )
+    inverted: str
+    sure: bool
 
 
 class _Logits(nn.Module):

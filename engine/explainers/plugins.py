@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.explainers.registry import Method
 
 
-def declared_method(key: str) -> Method:
+def declared_plug_in(key: str) -> Method:
     """Return a plug-in's method with all that it declares. This imports the package.
 
     Raises:

@@ -1,11 +1,11 @@
-"""The table of explanation methods: the four built-in ones, and those of installed packages (plug-ins).
+"""The table of explanation methods: the five built-in ones, and those of installed packages (plug-ins).
 
 A built-in method is an entry of `BUILT_IN`. That entry is all that engine, settings, command line and app know of it.
 
 A package adds a method with an entry point of the group `xaimed.explainers`, without touching the engine:
 
     [project.entry-points."xaimed.explainers"]
-    HiResCAM = "xaimed_hirescam:HiResCam"
+    LayerCAM = "xaimed_layercam:LayerCam"
 
 The entry point's name is what people read. In lower case, with `-` for spaces, it is also the method's key: on the
 command line, in the names of files, in `explanation.json`. The entry point refers to a factory, which is called with
@@ -15,9 +15,9 @@ the built-in methods use for this: `Request` (the network, the input, the class,
 `scaled_map` (which turns a raw map into a `SaliencyMap`).
 
     @dataclass(frozen=True)
-    class HiResCam:
+    class LayerCam:
         choices: Choices
-        key: ClassVar[str] = "hirescam"
+        key: ClassVar[str] = "layercam"
 
         def explain(self, request: Request) -> SaliencyMap: ...
 
@@ -38,13 +38,16 @@ The rules for built-in methods apply to plug-ins as well: gradients are those of
 numbers come only from `request.seed`; `request.stop` is checked before every pass; hooks and modes are left as they
 were. `engine.explainers.plugins` checks what can be checked of this. Like a model, a plug-in is a program and can do
 whatever its user can. Whoever installs it trusts it, and from then on it runs in every explanation unless `--methods`
-says otherwise. `tests/plugins/hirescam` is a complete example.
+says otherwise. `tests/plugins/layercam` is a complete example.
+
+Only the paper's four methods vote in the map of 0 to 4 that counts how many methods mark a cell. Others, plug-ins among
+them, are shown beside it, and vote where people set `voters = "all"`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import metadata
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from engine.explainers.base import Explainer
+    from engine.explainers.cam_formulas import CamKey
 
 GROUP = "xaimed.explainers"
 
@@ -90,7 +94,7 @@ class Declaration:
     Attributes:
         parameters: what a person may set. A whole number named `samples` is the number of samples that it draws.
         layer: whether it looks at a layer of the network.
-        shares_gradients: keys of the methods that use the same gradients, so that their votes are not independent of
+        shares_gradients: keys of the methods that use the same gradients, so that their maps are not independent of
             its own. It is enough if one of two methods names the other.
     """
 
@@ -141,6 +145,7 @@ class Method(Declaration):
         make: returns the method with its parameters set; imports what the method needs only then.
         letter: the key on the keyboard that starts it in the app. A plug-in has none and gets a digit.
         short: its name where space is short; empty for the beginning of `name`.
+        votes: whether it is one of the paper's four, which always count in the agreement.
     """
 
     key: str
@@ -148,6 +153,7 @@ class Method(Declaration):
     make: Factory
     letter: str = ""
     short: str = ""
+    votes: bool = False
 
 
 def _make_lime(choices: Choices) -> Explainer:
@@ -163,35 +169,44 @@ def _make_rise(choices: Choices) -> Explainer:
     return Rise(until=choices.until, **choices.parameters)  # type: ignore[arg-type]  # as for LIME
 
 
-def _make_gradcam(choices: Choices) -> Explainer:
-    from engine.explainers.gradcam import GradCam
+def _make_cam(key: CamKey) -> Factory:
+    def make(choices: Choices, /) -> Explainer:
+        from engine.explainers.gradcam import GradCam
 
-    return GradCam("gradcam", choices.layer)
+        return GradCam(key, choices.layer)
 
-
-def _make_gradcam_plus_plus(choices: Choices) -> Explainer:
-    from engine.explainers.gradcam import GradCam
-
-    return GradCam("gradcam++", choices.layer)
+    return make
 
 
 BUILT_IN: tuple[Method, ...] = (
-    Method(key="lime", name="LIME", make=_make_lime, letter="l", parameters=LIME_KEYS, layer=False),
-    Method(key="rise", name="RISE", make=_make_rise, letter="r", parameters=RISE_KEYS, layer=False),
-    Method(key="gradcam", name="Grad-CAM", make=_make_gradcam, letter="g", short="CAM"),
+    Method(key="lime", name="LIME", make=_make_lime, letter="l", parameters=LIME_KEYS, layer=False, votes=True),
+    Method(key="rise", name="RISE", make=_make_rise, letter="r", parameters=RISE_KEYS, layer=False, votes=True),
+    Method(key="gradcam", name="Grad-CAM", make=_make_cam("gradcam"), letter="g", short="CAM", votes=True),
     Method(
         key="gradcam++",
         name="Grad-CAM++",
-        make=_make_gradcam_plus_plus,
+        make=_make_cam("gradcam++"),
         letter="p",
         short="CAM++",
         shares_gradients=("gradcam",),
+        votes=True,
+    ),
+    Method(
+        key="hirescam",
+        name="HiResCAM",
+        make=_make_cam("hirescam"),
+        letter="h",
+        short="HiRes",
+        shares_gradients=("gradcam", "gradcam++"),
     ),
 )
 """The built-in methods, in the order they are shown."""
 
 METHODS: tuple[str, ...] = tuple(method.key for method in BUILT_IN)
 """Keys of the built-in methods, for scripts."""
+
+Voters = Literal["paper", "all"]
+"""Who votes in the agreement: the paper's four methods, or all that gave a map."""
 
 METHOD_NAMES: Mapping[str, str] = MappingProxyType({method.key: method.name for method in BUILT_IN})
 """Names of the built-in methods for people, by key; for scripts."""
@@ -323,6 +338,12 @@ def running_place(key: str) -> int:
     return keys.index(key) if key in keys else len(keys)
 
 
+def voting(keys: Iterable[str], voters: Voters) -> tuple[str, ...]:
+    """Return those of the methods that vote in the agreement, in the order given."""
+    paper = [method.key for method in BUILT_IN if method.votes]
+    return tuple(key for key in keys if voters == "all" or key in paper)
+
+
 def sharing_gradients(keys: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     """Group those of the methods that use the same gradients. Groups have two or more, in the order given."""
     order = list(keys)
@@ -336,8 +357,22 @@ def sharing_gradients(keys: Iterable[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def dependence_notes(keys: Iterable[str]) -> tuple[str, ...]:
-    """Return a sentence for each group of methods whose votes are not independent. Names are not made safe."""
+    """Return a sentence for each group of methods whose maps are not independent. Names are not made safe."""
     return tuple(_dependence_note([method_name(key) for key in group]) for group in sharing_gradients(keys))
+
+
+def silence_notes(keys: Iterable[str], counted: Collection[str]) -> tuple[str, ...]:
+    """Return a sentence about those of the methods that do not vote, if there are any. Names are not made safe.
+
+    Args:
+        keys: methods with a map.
+        counted: those of them that vote.
+    """
+    names = [method_name(key) for key in keys if key not in counted]
+    if not names:
+        return ()
+    do, are = ("does", "it is") if len(names) == 1 else ("do", "they are")
+    return (f"{word_list(names)} {do} not vote: {are} not among the paper's four methods.",)
 
 
 def plug_in(key: str) -> PlugIn | None:
@@ -363,4 +398,4 @@ def _share(one: str, other: str) -> bool:
 
 def _dependence_note(names: list[str]) -> str:
     where = "both mark a cell, that is not two" if len(names) == 2 else "several mark a cell, those are not"
-    return f"{word_list(names)} use the same activations and gradients: where {where} independent votes."
+    return f"{word_list(names)} use the same activations and gradients: where {where} independent findings."

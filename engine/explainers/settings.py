@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import index
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from engine.bundle.keys import Key, Scalar, WrongValueError
+from engine.bundle.model_bundle import SETTINGS
 from engine.bundle.schema import closest
 from engine.errors import ExplanationError
 from engine.explainers.base import Explainer
-from engine.explainers.plugins import blaming, declared_method, make_plug_in
-from engine.explainers.registry import Choices, Method, find_method, method_keys, plug_in, sampling
+from engine.explainers.plugins import blaming, declared_plug_in, make_plug_in
+from engine.explainers.registry import Choices, Method, Voters, find_method, method_keys, plug_in, sampling
 from engine.text import word_list
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Settings:
         seed: seed of all random numbers; None to derive one from image, model and method.
         parameters: values of other parameters by method key and name (`engine.explainers.registry`); if not given, the
             bundle's, else the method's default.
+        voters: who votes in the agreement: the `paper`'s four methods, or `all` that give a map.
     """
 
     methods: tuple[str, ...] = field(default_factory=method_keys)
@@ -47,6 +49,7 @@ class Settings:
     layer: str | None = None
     seed: int | None = None
     parameters: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    voters: Voters = "paper"
 
 
 def check_settings(settings: Settings) -> None:
@@ -77,6 +80,8 @@ def check_settings(settings: Settings) -> None:
                 (key, name) == (_RISE, "estimator") and settings.estimator is not None
             ):
                 raise ExplanationError(f"{key}.{name} is given twice", remedy="give it once")
+    if settings.voters not in get_args(Voters):
+        raise ExplanationError(f"there are no voters {settings.voters!r}", remedy="choose paper or all")
     if settings.seed is not None and not 0 <= settings.seed < 2**32:
         raise ExplanationError(f"{settings.seed} is no seed", remedy="give a number from 0 to 4294967295")
 
@@ -91,13 +96,23 @@ def read_parameter(method: str, name: str, text: str) -> Scalar:
     return _checked(method, key, text if key.choices or isinstance(key.default, str) else _scalar(text))
 
 
+def declared_method(method: str) -> Method:
+    """Return a method with all that it declares. A plug-in is imported for that.
+
+    Raises:
+        ExplanationError: no such method, or a plug-in that cannot be used.
+    """
+    known = _known(method)
+    return declared_plug_in(method) if plug_in(method) is not None else known
+
+
 def declared_samples(method: str) -> tuple[int, int] | None:
     """Return the fewest and the most samples that a method can draw; None if it draws none.
 
     Raises:
         ExplanationError: no such method, or a plug-in that cannot be used.
     """
-    samples = _declared(method).samples
+    samples = declared_method(method).samples
     if samples is None or samples.least is None or samples.most is None:
         return None
     return int(samples.least), int(samples.most)
@@ -109,9 +124,16 @@ def chosen_parameters(method: str, bundle: ModelBundle, settings: Settings) -> d
     Raises:
         ExplanationError: a plug-in that cannot be used.
     """
-    declared = _declared(method)
+    declared = declared_method(method)
     chosen = {key.name: key.default for key in declared.parameters if key.default is not None}
-    chosen.update(bundle.explain.parameters_of(method))
+    for name, value in bundle.explain.parameters_of(method).items():
+        try:
+            chosen[name] = _checked(method, _parameter(method, name), value)
+        except ExplanationError as error:
+            # Those of plug-ins could not be checked when the file was read.
+            raise ExplanationError(
+                f"under [explain.{method}]: {error.cause}", subject=bundle.path / SETTINGS, remedy=error.remedy
+            ) from error
     for name, value in settings.parameters.get(method, {}).items():
         chosen[name] = _checked(method, _parameter(method, name), value)
     if (samples := declared.samples) is not None and method in settings.samples:
@@ -121,15 +143,27 @@ def chosen_parameters(method: str, bundle: ModelBundle, settings: Settings) -> d
     return chosen
 
 
+def foreign_sections(bundle: ModelBundle) -> tuple[str, ...]:
+    """Return a sentence for each method that `model.toml` sets parameters of though there is no such method here."""
+    said = []
+    for method in bundle.explain.plug_ins:
+        if find_method(method) is None:
+            near = closest(method, method_keys())
+            hint = f"; is {near} meant?" if near else ", so they have no effect."
+            said.append(f"Parameters are set under [explain.{method}], but no method {method} is installed{hint}")
+    return tuple(said)
+
+
 def make_explainer(method: str, bundle: ModelBundle, settings: Settings) -> Explainer:
     """Make a method with its parameters: the settings', else the bundle's, else the defaults.
 
     Raises:
         ExplanationError: no such method, a parameter out of range, or a plug-in that cannot be used.
     """
-    check_settings(replace(settings, methods=(method,)))
+    own = {key: values for key, values in settings.parameters.items() if key == method}
+    check_settings(replace(settings, methods=(method,), parameters=own))
     choices = Choices(settings.layer, chosen_parameters(method, bundle, settings), settings.until)
-    return make_plug_in(method, choices) if plug_in(method) is not None else _declared(method).make(choices)
+    return make_plug_in(method, choices) if plug_in(method) is not None else declared_method(method).make(choices)
 
 
 def _known(method: str) -> Method:
@@ -140,14 +174,8 @@ def _known(method: str) -> Method:
     return found
 
 
-def _declared(method: str) -> Method:
-    """Return a method with all that it declares. A plug-in is imported for that."""
-    known = _known(method)
-    return declared_method(method) if plug_in(method) is not None else known
-
-
 def _parameter(method: str, name: str) -> Key[Scalar]:
-    declared = _declared(method)
+    declared = declared_method(method)
     key = declared.parameter(name)
     if key is None:
         names = [known.name for known in declared.parameters]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TextIO
 from engine.errors import DeviceError, ExplanationError, Stopped
 from engine.explainers.base import Request
 from engine.explainers.plugins import run_plug_in
-from engine.explainers.registry import is_quick, method_keys, plug_in
-from engine.explainers.settings import Settings, check_settings, make_explainer
+from engine.explainers.registry import is_quick, method_keys, plug_in, voting
+from engine.explainers.settings import Settings, check_settings, foreign_sections, make_explainer
 from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
 from engine.results.consensus import Consensus, consensus
 from engine.results.statistics import GridStatistics, grid_statistics
@@ -49,7 +49,7 @@ class Explanation:
         maps: the saliency maps by method key, in the order in which they are shown, without methods that failed or
             were stopped before a first map.
         statistics: grid statistics by method key.
-        consensus: the agreement of these maps.
+        consensus: the agreement of those of these maps that vote, see `Settings.voters`.
         failures: for every method that gave no map, one line that says why.
         settings: what was requested.
         bundle: the model.
@@ -298,6 +298,7 @@ def assemble(
         raise ValueError("an explanation needs at least one map")
     ordered = {method: maps[method] for method in sorted(maps, key=_place)}
     statistics = {method: grid_statistics(saliency) for method, saliency in ordered.items()}
+    settings = settings or Settings()
     return Explanation(
         image=image,
         view=classifier.feeding.view(image),
@@ -305,12 +306,12 @@ def assemble(
         target=next(iter(ordered.values())).target,
         maps=MappingProxyType(ordered),
         statistics=MappingProxyType(statistics),
-        consensus=consensus(ordered, statistics),
+        consensus=consensus(ordered, statistics, voting(ordered, settings.voters)),
         failures=MappingProxyType(dict(failures)),
-        settings=settings or Settings(),
+        settings=settings,
         bundle=classifier.bundle,
         environment=MappingProxyType(_environment(classifier, ordered)),
-        assumed=classifier.assumed,
+        assumed=(*classifier.assumed, *foreign_sections(classifier.bundle)),
     )
 
 

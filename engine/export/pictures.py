@@ -12,7 +12,7 @@ from engine.drawing.colormaps import DEFAULT_COLORMAP
 from engine.drawing.colours import count_colours
 from engine.drawing.overlays import counts_over, map_over
 from engine.drawing.scaling import scale_pixels
-from engine.explainers.registry import dependence_notes, method_name
+from engine.explainers.registry import dependence_notes, method_name, silence_notes
 from engine.explanation.words import INTENDED_USE, answer_notes, cell_labels, map_notes, target_words, uncertainties
 from engine.export.sheet import Page, Sheet
 from engine.images.bits import shown_values
@@ -103,10 +103,13 @@ def agreement_picture(explanation: Explanation) -> Sheet:
             count_colours(methods), f"how many of {methods} maps have the cell among their three: {', '.join(names)}"
         )
     else:
-        page.add_note("No map could be made, so there is nothing to count.", strong=True)
+        why = "None of these methods votes" if explanation.maps else "No map could be made"
+        page.add_note(f"{why}, so there is nothing to count.", strong=True)
     _add_answer_notes(page, explanation)
-    for note in dependence_notes(consensus.methods):
+    for note in dependence_notes(explanation.maps):
         page.add_note(note, strong=True)
+    for note in silence_notes(explanation.maps, consensus.methods):
+        page.add_note(note)
     for method, name_of_method in zip(consensus.methods, names, strict=True):
         for text in uncertainties(explanation, method):
             page.add_note(f"{name_of_method}: {text}")

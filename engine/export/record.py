@@ -59,6 +59,7 @@ def explanation_record(
         "target": explanation.target,
         "agreement": [[int(count) for count in row] for row in explanation.consensus.counts],
         "agreement_unsettled": [[row, column] for row, column in explanation.consensus.unsettled],
+        "voters": list(explanation.consensus.methods),
         "methods": {
             method: _method(saliency, explanation.statistics[method]) for method, saliency in explanation.maps.items()
         },
@@ -158,6 +159,7 @@ def _settings(settings: Settings) -> dict[str, Json]:
         "estimator": settings.estimator,
         "layer": settings.layer,
         "seed": settings.seed,
+        "voters": settings.voters,
         **({"parameters": parameters} if parameters else {}),
     }
 

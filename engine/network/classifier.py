@@ -338,4 +338,4 @@ class Classifier(NetworkOnDevice):
         return not spread > SAME_TOLERANCE * max(float(logits.abs().max()), 1.0)
 
     def _own_activation(self) -> bool:
-        return self.anatomy.head is None and self.activation != "none"
+        return self.anatomy.head is None and self.activation in ("sigmoid", "softmax")

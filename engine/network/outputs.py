@@ -29,11 +29,14 @@ Pass = Callable[[torch.Tensor], torch.Tensor]
 SAME_TOLERANCE = 1e-6
 """Logits that differ by less than this, relative to their size, differ only by rounding."""
 
+_LOG_TOLERANCE = 1e-3
+"""If the logarithm of a sum of probabilities is nearer to 0 than this, they sum to 1."""
+
 
 def settle_activation(
     bundle: ModelBundle, anatomy: Anatomy, subject: str, run: Pass, *, same_answers: bool
 ) -> tuple[str, tuple[Caution, ...]]:
-    """Return the network's final activation (`none`, `sigmoid` or `softmax`), and the assumptions made about it.
+    """Return the network's final activation, and the assumptions made about it; see `NetworkOnDevice.activation`.
 
     Args:
         bundle: its declarations are checked.
@@ -73,16 +76,21 @@ def settle_activation(
                 ),
             )
         if declared != "none":
-            if seen == "none":
+            if seen == "none" or (seen == "log_softmax") != (declared == "log_softmax"):
+                what = "logarithms of probabilities" if declared == "log_softmax" else "probabilities"
                 raise BundleError(
-                    f"the bundle declares {declared!r} at the network's end, but its outputs are no probabilities",
+                    f"the bundle declares {declared!r} at the network's end, but its outputs are no {what}",
                     subject=subject,
-                    remedy='set activation = "none" under [output] in model.toml',
+                    remedy=f'set activation = "{seen}" under [output] in model.toml',
                 )
             _check_head(declared, anatomy.outputs, bundle.output.multilabel, subject)
-        return declared, ()
+        # The logarithms of probabilities are logits of the same probabilities, so "none" is right as well.
+        return ("log_softmax" if seen == "log_softmax" and not bundle.output.multilabel else declared), ()
     if seen == "none":
         return seen, ()
+    if seen == "log_softmax":
+        _check_head(seen, anatomy.outputs, bundle.output.multilabel, subject)
+        return seen, ()  # nothing is assumed: taken as logits, they give the same probabilities
     # Constant outputs may lie in [0, 1] by chance; `_check_head` would blame a sigmoid for them.
     if same_answers and seen == "sigmoid" and anatomy.outputs > 1 and not bundle.output.multilabel:
         raise BundleError(
@@ -249,7 +257,7 @@ def noise_for(bundle: ModelBundle, count: int) -> torch.Tensor:
 
 
 def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None:
-    if kind == "softmax" and (outputs == 1 or multilabel):
+    if kind in ("softmax", "log_softmax") and (outputs == 1 or multilabel):
         why = "one output unit" if outputs == 1 else "multilabel = true"
         raise BundleError(f"a softmax does not go with {why}", subject=subject, remedy="correct [output] in model.toml")
     if kind == "sigmoid" and outputs > 1 and not multilabel:
@@ -262,13 +270,16 @@ def _check_head(kind: str, outputs: int, multilabel: bool, subject: str) -> None
 
 
 def _looks_like(run: Pass, bundle: ModelBundle) -> str:
-    """Guess `softmax`, `sigmoid` or `none` from the outputs for noise of very different strengths."""
+    """Guess the final activation from the outputs for noise of very different strengths."""
     noise = noise_for(bundle, 6)
     strengths = torch.tensor([0.0, 0.3, 1.0, 3.0, 30.0, 300.0]).reshape(-1, 1, 1, 1)
     output = run(noise * strengths)
+    several = output.shape[1] > 1
+    if several and bool((output <= 0).all()) and bool((output.double().logsumexp(dim=1).abs() < _LOG_TOLERANCE).all()):
+        return "log_softmax"
     if bool((output < 0).any()) or bool((output > 1).any()) or not bool(torch.isfinite(output).all()):
         return "none"
-    if output.shape[1] > 1 and torch.allclose(output.sum(dim=1), torch.ones(6), atol=1e-3):
+    if several and torch.allclose(output.sum(dim=1), torch.ones(6), atol=1e-3):
         return "softmax"
     return "sigmoid"
 

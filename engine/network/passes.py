@@ -19,6 +19,7 @@ from engine.errors import BundleError, DeviceError, ExplanationError, OutOfMemor
 from engine.network.device import is_out_of_memory
 from engine.network.familiarity import pooled
 from engine.network.faults import why_it_fails
+from engine.network.final_activation import FinalActivation
 from engine.network.outputs import check_conduct, noise_for, rows_passed, settle_activation
 from engine.network.reading import flat_output
 from engine.network.sources.black_box import BLACK_BOX, device_for, why_black_box
@@ -47,8 +48,10 @@ class NetworkOnDevice:
         precision: as requested; the sampling methods resolve `auto`.
         black_box: why the network is one that cannot be looked into, as a clause; empty if it can.
         anatomy: the network's structure.
-        activation: what the network applies at its end: `none`, `sigmoid` or `softmax`.
+        activation: what the network applies at its end: `none`, `sigmoid`, `softmax` or `log_softmax`, whose outputs
+            are logits of the same probabilities.
         lock: hold it while using the network.
+        inverted: whether the scores of the last pass were computed back from probabilities, so that digits are lost.
         one_at_a_time: whether each image is passed by itself, because answers depend on the other images of a batch.
         moved: a sentence if the network was moved to the CPU because the device ran out of memory.
     """
@@ -93,7 +96,7 @@ class NetworkOnDevice:
         self._subject = subject_of(bundle)
         height, width = bundle.input.size
         self._watch = watch or StateWatch()
-        self.one_at_a_time = False
+        self.one_at_a_time = self.inverted = False
         self.memory_format: torch.memory_format = torch.channels_last
         try:
             with self._watch.trying():
@@ -169,9 +172,9 @@ class NetworkOnDevice:
     def logits(self, tensor: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
         """Return the scores before the final sigmoid or softmax, (B, outputs), with gradients where enabled.
 
-        If the network ends in an `nn.Sigmoid` or `nn.Softmax` module, the scores are that module's input. An
-        activation inside the network's own code cannot be skipped, so its output is inverted; digits that the
-        activation has rounded away are lost.
+        If the network ends in an `nn.Sigmoid` or `nn.Softmax` module, the scores are that module's input. The output
+        of an activation inside the network's own code is inverted; digits that the activation has rounded away are
+        lost. Where gradients are enabled, the scores are the input of that activation too, if PyTorch tells of it.
 
         Args:
             tensor: (B, C, H, W) normalised input.
@@ -218,7 +221,8 @@ class NetworkOnDevice:
         if self.one_at_a_time and batch > 1:
             singles = (self.scores(network, *(each[at : at + 1] for each in inputs)) for at in range(batch))
             return torch.cat(list(singles))
-        with input_of(network, self.anatomy.head) as taken, self._watch.passing():
+        ending = FinalActivation() if torch.is_grad_enabled() and self.anatomy.head is None else nullcontext()
+        with input_of(network, self.anatomy.head) as taken, self._watch.passing(), ending:
             self._restore_buffers()
             passed = rows_passed(self.anatomy, batch)
             if passed > batch:
@@ -226,9 +230,14 @@ class NetworkOnDevice:
             if self.memory_format is torch.contiguous_format:  # whoever made the batch may not know
                 inputs = tuple(each.contiguous() for each in inputs)
             output = network(*inputs)
+        self.inverted = False
         if self.anatomy.head is not None:
             return flat_output(taken[-1], passed, self._subject)[:batch]
-        output = flat_output(output, passed, self._subject, self.anatomy.selected)[:batch]
+        output = flat_output(output, passed, self._subject, self.anatomy.selected)
+        if isinstance(ending, FinalActivation) and (given := ending.logits(output, self.activation)) is not None:
+            return given[:batch]
+        output = output[:batch]
+        self.inverted = self.activation in ("sigmoid", "softmax")
         # The clamps keep the inverses finite: a float32 activation rounds to exactly 0 or 1.
         if self.activation == "sigmoid":
             return torch.logit(output.double(), eps=2.0**-25)

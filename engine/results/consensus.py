@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
@@ -24,12 +24,13 @@ class Consensus:
     """The cumulative map.
 
     Attributes:
-        counts: (3, 3) int; how many methods have the cell among their three. They sum to three for each map that is not
-            constant: 12 for a full set.
-        methods: keys of the methods counted, in order.
-        correlation: Spearman's rank correlation of every pair of maps over their pixels, in [-1, 1]; NaN where one of
-            the two is constant. Keys are (method, method) in the order of `methods`.
-        unsettled: cells whose place among a map's three is not settled, in reading order: their counts may change.
+        counts: (3, 3) int; how many of the voting methods have the cell among their three. They sum to three for each
+            of their maps that is not constant: 12 for the paper's four.
+        methods: keys of the methods that vote and have a map, in order.
+        correlation: Spearman's rank correlation of every pair of maps over their pixels, voting or not, in [-1, 1]; NaN
+            where one of the two is constant. Keys are (method, method) in the order of the maps.
+        unsettled: cells whose place among a voting map's three is not settled, in reading order: their counts may
+            change.
     """
 
     counts: NDArray[np.int64]
@@ -38,12 +39,17 @@ class Consensus:
     unsettled: tuple[Cell, ...] = ()
 
 
-def consensus(maps: Mapping[str, SaliencyMap], statistics: Mapping[str, GridStatistics]) -> Consensus:
-    """Count, for every cell, the maps that have it among their three, and correlate the maps in pairs.
+def consensus(
+    maps: Mapping[str, SaliencyMap],
+    statistics: Mapping[str, GridStatistics],
+    voters: Collection[str] | None = None,
+) -> Consensus:
+    """Count, for every cell, the voters' maps that have it among their three, and correlate all maps in pairs.
 
     Args:
         maps: maps of one image and one class by method key, all of one shape.
         statistics: their grid statistics by the same keys.
+        voters: keys of the methods that vote, with or without a map; None for all that have one.
 
     Raises:
         ValueError: the maps differ in shape or explain different classes.
@@ -53,13 +59,14 @@ def consensus(maps: Mapping[str, SaliencyMap], statistics: Mapping[str, GridStat
     if len({saliency.target for saliency in maps.values()}) > 1:
         raise ValueError("maps of different classes cannot be compared")
     counts = np.zeros((GRID, GRID), dtype=np.int64)
-    for method in maps:
+    counted = tuple(method for method in maps if voters is None or method in voters)
+    for method in counted:
         for cell in statistics[method].top:
             counts[cell] += 1
     counts.setflags(write=False)
     pairs = {(a, b): spearman(maps[a], maps[b]) for a, b in combinations(maps, 2)}
-    unsettled = tuple(cell for cell in CELLS if any(cell in statistics[method].ties for method in maps))
-    return Consensus(counts, tuple(maps), MappingProxyType(pairs), unsettled)
+    unsettled = tuple(cell for cell in CELLS if any(cell in statistics[method].ties for method in counted))
+    return Consensus(counts, counted, MappingProxyType(pairs), unsettled)
 
 
 def spearman(first: SaliencyMap, second: SaliencyMap) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.bundle.model_bundle import ExplainSpec, InputSpec, ModelBundle, OutputSpec, read_bundle
-from engine.explainers.registry import METHODS
+from engine.explainers.registry import METHODS, voting
 from engine.explainers.settings import Settings
 from engine.explanation.explain import Explanation
 from engine.images.image import MedicalImage
@@ -37,9 +37,10 @@ TOPS: Mapping[str, tuple[Cell, Cell, Cell]] = MappingProxyType(
         "rise": ((2, 1), (2, 2), (1, 1)),
         "gradcam": ((2, 1), (2, 0), (2, 2)),
         "gradcam++": ((2, 1), (2, 2), (0, 0)),
+        "hirescam": ((2, 1), (1, 2), (2, 0)),
     }
 )
-"""The three cells of each method in `make_explanation`: the counts are [[1, 0, 0], [0, 2, 0], [2, 4, 3]]."""
+"""The three cells of each method in `make_explanation`: the paper's four count [[1, 0, 0], [0, 2, 0], [2, 4, 3]]."""
 
 
 def make_pixels(height: int = 48, width: int = 48, channels: int = 3, top: int = 255) -> NDArray[np.float32]:
@@ -300,7 +301,7 @@ def make_explanation(
         target=target,
         maps=MappingProxyType(dict(maps)),
         statistics=MappingProxyType(statistics),
-        consensus=consensus(maps, statistics),
+        consensus=consensus(maps, statistics, voting(maps, (settings or Settings()).voters)),
         failures=MappingProxyType(dict(failures or {})),
         settings=settings if settings is not None else Settings(),
         bundle=bundle if bundle is not None else make_bundle(classes=diagnosis.classes),

@@ -203,7 +203,8 @@ class Engine:
         from engine.explainers.settings import Settings
 
         until = cast("Literal['samples', 'certain']", self._settings.until)
-        return Settings(target=target, layer=layer, until=until, samples=self._settings.samples)
+        mine = self._settings
+        return Settings(target=target, layer=layer, until=until, samples=mine.samples, voters=mine.voters)
 
     def explain_method(
         self,

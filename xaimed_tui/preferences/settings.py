@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, Scalar
 from engine.cli.main import Flag
@@ -109,6 +109,9 @@ class AppSettings:
     device: str = _setting("auto", _device, "auto|cpu|cuda:0", "where to compute")
     precision: str = _one_of("auto", ("auto", "fp32", "bf16", "fp16"), "for the passes of LIME and RISE")
     until: str = _one_of("certain", ("certain", "samples"), "stop LIME and RISE once the three cells are settled")
+    voters: Literal["paper", "all"] = _one_of(
+        "paper", ("paper", "all"), "counted in the agreement: the paper's four methods, or all"
+    )
     rise_samples: int = _samples("rise", RISE_KEYS, "masks of RISE")
     lime_samples: int = _samples("lime", LIME_KEYS, "samples of LIME")
     memory: int = _whole(256, 0, 1_000_000, "MB", "for the last images and their maps, so that going back is instant")

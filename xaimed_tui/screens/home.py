@@ -22,8 +22,8 @@ _SHADES = ("#31235f on #cfcde8", "#ffffff on #3b4f86", "#ffffff on #1f5f73", "#0
 """Digits on the colours of their counts, with a contrast of 7:1 or more: the logo is the same in every theme."""
 
 _ABOUT = (
-    "Four methods show which parts of an image moved a network's answer: LIME, RISE, Grad-CAM and Grad-CAM++. "
-    "A grid of 3x3 cells makes them comparable, and one map counts where they agree."
+    "Five methods show which parts of an image moved a network's answer: LIME, RISE, Grad-CAM, Grad-CAM++ and "
+    "HiResCAM. A grid of 3x3 cells makes them comparable, and one map counts where the paper's four agree."
 )
 
 

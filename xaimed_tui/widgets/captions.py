@@ -127,13 +127,15 @@ def agreement_caption(explanation: Explanation, cell: Cell | None = None) -> Con
     counts = explanation.consensus.counts
     if cell is not None:
         who = [
-            f"{method_name(method)}{'?' if cell in statistics.ties else ''}"
-            for method, statistics in explanation.statistics.items()
-            if cell in statistics.top
+            f"{method_name(method)}{'?' if cell in explanation.statistics[method].ties else ''}"
+            for method in explanation.consensus.methods
+            if cell in explanation.statistics[method].top
         ]
         head = f"{CELL_NAMES[cell]}: {len(who)} of {len(explanation.consensus.methods)}"
         return Content.assemble((head, "bold $foreground"), "\n", ", ".join(who) or "no map marks it")
     most = int(counts.max())
+    if not explanation.consensus.methods:
+        return Content("none of these maps is counted")
     if most == 0:
         return Content("no map marks a cell")
     unsettled = explanation.consensus.unsettled
@@ -143,7 +145,6 @@ def agreement_caption(explanation: Explanation, cell: Cell | None = None) -> Con
     made = len(explanation.consensus.methods)
     parts: list[Part] = [(f"{most} of {made}: ", "bold $foreground"), cells]
     parts.extend(
-        f"\nthe {count_word(len(group))} CAMs are not independent votes"
-        for group in sharing_gradients(explanation.consensus.methods)
+        f"\nthe {count_word(len(group))} CAMs are not independent" for group in sharing_gradients(explanation.maps)
     )
     return Content.assemble(*parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.explainers.registry import method_keys
+from engine.explainers.registry import method_keys, voting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,7 @@ def agreement_picture(explanation: Explanation, look: Look, *, highlight: Cell |
         style="agreement",
         counts=explanation.consensus.counts,
         ties=explanation.consensus.unsettled,
-        methods=max(len(method_keys()), len(explanation.maps)),
+        methods=max(len(voting(method_keys(), explanation.settings.voters)), len(explanation.consensus.methods)),
         colormap=look.colormap,
         opacity=look.opacity,
         highlight=highlight,

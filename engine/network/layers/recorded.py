@@ -46,7 +46,7 @@ class Recorded:
 
 
 @contextmanager
-def recorded(network: nn.Module, layer: LayerInfo) -> Iterator[Recorded]:
+def recorded(network: nn.Module, layer: LayerInfo, record: Recorded | None = None) -> Iterator[Recorded]:
     """Record a layer's tensor in the network's passes while the context is open.
 
     Nothing before the layer gets a gradient from what comes after it. In-place operations after the layer leave the
@@ -55,8 +55,9 @@ def recorded(network: nn.Module, layer: LayerInfo) -> Iterator[Recorded]:
     Args:
         network: the module whose passes are recorded; parameters of it that need no gradient make it quicker.
         layer: of this network.
+        record: what to record with; None for a new one.
     """
-    record = Recorded(layer)
+    record = record or Recorded(layer)
     with _changed(network, layer.name, record.begin_at):
         yield record
 

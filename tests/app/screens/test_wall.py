@@ -13,7 +13,7 @@ from engine.explainers.registry import METHODS
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.screens.detail.screen import DetailScreen
 from xaimed_tui.screens.explain import method_wall
-from xaimed_tui.screens.explain.wall import SMALLEST_CARD, Tabs, columns_for, in_order
+from xaimed_tui.screens.explain.wall import SMALLEST_CARD, Tabs, columns_for, in_order, layout_for
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.captions import method_caption, method_state
 from xaimed_tui.wording import time_left
@@ -27,7 +27,7 @@ from xaimed_tui.wording import time_left
         (6, 45, 56, 2),  # 80x60
         (6, 45, 20, 0),  # 80x24: one at a time
         (6, 200, 14, 6),  # a long and low one
-        (7, 150, 56, 4),  # a fifth method
+        (7, 150, 56, 4),  # 180x60, with HiResCAM
     ],
 )
 def test_all_pictures_are_shown_at_once_in_the_columns_that_make_them_largest(
@@ -50,28 +50,76 @@ def test_no_card_is_smaller_than_its_words_need(cards: int, width: int, height: 
 
 
 def test_four_methods_in_three_columns_stand_as_in_the_papers_figure_six() -> None:
-    assert in_order(METHODS, 3) == ["original", "lime", "rise", "agreement", "gradcam", "gradcam++"]
-    assert in_order(METHODS, 2) == ["original", "agreement", "lime", "rise", "gradcam", "gradcam++"]
+    assert in_order(METHODS, 3) == ["original", "lime", "rise", "agreement", "gradcam", "gradcam++", "hirescam"]
+    assert in_order(METHODS, 2) == ["original", "agreement", "lime", "rise", "gradcam", "gradcam++", "hirescam"]
 
 
-async def test_a_fifth_method_gets_a_card_a_tab_and_its_detail(monkeypatch: pytest.MonkeyPatch) -> None:
-    five = (*METHODS, "occlusion")
-    monkeypatch.setattr(method_wall.MethodWall.__init__, "__kwdefaults__", {"methods": five, "id": None})
+@pytest.mark.parametrize(
+    ("cards", "width", "height", "columns", "rows"),
+    [
+        (6, 82, 36, 3, 2),
+        (7, 82, 36, 3, 2),  # 120x40: six of the seven
+        (9, 82, 36, 3, 2),
+        (7, 61, 46, 2, 3),  # 100x50
+        (7, 120, 46, 4, 2),  # 160x50: all of them
+        (9, 120, 46, 5, 2),
+        (7, 45, 20, 0, 0),  # 80x24: one at a time
+        (7, 82, 24, 0, 0),  # two rows would leave no room for the line of names
+    ],
+)
+def test_more_than_six_pictures_are_shown_at_once_only_if_there_is_room_for_large_ones(
+    cards: int, width: int, height: int, columns: int, rows: int
+) -> None:
+    assert layout_for(cards, width, height) == (columns, rows)
+
+
+async def test_the_wall_shows_six_pictures_at_120x40_and_scrolls_to_the_seventh() -> None:
+    app = make_app(FakeEngine())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, *TO_IMAGES, "e")
+        wall = app.explain.wall
+
+        def shown() -> list[str]:
+            return [card.key for card in wall if card.display]
+
+        assert shown() == ["original", "lime", "rise", "agreement", "gradcam", "gradcam++"]
+        assert all(wall.region.contains_region(wall.card(key).region) for key in shown())
+        assert "HiRes" in str(wall.query_one(Tabs).render())
+        await press(pilot, "h")
+        assert (wall.active, shown()) == ("hirescam", ["agreement", "gradcam", "gradcam++", "hirescam"])
+        assert wall.card("hirescam").region.y > wall.card("agreement").region.y
+        wall.focus()
+        await press(pilot, "up")
+        assert (wall.active, len(shown())) == ("agreement", 4)
+        await press(pilot, "up")
+        assert (wall.active, len(shown())) == ("original", 6)
+        tabs = wall.query_one(Tabs)
+        await pilot.click(Tabs, offset=(str(tabs.render()).index("HiRes"), 0))
+        await until(pilot, lambda: wall.active == "hirescam")
+        await pilot.resize_terminal(160, 50)
+        await settled(pilot)
+        assert len(shown()) == 7
+        assert not tabs.display
+
+
+async def test_one_more_method_gets_a_card_a_tab_and_its_detail(monkeypatch: pytest.MonkeyPatch) -> None:
+    six = (*METHODS, "occlusion")
+    monkeypatch.setattr(method_wall.MethodWall.__init__, "__kwdefaults__", {"methods": six, "id": None})
     app = make_app(FakeEngine())
     async with app.run_test(size=(200, 60)) as pilot:
         await press(pilot, *TO_IMAGES, "e")
         assert app.explain.runs["occlusion"].state == "done"
-        assert len({card.region for card in app.explain.wall}) == 7
+        assert len({card.region for card in app.explain.wall}) == 8
         assert "bottom" in caption_of(app.explain.wall.card("occlusion"))
-        assert "5 of 5" in screen_text(app)
-        for _ in range(7):
+        assert "4 of 4" in screen_text(app)
+        for _ in range(8):
             await press(pilot, "right")
         assert app.explain.wall.active == "original"
         await press(pilot, "left", "enter")
         assert isinstance(app.screen, DetailScreen)
         assert "occlusion" in screen_text(app).splitlines()[0]
         await press(pilot, "right")
-        assert "5 of 5 methods counted" in screen_text(app)
+        assert "4 of 4 methods counted" in screen_text(app)
         await press(pilot, "escape")
         await pilot.resize_terminal(80, 24)
         await settled(pilot)
@@ -86,15 +134,17 @@ async def test_the_active_picture_is_the_same_one_after_the_terminal_is_turned()
         await pilot.resize_terminal(100, 50)
         await settled(pilot)
         assert app.explain.wall.active == "lime"
-        lefts = [card.region.x for card in app.explain.wall]
+        lefts = [card.region.x for card in app.explain.wall if card.display]
         assert len(set(lefts)) == 2
         app.explain.wall.focus()
         await press(pilot, "down")
         assert app.explain.wall.active == "gradcam"
         await press(pilot, "down")
+        assert app.explain.wall.active == "hirescam"
+        await press(pilot, "down")
         assert app.explain.wall.active == "original"
         await press(pilot, "up")
-        assert app.explain.wall.active == "gradcam"
+        assert app.explain.wall.active == "hirescam"
 
 
 async def test_a_click_on_a_tab_shows_that_picture() -> None:

@@ -22,6 +22,7 @@ from PIL import Image
 
 import engine.export
 from engine import __version__, find_model, read_image
+from engine.explainers.registry import METHODS
 from engine.images.image import MedicalImage
 from engine.network.classifier import Classifier
 from engine.progress import Progress, ProgressCallback
@@ -164,18 +165,31 @@ def test_explain_writes_what_it_prints(xaimed: Run, images: list[Path], tmp_path
         folder = tmp_path / "results" / path.stem
         assert json.loads((folder / "explanation.json").read_text()) == record
         assert (record["image"]["name"], record["image"]["path"]) == (path.name, path.name)
-        assert list(record["methods"]) == ["lime", "rise", "gradcam", "gradcam++"]
+        assert list(record["methods"]) == list(METHODS)
+        assert (record["voters"], record["settings"]["voters"]) == (["lime", "rise", "gradcam", "gradcam++"], "paper")
         assert record["methods"]["rise"]["samples"] == 64
         assert record["methods"]["rise"]["parameters"]["precision"] == "fp32"
         assert sum(sum(row) for row in record["agreement"]) == 12
         with np.load(folder / "saliency.npz") as maps, (folder / "statistics.csv").open(newline="") as table:
             rows = list(csv.DictReader(table))
-            assert len(rows) == 36
+            assert len(rows) == 9 * len(METHODS)
             for row in rows:
                 r, c = int(row["row"]), int(row["column"])
                 cell = maps[row["method"]][r * 16 : r * 16 + 16, c * 16 : c * 16 + 16].astype(np.float64)
                 assert float(row["mean"]) == pytest.approx(cell.mean(), abs=1e-12)
                 assert int(row["top"]) == ([r, c] in record["methods"][row["method"]]["top"])
+
+
+def test_all_methods_vote_where_that_is_asked_for(xaimed: Run, images: list[Path], tmp_path: Path) -> None:
+    arguments = ["explain", images[0], *DEMO, "--methods", "gradcam,hirescam", "--out", tmp_path / "results"]
+    status, out, err = xaimed(*arguments, "--voters", "all", "--json")
+    assert (status, err) == (0, "")
+    (record,) = json.loads(out)
+    assert (record["voters"], record["settings"]["voters"]) == (["gradcam", "hirescam"], "all")
+    assert sum(sum(row) for row in record["agreement"]) == 6
+    status, out, err = xaimed(*arguments)
+    assert (status, err) == (0, "")
+    assert "HiResCAM does not vote: it is not among the paper's four methods." in out
 
 
 def test_explain_prints_a_table_for_people(xaimed: Run, images: list[Path], tmp_path: Path) -> None:

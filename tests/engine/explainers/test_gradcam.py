@@ -1,4 +1,4 @@
-"""Grad-CAM and Grad-CAM++ are taken at the logit, as the packages that define them compute them."""
+"""The CAMs are taken at the logit, as the packages that define them compute them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,36 @@ import pytest
 import torch
 from factories import make_image
 from networks import MeanOfOneChannel, classifier, request, small_cnn
-from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
+from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM
 from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget, ClassifierOutputTarget
 from torch import nn
 
 from engine.errors import ExplanationError
+from engine.explainers.cam_formulas import CamKey, plus_plus_weights, share_below_zero
 from engine.explainers.gradcam import GradCam
+from engine.results.saliency import SaliencyMap
+from engine.results.statistics import grid_statistics
+
+PACKAGE = {"gradcam": GradCAM, "gradcam++": GradCAMPlusPlus, "hirescam": HiResCAM}
 
 
-@pytest.mark.parametrize("key", ["gradcam", "gradcam++"])
+def large_gradients(*, vgg_head: bool = False) -> nn.Sequential:
+    """A network whose squared gradients are far above the 1e-6 that the package adds to Grad-CAM++'s denominator."""
+    network = small_cnn(3, vgg_head=vgg_head)
+    with torch.no_grad():
+        network[-1].weight.mul_(1e4)  # type: ignore[operator]
+    return network
+
+
+@pytest.mark.parametrize("key", list(PACKAGE))
 @pytest.mark.parametrize("target", [0, 2])
 @pytest.mark.parametrize("vgg_head", [False, True])
-def test_maps_are_those_of_the_package(key: str, target: int, vgg_head: bool) -> None:
-    network = small_cnn(3, vgg_head=vgg_head)
-    model = classifier(network)
+def test_maps_are_those_of_the_package(key: CamKey, target: int, vgg_head: bool) -> None:
+    model = classifier(large_gradients(vgg_head=vgg_head))
     asked = request(model, target=target)
-    saliency = GradCam(key, "3").explain(asked)  # type: ignore[arg-type]
-    kind = GradCAM if key == "gradcam" else GradCAMPlusPlus
-    reference = small_cnn(3, vgg_head=vgg_head)
-    with kind(reference, [reference[3]]) as cam:
+    saliency = GradCam(key, layer="4").explain(asked)
+    reference = large_gradients(vgg_head=vgg_head)
+    with PACKAGE[key](reference, [reference[4]]) as cam:
         expected = cam(asked.tensor.contiguous(), [ClassifierOutputTarget(target)])[0]
     if expected.max() > 0:
         np.testing.assert_allclose(saliency.values, expected, atol=2e-5)
@@ -59,6 +70,29 @@ def test_a_map_worked_out_by_hand() -> None:
     assert saliency.raw_max == pytest.approx(float(channel.max()) * 2 / 576, rel=1e-5)
     expected = (channel - channel.min()) / (channel.max() - channel.min())
     np.testing.assert_allclose(saliency.values, expected, atol=1e-5)
+
+
+def test_hirescam_is_activation_times_gradient_worked_out_by_hand() -> None:
+    class Sided(nn.Module):
+        """The logit is the sum of the left half of a map less that of its right half."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = MeanOfOneChannel()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            copied = self.body.conv(x)
+            return (copied[..., :12].sum((1, 2, 3)) - copied[..., 12:].sum((1, 2, 3)))[:, None]
+
+    image = make_image(height=24, width=24)
+    model = classifier(Sided())
+    hires = GradCam("hirescam", layer="body.conv").explain(request(model, image, target=1))
+    channel = image.pixels[..., 0] / 255.0
+    expected = np.where(np.arange(24) < 12, channel, 0.0)  # the gradient is 1 on the left and -1 on the right
+    assert hires.raw_max == pytest.approx(float(expected.max()), rel=1e-6)
+    np.testing.assert_allclose(hires.values, expected / expected.max(), atol=1e-6)
+    # Grad-CAM averages the gradients first: half of them are 1 and half are -1.
+    assert GradCam("gradcam", layer="body.conv").explain(request(model, image, target=1)).constant
 
 
 def test_the_negative_class_of_one_logit_is_explained_by_the_negated_logit() -> None:
@@ -94,10 +128,10 @@ def test_a_map_with_nothing_positive_is_constant_and_says_so() -> None:
     assert any("speaks for this class" in sentence for sentence in saliency.warnings)
 
 
-@pytest.mark.parametrize("key", ["gradcam", "gradcam++"])
-def test_an_in_place_relu_behind_the_layer_changes_nothing(key: str) -> None:
-    plain = GradCam(key).explain(request(classifier(small_cnn(3)), target=2))  # type: ignore[arg-type]
-    inplace = GradCam(key).explain(request(classifier(small_cnn(3, inplace=True)), target=2))  # type: ignore[arg-type]
+@pytest.mark.parametrize("key", ["gradcam", "hirescam"])
+def test_an_in_place_relu_behind_the_layer_changes_nothing(key: CamKey) -> None:
+    plain = GradCam(key, layer="3").explain(request(classifier(small_cnn(3)), target=2))
+    inplace = GradCam(key, layer="3").explain(request(classifier(small_cnn(3, inplace=True)), target=2))
     assert np.array_equal(plain.values, inplace.values)
 
 
@@ -160,29 +194,30 @@ def test_the_network_is_left_as_it_was() -> None:
     first = next(model.network.parameters())
     first.grad = torch.ones_like(first)
     model.network[1].train()  # type: ignore[index]
-    GradCam("gradcam++").explain(request(model, target=2))
+    GradCam("gradcam++", layer="4").explain(request(model, target=2))
     assert torch.equal(first.grad, torch.ones_like(first))
     assert all(parameter.requires_grad for parameter in model.network.parameters())
     assert model.network[1].training  # type: ignore[index]
     assert all(not module._forward_hooks for module in model.network.modules())
 
 
-@pytest.mark.parametrize("pair", [("gradcam", "gradcam++"), ("gradcam++", "gradcam")])
-def test_the_pair_shares_one_pass_and_gives_the_same_maps_as_alone(
-    pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("order", [("gradcam", "gradcam++", "hirescam"), ("hirescam", "gradcam++", "gradcam")])
+def test_the_cams_share_one_pass_and_give_the_same_maps_as_alone(
+    order: tuple[CamKey, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = classifier(small_cnn(3))
-    alone = [GradCam(key).explain(request(model, target=2)) for key in pair]  # type: ignore[arg-type]
+    alone = [GradCam(key, layer="4").explain(request(model, target=2)) for key in order]
     asked = request(model, target=2)
-    first = GradCam(pair[0]).explain(asked)  # type: ignore[arg-type]
+    together = [GradCam(order[0], layer="4").explain(asked)]
 
     def logits(tensor: torch.Tensor, *, folded: bool = False) -> torch.Tensor:
         raise AssertionError("passed again")
 
     monkeypatch.setattr(model, "logits", logits)
-    second = GradCam(pair[1]).explain(asked)  # type: ignore[arg-type]
-    assert np.array_equal(first.values, alone[0].values)
-    assert np.array_equal(second.values, alone[1].values)
+    together += [GradCam(key, layer="4").explain(asked) for key in order[1:]]
+    assert not any(saliency.constant for saliency in together)
+    for one, other in zip(together, alone, strict=True):
+        assert np.array_equal(one.values, other.values)
 
 
 def test_frozen_parameters_do_not_hinder_a_map() -> None:
@@ -193,3 +228,72 @@ def test_frozen_parameters_do_not_hinder_a_map() -> None:
     free = GradCam("gradcam").explain(request(classifier(small_cnn(3)), target=2))
     assert np.array_equal(frozen.values, free.values)
     assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+# Grad-CAM++'s formula
+
+
+@pytest.mark.parametrize("factor", [1e-2, 1e-1, 1.0, 1e1, 1e2])
+def test_grad_cam_plus_plus_does_not_change_with_a_rescaling_that_changes_no_answer(factor: float) -> None:
+    def rescaled(by: float) -> nn.Sequential:
+        network = small_cnn(3, vgg_head=True, seed=3)
+        with torch.no_grad():
+            network[3].weight.mul_(by)  # type: ignore[operator]
+            network[3].bias.mul_(by)  # type: ignore[operator]
+            network[7].weight.div_(by)  # type: ignore[operator]
+            network[9].weight.mul_(1e-3)  # type: ignore[operator]  # all g^2 far below the package's epsilon
+        return network
+
+    def made(by: float) -> SaliencyMap:
+        return GradCam("gradcam++", layer="4").explain(request(classifier(rescaled(by)), target=1))
+
+    as_is, changed = made(1.0), made(factor)
+    assert not as_is.constant
+    np.testing.assert_allclose(changed.values, as_is.values, atol=1e-5)
+    assert grid_statistics(changed).top == grid_statistics(as_is).top
+
+
+def test_the_weights_of_grad_cam_plus_plus_are_those_of_the_paper() -> None:
+    activations = np.array([[[[1.0, 2.0], [0.0, 3.0]], [[0.0, 0.0], [0.0, 0.0]]]], dtype=np.float32)
+    gradients = np.array([[[[1.0, -1.0], [0.5, 0.0]], [[2.0, 0.0], [0.0, 4.0]]]], dtype=np.float32)
+    # g / (2 + S g) with S = 6 and 0, over the positive gradients: 1/8 + 0.5/5, and 2/2 + 4/2.
+    np.testing.assert_allclose(plus_plus_weights(activations, gradients), [[0.225, 3.0]], rtol=1e-12)
+    tiny = plus_plus_weights(activations, gradients * np.float32(1e-30))
+    np.testing.assert_allclose(tiny, [[0.75e-30, 3.0e-30]], rtol=1e-6)
+
+
+class Shifted(nn.Module):
+    """Three channels less what `below` says; the logits are their means."""
+
+    def __init__(self, below: list[float]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        with torch.no_grad():
+            self.conv.weight.zero_()
+            self.conv.weight[:, 0, 0, 0] = 1.0
+            self.conv.bias.copy_(-torch.tensor(below))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        means = self.conv(x).mean((2, 3))
+        return torch.stack([means.sum(1), -means.sum(1)], 1)
+
+
+def test_channels_below_zero_are_warned_of_and_more_than_half_of_them_refuse_the_layer() -> None:
+    fine, some, most = ([0.0] * 4, [0.0, 0.0, 2.0, 2.0], [0.0, 2.0, 2.0, 2.0])
+    assert "formula" not in GradCam("gradcam++").explain(request(classifier(Shifted(fine)))).warning_codes
+    assert "formula" in GradCam("gradcam++").explain(request(classifier(Shifted(some)))).warning_codes
+    with pytest.raises(ExplanationError) as caught:
+        GradCam("gradcam++").explain(request(classifier(Shifted(most))))
+    assert caught.value.message == (
+        "gradcam++ at conv: its formula does not hold at this layer: in 75% of the channels the activations sum to "
+        "less than zero; choose a layer behind a ReLU, or another method"
+    )
+    for other in ("gradcam", "hirescam"):
+        GradCam(other).explain(request(classifier(Shifted(most))))  # type: ignore[arg-type]
+
+
+def test_a_sum_that_is_zero_but_for_rounding_is_not_below_zero() -> None:
+    values = np.random.default_rng(0).normal(size=(1, 64, 9, 9)).astype(np.float32)
+    normed = values - values.mean(axis=(2, 3), keepdims=True)
+    assert share_below_zero(normed) == 0.0
+    assert share_below_zero(values) == pytest.approx(0.5, abs=0.2)

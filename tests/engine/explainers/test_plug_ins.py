@@ -9,10 +9,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from checkout import ROOT
 from factories import make_model
 from fakes import FakeEngine
 from PIL import Image
+from plug_ins import Offered, Ramp, Sampled, offer
 
 from engine.authoring.check import check_model
 from engine.bundle.keys import Key
@@ -29,7 +29,7 @@ from engine.bundle.model_bundle import read_bundle
 from engine.cli.main import run
 from engine.errors import ExplanationError
 from engine.explainers import registry
-from engine.explainers.base import Request, scaled_map
+from engine.explainers.base import Request
 from engine.explainers.registry import (
     METHODS,
     Declaration,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 Run = Callable[..., tuple[int, str, str]]
 
-EXAMPLE = ROOT / "tests" / "plugins" / "hirescam"
+EXAMPLE = ROOT / "tests" / "plugins" / "layercam"
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def _looked_for_anew() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the example installed in it, without network."""
-    source = tmp_path_factory.mktemp("source") / "hirescam"
+    source = tmp_path_factory.mktemp("source") / "layercam"
     shutil.copytree(EXAMPLE, source)  # building leaves files behind
     target = tmp_path_factory.mktemp("installed")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -78,43 +78,7 @@ def example(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(installed))
     registry.find_plug_ins.cache_clear()
     yield installed
-    sys.modules.pop("xaimed_hirescam", None)
-
-
-@dataclass
-class Offered:
-    """Stands in for an entry point."""
-
-    name: str
-    factory: object
-    value: str = "somewhere:Something"
-    dist: None = None
-
-    def load(self) -> object:
-        if isinstance(self.factory, BaseException):
-            raise self.factory
-        return self.factory
-
-
-def offer(monkeypatch: pytest.MonkeyPatch, *entries: Offered) -> None:
-    # Not in the library itself: others, matplotlib for one, look for entry points of their own there.
-    monkeypatch.setattr(registry, "metadata", SimpleNamespace(entry_points=lambda *, group: list(entries)))
-    registry.find_plug_ins.cache_clear()
-
-
-@dataclass(frozen=True)
-class Ramp:
-    """A method that points at the bottom right, whatever the network does; `change` spoils its map."""
-
-    choices: Choices
-    key: str = "ramp"
-    change: Callable[[SaliencyMap], object] | None = None
-
-    def explain(self, request: Request) -> SaliencyMap:
-        height, width = request.size
-        raw = np.add.outer(np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64))
-        made = scaled_map(raw, request, method=self.key, parameters={"layer": self.choices.layer}, started=0.0)
-        return made if self.change is None else self.change(made)  # type: ignore[return-value]
+    sys.modules.pop("xaimed_layercam", None)
 
 
 @pytest.fixture(scope="module")
@@ -151,26 +115,32 @@ FEW = {"rise": 64, "lime": 100}
 
 
 def test_the_example_is_found_without_being_imported(example: Path) -> None:
-    assert method_keys() == (*METHODS, "hirescam")
-    assert method_name("hirescam") == "HiResCAM"
+    assert method_keys() == (*METHODS, "layercam")
+    assert method_name("layercam") == "LayerCAM"
     assert left_out() == ()
-    assert "xaimed_hirescam" not in sys.modules
+    assert "xaimed_layercam" not in sys.modules
 
 
-def test_the_examples_map_is_the_one_worked_out_by_hand(example: Path, classifier: Classifier, image: Path) -> None:
+@pytest.mark.parametrize("scaling", ["none", "tanh"])
+def test_the_examples_map_is_the_one_worked_out_by_hand(
+    example: Path, classifier: Classifier, image: Path, scaling: str
+) -> None:
     picture = read_image(image)
-    made = explain_method(classifier, picture, "hirescam", Settings(), target="ill")
+    settings = Settings(parameters={"layercam": {"scaling": scaling}})
+    made = explain_method(classifier, picture, "layercam", settings, target="ill")
     # The logit is the mean of the second of two 7x7 maps: its gradient is 1/49 there and 0 elsewhere.
     with torch.inference_mode():
         activation = classifier.network.get_submodule("conv")(classifier.tensor(picture))[0, 1]
     coarse = (activation / 49).clamp_min(0).double()[None, None]
+    if scaling == "tanh":
+        coarse = torch.tanh(2 * coarse / coarse.max())
     raw = torch.nn.functional.interpolate(coarse, (9, 9), mode="bilinear", align_corners=False)[0, 0].numpy()
     expected = (raw - raw.min()) / (raw.max() - raw.min())
     np.testing.assert_allclose(made.values, expected, atol=1e-5)
-    assert made.parameters["layer"] == "conv"
+    assert (made.parameters["layer"], made.parameters["scaling"]) == ("conv", scaling)
 
 
-def test_the_command_line_runs_the_installed_example_and_counts_five_methods(
+def test_the_command_line_runs_the_installed_example_beside_the_five_methods(
     installed: Path, image: Path, tmp_path: Path
 ) -> None:
     environment = os.environ | {"PYTHONPATH": f"{installed}{os.pathsep}{ROOT}"}
@@ -190,31 +160,32 @@ def test_the_command_line_runs_the_installed_example_and_counts_five_methods(
         [*command, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "HiResCAM" in done.stdout
+    assert "LayerCAM" in done.stdout
     out = tmp_path / "o" / "patch"
     record = json.loads((out / "explanation.json").read_text())
-    assert list(record["methods"]) == [*METHODS, "hirescam"]
-    assert sum(map(sum, record["agreement"])) == 3 * sum(bool(m["top"]) for m in record["methods"].values())
-    assert record["environment"]["method hirescam"] == "xaimed-hirescam 1.0"
-    assert (out / "hirescam.png").exists()
-    assert (out / "hirescam-cells.png").exists()
+    assert list(record["methods"]) == [*METHODS, "layercam"]
+    assert record["voters"] == ["lime", "rise", "gradcam", "gradcam++"]
+    voting = [record["methods"][method] for method in record["voters"]]
+    assert sum(map(sum, record["agreement"])) == 3 * sum(bool(method["top"]) for method in voting)
+    assert record["environment"]["method layercam"] == "xaimed-layercam 1.0"
+    assert (out / "layercam.png").exists()
+    assert (out / "layercam-cells.png").exists()
     with np.load(out / "saliency.npz") as maps:
-        assert maps.files == [*METHODS, "hirescam"]
+        assert maps.files == [*METHODS, "layercam"]
     with (out / "statistics.csv").open() as file:
-        assert len([row for row in csv.DictReader(file) if row["method"] == "hirescam"]) == 9
+        assert len([row for row in csv.DictReader(file) if row["method"] == "layercam"]) == 9
 
 
 def test_methods_takes_the_names_of_plug_ins(example: Path, classifier: Classifier, image: Path) -> None:
-    explanation = explain(classifier, read_image(image), Settings(methods=("hirescam", "gradcam")))
-    assert list(explanation.maps) == ["gradcam", "hirescam"]
-    assert set(np.unique(explanation.consensus.counts)) <= {0, 1, 2}
-    with pytest.raises(ExplanationError, match="choose among lime, rise, gradcam, gradcam\\+\\+, hirescam"):
+    explanation = explain(classifier, read_image(image), Settings(methods=("layercam", "gradcam")))
+    assert list(explanation.maps) == ["gradcam", "layercam"]
+    with pytest.raises(ExplanationError, match="choose among lime, rise, gradcam, gradcam\\+\\+, hirescam, layercam"):
         explain(classifier, read_image(image), Settings(methods=("hirescan",)))
 
 
 def test_the_network_is_left_as_it_was(example: Path, classifier: Classifier, image: Path) -> None:
     before = {name: parameter.clone() for name, parameter in classifier.network.named_parameters()}
-    explain_method(classifier, read_image(image), "hirescam", Settings())
+    explain_method(classifier, read_image(image), "layercam", Settings())
     for name, parameter in classifier.network.named_parameters():
         assert torch.equal(parameter, before[name])
         assert parameter.grad is None
@@ -249,16 +220,16 @@ def test_what_a_plug_in_leaves_behind_is_taken_away(
 async def test_the_app_has_a_card_and_a_key_for_it(example: Path) -> None:
     app = make_app(FakeEngine())
     async with app.run_test(size=(160, 48)) as pilot:
-        await press(pilot, *TO_IMAGES, "5")
-        assert app.explain.wall.active == "hirescam"
-        assert app.explain.runs["hirescam"].state == "done"
+        await press(pilot, *TO_IMAGES, "6")
+        assert app.explain.wall.active == "layercam"
+        assert app.explain.runs["layercam"].state == "done"
         assert app.explain.runs["lime"].state == "idle"
         await press(pilot, "e")
-        assert "HiResCAM" in screen_text(app)
-        assert "5 of 5" in screen_text(app)
+        assert "LayerCAM" in screen_text(app)
+        assert "4 of 4" in screen_text(app)
 
 
-async def test_five_methods_break_no_layout(example: Path) -> None:
+async def test_six_methods_break_no_layout(example: Path) -> None:
     app = make_app(FakeEngine())
     async with app.run_test(size=(160, 48)) as pilot:
         await press(pilot, *TO_IMAGES, "e")
@@ -266,7 +237,7 @@ async def test_five_methods_break_no_layout(example: Path) -> None:
             await pilot.resize_terminal(*size)
             await settled(pilot)
             cards = [card for card in app.explain.wall if card.display]
-            assert len(cards) in (1, 7)
+            assert len(cards) in (1, 6, 8)
             assert all(app.explain.wall.region.contains_region(card.region) for card in cards)
             assert len({card.region for card in cards}) == len(cards)
 
@@ -275,13 +246,13 @@ async def test_with_another_class_or_layer_it_is_made_again(example: Path) -> No
     engine = FakeEngine()
     app = make_app(engine)
     async with app.run_test(size=(160, 48)) as pilot:
-        await press(pilot, *TO_IMAGES, "5", "r")
-        made = [call for call in engine.calls if call[0] in ("hirescam", "rise") or "hirescam" in call]
+        await press(pilot, *TO_IMAGES, "6", "r")
+        made = [call for call in engine.calls if call[0] in ("layercam", "rise") or "layercam" in call]
         await press(pilot, "y", "down", "enter")
         await settled(pilot)
-        again = [call for call in engine.calls if call[0] in ("hirescam", "rise") or "hirescam" in call]
+        again = [call for call in engine.calls if call[0] in ("layercam", "rise") or "layercam" in call]
         assert len(again) == len(made) + 1
-        assert "hirescam" in again[-1]
+        assert "layercam" in again[-1]
 
 
 # What will not do
@@ -292,6 +263,7 @@ async def test_with_another_class_or_layer_it_is_made_again(example: Path) -> No
     [
         ("LIME", "a built-in method has that name"),
         ("gradcam++", "a built-in method has that name"),
+        ("HiResCAM", "a built-in method has that name"),
         ("lime-cells", "its name is not allowed"),
         ("Agreement", "its name is not allowed"),
         ("../up", "its name is not allowed"),
@@ -400,39 +372,25 @@ def test_alone_a_broken_plug_in_is_the_failure_itself(
         explain(classifier, read_image(image), Settings(methods=("ramp",)))
 
 
-def test_a_good_one_gets_the_layer_and_takes_part_in_the_agreement(
+def test_a_good_one_gets_the_layer_and_takes_part_in_the_agreement_where_all_vote(
     monkeypatch: pytest.MonkeyPatch, classifier: Classifier, image: Path
 ) -> None:
     offer(monkeypatch, Offered("Ramp", Ramp))
-    explanation = explain(classifier, read_image(image), Settings(samples=FEW, layer="conv"))
+    picture = read_image(image)
+    explanation = explain(classifier, picture, Settings(samples=FEW, layer="conv", voters="all"))
     assert list(explanation.maps) == [*METHODS, "ramp"]
     assert explanation.maps["ramp"].parameters["layer"] == "conv"
     assert explanation.statistics["ramp"].top[0] == (2, 2)
-    without = explain(classifier, read_image(image), Settings(methods=METHODS, samples=FEW, layer="conv"))
+    without = explain(classifier, picture, Settings(methods=METHODS, samples=FEW, layer="conv", voters="all"))
     gained = explanation.consensus.counts - without.consensus.counts
     assert sorted(map(tuple, np.argwhere(gained == 1))) == [(1, 2), (2, 1), (2, 2)]
     assert int(gained.sum()) == 3
+    paper = explain(classifier, picture, Settings(samples=FEW, layer="conv"))
+    assert paper.consensus.methods == ("lime", "rise", "gradcam", "gradcam++")
+    assert list(paper.maps) == [*METHODS, "ramp"]
 
 
 # What it declares
-
-
-@dataclass(frozen=True)
-class Sampled(Ramp):
-    """A method that says what can be set; its map records with what it was made."""
-
-    declares: ClassVar[Declaration] = Declaration(
-        parameters=(
-            Key.whole("samples", 50, 20, 400, "samples to draw"),
-            Key.choice("side", "right", ("left", "right"), "where to point"),
-            Key.between("slope", None, 0, 9, "of the ramp"),
-        ),
-        layer=False,
-        shares_gradients=("gradcam",),
-    )
-
-    def explain(self, request: Request) -> SaliencyMap:
-        return replace(super().explain(request), parameters={"until": self.choices.until, **self.choices.parameters})
 
 
 def test_what_it_declares_can_be_set_and_reaches_it(
@@ -468,7 +426,7 @@ def test_its_declaration_is_read_when_it_is_needed(monkeypatch: pytest.MonkeyPat
     assert not looks_at_layer("ramp")
     assert dependence_notes(("gradcam", "ramp")) == (
         "Grad-CAM and Ramp use the same activations and gradients: where both mark a cell, that is not two "
-        "independent votes.",
+        "independent findings.",
     )
     check_settings(Settings(parameters={"ramp": {"side": "left"}}))
     assert loaded == ["Ramp"]

@@ -16,6 +16,7 @@ from networks import classifier, small_cnn
 
 from engine.authoring.check import check_model
 from engine.bundle.keys import Key
+from engine.bundle.specs import ExplainSpec
 from engine.cli.main import run
 from engine.errors import ExplanationError
 from engine.explainers import registry
@@ -56,7 +57,7 @@ RAMP = Method(
 
 
 @pytest.fixture
-def _fifth(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _one_more(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One entry more in the table, and nothing else."""
     monkeypatch.setattr(registry, "BUILT_IN", (*registry.BUILT_IN, RAMP))
     registry.find_plug_ins.cache_clear()
@@ -88,16 +89,16 @@ def test_quick_methods_run_first() -> None:
     ]
 
 
-@pytest.mark.usefixtures("_fifth")
+@pytest.mark.usefixtures("_one_more")
 def test_votes_that_are_not_independent_are_told_whoever_declares_it() -> None:
     assert dependence_notes(("lime", "rise", "gradcam")) == ()
     assert dependence_notes(("rise", "gradcam", "gradcam++")) == (
         "Grad-CAM and Grad-CAM++ use the same activations and gradients: where both mark a cell, that is not two "
-        "independent votes.",
+        "independent findings.",
     )
     assert dependence_notes(("gradcam", "rise", "gradcam++", "ramp")) == (
         "Grad-CAM, Grad-CAM++ and Ramp use the same activations and gradients: where several mark a cell, those are "
-        "not independent votes.",
+        "not independent findings.",
     )
 
 
@@ -170,10 +171,11 @@ def test_what_is_set_comes_before_the_models_and_is_recorded() -> None:
 # One entry more
 
 
-@pytest.mark.usefixtures("_fifth")
-def test_a_fifth_entry_is_explained_in_its_place() -> None:
+@pytest.mark.usefixtures("_one_more")
+def test_one_more_entry_is_explained_in_its_place() -> None:
     settings = Settings(samples={"rise": 64, "lime": 100, "ramp": 30}, parameters={"ramp": {"slope": 2}})
-    explanation = explain(classifier(small_cnn(2)), make_image(height=24, width=24), settings)
+    model = classifier(small_cnn(2), explain=ExplainSpec("4"))
+    explanation = explain(model, make_image(height=24, width=24), settings)
     assert list(explanation.maps) == [*registry.METHODS, "ramp"]
     assert explanation.maps["ramp"].parameters == {"samples": 30, "slope": 2.0}
     with pytest.raises(ExplanationError, match="19 samples are not possible for ramp; give a number from 20"):
@@ -182,49 +184,47 @@ def test_a_fifth_entry_is_explained_in_its_place() -> None:
         make_explainer("ramp", make_bundle(), Settings(samples={"gradcam": 19}))
 
 
-@pytest.mark.usefixtures("_fifth")
-def test_a_fifth_entry_is_tried_with_few_samples() -> None:
-    model = classifier(small_cnn(2))
+@pytest.mark.usefixtures("_one_more")
+def test_one_more_entry_is_tried_with_few_samples() -> None:
+    model = classifier(small_cnn(2), explain=ExplainSpec("4"))
     seen: list[str] = []
     checked = check_model(model, None, begun=seen.append)
     assert seen == [*registry.METHODS, "ramp"]
     assert not any(method.failure for method in checked.methods)
 
 
-@pytest.mark.usefixtures("_fifth")
-def test_a_fifth_entry_is_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("_one_more")
+def test_one_more_entry_is_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", "--help"], open_app=lambda _: 99) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "lime,rise,gradcam,gradcam++,ramp and those" in said
+    assert "lime,rise,gradcam,gradcam++,hirescam,ramp and those" in said
     assert "rise=4000,lime=1000,ramp=50" in said
     assert "ramp.samples, ramp.slope" in said
 
 
-@pytest.mark.usefixtures("_fifth")
-async def test_a_fifth_entry_has_a_card_a_key_and_a_tab() -> None:
+@pytest.mark.usefixtures("_one_more")
+async def test_one_more_entry_has_a_card_a_key_and_a_tab() -> None:
     app = make_app(FakeEngine())
     async with app.run_test(size=(160, 48)) as pilot:
         await press(pilot, *TO_IMAGES, "i")
         assert app.explain.wall.active == "ramp"
         assert app.explain.runs["ramp"].state == "done"
         await press(pilot, "e")
-        assert "5 of 5" in screen_text(app)
+        assert "4 of 4" in screen_text(app)
         assert "Ramp" in screen_text(app)
         assert app.explain.scene.explanation is not None
-        assert agreement_caption(app.explain.scene.explanation).plain.endswith(
-            "the three CAMs are not independent votes"
-        )
+        assert agreement_caption(app.explain.scene.explanation).plain.endswith("the four CAMs are not independent")
         await pilot.resize_terminal(80, 24)
         await press(pilot, "i")
         assert "RMP" in screen_text(app)
 
 
-@pytest.mark.usefixtures("_fifth")
+@pytest.mark.usefixtures("_one_more")
 def test_the_keys_of_plug_ins_follow_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "method_keys", lambda: (*(m.key for m in registry.BUILT_IN), "one", "two"))
     known: Callable[[str], Method | None] = registry.find_method
     monkeypatch.setattr(registry, "find_method", lambda key: known(key) or Method(key=key, name=key, make=Ramp))
     assert method_bindings() == {
-        **{"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++", "i": "ramp"},
-        **{"6": "one", "7": "two"},
+        **{"l": "lime", "r": "rise", "g": "gradcam", "p": "gradcam++", "h": "hirescam", "i": "ramp"},
+        **{"7": "one", "8": "two"},
     }

@@ -13,6 +13,7 @@ from checkout import ROOT
 
 from engine.bundle.model_bundle import read_bundle
 from engine.cli.main import run
+from engine.explainers.registry import METHODS
 from engine.explainers.settings import Settings
 from engine.explanation.explain import explain
 from engine.images.image import read_image
@@ -76,10 +77,10 @@ def test_real_images_are_explained_and_the_statistics_are_those_of_the_maps(
         folder = tmp_path / "out" / image.stem
         record = json.loads((folder / "explanation.json").read_text(encoding="ascii"))
         maps = np.load(folder / "saliency.npz")
-        assert set(record["methods"]) == set(maps) == {"lime", "rise", "gradcam", "gradcam++"}
+        assert set(record["methods"]) == set(maps) == set(METHODS)
         with (folder / "statistics.csv").open(newline="") as table:
             rows = list(csv.DictReader(table))
-        assert len(rows) == 36
+        assert len(rows) == 9 * len(METHODS)
         for row in rows:
             values = maps[row["method"]].astype(np.float64)
             cell = values[cell_slices(*values.shape)[int(row["row"]), int(row["column"])]]

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,29 +18,47 @@ from torch import nn
 import engine
 from engine.bundle.model_bundle import ExplainSpec
 from engine.errors import ExplanationError, Stopped
-from engine.explainers.registry import METHODS
+from engine.explainers.registry import METHODS, Voters
 from engine.explainers.settings import Settings, make_explainer
 from engine.explanation.explain import derive_seed, explain
 from engine.progress import Progress
 from engine.results.consensus import consensus
 
 _QUICK = Settings(samples={"rise": 200, "lime": 150})
+PAPER = ("lime", "rise", "gradcam", "gradcam++")
 _HEAVY = ("torch", "textual", "skimage", "lime", "pytorch_grad_cam")
 
 
-def test_four_maps_statistics_and_agreement_come_together() -> None:
+def test_maps_statistics_and_agreement_come_together() -> None:
     image = make_image(height=24, width=24)
     explanation = explain(classifier(small_cnn(3), classes=("a", "b", "c")), image, _QUICK)
     assert tuple(explanation.maps) == METHODS
     assert explanation.target == explanation.diagnosis.predicted
-    assert explanation.consensus.counts.sum() == 3 * sum(not m.constant for m in explanation.maps.values())
-    assert np.array_equal(explanation.consensus.counts, consensus(explanation.maps, explanation.statistics).counts)
+    assert explanation.consensus.methods == PAPER
+    assert explanation.consensus.counts.sum() == 3 * sum(not explanation.maps[method].constant for method in PAPER)
+    expected = consensus(explanation.maps, explanation.statistics, PAPER)
+    assert np.array_equal(explanation.consensus.counts, expected.counts)
     assert explanation.environment["torch"]
     for saliency in explanation.maps.values():
         assert saliency.values.dtype == np.float32
         assert 0.0 <= saliency.values.min() <= saliency.values.max() <= 1.0
         assert not saliency.values.flags.writeable
         assert {"device", "precision"} <= set(saliency.parameters)
+
+
+def test_who_votes_is_chosen_and_nothing_but_the_counts_changes() -> None:
+    model, image = classifier(small_cnn(3), explain=ExplainSpec("4")), make_image(height=24, width=24)
+    paper, every = (explain(model, image, replace(_QUICK, voters=voters)) for voters in get_args(Voters))
+    assert (paper.consensus.methods, every.consensus.methods) == (PAPER, METHODS)
+    gained = every.consensus.counts - paper.consensus.counts
+    assert {tuple(cell) for cell in np.argwhere(gained == 1)} == set(paper.statistics["hirescam"].top)
+    assert int(gained.sum()) == 3
+    assert list(paper.consensus.correlation.items()) == list(every.consensus.correlation.items())
+    assert ("gradcam++", "hirescam") in paper.consensus.correlation
+    alone = explain(model, image, Settings(methods=("hirescam",)))
+    assert (alone.consensus.methods, int(alone.consensus.counts.sum())) == ((), 0)
+    with pytest.raises(ExplanationError, match="there are no voters 'nobody'; choose paper or all"):
+        explain(model, image, Settings(voters="nobody"))  # type: ignore[arg-type]
 
 
 def test_explaining_twice_gives_the_same_bits_and_touches_no_global_random_state() -> None:
@@ -83,7 +103,7 @@ def test_a_method_that_cannot_work_is_recorded_and_the_others_go_on() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 2))
     explanation = explain(classifier(network), make_image(height=24, width=24), _QUICK)
     assert set(explanation.maps) == {"lime", "rise"}
-    assert set(explanation.failures) == {"gradcam", "gradcam++"}
+    assert set(explanation.failures) == {"gradcam", "gradcam++", "hirescam"}
     assert "no convolution" in explanation.failures["gradcam"]
 
 

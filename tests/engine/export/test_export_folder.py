@@ -38,8 +38,8 @@ from engine.storage import partial
 
 FILES = {
     *("original.png", "agreement.png", "saliency.npz", "statistics.csv", "explanation.json"),
-    *("lime.png", "rise.png", "gradcam.png", "gradcam++.png"),
-    *("lime-cells.png", "rise-cells.png", "gradcam-cells.png", "gradcam++-cells.png"),
+    *("lime.png", "rise.png", "gradcam.png", "gradcam++.png", "hirescam.png"),
+    *("lime-cells.png", "rise-cells.png", "gradcam-cells.png", "gradcam++-cells.png", "hirescam-cells.png"),
 }
 
 
@@ -65,7 +65,7 @@ def test_a_method_without_a_map_has_no_files_but_a_reason(tmp_path: Path) -> Non
     explanation = make_explanation(methods=("rise",), failures={"lime": "one superpixel only"})
     saved = save_explanation(explanation, tmp_path)
     assert {entry.name for entry in saved.iterdir()} == {
-        name for name in FILES if not name.startswith(("lime", "gradcam"))
+        name for name in FILES if not name.startswith(("lime", "gradcam", "hirescam"))
     }
     assert json.loads((saved / "explanation.json").read_text())["failures"] == {"lime": "one superpixel only"}
 

@@ -116,6 +116,16 @@ def test_counts_sum_to_three_a_map_and_to_none_for_a_constant_one() -> None:
     assert math.isnan(agreement.correlation["lime", "rise"])
 
 
+def test_only_voters_count_and_all_maps_are_correlated() -> None:
+    maps = {"lime": make_map("lime"), "rise": make_map("rise", settled=False), "hirescam": make_map("hirescam")}
+    statistics = {method: grid_statistics(saliency) for method, saliency in maps.items()}
+    agreement = consensus(maps, statistics, ("lime", "hirescam", "gradcam"))
+    assert agreement.methods == ("lime", "hirescam")
+    assert agreement.counts.tolist() == [[0, 0, 0], [0, 1, 1], [2, 2, 0]]
+    assert agreement.unsettled == ()
+    assert list(agreement.correlation) == [("lime", "rise"), ("lime", "hirescam"), ("rise", "hirescam")]
+
+
 def test_rank_correlation_is_one_for_a_monotone_map_and_minus_one_for_its_reverse() -> None:
     ramp = np.linspace(0, 1, 36, dtype=np.float32).reshape(6, 6)
     maps = {

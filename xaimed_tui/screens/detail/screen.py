@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import DataTable
 
-from engine.explainers.registry import dependence_notes, method_keys
+from engine.explainers.registry import dependence_notes, method_keys, silence_notes, voting
 from engine.results.cells import CELL_NAMES, CELLS, Cell
 from engine.text import safe_name, safe_text
 from xaimed_tui.app_services import services
@@ -287,12 +287,14 @@ def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
 def _agreement_facts(explanation: Explanation) -> list[Part]:
     consensus = explanation.consensus
     made = len(consensus.methods)
-    parts: list[Part] = [f"{made} of {max(len(method_keys()), made)} methods counted.\n"]
+    could = len(voting(method_keys(), explanation.settings.voters))
+    parts: list[Part] = [f"{made} of {max(could, made)} methods counted.\n"]
     parts.extend(
         (f"{method_name(method)}: {safe_text(reason)}\n", "$text-warning")
         for method, reason in explanation.failures.items()
     )
-    parts.extend(f"{safe_text(note)}\n" for note in dependence_notes(consensus.methods))
+    notes = (*dependence_notes(explanation.maps), *silence_notes(explanation.maps, consensus.methods))
+    parts.extend(f"{safe_text(note)}\n" for note in notes)
     if consensus.correlation:
         parts.append("\nSpearman's rank correlation of the maps\n")
     for (one, other), value in consensus.correlation.items():

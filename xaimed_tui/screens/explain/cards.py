@@ -53,7 +53,7 @@ def show_progress(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
 
 
 def show_agreement(card: Card, scene: Scene, methods: int) -> None:
-    """Show the counts of the maps made so far, of `methods` methods in all."""
+    """Show the counts of the maps made so far, of `methods` voting methods in all."""
     if scene.explanation is None or scene.pixels is None:
         card.show(None, words="counts where the methods agree" if scene.diagnosis is not None else "")
         return

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from engine.explainers.registry import voting
 from engine.text import safe_text
 from xaimed_tui.app_services import services
 from xaimed_tui.screens.explain.card import Card
@@ -182,7 +183,7 @@ class MethodWall(MethodListener, Wall):
         if key == "original":
             show_original(card, self._scene)
         elif key == "agreement":
-            show_agreement(card, self._scene, len(self.runs))
+            show_agreement(card, self._scene, len(voting(self.runs, services(self).settings.voters)))
         else:
             show_method(card, self.runs[key], self._scene, self.jobs.clock())
 

@@ -1,4 +1,4 @@
-"""The wall of pictures: all at once if there is room, else one at a time."""
+"""The wall of pictures: all at once if there is room, else some rows of them, else one at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
-from textual.geometry import Size
 from textual.message import Message
 
 from engine.explainers.registry import find_method, method_keys
@@ -23,6 +22,12 @@ from xaimed_tui.wording import method_name
 SMALLEST_CARD = (22, 12)
 """Columns and rows below which a card has no room for its picture and its words."""
 
+AT_ONCE = 6
+"""Most pictures shown at once, unless all cards have `ROOMY_CARD`: more of them, and small, would be no calm view."""
+
+ROOMY_CARD = (22, 17)
+"""Columns and rows from which on cards are large enough for any number of them."""
+
 _WORDS = 5
 """Rows of a card that are not picture: headline and caption."""
 
@@ -33,21 +38,33 @@ _SHORT = {"original": "Image", "agreement": "Agree"}
 def in_order(methods: Sequence[str], columns: int) -> list[str]:
     """Return the cards from left to right and top to bottom.
 
-    Four methods in three columns are arranged as in the paper's figure 6: the original and the agreement on the left,
-    the methods beside them. Otherwise the original and the agreement come first.
+    In three columns the first four methods are arranged as in the paper's figure 6: the original and the agreement on
+    the left, the methods beside them; further methods follow below. Else the original and the agreement come first.
     """
-    if columns == 3 and len(methods) == 4:
+    if columns == 3 and len(methods) >= 4:
         return ["original", *methods[:2], "agreement", *methods[2:]]
     return ["original", "agreement", *methods]
 
 
-def columns_for(cards: int, width: int, height: int) -> int:
+def layout_for(cards: int, width: int, height: int) -> tuple[int, int]:
+    """Return the columns, and the rows shown at once, of cards in a box of characters; (0, 0) for one at a time.
+
+    If not all rows are shown, one line is left for the tabs.
+    """
+    columns = columns_for(cards, width, height, SMALLEST_CARD if cards <= AT_ONCE else ROOMY_CARD)
+    if columns:
+        return columns, -(-cards // columns)
+    columns = columns_for(AT_ONCE, width, height - 1) if cards > AT_ONCE else 0
+    return columns, -(-AT_ONCE // columns) if columns else 0
+
+
+def columns_for(cards: int, width: int, height: int, smallest: tuple[int, int] = SMALLEST_CARD) -> int:
     """Return the columns in which the cards are largest in a box of characters; 0 if they do not all fit."""
     best, largest = 0, 0
     for columns in range(1, cards + 1):
         # One blank column lies between two cards.
         wide, high = (width - columns + 1) // columns, height // -(-cards // columns)
-        if wide < SMALLEST_CARD[0] or high < SMALLEST_CARD[1]:
+        if wide < smallest[0] or high < smallest[1]:
             continue
         side = min(wide, 2 * (high - _WORDS))  # a character is about twice as high as it is wide
         if side > largest:
@@ -61,7 +78,7 @@ def _short_name(key: str) -> str:
 
 
 class Tabs(FixedWords):
-    """The names of all pictures, while only one is shown."""
+    """The names of all pictures, while not all of them are shown."""
 
     @dataclass
     class Picked(Message):
@@ -73,8 +90,8 @@ class Tabs(FixedWords):
         super().__init__()
         self._places: list[tuple[int, int, int]] = []  # first column, column after the last, index
 
-    def show(self, keys: Sequence[str], active: int) -> None:
-        """Mark the one shown. Names that have no room to the right push out those on the left."""
+    def show(self, keys: Sequence[str], active: int, shown: range) -> None:
+        """Mark the active picture and those shown. Names that have no room to the right push out those on the left."""
         names = [_SHORT.get(key) or _short_name(key) for key in keys]
         first = 0
         while first < active and sum(len(name) + 2 for name in names[first : active + 1]) > (self.size.width or 30):
@@ -83,7 +100,10 @@ class Tabs(FixedWords):
         parts: list[Part] = []
         x = 0
         for index, name in enumerate(names[first:], start=first):
-            parts.append((f"▸{name} ", "bold $foreground on $primary 30%") if index == active else f" {name} ")
+            if index == active:
+                parts.append((f"▸{name} ", "bold $foreground on $primary 30%"))
+            else:
+                parts.append((f" {name} ", "$foreground" if index in shown else ""))
             self._places.append((x, x + len(name) + 2, index))
             x += len(name) + 2
         self.say(Content.assemble(*parts))
@@ -102,8 +122,11 @@ class Wall(Container, can_focus=True):
     Wall { layout: grid; grid-size: 3; grid-gutter: 0 1; padding: 0 0 0 1; }
     Wall > Tabs { display: none; }
     Wall.-tall > Card > .caption { height: 6; }
+    Wall.-some > Tabs { display: block; dock: top; }
+    Wall.-some > Card.-away { display: none; }
+    Wall > Tabs { height: 1; width: 100%; color: $text-muted; }
     Wall.-one { layout: vertical; }
-    Wall.-one > Tabs { display: block; height: 1; width: 100%; color: $text-muted; }
+    Wall.-one > Tabs { display: block; }
     Wall.-one > Card { display: none; }
     Wall.-one > Card.-active { display: block; }
     """
@@ -130,14 +153,15 @@ class Wall(Container, can_focus=True):
     def __init__(self, methods: Sequence[str] | None = None, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._methods = tuple(method_keys() if methods is None else methods)
-        self._columns = 3
+        self._columns, self._rows = 3, 2
+        self._top = 0  # the first row shown
         self._order = in_order(self._methods, self._columns)
         self._active = "original"
         names = {"original": "Original", "agreement": "Agreement"}
         self._cards = {key: Card(key, names.get(key) or method_name(key)) for key in self._order}
 
     def compose(self) -> ComposeResult:
-        """Make the tabs, shown only while one picture is, and the cards."""
+        """Make the tabs, shown only while not all pictures are, and the cards."""
         yield Tabs()
         yield from self._cards.values()
 
@@ -146,10 +170,13 @@ class Wall(Container, can_focus=True):
         self._mark()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Show all cards in the columns that make them largest, or one at a time."""
-        columns = columns_for(len(self._cards), event.size.width - 1, event.size.height)
+        """Show all cards in the columns that make them largest, or some rows of them, or one at a time."""
+        columns, self._rows = layout_for(len(self._cards), event.size.width - 1, event.size.height)
+        some = 0 < columns * self._rows < len(self._cards)
         self.set_class(not columns, "-one")
-        self.set_class(bool(columns) and self._spare_rows(columns, event.size) >= 2, "-tall")
+        self.set_class(some, "-some")
+        spare = self._spare_rows(columns, event.size.width, event.size.height - some) if columns else 0
+        self.set_class(spare >= 2, "-tall")
         columns = columns or 3
         if columns != self._columns:
             self._columns = columns
@@ -216,13 +243,22 @@ class Wall(Container, can_focus=True):
         self.go(self._order[message.index])
         self.post_message(self.Moved(self._active))
 
-    def _spare_rows(self, columns: int, size: Size) -> int:
+    def _spare_rows(self, columns: int, width: int, height: int) -> int:
         """Return the rows of each card that a square picture leaves free for words."""
-        wide, high = (size.width - columns) // columns, size.height // -(-len(self._cards) // columns)
+        wide, high = (width - columns) // columns, height // self._rows
         # A square picture has half as many rows as columns, rounded up.
         return high - _WORDS - -(-wide // 2)
 
     def _mark(self) -> None:
-        for key, card in self._cards.items():
-            card.set_active(key == self._active)
-        self.query_one(Tabs).show(self._order, self._order.index(self._active))
+        place = self._order.index(self._active)
+        shown = range(place, place + 1) if self.one else self._rows_shown(place)
+        for index, key in enumerate(self._order):
+            self._cards[key].set_active(index == place)
+            self._cards[key].set_class(index not in shown, "-away")
+        self.query_one(Tabs).show(self._order, place, shown)
+
+    def _rows_shown(self, place: int) -> range:
+        """Return the places of the cards shown, after scrolling by as few rows as it takes to show one at `place`."""
+        row, rows = place // self._columns, -(-len(self._order) // self._columns)
+        self._top = max(min(self._top, row, rows - self._rows), row - self._rows + 1, 0)
+        return range(self._top * self._columns, (self._top + self._rows) * self._columns)
