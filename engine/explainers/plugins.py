@@ -78,7 +78,7 @@ def run_plug_in(explainer: Explainer, request: Request) -> SaliencyMap:
     try:
         with _without_new_hooks(request.classifier.network), restored(request.classifier.network):
             made = explainer.explain(request)
-        problem = _problem(made, explainer.key, request)
+        problem = map_problem(made, explainer.key, request)
     except (XAIMedError, KeyboardInterrupt):
         raise
     except BaseException as error:  # the code is not ours
@@ -106,7 +106,7 @@ def _without_new_hooks(network: nn.Module) -> Iterator[None]:
                 del hooks[key]
 
 
-def _problem(made: object, key: str, request: Request) -> str:
+def map_problem(made: object, key: str, request: Request) -> str:
     """Return what is wrong with a map, as a clause; empty if nothing is."""
     import numpy as np
 

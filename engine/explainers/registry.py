@@ -29,16 +29,18 @@ gradients. The method receives the values of its parameters, checked, in `Choice
         parameters=(Key.whole("samples", 500, 16, 100_000, "masks to draw"),), layer=False
     )
 
-People set parameters with `--set METHOD.NAME=VALUE`, and the number of samples also with `--samples METHOD=N`; scripts
-use `Settings.parameters`. `explanation.json` records what the method puts into its map's `parameters`. A package is
-imported when its method is first made or its parameters are first needed. Until then the method counts as one without
-parameters that looks at a layer.
+People set parameters with `--set METHOD.NAME=VALUE`, and the number of samples also with `--samples METHOD=N`; under
+`[explain.METHOD]` of a `model.toml`; and under `[METHOD]` of the app's settings file. Scripts use `Settings`.
+`explanation.json` records what the method puts into its map's `parameters`. A package is imported when its method is
+first made or its parameters are first needed. Until then the method counts as one without parameters that looks at a
+layer.
 
 The rules for built-in methods apply to plug-ins as well: gradients are those of `classifier.target_logit`; random
 numbers come only from `request.seed`; `request.stop` is checked before every pass; hooks and modes are left as they
-were. `engine.explainers.plugins` checks what can be checked of this. Like a model, a plug-in is a program and can do
-whatever its user can. Whoever installs it trusts it, and from then on it runs in every explanation unless `--methods`
-says otherwise. `tests/plugins/layercam` is a complete example.
+were. `engine.explainers.plugins` checks some of this at every run, `engine.testing` nearly all of it in a plug-in's
+own tests. Like a model, a plug-in is a program and can do whatever its user can. Whoever installs it trusts it, and
+from then on it runs in every explanation unless `--methods` says otherwise. `tests/plugins/layercam` is a complete
+example.
 
 Only the paper's four methods vote in the map of 0 to 4 that counts how many methods mark a cell. Others, plug-ins among
 them, are shown beside it, and vote where people set `voters = "all"`.

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from app_driver import make_app, notices, press, settled, told, until
 from fakes import FakeEngine
+from plug_ins import Offered, Sampled, offer
 
 from engine.cli.main import AppRequest, run
+from engine.explainers import registry
+from engine.explainers.settings import check_settings
 from engine.storage import places
 from xaimed_tui.background.backend import Engine
 from xaimed_tui.preferences.look import Look
@@ -113,6 +116,26 @@ def test_a_folder_named_like_a_command_is_given_with_a_slash(tmp_path: Path, mon
 def test_samples_and_until_reach_the_methods() -> None:
     settings = Engine(None, AppSettings(until="samples", rise_samples=64)).settings(target=None, layer=None)
     assert (settings.until, dict(settings.samples)) == ("samples", {"rise": 64})
+
+
+def test_who_votes_and_parameters_of_methods_reach_the_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, Offered("Ramp", Sampled))
+    path = write_settings(
+        'voters = "all"\n[rise]\ngrid = 9\nprobability = 2\n[gradcam]\ngrid = 9\n'
+        '[ramp]\nside = "left"\nslope = [1]\n[rsie]\n'
+    )
+    found, problems = load_settings({})
+    settings = Engine(None, found).settings(target=None, layer=None)
+    assert settings.voters == "all"
+    assert settings.parameters == {"rise": {"grid": 9}, "ramp": {"side": "left"}}
+    check_settings(settings)
+    assert problems == (
+        f"{path}: [rise] probability must be a number between 0 and 1, not 2",
+        f"{path}: [gradcam] grid is no parameter of this method",
+        f"{path}: [ramp] slope must be a number or a word",
+        f"{path}: there is no method rsie; it may be one of lime, rise, gradcam, gradcam++, hirescam, ramp",
+    )
+    registry.find_plug_ins.cache_clear()
 
 
 def test_nothing_moves_by_itself_over_ssh_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:

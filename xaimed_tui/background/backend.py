@@ -204,7 +204,14 @@ class Engine:
 
         until = cast("Literal['samples', 'certain']", self._settings.until)
         mine = self._settings
-        return Settings(target=target, layer=layer, until=until, samples=mine.samples, voters=mine.voters)
+        return Settings(
+            target=target,
+            layer=layer,
+            until=until,
+            samples=mine.samples,
+            parameters=mine.parameters,
+            voters=mine.voters,
+        )
 
     def explain_method(
         self,

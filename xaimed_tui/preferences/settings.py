@@ -1,9 +1,9 @@
 """The app's settings: each is declared here with its meaning, its default and the values it may have.
 
-They come from the defaults below, the settings file (`engine.storage.places.settings`; TOML, one `key = value` a line),
-environment variables (`XAIMED_` and the key in capitals), and flags of the command line (`--` and the key, with `-` for
-`_`); later ones win. An unusable value in the file or the environment is ignored and reported; in a flag it is wrong
-usage.
+They come from the defaults below, the settings file (`engine.storage.places.settings`; TOML, one `key = value` a line,
+then tables such as `[rise]` with parameters of methods), environment variables (`XAIMED_` and the key in capitals), and
+flags of the command line (`--` and the key, with `-` for `_`); later ones win. An unusable value in the file or the
+environment is ignored and reported; in a flag it is wrong usage.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
-from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, Scalar
+from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, Scalar, WrongValueError
 from engine.cli.main import Flag
 from engine.drawing.colormaps import COLORMAPS
 from engine.storage import places
@@ -115,6 +116,8 @@ class AppSettings:
     rise_samples: int = _samples("rise", RISE_KEYS, "masks of RISE")
     lime_samples: int = _samples("lime", LIME_KEYS, "samples of LIME")
     memory: int = _whole(256, 0, 1_000_000, "MB", "for the last images and their maps, so that going back is instant")
+    parameters: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    """Of the methods, by key and name; only from the file. Those of plug-ins are checked when the plug-in is used."""
 
     @property
     def animated(self) -> bool:
@@ -124,14 +127,16 @@ class AppSettings:
     @property
     def samples(self) -> dict[str, int]:
         """The numbers of samples that are set, by method."""
-        numbers = {key.metadata["method"]: getattr(self, key.name) for key in fields(self)}
+        numbers = {key.metadata["method"]: getattr(self, key.name) for key in _SETTINGS}
         return {method: number for method, number in numbers.items() if method and number}
 
 
-_CHECKS: Mapping[str, Check] = {key.name: key.metadata["check"] for key in fields(AppSettings)}
+_SETTINGS = tuple(key for key in fields(AppSettings) if "check" in key.metadata)
+
+_CHECKS: Mapping[str, Check] = {key.name: key.metadata["check"] for key in _SETTINGS}
 
 FLAGS: tuple[Flag, ...] = tuple(
-    Flag(key.name, key.metadata["metavar"], key.metadata["about"], key.metadata["check"]) for key in fields(AppSettings)
+    Flag(key.name, key.metadata["metavar"], key.metadata["about"], key.metadata["check"]) for key in _SETTINGS
 )
 """The flags of the command line, one for each setting."""
 
@@ -148,11 +153,16 @@ def load_settings(flags: Mapping[str, object]) -> tuple[AppSettings, tuple[str, 
     problems: list[str] = []
     values: dict[str, Any] = {}
     path = places.settings()
+    parameters: dict[str, dict[str, Scalar]] = {}
     for key, value in _read(problems).items():
-        _take(values, key, value, f"{path}: ", problems)
+        if isinstance(value, dict) and key not in _CHECKS:
+            parameters[key] = _parameters(key, value, path, problems)
+        else:
+            _take(values, key, value, f"{path}: ", problems)
     for key in _CHECKS:
         if (text := os.environ.get(f"XAIMED_{key.upper()}")) is not None:
             _take(values, key, text, "$XAIMED_", problems)
+    values["parameters"] = {method: taken for method, taken in parameters.items() if taken}
     return AppSettings(**{**values, **flags}), tuple(problems)
 
 
@@ -167,6 +177,32 @@ def _take(values: dict[str, Any], key: str, value: object, where: str, problems:
     except ValueError as error:
         named = key.upper() if where.startswith("$") else f"{key} "
         problems.append(safe_text(f"{where}{named.strip()} is {value!r}: {error}", limit=400))
+
+
+def _parameters(method: str, table: Mapping[str, object], path: Path, problems: list[str]) -> dict[str, Scalar]:
+    """Return the parameters of a method that can be used, as far as that is known without importing a plug-in."""
+    from engine.explainers.registry import find_method, method_keys, plug_in  # late: only those who set some need it
+
+    known, taken = find_method(method), dict[str, Scalar]()
+    if known is None:
+        problems.append(
+            safe_text(f"{path}: there is no method {method}; it may be one of {', '.join(method_keys())}", limit=400)
+        )
+        return taken
+    for name, value in table.items():
+        key = known.parameter(name)
+        try:
+            if key is not None:
+                taken[name] = key.check(value)
+            elif plug_in(method) is None:
+                raise WrongValueError("is no parameter of this method")
+            elif isinstance(value, int | float | str):
+                taken[name] = value
+            else:
+                raise WrongValueError("must be a number or a word")
+        except WrongValueError as error:
+            problems.append(safe_text(f"{path}: [{method}] {name} {error}", limit=400))
+    return taken
 
 
 def _read(problems: list[str]) -> dict[str, object]:

@@ -26,8 +26,9 @@ from plug_ins import Offered, Ramp, Sampled, offer
 from engine.authoring.check import check_model
 from engine.bundle.keys import Key
 from engine.bundle.model_bundle import read_bundle
+from engine.bundle.model_toml import parse_model_toml
 from engine.cli.main import run
-from engine.errors import ExplanationError
+from engine.errors import BundleError, ExplanationError
 from engine.explainers import registry
 from engine.explainers.base import Request
 from engine.explainers.registry import (
@@ -509,6 +510,56 @@ def test_the_command_line_sets_what_it_declares_and_records_it(
     }
     assert record["methods"]["rise"]["parameters"]["grid"] == 9
     assert record["settings"]["parameters"] == {"ramp": {"side": "left", "slope": 2.0}, "rise": {"grid": 9}}
+
+
+def told_by(classifier: Classifier, toml: str) -> Classifier:
+    """The same network, told by a model.toml like this."""
+    declared = parse_model_toml(toml.encode(), Path("model.toml"))
+    return Classifier(replace(classifier.bundle, explain=declared.explain), classifier.network)
+
+
+def test_model_toml_sets_what_it_declares_and_other_settings_come_before(
+    monkeypatch: pytest.MonkeyPatch, classifier: Classifier, image: Path
+) -> None:
+    offer(monkeypatch, Offered("Ramp", Sampled))
+    told = told_by(classifier, '[explain.ramp]\nside = "left"\nsamples = 30\nslope = 2\n')
+    picture = read_image(image)
+    expected = {"until": "samples", "samples": 30, "side": "left", "slope": 2.0}
+    assert explain_method(told, picture, "ramp", Settings()).parameters == expected
+    settings = Settings(parameters={"ramp": {"side": "right"}})
+    assert explain_method(told, picture, "ramp", settings).parameters == {**expected, "side": "right"}
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('[explain.ramp]\nsode = "left"\n', "model.toml: under [explain.ramp]: ramp has no parameter 'sode'"),
+        ('[explain.ramp]\nside = "up"\n', 'under [explain.ramp]: ramp.side must be one of "left", "right", not "up"'),
+    ],
+)
+def test_a_wrong_parameter_in_model_toml_fails_this_method_alone(
+    monkeypatch: pytest.MonkeyPatch, classifier: Classifier, image: Path, toml: str, said: str
+) -> None:
+    offer(monkeypatch, Offered("Ramp", Sampled))
+    settings = Settings(methods=("gradcam", "ramp"))
+    explanation = explain(told_by(classifier, toml), read_image(image), settings)
+    assert list(explanation.maps) == ["gradcam"]
+    assert said in explanation.failures["ramp"]
+
+
+def test_parameters_for_a_method_that_is_not_there_are_told(classifier: Classifier, image: Path) -> None:
+    told = told_by(classifier, "[explain.ramp]\nx = 1\n[explain.rsie]\ngrid = 9\n")
+    explanation = explain(told, read_image(image), Settings(methods=("gradcam",)))
+    assert explanation.assumed[-2:] == (
+        "Parameters are set under [explain.ramp], but no method ramp is installed, so they have no effect.",
+        "Parameters are set under [explain.rsie], but no method rsie is installed; is rise meant?",
+    )
+
+
+@pytest.mark.parametrize("value", ["true", "[1]", "nan", "{a = 1}", "2024-01-01"])
+def test_only_numbers_and_words_are_taken_as_parameters_of_plug_ins(value: str) -> None:
+    with pytest.raises(BundleError, match=r"\[explain\.ramp\] x must be a number or a word"):
+        parse_model_toml(f"[explain.ramp]\nx = {value}\n".encode(), Path("model.toml"))
 
 
 def test_a_model_is_tried_with_few_of_its_samples(monkeypatch: pytest.MonkeyPatch, classifier: Classifier) -> None:
