@@ -155,6 +155,9 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
+WITHOUT_KEYS = ("gradcam", "gradcam++", "hirescam")
+"""The built-in methods that have no parameters. `model.toml` has no section for them."""
+
 RISE_KEYS: tuple[Key[Scalar], ...] = (
     Key.whole("samples", 4000, 16, 1_000_000, "masks to draw"),
     Key.whole("grid", 7, 2, 64, "cells a side of the coarse mask"),

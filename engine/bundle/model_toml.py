@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.bundle.declared import Declared, contradiction, declare_values
-from engine.bundle.keys import Scalar, WrongValueError, shown
+from engine.bundle.keys import WITHOUT_KEYS, Scalar, WrongValueError, shown
 from engine.bundle.schema import EXPLAIN, NOTES, SECTIONS, Section, closest
 from engine.errors import BundleError
 from engine.storage.documents import DocumentError, parse_toml
@@ -106,7 +106,8 @@ def _split_plug_ins(document: dict[str, object], path: Path) -> tuple[dict[str, 
     explain = document.get(EXPLAIN.name)
     if not isinstance(explain, dict):
         return document, {}
-    tables = {name: table for name, table in explain.items() if isinstance(table, dict) and name not in EXPLAIN.known}
+    own = (*EXPLAIN.known, *WITHOUT_KEYS)
+    tables = {name: table for name, table in explain.items() if isinstance(table, dict) and name not in own}
     found: dict[str, dict[str, Scalar]] = {}
     for name, table in tables.items():
         found[name] = {}

@@ -15,7 +15,7 @@ from fakes import FakeEngine
 from networks import classifier, small_cnn
 
 from engine.authoring.check import check_model
-from engine.bundle.keys import Key
+from engine.bundle.keys import WITHOUT_KEYS, Key
 from engine.bundle.specs import ExplainSpec
 from engine.cli.main import run
 from engine.errors import ExplanationError
@@ -72,6 +72,10 @@ def test_the_defaults_declared_are_those_of_the_methods() -> None:
         assert {key.name for key in method.parameters} <= {field.name for field in fields(made)}  # type: ignore[arg-type]
         for key in method.parameters:
             assert key.check(key.default) == key.default == getattr(made, key.name)
+
+
+def test_the_methods_without_parameters_are_known_to_model_toml() -> None:
+    assert WITHOUT_KEYS == tuple(method.key for method in registry.BUILT_IN if not method.parameters)
 
 
 def test_every_built_in_method_has_a_letter_of_its_own() -> None:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 GREY = 120
 
 DEPENDENCE_NOTE = (
-    "Grad-CAM and Grad-CAM++ use the same activations and gradients: where both mark a cell, that is not two "
-    "independent votes."
+    "Grad-CAM, Grad-CAM++ and HiResCAM use the same activations and gradients: where several mark a cell, those are not "
+    "independent findings."
 )
 
 
@@ -240,9 +240,10 @@ def test_a_count_that_may_be_another_is_drawn_differently() -> None:
         assert same == (cell not in unsettled.consensus.unsettled)
 
 
-def test_the_agreement_says_that_the_two_cams_are_not_independent(words: list[str]) -> None:
+def test_the_agreement_says_that_the_cams_are_not_independent_and_who_does_not_vote(words: list[str]) -> None:
     agreement_picture(make_explanation())
     assert DEPENDENCE_NOTE in words
+    assert "HiResCAM does not vote: it is not among the paper's four methods." in words
     assert "how many of 4 maps have the cell among their three: LIME, RISE, Grad-CAM, Grad-CAM++" in words
     words.clear()
     agreement_picture(make_explanation(methods=("lime", "gradcam"), failures={"rise": "out of memory"}))
