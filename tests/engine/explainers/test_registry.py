@@ -75,7 +75,7 @@ def test_the_defaults_declared_are_those_of_the_methods() -> None:
 
 
 def test_the_methods_without_parameters_are_known_to_model_toml() -> None:
-    assert WITHOUT_KEYS == tuple(method.key for method in registry.BUILT_IN if not method.parameters)
+    assert tuple(method.key for method in registry.BUILT_IN if not method.parameters) == WITHOUT_KEYS
 
 
 def test_every_built_in_method_has_a_letter_of_its_own() -> None:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 GREY = 120
 
 DEPENDENCE_NOTE = (
-    "Grad-CAM, Grad-CAM++ and HiResCAM use the same activations and gradients: where several mark a cell, those are not "
-    "independent findings."
+    "Grad-CAM, Grad-CAM++ and HiResCAM use the same activations and gradients: where several mark a cell, those are "
+    "not independent findings."
 )
 
 
