@@ -36,7 +36,7 @@ class SaliencyMap:
     """Where a method says the network looked, for one image and one class.
 
     Attributes:
-        method: the method's key: `lime`, `rise`, `gradcam`, `gradcam++`.
+        method: the method's key, such as `rise` or `gradcam++`.
         target: name of the class that is explained.
         values: (H, W) float32 in [0, 1] at the network's input size, read-only.
         raw_min, raw_max: the range before scaling; equal for a constant map.

@@ -143,6 +143,7 @@ PLANS: dict[tuple[str, ...], Plan] = {
         ["tasks", "purge"],
         ["tasks", "purge", "--yes"],
     ],
+    ("methods",): lambda world, _: [["methods"], ["methods", "--json"]],
     ("doctor",): lambda world, _: [["doctor"], ["doctor", "--json"]],
     (): lambda world, _: [
         [],
