@@ -16,7 +16,6 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,8 +23,6 @@ from torch import nn
 
 from engine.acceleration.torch_private import hooks_of
 from engine.bundle.keys import Key, Scalar, WrongValueError
-from engine.bundle.model_bundle import ModelBundle
-from engine.bundle.specs import ExplainSpec, InputSpec, OutputSpec
 from engine.errors import Stopped, XAIMedError
 from engine.explainers.base import Explainer, Request
 from engine.explainers.plugins import map_problem
@@ -111,24 +108,16 @@ def small_classifier() -> Classifier:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) / 2)
-    folder = Path("a network made for tests")
-    bundle = ModelBundle(
-        task="Test kit",
+    return Classifier.from_module(
+        network,
+        size=SIDE,
         name="Small network",
-        path=folder,
-        weights=folder / "weights.pt",
-        architecture=None,
-        input=InputSpec(size=(SIDE, SIDE)),
-        output=OutputSpec(classes=("down", "up"), activation="none"),
-        explain=ExplainSpec(target_layer="4"),
-        assumed=(),
-        description="",
-        picture=None,
-        samples=None,
-        notes={},
-        digest="0" * 64,
+        device="cpu",
+        precision="fp32",
+        classes=("down", "up"),
+        activation="none",
+        target_layer="4",
     )
-    return Classifier(bundle, network, precision="fp32")
 
 
 def small_input(classifier: Classifier) -> torch.Tensor:

@@ -16,12 +16,13 @@ from engine.drawing.colormaps import DEFAULT_COLORMAP
 from engine.drawing.colours import colormap
 from engine.drawing.overlays import counts_over, map_over
 from engine.drawing.scaling import scale_pixels
-from engine.explainers.registry import dependence_notes, method_name
+from engine.explainers.registry import dependence_notes, method_name, silence_notes
 from engine.explanation.words import (
     INTENDED_USE,
     answer_notes,
     cell_labels,
     cells_in_words,
+    counted_words,
     map_notes,
     target_words,
     view_words,
@@ -120,9 +121,9 @@ def _agreement(explanation: Explanation, size: tuple[int, int]) -> str:
         explanation.view, consensus.counts, shape, size, methods=count, open_cells=consensus.unsettled
     )
     rows = " / ".join(" ".join(str(int(number)) for number in row) for row in consensus.counts)
-    names = ", ".join(method_name(method) for method in consensus.methods)
-    counted = f"How many of {count} maps have the cell among their three: {names}."
-    return _figure(picture, "Agreement", rows, (counted,), dependence_notes(consensus.methods))
+    counted = counted_words(explanation)
+    notes = (f"{counted[0].upper()}{counted[1:]}.", *silence_notes(explanation.maps, consensus.methods))
+    return _figure(picture, "Agreement", rows, notes, dependence_notes(explanation.maps))
 
 
 def _figure(picture: Image.Image, title: str, spoken: str, notes: Iterable[str], strong: Iterable[str]) -> str:

@@ -24,8 +24,16 @@ from engine.drawing.half_blocks import (
 )
 from engine.drawing.overlays import counts_tint, map_over
 from engine.drawing.scaling import scale_pixels
-from engine.explainers.registry import dependence_notes, method_name
-from engine.explanation.words import INTENDED_USE, answer_notes, cell_labels, map_notes, target_words, view_words
+from engine.explainers.registry import dependence_notes, method_name, silence_notes
+from engine.explanation.words import (
+    INTENDED_USE,
+    answer_notes,
+    cell_labels,
+    counted_words,
+    map_notes,
+    target_words,
+    view_words,
+)
 from engine.results.cells import CELLS, GRID, Cell
 from engine.results.diagnosis import probability_text
 from engine.text import safe_text, shorten
@@ -97,14 +105,14 @@ def explanation_lines(explanation: Explanation, colours: Colours | None, width: 
         yield ""
         yield from _side_by_side(blocks[start : start + across], each)
     yield ""
-    names = ", ".join(method_name(method) for method in explanation.consensus.methods)
-    count = len(explanation.consensus.methods)
-    yield from _wrapped(f"Agreement: how many of {count} maps have the cell among their three: {names}.", width)
+    yield from _wrapped(f"Agreement: {counted_words(explanation)}.", width)
     yield from _wrapped(
         "Numbers: the cells' mean saliency and the ranks of the three highest; ? is not settled.", width
     )
-    for note in dependence_notes(explanation.consensus.methods):
+    for note in dependence_notes(explanation.maps):
         yield from _wrapped(f"! {note}", width)
+    for note in silence_notes(explanation.maps, explanation.consensus.methods):
+        yield from _wrapped(note, width)
     for method in explanation.maps:
         for note in map_notes(explanation, method):
             yield from _wrapped(f"! {method_name(method)}: {note}", width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from engine.explainers.registry import method_name
 from engine.results.cells import CELL_NAMES, Cell
 from engine.results.diagnosis import probability_text
 
@@ -54,6 +55,15 @@ def cells_in_words(statistics: GridStatistics) -> str:
     labels = sorted(cell_labels(statistics).items(), key=lambda item: (item[0] not in statistics.top, item[1]))
     said = [f"{label} {CELL_NAMES[cell]} {statistics.mean[cell]:.2f}" for cell, label in labels]
     return ", ".join(said) if said else "no cell is marked"
+
+
+def counted_words(explanation: Explanation) -> str:
+    """Return what the agreement counts, or why it counts nothing."""
+    names = [method_name(method) for method in explanation.consensus.methods]
+    if names:
+        return f"how many of {len(names)} maps have the cell among their three: {', '.join(names)}"
+    why = "none of these methods votes" if explanation.maps else "no map could be made"
+    return f"{why}, so there is nothing to count"
 
 
 def view_words(explanation: Explanation) -> str:

@@ -13,7 +13,15 @@ from engine.drawing.colours import count_colours
 from engine.drawing.overlays import counts_over, map_over
 from engine.drawing.scaling import scale_pixels
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
-from engine.explanation.words import INTENDED_USE, answer_notes, cell_labels, map_notes, target_words, uncertainties
+from engine.explanation.words import (
+    INTENDED_USE,
+    answer_notes,
+    cell_labels,
+    counted_words,
+    map_notes,
+    target_words,
+    uncertainties,
+)
 from engine.export.sheet import Page, Sheet
 from engine.images.bits import shown_values
 from engine.results.cells import CELL_NAMES, GRID
@@ -97,24 +105,21 @@ def agreement_picture(explanation: Explanation) -> Sheet:
         explanation.view, consensus.counts, shape, size, methods=methods, open_cells=consensus.unsettled
     )
     page = _page(explanation, picture, "Agreement")
-    names = [method_name(method) for method in consensus.methods]
+    counted = counted_words(explanation)
     if methods:
-        page.add_key(
-            count_colours(methods), f"how many of {methods} maps have the cell among their three: {', '.join(names)}"
-        )
+        page.add_key(count_colours(methods), counted)
     else:
-        why = "None of these methods votes" if explanation.maps else "No map could be made"
-        page.add_note(f"{why}, so there is nothing to count.", strong=True)
+        page.add_note(f"{counted[0].upper()}{counted[1:]}.", strong=True)
     _add_answer_notes(page, explanation)
     for note in dependence_notes(explanation.maps):
         page.add_note(note, strong=True)
     for note in silence_notes(explanation.maps, consensus.methods):
         page.add_note(note)
-    for method, name_of_method in zip(consensus.methods, names, strict=True):
+    for method in consensus.methods:
         for text in uncertainties(explanation, method):
-            page.add_note(f"{name_of_method}: {text}")
+            page.add_note(f"{method_name(method)}: {text}")
         for text in explanation.maps[method].warnings:
-            page.add_note(f"{name_of_method}: {text}", strong=True)
+            page.add_note(f"{method_name(method)}: {text}", strong=True)
     for method, reason in explanation.failures.items():
         page.add_note(f"{method_name(method)} gave no map: {reason}", strong=True)
     page.add_note(INTENDED_USE)
