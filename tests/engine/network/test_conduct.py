@@ -262,7 +262,7 @@ def test_the_engines_own_warnings_all_have_a_code() -> None:
         codes.update(model.diagnose(image).warning_codes)
         for target in (0, 1):
             settings = Settings(samples={"lime": 100, "rise": 100}, target=model.classes[target])
-            for method in ("lime", "rise", "gradcam", "gradcam++"):
+            for method in ("lime", "rise", "gradcam", "hirescam"):
                 codes.update(explain_method(model, image, method, settings).warning_codes)
     assert {"activation", "rounded", "batch-dependent", "constant", "cells-against"} <= codes
     assert "other" not in codes
