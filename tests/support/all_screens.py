@@ -108,7 +108,7 @@ class Shot:
             await press(pilot, *self.keys[:-1])
             await self._begin(pilot, app)
         else:
-            await press(pilot, *self.keys)
+            await self._go(pilot, app)
         if self.typed:
             app.screen.query_one(Input).value = self.typed
             await settled(pilot)
@@ -122,6 +122,14 @@ class Shot:
         assert here(app) == self.screen
         # Not an assertion: what a tree of folders lists comes from a thread that never ends.
         await until(pilot, lambda: self.shows in " ".join(screen_text(app).split()))
+
+    async def _go(self, pilot: Pilot[int], app: XAIMedApp) -> None:
+        """Press the keys; `card:rise` goes to that picture, which lies elsewhere at another size."""
+        for key in self.keys:
+            if key.startswith("card:"):
+                app.explain.wall.go(key.removeprefix("card:"))
+            else:
+                await press(pilot, key)
 
     async def _begin(self, pilot: Pilot[int], app: XAIMedApp) -> None:
         fake = app.jobs._engine
@@ -179,12 +187,12 @@ SCREENS: dict[str, Shot] = {
     "explain-answer": Shot(TO_IMAGES, "ExplainView", "high confidence"),
     "explain-maps": Shot(MAPS, "ExplainView", "1,000 samples"),
     "explain-numbers": Shot((*TO_IMAGES, "e", "n", "down"), "ExplainView", "patch-01.png"),
-    "zoom": Shot((*MAPS, "z"), "ZoomScreen", "LIME of patch-01.png overlay"),
-    "detail": Shot((*MAPS, "right", "enter", "j", "j"), "DetailScreen", "RISE of patch-01.png"),
-    "detail-agreement": Shot((*MAPS, "right", "right", "enter"), "DetailScreen", "Agreement of patch-01.png"),
-    "side-by-side": Shot((*MAPS, "b", "enter", "j"), "SideBySideScreen", "3 of 3 cells shared, ρ 1.00"),
+    "zoom": Shot((*MAPS, "card:lime", "z"), "ZoomScreen", "LIME of patch-01.png overlay"),
+    "detail": Shot((*MAPS, "card:rise", "enter", "j", "j"), "DetailScreen", "RISE of patch-01.png"),
+    "detail-agreement": Shot((*MAPS, "card:agreement", "enter"), "DetailScreen", "Agreement of patch-01.png"),
+    "side-by-side": Shot((*MAPS, "card:lime", "b", "enter", "j"), "SideBySideScreen", "3 of 3 cells shared, ρ 1.00"),
     "choose-class": Shot((*TO_IMAGES, "t"), "ChooseDialog", "The maps show what speaks for this class."),
-    "choose-layer": Shot((*TO_IMAGES, "y"), "ChooseDialog", "Early layers show detail"),
+    "choose-layer": Shot((*TO_IMAGES, "y"), "ChooseDialog", "HiResCAM look here"),
     "choose-beside": Shot((*TO_IMAGES, "b"), "ChooseDialog", "model Small CNN"),
     "save": Shot((*TO_IMAGES, "g", "w"), "SaveDialog", "patch-01 already exists and stays as it is.", completed=True),
     "folder": Shot(("f",), "FolderDialog", "└── ▸ xaimed-results", in_folder),
@@ -239,7 +247,7 @@ STATES: dict[str, Shot] = {
         on_fake(settled=False),
     ),
     "side-by-side-agreement": Shot(
-        (*MAPS, "b", "enter", "left"), "SideBySideScreen", "Agreement (5 of 5) on patch-01.png"
+        (*MAPS, "card:lime", "b", "enter", "left"), "SideBySideScreen", "Agreement (6 of 6) on patch-01.png"
     ),
     "save-refused": Shot((*TO_IMAGES, "g", "w"), "SaveDialog", "is not a folder", typed="xaimed.log"),
     "folder-refused": Shot(("f",), "FolderDialog", "is not a folder", in_folder, typed="/nowhere/at/all"),
