@@ -227,8 +227,12 @@ def _arguments_of(source: str) -> _Arguments:
 
 
 def _shapes(source: str, arguments: Mapping[str, Plain], subject: str) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):  # no memory is taken there, and nothing is computed
-        network = build_named(NetworkSpec(source, arguments), subject)
+    spec = NetworkSpec(source, arguments)
+    try:
+        with torch.device("meta"):  # no memory is taken there, and nothing is computed
+            network = build_named(spec, subject)
+    except BundleError:  # some networks compute their own sizes with tensors (RegNet)
+        network = build_named(spec, subject)
     return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
