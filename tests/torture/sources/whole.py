@@ -127,6 +127,51 @@ def transformers_folder(folder: Path) -> Made:
     return Made(folder / "theirs", answer)
 
 
+def transformers_vit(folder: Path) -> Made:
+    """Its modules have other names than the tensors in its file."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    torch.manual_seed(9)
+    labels = {0: "healthy", 1: "ill"}
+    config = ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=32,
+        patch_size=8,
+        id2label=labels,
+        label2id={name: number for number, name in labels.items()},
+    )
+    network = ViTForImageClassification(config).eval()
+    network.save_pretrained(folder / "theirs")  # type: ignore[operator]
+    described = {"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    (folder / "theirs" / "preprocessor_config.json").write_text(json.dumps(described))
+
+    def answer(images: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return network(images).logits.double().softmax(1)  # type: ignore[no-any-return]
+
+    return Made(folder / "theirs", answer)
+
+
+def monai_bundle(folder: Path) -> Made:
+    torch.manual_seed(10)
+    network = settled(build("monai", "DenseNet121", {"in_channels": 1, "out_channels": 3}))
+    home = folder / "bundle"
+    (home / "configs").mkdir(parents=True)
+    (home / "models").mkdir()
+    torch.save(network.state_dict(), home / "models" / "model.pt")
+    inputs = {"image": {"num_channels": 1, "spatial_shape": [64, 64], "value_range": [0, 1]}}
+    outputs = {"pred": {"channel_def": {"0": "a", "1": "b", "2": "c"}}}
+    metadata = {"monai_version": "1.5.0", "network_data_format": {"inputs": inputs, "outputs": outputs}}
+    (home / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    definition = {"_target_": "DenseNet121", "spatial_dims": 2, "in_channels": 1, "out_channels": "@num_classes"}
+    config = {"num_classes": 3, "device": "$torch.device('cpu')", "network_def": definition}
+    (home / "configs" / "inference.json").write_text(json.dumps(config))
+    return Made(home, probabilities_of(network))
+
+
 SOURCES = [
     Source("small network", "ONNX", onnx_small, needs=("onnx", "onnx2torch", "onnxruntime"), small=True),
     Source("ResNet-18 under another suffix", "ONNX", onnx_resnet18, needs=("onnx", "onnx2torch", "onnxruntime")),
@@ -134,4 +179,6 @@ SOURCES = [
     Source("small network", "TorchScript", torchscript, small=True),
     Source("resnet18", "timm folder", timm_folder, layer="layer4", needs=("timm",)),
     Source("ResNetForImageClassification", "transformers folder", transformers_folder, needs=("transformers",)),
+    Source("ViTForImageClassification", "transformers folder", transformers_vit, needs=("transformers",)),
+    Source("DenseNet121", "MONAI bundle", monai_bundle, needs=("monai",)),
 ]
