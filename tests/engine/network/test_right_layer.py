@@ -238,7 +238,7 @@ def test_the_default_is_the_last_layer_that_everything_passes_through(
     assert model.default_layer == layer
     found = model.anatomy.check_layer(layer)
     assert (found.channels, (found.height, found.width), found.branch) == (channels, size, False)
-    for key in ("gradcam", "gradcam++"):
+    for key in ("gradcam", "hirescam"):
         made = GradCam(key).explain(request(model))  # type: ignore[arg-type]
         assert made.parameters["layer"] == layer
         assert "branch" not in made.warning_codes
