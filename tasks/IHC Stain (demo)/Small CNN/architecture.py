@@ -10,7 +10,7 @@ CLASSES = ("DAB", "nuclei", "background")
 MEAN = (0.85, 0.85, 0.87)
 STD = (0.20, 0.22, 0.25)
 ACTIVATION = "none"
-TARGET_LAYER = "features.11"
+TARGET_LAYER = "features.13"  # the last block, behind its batch norm and ReLU
 
 
 def _block(inputs: int, outputs: int) -> list[nn.Module]:
@@ -21,7 +21,7 @@ def _block(inputs: int, outputs: int) -> list[nn.Module]:
 class SmallCNN(nn.Module):
     """Map normalised patches (B, 3, 48, 48) to logits (B, 3) of DAB, nuclei, background.
 
-    The last convolution (``features.11``) has a map of 12x12. The head sees a 3x3 mosaic of its means, not one mean
+    The last block (``features.13``) gives a map of 12x12. The head sees a 3x3 mosaic of its means, not one mean
     over the whole patch, so that it can tell where in the patch something lies.
     """
 
