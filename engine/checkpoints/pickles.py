@@ -6,7 +6,6 @@ import io
 import pickle
 import pickletools
 import zipfile
-from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -18,6 +17,14 @@ _LEGACY_PICKLES = 4
 """Magic number, version, machine, and the object itself; then the tensors' numbers follow."""
 
 _MOST_PICKLE = 256 * 2**20
+
+_MODULES_OF_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+_NAMES_OF_PYTHON_2 = {
+    "builtins.long": "builtins.int",
+    "builtins.unicode": "builtins.str",
+    "builtins.xrange": "builtins.range",
+}
+"""What plain data asks for under other names in Python 2. Python's own table, which has all of them, is private."""
 
 
 def is_pickle(head: bytes, *, whole: bool) -> bool:
@@ -82,5 +89,5 @@ def _names(stream: io.BytesIO) -> Iterator[str]:
 
 def _today(module: str, name: str) -> str:
     """Return a full name as Python 3 has it: protocol 2, which torch writes, has the names of Python 2."""
-    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
-    return f"{module}.{name}"
+    full = f"{_MODULES_OF_PYTHON_2.get(module, module)}.{name}"
+    return _NAMES_OF_PYTHON_2.get(full, full)
