@@ -30,6 +30,7 @@ from xaimed_tui.background.backend import Engine
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from engine.authoring.check import Advanced
     from engine.bundle.model_bundle import ModelBundle
     from engine.library.trash import Removed
     from engine.progress import ProgressCallback, StopSignal
@@ -162,8 +163,11 @@ class FakeEngine(Engine):
         self._call("load", bundle.name)
         return FakeModel(bundle, classes=self.classes)
 
-    def check(self, bundle: ModelBundle, begun: Callable[[str], None], stop: StopSignal) -> tuple[bool, Sequence[str]]:
+    def check(
+        self, bundle: ModelBundle, begun: Callable[[str], None], advanced: Advanced, stop: StopSignal
+    ) -> tuple[bool, Sequence[str]]:
         begun("gradcam")
+        advanced(100.0, 400.0)
         self._call("check", bundle.name, stop=stop)
         return True, (
             f"{bundle.task}/{bundle.name} on cpu",

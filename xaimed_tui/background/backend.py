@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from engine.authoring.check import Advanced
     from engine.bundle.model_bundle import InputSpec, ModelBundle
     from engine.explainers.settings import Settings
     from engine.explanation.explain import Explanation
@@ -137,7 +138,9 @@ class Engine:
         precision = cast("Precision", self._settings.precision)
         return Classifier.load(bundle, device=self._settings.device, precision=precision)
 
-    def check(self, bundle: ModelBundle, begun: Callable[[str], None], stop: StopSignal) -> tuple[bool, Sequence[str]]:
+    def check(
+        self, bundle: ModelBundle, begun: Callable[[str], None], advanced: Advanced, stop: StopSignal
+    ) -> tuple[bool, Sequence[str]]:
         """Try everything a model has to do; return whether all of it works, and a report in lines.
 
         See `engine.authoring.check.check_model` and `engine.authoring.check_report.check_lines`.
@@ -145,13 +148,14 @@ class Engine:
         Args:
             bundle: the model; it is loaded again.
             begun: called with the key of each method when its turn comes.
+            advanced: called with how much of the check is done and how much there is, both in samples.
             stop: ends the check early when it is set.
         """
         from engine.authoring.check import check_model
         from engine.authoring.check_report import check_lines
 
         classifier = _classifier(self.load(bundle))
-        check = check_model(classifier, begun=begun, stop=stop)
+        check = check_model(classifier, begun=begun, advanced=advanced, stop=stop)
         return check.passed, tuple(check_lines(classifier, check))
 
     def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:

@@ -173,8 +173,11 @@ class Jobs:
         def begun(method: str) -> None:
             ticket.post(target, messages.CheckAdvanced(method))
 
+        def advanced(done: float, total: float) -> None:
+            ticket.post(target, messages.CheckPaced(round(done), round(total)))
+
         def work() -> None:
-            passed, lines = self._engine.check(bundle, begun, ticket.withdrawn)
+            passed, lines = self._engine.check(bundle, begun, advanced, ticket.withdrawn)
             ticket.post(target, messages.ModelChecked(passed, tuple(lines)))
 
         self._lanes["check"].put(lambda: self._guarded("check", ticket, target, work), drop_waiting=True)

@@ -81,6 +81,14 @@ class CheckAdvanced(Message):
 
 
 @dataclass
+class CheckPaced(Message):
+    """A model is being checked; `done` of `total` samples of all methods have been drawn."""
+
+    done: int
+    total: int
+
+
+@dataclass
 class ModelChecked(Message):
     """A model was checked; the lines say with what result, and are not made safe yet."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,22 @@ async def test_closing_a_check_stops_it(folder: Path) -> None:
         await until(pilot, lambda: not app.jobs._lanes["check"].working)
         assert not gate.is_set()
         await until(pilot, lambda: app.screen is app.selection.screen)
+
+
+async def test_a_check_says_how_long_it_still_takes(folder: Path) -> None:
+    app, engine = app_on(folder)
+    engine.hold("check")  # after 100 of 400 samples
+    app.jobs.clock = count(0.0, 10.0).__next__
+    approved(folder / "Hearts" / "CNN")
+    async with app.run_test(size=SIZE) as pilot:
+        await press(pilot, "2")
+        await settled(pilot)
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, ChooseDialog))
+        app.screen.query_one(RowList).go_to("check-model")
+        await pilot.press("enter")
+        await until(pilot, lambda: "Trying Grad-CAM with few samples…  ~30 s left" in screen_text(app))
+        await pilot.press("escape")
 
 
 async def test_a_model_that_cannot_be_checked_says_why(folder: Path) -> None:

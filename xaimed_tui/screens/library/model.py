@@ -12,7 +12,7 @@ from engine.text import safe_name
 from xaimed_tui.app_services import services
 from xaimed_tui.background import messages
 from xaimed_tui.screens.lines import LinesScreen
-from xaimed_tui.wording import method_name
+from xaimed_tui.wording import method_name, time_left
 
 if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
@@ -35,6 +35,8 @@ class CheckScreen(LinesScreen):
     def __init__(self, bundle: ModelBundle) -> None:
         super().__init__(f"Check of {safe_name(subject_of(bundle), 90)}", ())
         self._bundle = bundle
+        self._trying = self._left = ""
+        self._since: float | None = None
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -48,7 +50,20 @@ class CheckScreen(LinesScreen):
     def on_check_advanced(self, message: messages.CheckAdvanced) -> None:
         """Say which method is being tried."""
         message.stop()
-        self.say(f"Trying {method_name(message.method)} with few samples…")
+        if self._since is None:  # loading the network is no part of the pace
+            self._since = self._jobs.clock()
+        self._trying = f"Trying {method_name(message.method)} with few samples…"
+        self._say_how_far()
+
+    def on_check_paced(self, message: messages.CheckPaced) -> None:
+        """Say how long the rest takes."""
+        message.stop()
+        if self._since is not None:
+            self._left = time_left(self._jobs.clock() - self._since, message.done, message.total)
+            self._say_how_far()
+
+    def _say_how_far(self) -> None:
+        self.say(f"{self._trying}  {self._left}".rstrip())
 
     def on_model_checked(self, message: messages.ModelChecked) -> None:
         """Show the results."""
