@@ -52,19 +52,24 @@ def default_layer(model: Model) -> str:
 
     That the bundle names a layer that gives no map does not mean that no other one does.
     """
+    return _default_or_why_not(model)[0]
+
+
+def _default_or_why_not(model: Model) -> tuple[str, str]:
+    """Return the CAMs' layer unless another is chosen, and why there is none; one of them is empty."""
     try:
-        return model.default_layer
-    except ExplanationError:
-        return ""  # the CAMs themselves say why they gave no map
+        return model.default_layer, ""
+    except ExplanationError as error:
+        return "", error.message
 
 
 def choose_layer(app: App[int], scene: Scene, changed: Callable[[], None]) -> None:
     """Ask at which layer the CAMs should look; call `changed` if the scene gets another one."""
     if (model := scene.model) is None:
         return
-    default, layers = default_layer(model), model.layers
+    (default, why_not), layers = _default_or_why_not(model), model.layers
     if not layers:
-        app.notify("No layer of this network gives a map, so there is none to choose.", markup=False)
+        app.notify(f"There is no layer to choose ({why_not}).", markup=False)
         return
     current = scene.layer or default
     rows = [Row("", f"the model's default ({safe_name(default, 40)})")] if default else []

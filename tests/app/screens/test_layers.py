@@ -139,4 +139,4 @@ async def test_a_network_without_a_layer_to_look_at_is_shown_and_y_says_that_the
         await settled(pilot)
         assert "layer none gives a map" in screen_text(app)
         await press(pilot, "y")
-        await told(pilot, "there is none to choose")
+        await told(pilot, "There is no layer to choose (no convolution gives a map).")
