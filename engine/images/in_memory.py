@@ -147,7 +147,8 @@ def _image(array: NDArray[np.generic], source: str, bits: int | None, name: str)
     samples = _samples(array, bits, name)
     depth = 8 if samples.dtype == np.uint8 else 16
     if samples.dtype == np.float32:
-        known = FileBits(declared=16)  # 0 to 1 is the whole range, whatever values there are
+        # 0 to 1 is the whole range, whatever values there are, and whatever bits the model's settings say of files.
+        known = FileBits(user=16)
     else:
         header = Header("array", height, width, 16 if depth == 16 else 8, channels == 1, "none", 1, False, array.nbytes)
         known = file_bits(cast("Integers", samples), header, bits)

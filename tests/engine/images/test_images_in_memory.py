@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,13 @@ def test_floats_that_are_no_whole_steps_reach_the_network_as_they_are() -> None:
 def test_dark_floats_are_not_taken_for_fewer_bits() -> None:
     dark = MedicalImage.from_array(RNG.random((6, 5), dtype=np.float32) / 20)
     assert bits_warnings(dark, spec(1)) == ()
+
+
+def test_floats_are_the_whole_range_also_for_a_model_whose_files_use_fewer_bits() -> None:
+    values = RNG.random((6, 5), dtype=np.float32) / 20
+    image, twelve = MedicalImage.from_array(values), replace(spec(1), bits=12)
+    assert bits_of(image, twelve).used == 16
+    np.testing.assert_allclose(network_input(image, twelve)[0], values, rtol=3e-7)
 
 
 def test_uint16_is_scaled_by_its_bits_and_warns_where_they_are_not_said() -> None:
