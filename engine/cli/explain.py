@@ -92,7 +92,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--layer",
         metavar="NAME",
         help="layer at which the CAMs look, one of those that `xaimed models check --json` lists (default: the model's "
-        "own, else the last one that all that decides passes through)",
+        "own, else the last one that everything that decides passes through)",
     )
     parser.add_argument(
         "--seed", type=int, metavar="N", help="for the random masks (default: derived from image, model and method)"

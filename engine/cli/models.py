@@ -64,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("--picture", type=Path, metavar="F", help="any picture of its performance")
     adding.add_argument("--model-toml", type=Path, metavar="F", help="how to feed the network and how to read it")
     adding.set_defaults(run=_add, wrong_usage=adding.error)
-    models_import.configure(verb("import", "make a complete model of a checkpoint", models_import.DESCRIPTION))
+    models_import.configure(verb("import", "make a complete model from a checkpoint", models_import.DESCRIPTION))
     drafting = verb(
         "init",
         "write a first model.toml",
@@ -82,7 +82,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "weights can be read without it.",
     )
     converting.add_argument("file", type=Path, metavar="FILE", help="what torch.save wrote")
-    converting.add_argument("--out", type=Path, metavar="F", help="(default: FILE with the suffix .safetensors)")
+    converting.add_argument(
+        "--out", type=Path, metavar="F", help="what to write (default: FILE with the suffix .safetensors)"
+    )
     converting.add_argument(
         "--architecture", type=Path, metavar="F", help="Python file with the classes that the pickle names; it is run"
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from engine.trust.permission import Review
 
 DESCRIPTION = (
-    "Make a complete model of a file of weights: a state_dict or the checkpoint of a training program (torch.save, "
+    "Make a complete model from a file of weights: a state_dict or the checkpoint of a training program (torch.save, "
     "Lightning, safetensors). Its tensors are matched to a network of torchvision, timm or MONAI, which is recognised "
     "where it is not named, or to one that your own code builds. SOURCE may also be an ONNX or TorchScript file, or a "
     "folder of timm, transformers or MONAI, which bring their networks along. Settings are drafted, the network is "
@@ -47,15 +47,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         metavar="A,B,...|FILE",
-        help="names in the order of the outputs, or a file with one a line (default: what the file says)",
+        help="names in the order of the outputs, or a file with one per line (default: what the file says)",
     )
     parser.add_argument("--input-size", type=_size, metavar="H,W", help="height and width that the network is fed")
     parser.add_argument(
         "--preprocessing",
         default="source",
         metavar="source|imagenet|unit|FILE",
-        help="mean and std: the named network's own, ImageNet's, none, or keys of [input] in a TOML file "
-        "(default: source)",
+        help="mean and std: the network's own as its source states them, ImageNet's, none (unit), or keys of [input] "
+        "in a TOML file (default: source)",
     )
     parser.add_argument("--yes", action="store_true", help="do not ask whether the code is trusted")
     parser.set_defaults(run=run)
