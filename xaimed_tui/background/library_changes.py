@@ -14,6 +14,7 @@ from engine.bundle.checks import PACKAGES
 from engine.errors import LibraryError
 
 if TYPE_CHECKING:
+    from engine.bundle.model_bundle import ModelBundle
     from engine.library.trash import Removed
 
 
@@ -71,7 +72,6 @@ class AddModel:
     def make(self, folders: Sequence[Path]) -> str:
         from engine.library import changes
         from engine.library.add_model import Parts, add_model
-        from engine.trust import permission
 
         named = self.architecture.strip().partition(":")[0] in PACKAGES
         if named or not (self.architecture.strip() or self.settings.strip()):
@@ -83,19 +83,12 @@ class AddModel:
             picture=_file("the picture", self.picture) if self.picture.strip() else None,
             settings=_file("model.toml", self.settings) if self.settings.strip() else None,
         )
-        bundle = add_model(folders, self.task, self.model, parts)
-        said = f"Added {self.task}/{self.model}."
-        if not bundle.runs_code:
-            return f"{said} {permission.no_code_words(bundle)}"
-        if permission.standing_of(bundle).allowed:
-            return said
-        return f"{said} Its code must be approved before it can run: Enter shows it."
+        return self._added(add_model(folders, self.task, self.model, parts))
 
     def _import(self, folders: Sequence[Path], network: str | None) -> str:
         """Make the model as `xaimed models import` does."""
         from engine.authoring.import_model import Wanted, preparing
         from engine.library import changes
-        from engine.trust import permission
 
         wanted = Wanted(
             source=_file("the weights", self.weights),
@@ -107,10 +100,17 @@ class AddModel:
         )
         with preparing(folders, wanted) as preparation:
             bundle = preparation.add() if preparation.review is not None else preparation.finish().bundle
+        return self._added(bundle)
+
+    def _added(self, bundle: ModelBundle) -> str:
+        from engine.trust import permission
+
         said = f"Added {self.task}/{self.model}."
-        if bundle.runs_code:
-            return f"{said} Its code must be approved before it can run: Enter shows it."
-        return f"{said} {permission.no_code_words(bundle)}"
+        if not bundle.runs_code:
+            return f"{said} {permission.no_code_words(bundle)}"
+        if permission.standing_of(bundle).allowed:  # the same bytes were approved before
+            return said
+        return f"{said} Its code must be approved before it can run: Enter shows it."
 
 
 @dataclass(frozen=True)
