@@ -222,7 +222,9 @@ class TerminalDriver(LinuxDriver):
     def start_application_mode(self) -> None:
         """Take the terminal."""
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual gives it no types
-        self._usual_resize = signal.getsignal(signal.SIGWINCH)
+        usual = signal.getsignal(signal.SIGWINCH)
+        if usual != self._told_of_a_size:  # Textual sets none if it may not have the terminal yet
+            self._usual_resize = usual
         signal.signal(signal.SIGWINCH, self._told_of_a_size)
         self._in_application_mode = True
         with suppress(termios.error):
