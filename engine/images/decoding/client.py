@@ -166,7 +166,8 @@ class _Process:
         with self._asked("header", read_piece(file, 0, PIECE), size, limits, limits.header_seconds):
             while (wanted := parse_piece(line := self._line())) is not None:
                 try:
-                    piece = read_piece(file, wanted[0], min(wanted[1], MOST))
+                    with self._deadline.paused():  # a slow network is no fault of the picture
+                        piece = read_piece(file, wanted[0], min(wanted[1], MOST))
                 except UnusableFileError as error:
                     failed, piece = error, b""  # as if it ended there: the process gives up on it, and can go on
                 self._send(b"%d\n" % len(piece), piece)

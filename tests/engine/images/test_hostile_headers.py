@@ -6,9 +6,12 @@ import os
 import resource
 import struct
 import sys
+import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from picture_files import png_chunk
@@ -16,6 +19,7 @@ from PIL import Image
 
 from engine.errors import ImageError
 from engine.images.decoding import client
+from engine.images.decoding.deadline import Deadline
 from engine.images.decoding.fetched import MOST, PIECE, FetchedFile
 from engine.images.header import Limits
 from engine.images.image import read_header, read_image
@@ -212,6 +216,37 @@ def test_a_file_that_the_system_cannot_read_is_refused_and_the_next_is_read(
     monkeypatch.undo()
     assert read_header(path) == good
     assert client._idle[-1] is process
+
+
+def test_a_slow_network_is_not_taken_for_a_slow_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.tif"
+    Image.effect_noise((400, 300), 50).save(path, compression="tiff_lzw")  # its directory comes last
+    good = read_header(path)
+    whole = client.read_piece
+
+    def slow(file: BinaryIO, place: int, length: int) -> bytes:
+        if place:
+            time.sleep(1.5)
+        return whole(file, place, length)
+
+    monkeypatch.setattr(client, "read_piece", slow)
+    monkeypatch.setattr(client, "_CLOCK_MORE", 1.0)
+    assert read_header(path, limits=Limits(header_seconds=0.1)) == good
+
+
+def test_a_deadline_goes_on_after_a_pause() -> None:
+    killed = threading.Event()
+
+    class Process:
+        kill = staticmethod(killed.set)
+
+    deadline = Deadline(Process())  # type: ignore[arg-type]  # all that it asks of one
+    with deadline.within(0.4):
+        with deadline.paused():
+            assert not killed.wait(0.8)
+        assert killed.wait(10)
+    assert deadline.missed
+    deadline.end()
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1, 3 * PIECE, 2 * MOST + 5])
