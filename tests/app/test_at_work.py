@@ -21,7 +21,7 @@ async def test_maps_sharpen_while_they_run_and_the_quick_methods_come_first() ->
         await pilot.press("e")
         await until(pilot, lambda: app.explain.runs["rise"].map is not None)
         order = [call[0] for call in engine.calls if call[0] in app.explain.runs]
-        assert order == ["gradcam", "gradcam++", "lime", "rise"]
+        assert order == ["gradcam", "gradcam++", "hirescam", "lime", "rise"]
         run = app.explain.runs["rise"]
         assert run.state == "running"
         assert run.map.samples == 2000
@@ -40,7 +40,7 @@ async def test_stopping_one_method_keeps_its_map_and_lets_the_others_go_on() -> 
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES)
         await press_until_held(pilot, "e", engine, "lime")
-        await pilot.press("right")
+        await pilot.press("right", "right")
         await press_until_held(pilot, "x", engine, "rise")
         assert engine.stopped == ["lime"]
         await until(pilot, lambda: app.explain.runs["lime"].state == "done")
@@ -57,7 +57,7 @@ async def test_stopping_all_ends_the_running_and_the_waiting_methods() -> None:
         await at.pilot.press("s")
         await settled(at.pilot)
         states = {method: run.state for method, run in at.app.explain.runs.items()}
-        assert states == {"gradcam": "done", "gradcam++": "done", "lime": "done", "rise": "stopped"}
+        assert states == {"gradcam": "done", "gradcam++": "done", "hirescam": "done", "lime": "done", "rise": "stopped"}
         assert at.app.explain.check_action("stop", ()) is False
         assert at.app.explain.check_action("explain_all", ()) is True
 

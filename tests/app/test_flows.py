@@ -31,7 +31,7 @@ async def test_the_whole_way_from_home_to_saved_files_by_keyboard(tmp_path: Path
         await press(pilot, "e")
         assert {run.state for run in app.explain.runs.values()} == {"done"}
         assert "4 of 4: bottom" in caption_of(app.explain.wall.card("agreement"))
-        await press(pilot, "right", "enter")
+        await press(pilot, "right", "right", "enter")
         assert isinstance(app.screen, DetailScreen)
         assert "LIME" in screen_text(app)
         await press(pilot, "escape", "w")
@@ -122,7 +122,8 @@ async def test_one_picture_at_a_time_on_a_small_terminal_all_six_on_a_larger_one
         assert app.query_one(NavBar).size.width < 12
         await pilot.resize_terminal(120, 40)
         await settled(pilot)
-        assert all(card.display for card in app.explain.wall)
+        shown = [card.key for card in app.explain.wall if card.display]
+        assert shown == ["original", "lime", "rise", "agreement", "gradcam", "gradcam++"], "as many as have room"
 
 
 async def test_the_layer_of_the_cams_is_chosen_and_only_the_cams_are_made_anew() -> None:
@@ -133,8 +134,10 @@ async def test_the_layer_of_the_cams_is_chosen_and_only_the_cams_are_made_anew()
         engine.calls.clear()
         await press(pilot, "y", "down", "enter")
         made = [call for call in engine.calls if call[0] in app.explain.runs]
-        assert [(call[0], call[3]) for call in made] == [("gradcam", "features.0"), ("gradcam++", "features.0")]
-        assert set(app.explain.explanation.maps) == {"lime", "rise", "gradcam", "gradcam++"}
+        assert [(call[0], call[3]) for call in made] == [
+            (method, "features.0") for method in ("gradcam", "gradcam++", "hirescam")
+        ]
+        assert set(app.explain.explanation.maps) == {"lime", "rise", "gradcam", "gradcam++", "hirescam"}
 
 
 async def test_another_class_is_chosen_and_all_maps_are_made_anew_for_it() -> None:
@@ -150,7 +153,7 @@ async def test_another_class_is_chosen_and_all_maps_are_made_anew_for_it() -> No
 async def test_moving_in_the_table_points_out_the_cell_in_both_pictures() -> None:
     app = make_app()
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "enter", "j", "j", "j", "j")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "enter", "j", "j", "j", "j")
         pictures = [app.screen.query_one(name).picture for name in ("#image", "#map")]
         assert [picture.highlight for picture in pictures] == [(1, 1), (1, 1)]
         assert pictures[0].style == "cells"
@@ -160,7 +163,7 @@ async def test_moving_in_the_table_points_out_the_cell_in_both_pictures() -> Non
 async def test_left_and_right_go_through_the_methods_and_back_leads_to_the_one_seen_last() -> None:
     app = make_app()
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "enter", "right", "right")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "enter", "right", "right")
         assert "Grad-CAM " in screen_text(app).splitlines()[0]
         await press(pilot, "escape")
         assert app.explain.wall.active == "gradcam"
@@ -169,7 +172,7 @@ async def test_left_and_right_go_through_the_methods_and_back_leads_to_the_one_s
 async def test_the_numbers_in_the_detail_are_those_of_the_map() -> None:
     app = make_app()
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "enter")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "enter")
         statistics = app.explain.explanation.statistics["lime"]
         row = next(line for line in screen_text(app).splitlines() if "bottom left" in line and "0." in line)
         assert row.split()[0] == "1"
@@ -183,7 +186,7 @@ async def test_cells_whose_place_is_not_certain_carry_a_question_mark_and_words(
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "e")
         assert "not certain" in caption_of(app.explain.wall.card("rise"))
-        await press(pilot, "right", "right", "enter")
+        await press(pilot, "right", "right", "right", "enter")
         text = screen_text(app)
         assert "Not certain" in text
         assert "1?" in text or "3?" in text

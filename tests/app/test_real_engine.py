@@ -17,8 +17,10 @@ from engine.storage.places import bundled_tasks
 from xaimed_tui.app import DEMO_TASK, XAIMedApp
 from xaimed_tui.background.backend import Engine
 
+METHODS = {"lime", "rise", "gradcam", "gradcam++", "hirescam"}
 
-async def test_four_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
+
+async def test_the_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
@@ -39,9 +41,9 @@ async def test_four_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
         await pilot.press("e")
         await until(pilot, lambda: {run.state for run in app.explain.runs.values()} <= {"done", "failed"}, seconds=120)
         assert {method: run.reason for method, run in app.explain.runs.items() if run.state != "done"} == {}
-        await until(pilot, lambda: app.explain.explanation is not None and len(app.explain.explanation.maps) == 4)
+        await until(pilot, lambda: app.explain.explanation is not None and len(app.explain.explanation.maps) == 5)
         explanation = app.explain.explanation
-        assert set(explanation.maps) == {"lime", "rise", "gradcam", "gradcam++"}
+        assert set(explanation.maps) == METHODS
         assert explanation.consensus.counts.sum() == 12
         assert explanation.image.path.name == name
         await press(pilot, "right", "enter")
@@ -52,7 +54,7 @@ async def test_four_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
     torch.set_num_threads(before)
     (saved,) = (tmp_path / "xaimed-results").iterdir()
     record = json.loads((saved / "explanation.json").read_text(encoding="ascii"))
-    assert set(record["methods"]) == {"lime", "rise", "gradcam", "gradcam++"}
+    assert set(record["methods"]) == METHODS
     with np.load(saved / "saliency.npz") as maps:
         for method, made in explanation.maps.items():
             np.testing.assert_array_equal(maps[method], made.values)

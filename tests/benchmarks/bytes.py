@@ -44,7 +44,7 @@ PIXELS = (10, 20)
 
 STEPS = (
     ("open the explanation screen", b"\r"),
-    ("explain: four maps and the agreement", b"e"),
+    ("explain: all maps and the agreement", b"e"),
     ("next image", b"\x1b[B"),
     ("explain the next image", b"e"),
     ("back to the first image", b"\x1b[A"),

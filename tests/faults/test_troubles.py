@@ -22,7 +22,7 @@ async def test_a_method_that_fails_says_why_and_the_others_go_on() -> None:
         assert app.explain.runs["gradcam"].state == "failed"
         assert "the network has no convolution" in caption_of(app.explain.wall.card("gradcam"))
         assert app.explain.explanation.failures == {"gradcam": "the network has no convolution"}
-        assert set(app.explain.explanation.maps) == {"lime", "rise", "gradcam++"}
+        assert set(app.explain.explanation.maps) == {"lime", "rise", "gradcam++", "hirescam"}
         engine.failures.clear()
         await press(pilot, "g")
         assert app.explain.runs["gradcam"].state == "done"

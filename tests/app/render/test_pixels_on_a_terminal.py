@@ -62,7 +62,7 @@ def test_no_bytes_of_a_picture_are_repeated_and_none_are_left(images: str, tmp_p
     press(b"z", "Larger", 6)
     press(b"+", "2x", 6)
     press(b"\x1b", "mean", 6)
-    press(b"1", "Four methods", 6)
+    press(b"1", "Five methods", 6)
     assert (terminal.pixels < 0).all(), "Home shows no pictures"
     assert not any(isinstance(letter, tuple) for row in terminal.letters for letter in row)
     assert not re.search(rb"\x1b\[16t|a=q|\x1b\[\?1;1;0S", process.bytes), "the terminal was asked something"

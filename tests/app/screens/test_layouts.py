@@ -54,7 +54,7 @@ async def test_the_next_image_is_read_and_predicted_without_a_layout(layouts: Ca
 async def test_moving_through_the_cells_of_a_detail_lays_nothing_out(layouts: Callable[[], int]) -> None:
     app = make_app()
     async with app.run_test(size=(160, 50)) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "enter")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "enter")
         await until(pilot, lambda: isinstance(app.screen, DetailScreen))
         await press(pilot, "down")
         before, words = layouts(), screen_text(app)

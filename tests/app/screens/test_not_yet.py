@@ -82,7 +82,8 @@ async def test_one_method_or_several_can_be_asked_for_early() -> None:
         await until(pilot, lambda: app.explain.runs["gradcam++"].state == "done")
         await settled(pilot)
         states = {method: run.state for method, run in app.explain.runs.items()}
-        assert states == {"lime": "idle", "rise": "idle", "gradcam": "done", "gradcam++": "done"}
+        assert [method for method, state in states.items() if state == "done"] == ["gradcam", "gradcam++"]
+        assert {state for method, state in states.items() if not method.startswith("gradcam")} == {"idle"}
 
 
 @pytest.mark.parametrize("key", ["down", "escape", "s"])

@@ -96,7 +96,7 @@ async def test_the_selected_row_of_a_dialog_stays_in_view(way: tuple[str, ...]) 
             assert seen(app, rows, place_of(rows)), size
 
 
-@pytest.mark.parametrize("way", [("enter",), ("right", "right", "right", "enter"), ("b", "enter")])
+@pytest.mark.parametrize("way", [("enter",), ("right", "enter"), ("b", "enter")])
 async def test_the_selected_cell_stays_in_view(way: tuple[str, ...]) -> None:
     app = make_app()
     async with app.run_test(size=SIZES[0]) as pilot:

@@ -47,14 +47,15 @@ async def test_two_classes_of_one_network_share_a_cell_and_differ_in_others() ->
     engine = TwoMinded()
     app = make_app(engine)
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "b")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "b")
         assert isinstance(app.screen, ChooseDialog)
         assert "class NO-IDC" in screen_text(app)
         engine.calls.clear()
         await press(pilot, "enter")
         assert isinstance(app.screen, SideBySideScreen)
         made = [(call[0], call[2]) for call in engine.calls if call[0] in app.explain.runs]
-        assert sorted(made) == [(m, "NO-IDC") for m in ("gradcam", "gradcam++", "lime", "rise")]  # A's are kept
+        methods = ("gradcam", "gradcam++", "hirescam", "lime", "rise")
+        assert sorted(made) == [(method, "NO-IDC") for method in methods], "A's are kept"
         assert not any(call[0] in ("load", "diagnose") for call in engine.calls)
         # LIME: A marks bottom left, bottom, centre; B top left, bottom, top right.
         assert words(app).startswith("1 of 3 cells shared: bottom. Two random choices share 1 on average.")
@@ -72,7 +73,7 @@ async def test_classes_whose_names_differ_only_in_what_is_left_out_are_told_apar
         await press(pilot, *TO_IMAGES, "b")
         labels = [row.label for row in app.screen.query_one(RowList).in_view]
         assert len(set(labels)) == len(labels)
-        await press(pilot, "escape", "t", "down", "down", "enter", "e", "right", "b", "down")
+        await press(pilot, "escape", "t", "down", "down", "enter", "e", "right", "right", "b", "down")
         await press(pilot, "enter")
         said = re.search("A shows what speaks for (.+), B what speaks for (.+?)\\.", words(app))
         assert said is not None
@@ -93,10 +94,10 @@ async def test_one_output_is_said_to_speak_for_one_class_as_it_speaks_against_th
 async def test_cells_that_are_not_certain_count_neither_as_shared_nor_as_different() -> None:
     app = make_app(TwoMinded(settled=False))
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "b", "enter")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "b", "enter")
         assert words(app).startswith("0 of 3 cells shared for certain; 1 as they stand now.")
         assert "Certain:" not in words(app)
-        assert " LIME  (1 of 5)  1 of 3 cells shared?, not certain, ρ " in screen_text(app).splitlines()[0]
+        assert " LIME  (1 of 6)  1 of 3 cells shared?, not certain, ρ " in screen_text(app).splitlines()[0]
         assert "Only" not in words(app)
         assert "Whether they are shared is open." in words(app)
         assert set(verdicts(app)) == {"open"}
@@ -183,7 +184,7 @@ async def test_a_cell_is_pointed_out_on_both_sides_from_the_table_and_by_the_mou
 async def test_arrows_on_a_picture_move_its_cell_on_both_sides_and_in_the_table_and_back() -> None:
     app = make_app()
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "b", "enter")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "b", "enter")
         table = app.screen.query_one(ComparedTable)
         first, second = app.screen.query(ComparedSide)
         table.go_to((1, 1))
@@ -206,7 +207,7 @@ async def test_arrows_on_a_picture_move_its_cell_on_both_sides_and_in_the_table_
 async def test_tab_goes_from_the_table_to_the_words_and_both_pictures() -> None:
     app = make_app()
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "g", "right", "b", "enter")
+        await press(pilot, *TO_IMAGES, "g", "right", "right", "b", "enter")
         seen = []
         for _ in range(4):
             seen.append(app.screen.focused.id or type(app.screen.focused).__name__)
@@ -217,7 +218,7 @@ async def test_tab_goes_from_the_table_to_the_words_and_both_pictures() -> None:
 async def test_the_rank_correlation_of_the_two_maps_is_said_for_every_method() -> None:
     app = make_app(TwoMinded())
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "b", "enter")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "b", "enter")
         sides = app.screen.query(ComparedSide)
         value = rank_correlation(*(side.runs["lime"].map for side in sides))
         assert f"Rank correlation of the two maps (Spearman's ρ): {value:.2f}. Sampling noise" in words(app)
@@ -225,12 +226,12 @@ async def test_the_rank_correlation_of_the_two_maps_is_said_for_every_method() -
         assert (
             screen_text(app)
             .splitlines()[0]
-            .startswith(f" LIME  (1 of 5)  1 of 3 cells shared, ρ {value:.2f}  on patch-01.png")
+            .startswith(f" LIME  (1 of 6)  1 of 3 cells shared, ρ {value:.2f}  on patch-01.png")
         )
         await press(pilot, "right", "right")
         assert "Exact: no samples are drawn" in words(app)
         assert "Sampling noise" not in words(app)
-        await press(pilot, "right", "right")
+        await press(pilot, "right", "right", "right")
         assert f"Rank correlation of A's and B's maps (Spearman's ρ) LIME {value:.2f} RISE" in words(app)
 
 
@@ -238,7 +239,7 @@ async def test_a_rank_correlation_waits_for_both_maps_to_be_done() -> None:
     engine = TwoMinded()
     app = make_app(engine)
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "b")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "b")
         gate = engine.hold("lime")
         await press_until_held(pilot, "enter", engine, "lime")
         await until(pilot, lambda: "worked out once both maps are done" in words(app))
@@ -249,7 +250,7 @@ async def test_a_rank_correlation_waits_for_both_maps_to_be_done() -> None:
 async def test_arrows_go_through_the_methods_to_the_agreement_of_both_sides() -> None:
     app = make_app(TwoMinded())
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "b", "enter", "right")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "b", "enter", "right")
         assert "RISE" in screen_text(app).splitlines()[0]
         await press(pilot, "left", "left")
         assert "Agreement" in screen_text(app).splitlines()[0]
@@ -264,7 +265,7 @@ async def test_counts_that_uncertain_choices_leave_open_are_marked_on_both_sides
     engine.settled = False
     app = make_app(engine)
     async with app.run_test(size=BIG) as pilot:
-        await press(pilot, *TO_IMAGES, "e", "right", "b", "enter", "left")
+        await press(pilot, *TO_IMAGES, "e", "right", "right", "b", "enter", "left")
         table = app.screen.query_one(ComparedTable)
         for column, side in enumerate(app.screen.query(ComparedSide), start=1):
             consensus = side.explanation.consensus

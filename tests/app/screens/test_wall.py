@@ -1,4 +1,4 @@
-"""The wall of pictures: how it is laid out, and what it does with more than four methods."""
+"""The wall of pictures: how it is laid out, and what it does with more than six pictures."""
 
 from __future__ import annotations
 

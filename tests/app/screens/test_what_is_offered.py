@@ -175,7 +175,7 @@ async def test_the_palette_has_the_commands_of_each_screen_that_can_do_something
         await press(pilot, "e")
         assert {"Save", "Explain with LIME", "Let the map cover less of the image"} <= commands(app)
         assert not {"Explain with all methods", "Stop all methods"} & commands(app)
-        await press(pilot, "right", "enter")
+        await press(pilot, "right", "right", "enter")
         assert {"Copy the numbers as CSV", "Overlay, map alone, or cells"} <= commands(app)
         await press(pilot, "escape", "z")
         assert {"Larger", "Next picture"} <= commands(app)

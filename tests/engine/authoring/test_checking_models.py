@@ -66,7 +66,7 @@ def test_a_check_tells_shapes_classes_layer_times_and_warnings(xaimed: Run, mode
     predicted = json.loads(xaimed("predict", image, "--task", "Lungs", "--json")[1])[0]
     assert found["probabilities"] == predicted["probabilities"]
     assert found["predicted"] == predicted["predicted"]
-    assert list(found["methods"]) == ["lime", "rise", "gradcam", "gradcam++"]
+    assert list(found["methods"]) == ["lime", "rise", "gradcam", "gradcam++", "hirescam"]
     assert all(method["works"] and method["whole_map_seconds"] > 0 for method in found["methods"].values())
     assert found["selftest"] is None
 
@@ -97,7 +97,8 @@ def test_a_method_that_cannot_work_makes_the_check_fail_and_is_named(xaimed: Run
     assert status == 1
     assert "Grad-CAM: layer nowhere: is not a layer of this network that gives a map" in out
     found = json.loads(xaimed("models", "check", "Lungs", "--image", image, "--json")[1])
-    assert [name for name, method in found["methods"].items() if not method["works"]] == ["gradcam", "gradcam++"]
+    without = [name for name, method in found["methods"].items() if not method["works"]]
+    assert without == ["gradcam", "gradcam++", "hirescam"]
     assert (found["passed"], found["layer"]) == (False, None)
 
 

@@ -103,7 +103,7 @@ def test_a_network_whose_answers_depend_on_the_batch_is_passed_image_by_image(ki
 def test_every_map_and_curve_of_such_a_network_says_so() -> None:
     model, image = classifier(LessTheMean()), make_image(height=24, width=24)
     made = explain(model, image, Settings(samples={"lime": 100, "rise": 100}))
-    assert len(made.maps) == 4
+    assert len(made.maps) == 5
     for saliency in made.maps.values():
         assert saliency.warning_codes[0] == "batch-dependent"
         assert "depends on the other images in its batch" in saliency.warnings[0]
