@@ -262,7 +262,7 @@ async def test_help_names_the_keys_of_the_view_and_closes_again() -> None:
     async with app.run_test(size=BIG) as pilot:
         await press(pilot, *TO_IMAGES, "question_mark")
         assert isinstance(app.screen, HelpScreen)
-        assert "LIME, RISE, Grad-CAM, Grad-CAM++ alone" in screen_text(app)
+        assert "LIME, RISE, Grad-CAM, Grad-CAM++, HiResCAM alone" in screen_text(app)
         await press(pilot, "escape")
         assert app.explain.images.has_focus
 

@@ -85,7 +85,7 @@ async def test_the_dialog_says_which_folder_it_will_be_and_that_the_old_one_stay
         assert f"{tmp_path.name}/patch-01" in screen_text(app)
         assert "already exists" not in screen_text(app)
         assert "gradcam-cells.png" in screen_text(app)
-        assert "Not made yet, and not saved: LIME, RISE, Grad-CAM++." in " ".join(screen_text(app).split())
+        assert "Not made yet, and not saved: LIME, RISE, Grad-CAM++, HiResCAM." in " ".join(screen_text(app).split())
         (tmp_path / "patch-01").mkdir()
         field.value = f"{tmp_path}/"
         await until(pilot, lambda: "patch-01-2" in screen_text(app))

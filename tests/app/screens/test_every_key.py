@@ -85,8 +85,8 @@ FLOWS = {
         "m down enter x DescribeDialog:ctrl+s m down down enter ConfirmDialog:question_mark escape _Changing:escape"
     ),
     "images": Flow(
-        f"{IMAGES} ExplainView:l down ExplainView:r down ExplainView:g down ExplainView:p down ExplainView:e "
-        "ExplainView:right ExplainView:left ExplainView:o ExplainView:m ExplainView:left_square_bracket "
+        f"{IMAGES} ExplainView:l down ExplainView:r down ExplainView:g down ExplainView:p down ExplainView:h down "
+        "ExplainView:e ExplainView:right ExplainView:left ExplainView:o ExplainView:m ExplainView:left_square_bracket "
         "ExplainView:right_square_bracket ExplainView:n Wall:down Wall:up ExplainView:n ExplainView:z escape "
         "ExplainView:t escape ExplainView:y escape ExplainView:b escape ExplainView:w SaveDialog:escape ExplainView:f "
         "escape right ExplainView:enter escape ExplainView:escape"

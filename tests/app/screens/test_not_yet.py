@@ -216,7 +216,7 @@ FLOWS = {
         ("0", "The whole picture is shown: + magnifies it."),
         ("minus", "The picture does not get any smaller."),
         ("escape t 9 9 9 enter enter", "No row is left to choose: Esc clears the filter."),
-        ("escape escape right x", "LIME is not at work."),
+        ("escape escape right right x", "LIME is not at work."),
         ("z", "There is no picture here yet."),
     ),
     "maps": (
@@ -224,7 +224,7 @@ FLOWS = {
         ("e e", "All methods have made their maps."),
         ("right_square_bracket " * 9, "The map cannot cover more of the image."),
         ("b enter s", "No method is at work."),
-        ("escape g enter right right o", "The agreement has no other view."),
+        ("escape g enter right right right o", "The agreement has no other view."),
         ("left o right_square_bracket", "The map is shown alone: there is no image below it."),
     ),
 }
