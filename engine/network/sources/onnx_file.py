@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from engine.bundle.specs import Layout
 from engine.errors import BundleError
+from engine.network.weights import most_bytes
 from engine.storage.reading import UnusableFileError, read_limited
 
 MOST_BYTES = 2**31 - 1
@@ -25,6 +27,7 @@ MOST_BYTES = 2**31 - 1
 _MOST_NODES = 100_000
 _MOST_CLASSES = 10_000
 _LONGEST_CLASSES = 200_000
+_MOST_BRACES = 100
 _DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Whose operators onnxruntime brings along."""
 
@@ -224,6 +227,14 @@ def _nodes(model: Any) -> Iterator[Any]:
             yield from inner.node
 
 
+def _attributes(model: Any) -> Iterator[Any]:
+    """Yield all attributes of nodes, and the defaults of those of functions."""
+    for node in _nodes(model):
+        yield from node.attribute
+    for function in model.functions:
+        yield from getattr(function, "attribute_proto", ())
+
+
 def _tensors(model: Any) -> Iterator[Any]:
     """Yield all tensors of a model: weights, and constants in attributes."""
     for graph in chain([model.graph], model.functions):
@@ -231,10 +242,9 @@ def _tensors(model: Any) -> Iterator[Any]:
             yield from getattr(inner, "initializer", ())
             for sparse in getattr(inner, "sparse_initializer", ()):
                 yield from (sparse.values, sparse.indices)
-    for node in _nodes(model):
-        for attribute in node.attribute:
-            yield from [attribute.t] if attribute.HasField("t") else []
-            yield from attribute.tensors
+    for attribute in _attributes(model):
+        yield from [attribute.t] if attribute.HasField("t") else []
+        yield from attribute.tensors
 
 
 def _is_elsewhere(tensor: Any) -> bool:
@@ -247,6 +257,7 @@ def _place(tensor: Any) -> dict[str, str]:
 
 def _fill_in(model: Any, beside: Mapping[str, bytes], path: Path) -> None:
     """Put weights that lie in other files into the model."""
+    taken, most = 0, most_bytes(sum(len(content) for content in beside.values()))
     for tensor in _tensors(model):
         if not _is_elsewhere(tensor):
             continue
@@ -264,9 +275,23 @@ def _fill_in(model: Any, beside: Mapping[str, bytes], path: Path) -> None:
             start = length = -1
         if start < 0 or length < 0 or start + length > len(content):
             raise BundleError(f"{name} is shorter than the network needs", subject=path, remedy="copy both files again")
+        taken += length
+        if taken > most:
+            raise BundleError(
+                f"its weights claim more than {most:,} bytes of the files beside it", subject=path, remedy=_IN_ONE_FILE
+            )
         tensor.raw_data = content[start : start + length]
         tensor.data_location = tensor.DEFAULT
         del tensor.external_data[:]
+
+
+_Called = tuple[str, str, str]
+"""Domain, name and overload, by which nodes call functions."""
+
+
+def _of(part: Any, name: str = "name") -> _Called:
+    """Return what a function is called by, or what a node calls."""
+    return ("" if part.domain == "ai.onnx" else part.domain, getattr(part, name), getattr(part, "overload", ""))
 
 
 def _without_functions(model: Any, path: Path) -> Any:
@@ -276,21 +301,26 @@ def _without_functions(model: Any, path: Path) -> Any:
     from onnx import inliner
 
     calls = {
-        (function.domain, function.name): [
-            (node.domain, node.op_type) for graph in _graphs(function) for node in graph.node
-        ]
+        _of(function): [_of(node, "op_type") for graph in _graphs(function) for node in graph.node]
         for function in model.functions
     }
-    sizes: dict[tuple[str, str], int] = {}
-    # Each round settles the functions that call none of those left; in a circle there is none.
-    while ready := [name for name, called in calls.items() if not calls.keys() & set(called)]:
-        for name in ready:
-            sizes[name] = sum(sizes.get(each, 1) for each in calls.pop(name))
-    if calls:
-        raise BundleError("has functions that call themselves", subject=path, remedy="export it again")
+    if len(calls) < len(model.functions):
+        raise BundleError("has two functions of one name", subject=path, remedy="export it again")
+    try:
+        order = tuple(
+            TopologicalSorter({name: calls.keys() & set(inner) for name, inner in calls.items()}).static_order()
+        )
+    except CycleError as error:
+        raise BundleError("has functions that call themselves", subject=path, remedy="export it again") from error
+    own = {_of(function): function.ByteSize() for function in model.functions}
     # A function that calls another twice, which calls another twice, ... is a small file and a network without end.
-    whole = sum(sizes.get((node.domain, node.op_type), 1) for graph in _graphs(model.graph) for node in graph.node)
-    if whole > _MOST_NODES:
+    nodes: dict[_Called, int] = {}
+    size: dict[_Called, int] = {}
+    for name in order:
+        nodes[name] = min(sum(nodes.get(each, 1) for each in calls[name]), _MOST_NODES + 1)
+        size[name] = min(own[name] + sum(size.get(each, 0) for each in calls[name]), MOST_BYTES + 1)
+    here = [_of(node, "op_type") for graph in _graphs(model.graph) for node in graph.node]
+    if sum(nodes.get(each, 1) for each in here) > _MOST_NODES or sum(size.get(each, 0) for each in here) > MOST_BYTES:
         raise _too_many(path)
     try:
         written_out = inliner.inline_local_functions(model)
@@ -337,7 +367,10 @@ def _check_weights(model: Any, path: Path) -> None:
     """Check that all weights can be read and are numbers. Infinities may stand for what an attention must not see."""
     from onnx import TensorProto, numpy_helper
 
-    if any(graph.sparse_initializer for graph in _graphs(model.graph)):
+    # onnxruntime makes them dense, whatever size they claim, and takes them from any file that they name.
+    if any(graph.sparse_initializer for graph in _graphs(model.graph)) or any(
+        attribute.HasField("sparse_tensor") or attribute.sparse_tensors for attribute in _attributes(model)
+    ):
         raise BundleError("has sparse weights, which are not supported", subject=path, remedy="save dense weights")
     for tensor in _tensors(model):
         try:
@@ -439,6 +472,8 @@ def _classes(model: Any, outputs: int | None) -> tuple[str, ...] | None:
 
 def _names(text: str) -> tuple[str, ...]:
     """Return names written as a list, as numbers with names, or separated by commas."""
+    if text.count("{") > _MOST_BRACES:  # Python's parser reads an f-string again for every field of it
+        return ()
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):

@@ -21,7 +21,7 @@ from engine.explainers.settings import Settings
 from engine.explanation.explain import explain
 from engine.network.classifier import Classifier
 from engine.network.layout import take_channels_first
-from engine.network.sources import onnx_network
+from engine.network.sources import onnx_file, onnx_network
 from engine.network.sources.black_box import BlackBox
 from engine.network.sources.onnx_file import read_onnx, weight_files
 from engine.network.sources.onnx_network import build_onnx, describe_onnx
@@ -308,6 +308,18 @@ def test_functions_are_written_out_but_neither_circles_nor_towers(twin: Classifi
     refused(functions({"f0": ["f1"], "f1": ["f0"]}), "call themselves")
     tower = {f"f{level}": [f"f{level + 1}"] * 10 for level in range(12)} | {"f12": ["Relu"]}
     refused(functions(tower), "more than 100,000 nodes")
+    overloaded = functions(tower)
+    for function in overloaded.functions:
+        for node in function.node:
+            if node.domain == "own":
+                node.op_type, node.overload = "f", node.op_type
+        function.name, function.overload = "f", function.name
+    call = next(node for node in overloaded.graph.node if node.domain == "own")
+    call.op_type, call.overload = "f", "f0"
+    refused(overloaded, "more than 100,000 nodes")
+    twice = functions({"f0": ["Relu"]})
+    twice.functions.append(twice.functions[0])
+    refused(twice, "two functions of one name")
 
 
 def test_a_result_beyond_all_memory_is_refused() -> None:
@@ -353,6 +365,38 @@ def test_weights_anywhere_else_are_refused(location: str) -> None:
         weight_files(model.SerializeToString(), PATH)
 
 
+def test_defaults_of_functions_name_files_too() -> None:
+    model = functions({"f0": ["Relu"]})
+    default = model.functions[0].attribute_proto.add(name="value", type=onnx.AttributeProto.TENSOR)
+    default.t.CopyFrom(elsewhere(small_onnx(), "../secret")[0].graph.initializer[0])
+    with pytest.raises(BundleError, match="not a file beside it"):
+        weight_files(model.SerializeToString(), PATH)
+
+
+def test_sparse_constants_are_refused_since_they_may_lie_in_any_file() -> None:
+    sparse = onnx.SparseTensorProto(dims=[1])
+    sparse.values.CopyFrom(helper.make_tensor("", TensorProto.FLOAT, [1], bytes(4), raw=True))
+    onnx.external_data_helper.set_external_data(sparse.values, "secret", offset=0, length=4)
+    sparse.indices.CopyFrom(helper.make_tensor("", TensorProto.INT64, [1], [0]))
+    nodes = [
+        helper.make_node("Constant", [], ["sparse"], sparse_value=sparse),
+        helper.make_node("Add", ["pooled", "sparse"], ["extra"]),
+    ]
+    refused(small_onnx(extra=nodes), "has sparse weights")
+
+
+def test_many_weights_cannot_all_be_the_same_bytes_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, weights = elsewhere(small_onnx(), "model.onnx.data")
+    copy = model.graph.initializer.add()
+    copy.CopyFrom(model.graph.initializer[0])
+    copy.name = "again"
+    data, beside = model.SerializeToString(), {"model.onnx.data": weights}
+    read_onnx(data, PATH, beside)
+    monkeypatch.setattr(onnx_file, "most_bytes", lambda size: size)
+    with pytest.raises(BundleError, match="claim more than"):
+        read_onnx(data, PATH, beside)
+
+
 # What a file says
 
 
@@ -365,6 +409,8 @@ def test_a_file_is_described_without_running_it(tmp_path: Path) -> None:
     assert (found.size, found.channels, found.layout, found.outputs) == ((SIZE, SIZE), 3, "nhwc", 3)
     assert (found.classes, found.black_box, found.opset, found.whole_numbers) == (CLASSES, "", 17, False)
     read_onnx(found.data, PATH)
+    entry.value = str(["{" * 101, "b", "c"])
+    assert read_onnx(model.SerializeToString(), PATH).classes is None
     box = make_onnx_model(tmp_path / "Task" / "Box", small_onnx(size=("h", "w"), extra=unknown_to_onnx2torch()))
     described = describe_onnx(box / "model.onnx")
     assert "ThresholdedRelu" in described.black_box
