@@ -83,7 +83,7 @@ def _names(value: object) -> tuple[str, ...] | None:
     if isinstance(value, Mapping):
         pairs = [(number, name) for name, number in value.items() if isinstance(number, int)]
         if len(pairs) < len(value):
-            pairs = [(int(number), name) for number, name in value.items() if str(number).isdecimal()]
+            pairs = [(number, name) for key, name in value.items() if (number := _number(key)) is not None]
         if sorted(number for number, _ in pairs) != list(range(len(value))):
             return None
         value = [name for _, name in sorted(pairs, key=lambda pair: pair[0])]
@@ -93,6 +93,13 @@ def _names(value: object) -> tuple[str, ...] | None:
         name for name in value if isinstance(name, str) and len(name.strip()) > 0 and len(name) <= _LONGEST_NAME
     )
     return names if len(names) == len(value) == len(set(names)) else None
+
+
+def _number(key: object) -> int | None:
+    """Return a class's number, which JSON has as text."""
+    if isinstance(key, str) and key.isdecimal() and len(key) < 10:
+        return int(key)
+    return key if isinstance(key, int) else None
 
 
 def _size(value: object) -> tuple[int, int] | None:

@@ -44,6 +44,9 @@ _OLD_NAMES = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)(?=\.)")
 """How torchvision's DenseNets named their layers before version 0.3: `norm.1` is `norm1` now."""
 
 _MOST_SHOWN = 8
+_MOST_PARTS = 16
+"""A prefix has at most so many parts; all those of one long name would take memory with the square of its length."""
+
 _LEAST_SHARE = 0.5
 """A prefix is tried if at least this share of the network's tensors lies below it."""
 
@@ -249,7 +252,7 @@ def _common_prefixes(names: Iterable[str], wanted: int) -> list[str]:
     counts: Counter[str] = Counter()
     for name in names:
         parts = name.split(".")
-        counts.update(".".join(parts[:end]) + "." for end in range(1, len(parts)))
+        counts.update(".".join(parts[:end]) + "." for end in range(1, min(len(parts), _MOST_PARTS + 1)))
     return [prefix for prefix, count in counts.items() if count >= max(1, _LEAST_SHARE * wanted)]
 
 

@@ -17,15 +17,14 @@ _NO_NETWORK = re.compile(
 )
 """What else a checkpoint holds that has tensors."""
 
-_AVERAGED = re.compile(r"(.*[._])?(ema|swa|averag\w*|shadow)([._].*)?", re.IGNORECASE)
-"""Names of networks whose weights are averages over the training: these are the ones to use."""
-
 ShapeOf = Callable[[object], tuple[int, ...] | None]
 """Returns the shape of a tensor, and None for what is none."""
 
 _DEEPEST = 5
 _MOST_ENTRIES = 100_000
 _MOST_NETWORKS = 64
+_MOST_PREFIXES = 200
+_LONGEST_PREFIX = 1_000
 _FEWEST, _ALIKE, _SHARE = 4, 0.8, 0.8
 """Prefixes in one state_dict are networks if each has at least four tensors, four fifths of them alike (the heads may
 differ), and together they are most of it."""
@@ -46,6 +45,12 @@ class Network:
     averaged: bool
 
 
+def _is_averaged(key: str) -> bool:
+    """Whether a network's name says that its weights are averages over the training: these are the ones to use."""
+    parts = re.split(r"[._]", key.lower())
+    return any(part in ("ema", "swa", "shadow") or part.startswith("averag") for part in parts)
+
+
 def networks_in(tree: object, shape_of: ShapeOf) -> tuple[Network, ...]:
     """Return the networks in what a file holds, in the file's order. A state_dict counts as one (see `divided`).
 
@@ -55,7 +60,7 @@ def networks_in(tree: object, shape_of: ShapeOf) -> tuple[Network, ...]:
     """
     found: list[Network] = []
     for key, tensors in _state_dicts(tree, shape_of):
-        found.append(Network(key, tensors, bool(_AVERAGED.fullmatch(key))))
+        found.append(Network(key, tensors, _is_averaged(key)))
         if len(found) >= _MOST_NETWORKS:
             break
     largest = max((len(network.tensors) for network in found), default=0)
@@ -115,7 +120,7 @@ def _under(networks: tuple[Network, ...], key: str) -> list[Network]:
             name.removeprefix(prefix): value for name, value in network.tensors.items() if name.startswith(prefix)
         }
         if tensors:
-            return [Network(key, tensors, bool(_AVERAGED.fullmatch(key)))]
+            return [Network(key, tensors, _is_averaged(key))]
     return []
 
 
@@ -164,19 +169,27 @@ def is_whole_network(node: object) -> bool:
     return isinstance(parts.get("_parameters"), Mapping) and isinstance(parts.get("_modules"), Mapping)
 
 
-def _whole_network(node: object, shape_of: ShapeOf, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, object]]:
+def _whole_network(network: object, shape_of: ShapeOf) -> Iterator[tuple[str, object]]:
     """Yield the tensors of a whole network that was pickled, by the names that its state_dict would have."""
-    parts = vars(node) if hasattr(node, "__dict__") else {}
-    passing = parts.get("_non_persistent_buffers_set")
-    for kind in ("_parameters", "_buffers"):
-        held = parts.get(kind)
-        for name, value in held.items() if isinstance(held, Mapping) else ():
-            if shape_of(value) is not None and not (isinstance(passing, set) and name in passing):
-                yield f"{prefix}{name}", value
-    modules = parts.get("_modules")
-    if isinstance(modules, Mapping) and depth < 64:
-        for name, value in modules.items():
-            yield from _whole_network(value, shape_of, f"{prefix}{name}.", depth + 1)
+    waiting = [("", network)]
+    entries = 0
+    while waiting:
+        prefix, node = waiting.pop()
+        parts = vars(node) if hasattr(node, "__dict__") else {}
+        passing = parts.get("_non_persistent_buffers_set")
+        for kind in ("_parameters", "_buffers"):
+            held = parts.get(kind)
+            for name, value in held.items() if isinstance(held, Mapping) else ():
+                entries += 1
+                if shape_of(value) is not None and not (isinstance(passing, set) and name in passing):
+                    yield f"{prefix}{name}", value
+        modules = parts.get("_modules")
+        inner = tuple(modules.items()) if isinstance(modules, Mapping) and len(prefix) < _LONGEST_PREFIX else ()
+        # A part that holds another twice, which holds another twice, ... is a small file and a network without end.
+        entries += len(inner)
+        if entries > _MOST_ENTRIES:
+            return
+        waiting += [(f"{prefix}{name}.", value) for name, value in reversed(inner)]
 
 
 def _split(network: Network, shape_of: ShapeOf) -> list[Network]:
@@ -193,6 +206,8 @@ def _split(network: Network, shape_of: ShapeOf) -> list[Network]:
             for prefix, held in parts.items()
             if len(held) >= _FEWEST
         }
+        if len(inside) > _MOST_PREFIXES:  # each is compared with each
+            continue
         twins = [
             prefix
             for prefix, own in inside.items()
@@ -205,7 +220,7 @@ def _split(network: Network, shape_of: ShapeOf) -> list[Network]:
         if len(twins) >= 2 and sum(len(parts[prefix]) for prefix in twins) >= _SHARE * len(tensors) and _named(twins):
             dotted = f"{network.key}." if network.key else ""
             return [
-                Network(f"{dotted}{prefix}", parts[prefix], network.averaged or bool(_AVERAGED.fullmatch(prefix)))
+                Network(f"{dotted}{prefix}", parts[prefix], network.averaged or _is_averaged(prefix))
                 for prefix in twins
             ]
     return [network]

@@ -43,6 +43,7 @@ def test_classes_are_found_under_usual_names(settings: object) -> None:
         {"class_to_idx": {"a": 1, "b": 2}},
         {"classes": 2},
         {"classes": ["one"]},
+        {"classes": {"1" * 5_000: "a", "0": "b"}},
         {"classes": ["a", "b"], "labels": ["b", "a"]},
     ],
 )

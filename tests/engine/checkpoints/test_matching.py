@@ -209,3 +209,8 @@ def test_the_assignment_gives_the_networks_own_answer() -> None:
     target = Net()
     target.load_state_dict({name: given[other] for name, other in found.names.items()})
     assert all(torch.equal(value, source[name]) for name, value in target.state_dict().items())
+
+
+def test_a_name_of_very_many_parts_takes_little_memory() -> None:
+    long = "a." * 1_000_000 + "w"
+    assert isinstance(match({"w": (1,), "v": (2,)}, {long: (1,)}), Mismatch)

@@ -197,3 +197,28 @@ def test_a_file_without_weights_holds_no_network() -> None:
     for nothing in ({"epoch": 3}, [torch.ones(2)], {"loss": {"a": torch.ones(3)}}, OrderedDict()):
         with pytest.raises(BundleError, match="it holds no network"):
             choose(read(nothing), None, "f")
+
+
+class Part(dict[str, object]):
+    """A part of a network as it is read: its attributes lie in its `__dict__`."""
+
+
+def test_a_network_whose_parts_hold_others_twice_is_not_followed_without_end() -> None:
+    part = Part()
+    part.__dict__ |= {"_parameters": {"weight": torch.ones(2, 2)}, "_modules": {}}
+    for _ in range(60):
+        outer = Part()
+        outer.__dict__ |= {"_parameters": {}, "_modules": {"a": part, "b": part}}
+        part = outer
+    (found,) = networks_in(part, shape_of)
+    assert 0 < len(found.tensors) < 100_000
+
+
+def test_a_name_of_many_averages_is_read_at_once() -> None:
+    (found,) = networks_in({"averag_" * 10_000 + "\n": net().state_dict()}, shape_of)
+    assert found.averaged
+
+
+def test_hundreds_of_prefixes_are_not_compared_with_one_another() -> None:
+    tensors = {f"block{letter}x.{name}": torch.ones(2, 2) for letter in map(chr, range(300, 501)) for name in "abcd"}
+    assert len(divided(networks_in(tensors, shape_of), shape_of)) == 1
