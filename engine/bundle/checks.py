@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import TypeGuard
 
@@ -122,8 +122,16 @@ def arguments(value: object) -> MappingProxyType[str, Plain]:
     for name, given in value.items():
         if not _ARGUMENT.fullmatch(name):
             raise WrongValueError(f"must have names such as num_classes, not {shown(name)}")
-        checked[name] = tuple(_scalar(name, one) for one in given) if _is_list(given) else _scalar(name, given)
+        checked[name] = _list(name, given) if _is_list(given) else _scalar(name, given)
     return MappingProxyType(checked)
+
+
+def _list(name: str, given: Iterable[object]) -> tuple[bool | int | float | str, ...]:
+    values = tuple(_scalar(name, one) for one in given)
+    total = sum(abs(one) for one in values if isinstance(one, int))
+    if total > _LARGEST:  # a network may have as many layers as the numbers of a list together say
+        raise WrongValueError(f"must be lists of numbers up to {_LARGEST:,} together, and {name} is {shown(given)}")
+    return values
 
 
 def _is_list(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:

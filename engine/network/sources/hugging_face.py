@@ -68,6 +68,9 @@ _NOT_TAKEN = frozenset(
 )
 """Fields of every configuration that are about code, precision or output, and not about the network."""
 
+_LARGEST = 1_000_000
+"""What the numbers of a field may be together."""
+
 
 def config_of(data: bytes, path: Path) -> dict[str, object]:
     """Read a `config.json`, and check that it is that of a network which can be built.
@@ -123,6 +126,7 @@ def make_from_config(spec: NetworkSpec, data: bytes | None, subject: str | Path)
     # The number of classes comes from their names, which not every version declares as a parameter.
     known = {*inspect.signature(make_config.__init__).parameters, "id2label"} - {"self", *_NOT_TAKEN}
     taken = {name: value for name, value in config.items() if name in known}
+    _check_numbers(taken, path)
     if "num_labels" in known and isinstance(labels := taken.get("id2label"), dict):  # else a default of 1,000 counts
         taken["num_labels"] = len(labels)
     # Eager attention is plain PyTorch; other implementations may be looked up on the network.
@@ -131,6 +135,26 @@ def make_from_config(spec: NetworkSpec, data: bytes | None, subject: str | Path)
     if isinstance(network, nn.Module):
         _speak_published_names(network, path)
     return network
+
+
+def _check_numbers(taken: Mapping[str, object], path: Path) -> None:
+    """Refuse numbers that no network has: some are lengths of lists that are made before any parameter.
+
+    Raises:
+        BundleError: names the field.
+    """
+    for name, given in taken.items():
+        total, waiting = 0.0, [given]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, int | float):
+                total += min(abs(value), _LARGEST + 1)  # a whole number may be too large for a float
+            elif isinstance(value, list | dict):
+                waiting += value.values() if isinstance(value, dict) else value
+        if total > _LARGEST:
+            raise BundleError(
+                f"{name} has numbers of more than {_LARGEST:,} together", subject=path, remedy="correct it"
+            )
 
 
 def _speak_published_names(network: nn.Module, path: Path) -> None:

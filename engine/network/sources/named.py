@@ -22,6 +22,7 @@ from types import ModuleType
 import torch
 from torch import nn
 from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
@@ -89,7 +90,8 @@ def build_named(
         spec: source and arguments.
         subject: what errors are about: the `model.toml`, or an option.
         config: content of `config.json`, which a network of transformers needs; others ignore it.
-        most_bytes: how many bytes its parameters may take, so that arguments cannot fill the memory; None for any.
+        most_bytes: how many bytes its parameters and buffers may take, so that arguments cannot fill the memory; None
+            for any.
 
     Raises:
         BundleError: the package is not installed or has no such network; an argument is unknown, would load weights, or
@@ -103,6 +105,8 @@ def build_named(
         found = _find(spec, subject)
         _check_arguments(spec, found, subject)
         make = partial(found.make, **{**found.defaults, **spec.arguments})
+    if most_bytes is not None:
+        _refuse_larger(make, most_bytes, spec, subject)
     with _within(most_bytes, spec, subject):
         network = _make(make, spec, subject)
     if not isinstance(network, nn.Module):
@@ -250,26 +254,44 @@ def _make(make: Callable[[], object], spec: NetworkSpec, subject: str | Path) ->
         ) from error
 
 
+class _TooLargeError(BundleError):
+    """A network that is far larger than its weights."""
+
+
+def _refuse_larger(make: Callable[[], object], most_bytes: int, spec: NetworkSpec, subject: str | Path) -> None:
+    """Refuse a network that is too large, by building it without memory.
+
+    Many networks draw the numbers of a parameter before they register it, so that `_within` alone would be too late.
+    """
+    try:
+        with torch.device("meta"), _within(most_bytes, spec, subject):
+            _make(make, spec, subject)
+    except _TooLargeError:
+        raise
+    except BundleError:  # some compute their own sizes with tensors (RegNet), and the others say it again
+        pass
+
+
 @contextmanager
 def _within(most_bytes: int | None, spec: NetworkSpec, subject: str | Path) -> Iterator[None]:
-    """Refuse a network as soon as its parameters take more than `most_bytes`, before they are filled with numbers.
+    """Refuse a network as soon as its parameters and buffers take more than `most_bytes`.
 
     A model without code needs no approval, so its arguments must not be able to fill the memory.
     """
     here, taken, modules = threading.get_ident(), 0, 0
 
     def refuse() -> BundleError:
-        return BundleError(
+        return _TooLargeError(
             f"with these arguments {spec.source} is far larger than the weights",
             subject=subject,
             remedy="correct [network] arguments",
         )
 
-    def parameter_added(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+    def tensor_added(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
         nonlocal taken
-        if parameter is None or threading.get_ident() != here:
+        if tensor is None or threading.get_ident() != here:
             return
-        taken += parameter.numel() * parameter.element_size()
+        taken += tensor.numel() * tensor.element_size()
         if most_bytes is not None and taken > most_bytes:
             raise refuse()
 
@@ -280,7 +302,8 @@ def _within(most_bytes: int | None, spec: NetworkSpec, subject: str | Path) -> I
             raise refuse()
 
     handles = (
-        register_module_parameter_registration_hook(parameter_added),
+        register_module_parameter_registration_hook(tensor_added),
+        register_module_buffer_registration_hook(tensor_added),
         register_module_module_registration_hook(module_added),
     )
     try:

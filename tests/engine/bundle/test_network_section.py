@@ -51,6 +51,7 @@ def test_other_sources_are_refused(source: str) -> None:
         ("{ a = { b = 1 } }", "and a is a table"),
         ("{ a = nan }", "and a is nan"),
         ("{ a = 1000001 }", "and a is 1000001"),
+        ("{ a = [600000, 400001] }", "numbers up to 1,000,000 together, and a is"),
         ("{ a = 2020-01-01 }", "and a is 2020-01-01"),
         (f'{{ a = "{"x" * 201}" }}', "and a is"),
         ('{ "a b" = 1 }', 'must have names such as num_classes, not "a b"'),

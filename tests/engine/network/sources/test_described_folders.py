@@ -276,6 +276,13 @@ def test_fields_of_a_config_that_name_code_are_not_used(transformers_folder: Pat
     assert next(network.parameters()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("depths", [[2, 1_000_000], [[2, 10**400]]])
+def test_numbers_of_a_config_cannot_fill_the_memory(transformers_folder: Path, depths: list[Any]) -> None:
+    config = json.dumps(_RESNET | {"depths": depths}).encode()
+    with pytest.raises(BundleError, match="depths has numbers of more than 1,000,000 together"):
+        build_named(NetworkSpec("transformers:ResNetForImageClassification"), "x", config=config)
+
+
 @pytest.mark.parametrize(
     ("described", "expected"),
     [

@@ -19,6 +19,7 @@ from engine.bundle.specs import NetworkSpec, Plain
 from engine.errors import BundleError
 from engine.network.classifier import Classifier
 from engine.network.loading import build_network
+from engine.network.sources import named
 from engine.network.sources.named import build_named, names_of
 
 
@@ -114,6 +115,31 @@ def test_arguments_cannot_fill_the_memory() -> None:
     assert build(NAMED, most_bytes=2**30, num_classes=2).fc.out_features == 2
     assert not torch_module._global_parameter_registration_hooks
     assert not torch_module._global_module_registration_hooks
+    assert not torch_module._global_buffer_registration_hooks
+
+
+def test_numbers_are_not_drawn_nor_tables_made_before_a_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("timm")
+
+    class Greedy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("table", torch.zeros(2**20))
+            on.append(self.table.device.type)
+
+    on: list[str] = []
+    for source, arguments in (
+        ("timm:vit_tiny_patch16_224", {"img_size": 1_000_000}),  # 3 TB of random numbers for its positions
+        ("timm:swin_tiny_patch4_window7_224", {"window_size": 100}),  # 1 GB of places in its windows
+    ):
+        with pytest.raises(BundleError, match="far larger than the weights"):
+            build(source, most_bytes=2**28, num_classes=2, **arguments)
+    monkeypatch.setattr(named, "_find", lambda *_: named._Found(Greedy, Greedy, {}))
+    with pytest.raises(BundleError, match="far larger than the weights"):
+        build(NAMED, most_bytes=2**20)
+    assert on == []
+    build(NAMED, most_bytes=2**23)
+    assert on == ["meta", "cpu"]
 
 
 def test_weights_of_another_network_are_refused_with_the_section_to_correct(tmp_path: Path) -> None:
