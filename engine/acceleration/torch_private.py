@@ -6,6 +6,7 @@ which have changed. The operators of oneDNN are those that PyTorch's own compile
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import cast
 
@@ -16,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode as OperatorMode
 __all__ = [
     "How",
     "OperatorMode",
+    "archive_records",
     "convolve",
     "convolve_and_add",
     "cpu_computes_in_bfloat16",
@@ -27,6 +29,17 @@ __all__ = [
 
 How = tuple[list[int], list[int], list[int], int]
 """A convolution's padding, stride, dilation and groups."""
+
+
+def archive_records(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield name, without that of the archive, and content of each file in an archive, as `torch.load` finds them.
+
+    Raises:
+        RuntimeError: it cannot be read.
+    """
+    reader = torch._C.PyTorchFileReader(io.BytesIO(data))
+    for name in reader.get_all_records():
+        yield name, reader.get_record(name)
 
 
 def convolve(

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from engine.acceleration.torch_private import archive_records
+from engine.bundle.torchscript import NotShownError, code_files, is_code
 from engine.errors import BundleError
 from engine.network.device import is_out_of_memory
 from engine.network.sources.black_box import BlackBox
@@ -26,9 +28,11 @@ def build_torchscript(data: bytes, path: Path) -> nn.Module:
         path: the file, for errors.
 
     Raises:
-        BundleError: it cannot be loaded, or its weights hold NaN or infinity.
+        BundleError: it cannot be loaded, torch finds other code in it than is shown, or its weights hold NaN or
+            infinity.
         OutOfMemoryError: the machine ran out of memory.
     """
+    _check_shown(data, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch would rather have it exported anew
@@ -54,6 +58,25 @@ def build_torchscript(data: bytes, path: Path) -> nn.Module:
                 f"{name} holds NaN or infinite values", subject=path, remedy="train or copy the model again"
             )
     return TorchScriptBlackBox(script)
+
+
+def _check_shown(data: bytes, path: Path) -> None:
+    """Check that the code which runs is the code that a person was shown: torch reads archives in its own way.
+
+    Raises:
+        BundleError: it is not.
+    """
+    try:
+        shown = code_files(data)
+        found = [(name, content) for name, content in archive_records(data) if is_code(name)]
+    except (NotShownError, RuntimeError):  # the person was told so; or loading it will fail
+        return
+    if sorted((name.partition("/")[2], content) for name, content in shown) != sorted(found):
+        raise BundleError(
+            "torch finds other code in it than was shown, so it was not loaded",
+            subject=path,
+            remedy="remove it, or ask its maker for a file that torch.jit.save wrote",
+        )
 
 
 class TorchScriptBlackBox(BlackBox):

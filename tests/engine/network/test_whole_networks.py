@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from engine.errors import BundleError
 from engine.explainers.settings import Settings
 from engine.explanation.explain import explain
 from engine.network.classifier import Classifier
+from engine.network.sources.torchscript import build_torchscript
 from engine.trust.permission import review, standing_of, words_about
 
 IMAGE = make_image(height=24, width=24)
@@ -45,6 +47,11 @@ class Writing(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         torch.save(x, self.place)
         return self.inner(x)
+
+
+class Sevenfold(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3)) * 7
 
 
 def saved(network: nn.Module) -> bytes:
@@ -102,6 +109,34 @@ def test_the_code_of_a_torchscript_program_is_shown_before_it_is_approved(tmp_pa
     assert "torch.save" in out
     assert "a program that torch runs" in out
     assert not (tmp_path / "written").exists(), "showing and approving runs nothing"
+
+
+def written_again(data: bytes, change: Callable[[str, bytes], tuple[str, bytes]]) -> bytes:
+    """The archive with names and contents of its code changed."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(*(change(name, content) if "/code/" in name else (name, content)))
+    return file.getvalue()
+
+
+def test_code_is_shown_whose_files_have_names_in_capitals() -> None:
+    data = written_again(saved(Sevenfold()), lambda name, content: (name.replace("code", "CODE").upper(), content))
+    data = data.replace(b"ARCHIVE/CODE", b"archive/CODE")
+    assert "torch.mul" in code_in(data)
+    assert float(build_torchscript(data, Path("m"))(torch.ones(1, 3, 4, 4))[0, 0]) == 7
+
+
+def test_code_that_torch_finds_by_another_list_of_contents_does_not_run() -> None:
+    data = written_again(saved(Sevenfold()), lambda name, content: (name, content))
+    shown = written_again(data, lambda name, content: (name, content.replace(b", 7)", b", 1)")))
+    both = data[:-22] + shown  # the end says where `data` has its list, and `shown` has its own before the end
+    assert ", 1)" in code_in(both)
+    assert ", 7)" not in code_in(both)
+    assert float(torch.jit.load(io.BytesIO(both))(torch.ones(1, 3, 4, 4))[0, 0]) == 7  # type: ignore[no-untyped-call]
+    with pytest.raises(BundleError, match="torch finds other code in it than was shown"):
+        build_torchscript(both, Path("m"))
 
 
 # ONNX in a folder
