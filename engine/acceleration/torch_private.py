@@ -18,6 +18,7 @@ __all__ = [
     "How",
     "OperatorMode",
     "archive_records",
+    "archive_size",
     "convolve",
     "convolve_and_add",
     "cpu_computes_in_bfloat16",
@@ -40,6 +41,16 @@ def archive_records(data: bytes) -> Iterator[tuple[str, bytes]]:
     reader = torch._C.PyTorchFileReader(io.BytesIO(data))
     for name in reader.get_all_records():
         yield name, reader.get_record(name)
+
+
+def archive_size(data: bytes) -> int:
+    """Return how many bytes all files of an archive have, unpacked, as `torch.load` finds them.
+
+    Raises:
+        RuntimeError: it cannot be read.
+    """
+    reader = torch._C.PyTorchFileReader(io.BytesIO(data))
+    return sum(reader.get_record_size(name) for name in reader.get_all_records())
 
 
 def convolve(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import shlex
@@ -15,6 +16,7 @@ from typing import TypeGuard
 
 import torch
 
+from engine.acceleration.torch_private import archive_size
 from engine.checkpoints.content import Content, recognise_bytes
 from engine.checkpoints.networks import choose, is_whole_network, networks_in
 from engine.checkpoints.pickles import names_in
@@ -189,7 +191,10 @@ def check_archive(data: bytes, path: Path) -> None:
             remedy="copy or download it again",
         ) from error
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-    if packed or sum(entry.file_size for entry in entries) > len(data):
+    size = sum(entry.file_size for entry in entries)
+    with contextlib.suppress(RuntimeError):  # torch cannot read it, and says so when it is loaded
+        size = max(size, archive_size(data))  # it may find another list of contents than `zipfile`
+    if packed or size > len(data):
         raise BundleError(
             "it is compressed, which torch.save never does, and may take any amount of memory; it was not loaded",
             subject=path,

@@ -114,6 +114,25 @@ def of_an_unknown_version(path: Path) -> None:
     path.write_bytes(re.sub(rb"(?<=PK\x01\x02..)..", lambda _: version, path.read_bytes(), flags=re.DOTALL))
 
 
+def with_two_lists(path: Path) -> None:
+    """Hide packed files behind the list of contents of others: torch follows the archive's end, `zipfile` does not."""
+    deflated(path)
+    packed = path.read_bytes()
+    with zipfile.ZipFile(path) as old:
+        names = old.namelist()
+    with zipfile.ZipFile(path, "w") as new:
+        for name in names:
+            new.writestr(name, b"1")
+    plain = path.read_bytes()
+    (first, listed), (second, shown) = (
+        (data[: int.from_bytes(data[-6:-2], "little")], data[int.from_bytes(data[-6:-2], "little") : -22])
+        for data in (packed, plain)
+    )
+    place = max(len(first), len(second))
+    ends = plain[-22:-6] + place.to_bytes(4, "little") + plain[-2:]
+    path.write_bytes(first.ljust(place, b"\0") + listed + second.ljust(place, b"\0") + shown + ends)
+
+
 def dressed(path: Path) -> None:
     """Give a tensor an attribute that hides a method of its class, as a file can."""
     weight = torch.zeros(2, 3, 3, 3)
@@ -126,6 +145,7 @@ def dressed(path: Path) -> None:
     ("make", "cause"),
     [
         (deflated, "is compressed, which torch.save never does"),
+        (with_two_lists, "is compressed, which torch.save never does"),
         (of_an_unknown_version, "a zip archive, as torch.save writes, that is cut short or damaged"),
         (
             lambda path: torch.save({"conv.bias": torch.zeros(1).expand(2**31), "conv.weight": torch.zeros(1)}, path),
@@ -134,7 +154,7 @@ def dressed(path: Path) -> None:
         (lambda path: torch.save({"conv.bias": torch.zeros(2).to_sparse()}, path), "conv.bias is sparse, quantized"),
         (lambda path: torch.save({"conv.bias": torch.zeros(2, device="meta")}, path), "conv.bias is sparse, quantized"),
     ],
-    ids=["deflated", "unknown version", "stride 0", "sparse", "meta"],
+    ids=["deflated", "two lists", "unknown version", "stride 0", "sparse", "meta"],
 )
 def test_weights_that_ask_for_far_more_memory_than_their_file_are_refused(
     make: Callable[[Path], None], cause: str, model: Path
