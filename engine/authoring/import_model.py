@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.authoring.import_sources import Drafted, Kind, Wanted, open_source
+from engine.bundle.digest import FileDigest
 from engine.bundle.model_bundle import ARCHITECTURE, DESCRIPTION, PICTURE, PICTURE_LIMIT, ModelBundle, read_bundle
 from engine.errors import BundleError, ExplanationError, XAIMedError
 from engine.images.image import read_image
@@ -80,7 +81,7 @@ class Preparation:
             layer = ""
         settled = read_bundle(self._place.settle(_TASK_DESCRIPTION), task=task)
         if self.review is not None:
-            permission.approve(settled)
+            permission.approve(replace(bundle, path=settled.path))  # what was tried, whatever lies there now
         return Imported(settled, made.notes, made.settings, classifier.assumed, layer)
 
     def add(self) -> ModelBundle:
@@ -114,10 +115,21 @@ class Preparation:
         return made
 
     def _approved(self) -> ModelBundle:
-        """Return the model as it lies in the hidden folder now, approved: the person has agreed to its code."""
+        """Return the model as it lies in the hidden folder now, approved: the person has agreed to its code.
+
+        Raises:
+            BundleError: somebody has changed its code since the person saw it.
+        """
         bundle = read_bundle(self._place.path, task=self._wanted.task)
+        if self.review is None or _code_of(bundle) != _code_of(self.review.bundle):
+            raise BundleError("its code was changed after it was shown", subject=bundle.path, remedy="import it again")
         permission.approve(bundle)
         return bundle
+
+
+def _code_of(bundle: ModelBundle) -> dict[str, FileDigest]:
+    """Return the digests of the files that run."""
+    return {name: bundle.files[name] for name in bundle.code or (bundle.code_file,)}
 
 
 @contextlib.contextmanager

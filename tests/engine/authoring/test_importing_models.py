@@ -12,11 +12,15 @@ from command_line import Run
 from safetensors.torch import load_file
 from torch import nn
 
+from engine.authoring import import_model
 from engine.bundle.model_bundle import read_bundle
 from engine.cli.models_import import class_names
+from engine.errors import BundleError
+from engine.library.new_model import NewModel
 from engine.library.tasks import list_tasks
 from engine.network.classifier import Classifier
 from engine.trust.approvals import read_approvals
+from engine.trust.permission import standing_of
 from tests.torture.sources.checkpoints import CODE, lightning, named, small_net
 
 NAMED = "shufflenet_v2_x0_5"
@@ -103,6 +107,30 @@ def test_options_say_what_the_file_does_not(xaimed: Run, folder: Path, tmp_path:
     }
     assert xaimed(*command, "--name", "C", "--preprocessing", "unit")[0] == 0
     assert tomllib.loads((folder / "Skin" / "C" / "model.toml").read_text())["input"]["std"] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_code_that_is_changed_after_it_was_shown_is_neither_run_nor_approved(
+    folder: Path, tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    lightning(small_net(), tmp_path / "last.ckpt")
+    wanted = import_model.Wanted(tmp_path / "last.ckpt", "Skin", "Own", architecture=code, size=(32, 32))
+
+    def change(model: Path) -> None:
+        (model / "architecture.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{CODE}")
+
+    with import_model.preparing([folder], wanted) as preparation:
+        assert preparation.review is not None
+        if late:  # when the network was tried
+            settle = NewModel.settle
+            monkeypatch.setattr(NewModel, "settle", lambda place, text: change(place.path) or settle(place, text))
+            assert standing_of(preparation.finish().bundle).state == "changed"
+        else:
+            change(preparation.review.bundle.path)
+            with pytest.raises(BundleError, match="its code was changed after it was shown; import it again"):
+                preparation.finish()
+    assert not (tmp_path / "ran").exists()
+    assert late or nothing_in(folder)
 
 
 def test_code_is_shown_asked_about_once_and_then_approved(
