@@ -82,7 +82,9 @@ class Checkpoint:
                 outcomes = [(network, fit(_shapes(network))) for network in self._asked(None, parts, said)]
                 fitting = [(network, found) for network, found in outcomes if not isinstance(found, Mismatch)]
         if len(fitting) > 1:
-            choose(tuple(network for network, _ in fitting), None, self.path)  # raises, and lists them
+            chosen, sentence = choose(tuple(network for network, _ in fitting), None, self.path)
+            said.append(sentence)
+            fitting = [(network, found) for network, found in fitting if network is chosen]
         if not fitting:
             worst = max((found for _, found in outcomes if isinstance(found, Mismatch)), key=lambda found: found.found)
             raise MismatchError(

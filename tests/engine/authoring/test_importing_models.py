@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from engine.authoring import import_model
+from engine.authoring.reading_checkpoint import read_checkpoint
 from engine.bundle.model_bundle import read_bundle
+from engine.checkpoints.matching import Match, Mismatch, Shapes, match
 from engine.cli.models_import import class_names
 from engine.errors import BundleError
 from engine.library.new_model import NewModel
@@ -244,3 +246,20 @@ def test_classes_are_listed_or_stand_in_a_file(tmp_path: Path) -> None:
     assert class_names("a, b") == ("a", "b")
     (tmp_path / "c.txt").write_text("one\n\ntwo, three\n")
     assert class_names(str(tmp_path / "c.txt")) == ("one", "two, three")
+
+
+def test_of_those_that_fit_the_averaged_network_is_taken_whatever_else_is_averaged(tmp_path: Path) -> None:
+    state = small_net().state_dict()
+    other = {f"x{number}": torch.ones(3, 3) for number in range(len(state))}
+    parts = {"model": state, "model_ema": {name: value + 1 for name, value in state.items()}, "critic_ema": other}
+    torch.save(parts, tmp_path / "w.pt")
+    expected = {name: tuple(value.shape) for name, value in state.items()}
+
+    def fit(shapes: Shapes) -> tuple[Match, None] | Mismatch:
+        found = match(expected, shapes)
+        return found if isinstance(found, Mismatch) else (found, None)
+
+    weights, _ = read_checkpoint(tmp_path / "w.pt").fill(None, fit)
+    assert "'model_ema' was taken: its weights are an average" in " ".join(weights.notes)
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    assert torch.equal(weights.tensors[name], state[name] + 1)
