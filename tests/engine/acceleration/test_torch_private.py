@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from torch.nn import functional
 import engine
 from engine.acceleration.torch_private import (
     How,
+    archive_records,
+    archive_size,
     convolve,
     convolve_and_add,
     cpu_computes_in_bfloat16,
@@ -134,3 +137,11 @@ def test_a_hook_deleted_from_its_dictionary_is_not_called() -> None:
         hooks.clear()
     network(torch.zeros(1, 2))
     assert called == [], moved("how nn.Module finds its hooks")
+
+
+def test_an_archive_is_read_as_torch_does() -> None:
+    file = io.BytesIO()
+    torch.save({"a": torch.ones(1_000)}, file)
+    found = dict(archive_records(file.getvalue()))
+    assert found["data/0"] == torch.ones(1_000).numpy().tobytes(), moved("PyTorchFileReader")
+    assert archive_size(file.getvalue()) == sum(map(len, found.values()))
