@@ -173,7 +173,9 @@ class PassRecorder(Scopes):
                     self._made(call, inputs, made, part, number)
         finally:
             self._inside = False
-        if call.operation in _LEAVING_TORCH and not any(all_tensors(result)) and (lost := self._nodes(inputs)):
+        # `Tensor.float` has the same name as `float(tensor)`, and gives a tensor.
+        left_torch = call.operation in _LEAVING_TORCH and next(all_tensors(result), None) is None
+        if left_torch and (lost := self._nodes(inputs)):
             self.graph.leaks += 1
             self._leaked.update(lost)
         return result

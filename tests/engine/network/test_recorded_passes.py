@@ -62,6 +62,17 @@ class Unwatchable(Net):
         return functional.relu(x)
 
 
+class Casting(Net):
+    """Calls `Tensor.float`, which has the name of what gives Python a number."""
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        x = (x * (x > 0).int().bool()).float()
+        return x + self.second(x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.middle(self.first(x)).mean((2, 3)))
+
+
 class ForPairs(Net):
     """Fails for one image, as code that squeezes does."""
 
@@ -84,6 +95,7 @@ def seeded(kind: type[Net]) -> Net:
         (Compiled, ":add", {"second"}),
         (ThroughView, "first", {"second"}),
         (Unwatchable, "second", {"first"}),
+        (Casting, ":add", {"second"}),
         (ForPairs, "second", set()),
     ],
 )
