@@ -121,8 +121,9 @@ class Flow:
 
     @cached_property
     def maps(self) -> dict[int, MapAxes]:
-        """How those nodes that hold maps hold them."""
-        found = {index: map_axes(node.axes) for index, node in enumerate(self.graph.nodes) if index != IMAGE}
+        """How those nodes that hold maps hold them; masks and numbers of places have no gradient, so they are none."""
+        nodes = enumerate(self.graph.nodes)
+        found = {index: map_axes(node.axes) for index, node in nodes if index != IMAGE and node.floating}
         return {index: axes for index, axes in found.items() if axes is not None and _area(axes) > 1}
 
     def channels(self, index: int) -> int:

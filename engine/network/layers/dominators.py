@@ -25,16 +25,6 @@ def immediate_dominators(graph: PassGraph) -> list[int]:
     return found
 
 
-def dominators(graph: PassGraph, target: int) -> list[int]:
-    """Return the dominators of a node, from the node itself back to the first after the image."""
-    above = immediate_dominators(graph)
-    chain = []
-    while target != IMAGE:
-        chain.append(target)
-        target = above[target]
-    return chain
-
-
 def leading_to(graph: PassGraph, target: int) -> set[int]:
     """Return the nodes from which a path leads to the target, with the target itself."""
     reached, waiting = {target}, [target]

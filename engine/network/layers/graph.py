@@ -45,7 +45,7 @@ class Node:
         shape: of the tensor.
         axes: what its axes are.
         name: of its operation's result; empty if it cannot be named.
-        constants: whether its operation has other tensors, such as weights, as inputs.
+        floating: whether it holds floating-point numbers, so that a gradient may lead to it.
     """
 
     operation: str
@@ -53,7 +53,7 @@ class Node:
     shape: tuple[int, ...]
     axes: Axes
     name: str = ""
-    constants: bool = False
+    floating: bool = True
 
 
 @dataclass
@@ -148,7 +148,8 @@ class PassRecorder(Scopes):
             if not self._is_known(output) and self._nodes(inputs):
                 self.graph.leaks += 1
                 self.graph.strangers += 1
-                self._add(Node("opaque", self._nodes(inputs), tuple(output.shape), unknown(output.shape)), output)
+                shape, floating = tuple(output.shape), output.is_floating_point()
+                self._add(Node("opaque", self._nodes(inputs), shape, unknown(shape), floating=floating), output)
             if (node := self.node_of(output)) is not None:
                 self.graph.outputs[name] = node
         return None
@@ -186,8 +187,8 @@ class PassRecorder(Scopes):
             self._note(made, None)
             return
         shape = tuple(made.shape)
-        constants = any(self.node_of(each) is None for each in inputs)
-        self._add(Node(call.operation, nodes, shape, axes_after(call, shape, number), name, constants), made)
+        axes = axes_after(call, shape, number)
+        self._add(Node(call.operation, nodes, shape, axes, name, made.is_floating_point()), made)
 
     def _written(self, call: Call, inputs: Sequence[torch.Tensor], written: torch.Tensor, name: str) -> None:
         """Note an operation in place. What else lies in the same memory depends on its result from now on."""
@@ -202,7 +203,8 @@ class PassRecorder(Scopes):
             elif other is not written and _storage(other) == place != 0:
                 old = () if node is None else (node,)
                 axes = unknown(other.shape) if node is None else self.graph.nodes[node].axes
-                self._add(Node("alias", (*old, new), tuple(other.shape), axes), other)
+                shape, floating = tuple(other.shape), other.is_floating_point()
+                self._add(Node("alias", (*old, new), shape, axes, floating=floating), other)
 
     def _add(self, node: Node, tensor: torch.Tensor) -> None:
         self.graph.nodes.append(node)

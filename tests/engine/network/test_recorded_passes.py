@@ -73,6 +73,14 @@ class Casting(Net):
         return self.head(self.middle(self.first(x)).mean((2, 3)))
 
 
+class Unpooling(Net):
+    """Hands on where each maximum was, too."""
+
+    def middle(self, x: torch.Tensor) -> torch.Tensor:
+        values, places = functional.max_pool2d_with_indices(x, 2)
+        return functional.max_unpool2d(values, places, 2)
+
+
 class ForPairs(Net):
     """Fails for one image, as code that squeezes does."""
 
@@ -105,6 +113,12 @@ def test_the_layers_are_right(kind: type[Net], default: str, branches: set[str])
     modules = {layer.name for layer in maps.listed if layer.branch and ":" not in layer.name}
     assert modules == branches
     assert not maps.named[default].branch
+
+
+def test_numbers_of_places_are_no_layer() -> None:
+    maps = examine(seeded(Unpooling), SHAPE, "a test").maps
+    assert ":max_pool2d_with_indices.0" in maps.named
+    assert ":max_pool2d_with_indices.1" not in maps.named
 
 
 @pytest.mark.parametrize("kind", [Compiled, ThroughView, Unwatchable, ForPairs])
