@@ -97,6 +97,12 @@ def why_it_fails(
     if error is not None and is_out_of_memory(error):
         return BundleError("there is not enough memory to pass one image through it", subject=subject)
     trial = try_pass(network, torch.zeros(1, *shape, device=_device(network)))
+    if trial.error is None and error is not None:  # so the cause is nothing that each image has
+        return BundleError(
+            f"the network fails for an image of noise ({first_line(error)}{line_of(error)})",
+            subject=subject,
+            remedy="mend architecture.py or ask who made the model",
+        )
     error = trial.error or error or RuntimeError("it fails now and then")
     if (fault := _another_fault(network, shape, subject, trial, error)) is not None:
         return fault
