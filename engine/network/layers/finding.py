@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from engine.network.device import is_out_of_memory
 from engine.network.layers.choice import Flow
 from engine.network.layers.experiments import Experiments
 from engine.network.layers.graph import PassRecorder
@@ -37,10 +38,7 @@ def layers_of_pass(
         scores: finds the scores in the network's output.
     """
     if recorder.graph.strangers:
-        recorder = PassRecorder(network, images := images.clone(), operators=True)
-        with torch.no_grad(), recorder:
-            output = scores(network(images))
-            scored = None if output is None else recorder.node_of(output)
+        recorder, scored = _with_operators(network, recorder, scored, images.clone(), scores)
     if head is not None:
         scored = recorder.graph.inputs.get(head, scored)
     if scored is None:
@@ -51,6 +49,21 @@ def layers_of_pass(
     if recorder.graph.leaks:
         return experiments.confirmed(layers)
     return _with_places_that_speak(layers, flow, experiments)
+
+
+def _with_operators(
+    network: nn.Module, recorder: PassRecorder, scored: int | None, images: torch.Tensor, scores: Scores
+) -> tuple[PassRecorder, int | None]:
+    """Record the pass again, in compiled code as well; return what there was if that fails."""
+    deeper = PassRecorder(network, images, operators=True)
+    try:
+        with torch.no_grad(), deeper:
+            output = scores(network(images))
+    except Exception as error:  # code may refuse to run while its operators are watched, in any way
+        if is_out_of_memory(error):
+            raise
+        return recorder, scored
+    return deeper, None if output is None else deeper.node_of(output)
 
 
 def layers_of_modules(

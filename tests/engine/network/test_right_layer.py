@@ -12,6 +12,7 @@ from torch.nn import functional
 from engine.errors import ExplanationError
 from engine.explainers.gradcam import GradCam
 from engine.network.classifier import Classifier
+from engine.network.structure import examine
 
 
 def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -209,6 +210,25 @@ class Sneaking(nn.Module):
         return self.head(pooled(self.second(x))) * (5.0 * past)
 
 
+class Scaled(Sneaking):
+    """The image itself scales the scores as a Python number, past all layers."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(pooled(self.second(self.first(x)))) * float(x.std())
+
+
+class Picky(Sneaking):
+    """Fails for any image but that of the first pass, so no experiment can be made."""
+
+    seen: float | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen = self.seen or float(x.mean())
+        if float(x.mean()) != self.seen:
+            raise ValueError("another image")
+        return self.head(pooled(self.second(self.first(x))))
+
+
 def seeded(kind: type[nn.Module], side: int = 16) -> Classifier:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -253,6 +273,18 @@ def test_of_several_scales_or_paths_the_one_with_most_channels_is_taken_and_the_
     made = GradCam().explain(request(model))
     (said,) = [str(each) for each in made.warnings if getattr(each, "code", "") == "branch"]
     assert f"through {', '.join(others)} does not show" in said
+
+
+def test_a_layer_that_no_experiment_confirms_is_a_branch_whatever_the_graph_says() -> None:
+    model = seeded(Scaled)
+    assert {layer.name: layer.branch for layer in model.layers} == {"first": True, "second": True}
+    assert "branch" in GradCam().explain(request(model)).warning_codes
+
+
+def test_a_network_that_fails_in_the_experiments_keeps_the_layers_of_its_graph() -> None:
+    maps = examine(Picky().eval(), (3, 16, 16), "a test").maps
+    assert maps.default == "second"
+    assert [layer.branch for layer in maps.listed] == [False, False]
 
 
 def test_branches_are_told_from_what_everything_passes_through() -> None:
