@@ -108,14 +108,15 @@ class FunctionFeeding:
         Raises:
             ExplanationError: it does not give a finite float tensor of the declared shape, or not the same each time.
         """
-        if self._last is None or self._last[0] is not image:
+        last = self._last  # read once: another thread may be asking for another image
+        if last is None or last[0] is not image:
             fed = self._called(image)
             if not np.array_equal(fed, self._called(image)):
                 raise self._refused(
                     "gives something else each time", "leave out what is random, such as the augmentation of training"
                 )
-            self._last = image, fed
-        return self._last[1]
+            self._last = last = image, fed
+        return last[1]
 
     def view(self, image: MedicalImage) -> NDArray[np.uint8]:
         """See `Feeding.view`: a picture of what the function gives, at the network's resolution."""
