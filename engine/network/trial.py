@@ -112,7 +112,9 @@ def try_pass(network: nn.Module, images: torch.Tensor) -> Trial:
                 entered.append(seen)
 
         def after(_: nn.Module, __: object, ___: object) -> None:
-            running.pop()
+            # A module whose code has caught an error inside another one leaves that one on the stack.
+            while running and running.pop().name != name:
+                pass
 
         handles.append(module.register_forward_pre_hook(before))
         handles.append(module.register_forward_hook(after))
