@@ -75,7 +75,7 @@ def _depends(classifier: Classifier, layer: LayerInfo, tensor: torch.Tensor, tar
 
 
 def is_sure(classifier: Classifier, logits: torch.Tensor, target: int) -> bool:
-    """Whether the score was computed back from a probability so near to 1 that its gradient is mostly rounding.
+    """Whether the score comes from a probability so near to 1 that its gradient is mostly rounding.
 
     Args:
         classifier: its last pass gave the logits.
@@ -95,7 +95,7 @@ def silence(gradients: torch.Tensor, *, positive: bool, inverted: str, sure: boo
     Args:
         gradients: (1, C, H, W) of the class's score by the layer.
         positive: whether any place of the map is positive.
-        inverted: the network's own activation, if the score was computed back from its output; else empty.
+        inverted: the network's own activation, if the score comes from its output; else empty.
         sure: see `is_sure`.
     """
     if bool(gradients.any()):

@@ -51,7 +51,7 @@ class NetworkOnDevice:
         activation: what the network applies at its end: `none`, `sigmoid`, `softmax` or `log_softmax`, whose outputs
             are logits of the same probabilities.
         lock: hold it while using the network.
-        inverted: whether the scores of the last pass were computed back from probabilities, so that digits are lost.
+        inverted: whether the scores of the last pass come from the network's probabilities, so that digits are lost.
         one_at_a_time: whether each image is passed by itself, because answers depend on the other images of a batch.
         moved: a sentence if the network was moved to the CPU because the device ran out of memory.
     """
@@ -237,7 +237,7 @@ class NetworkOnDevice:
         if isinstance(ending, FinalActivation) and (given := ending.logits(output, self.activation)) is not None:
             return given[:batch]
         output = output[:batch]
-        self.inverted = self.activation in ("sigmoid", "softmax")
+        self.inverted = self.activation != "none"
         # The clamps keep the inverses finite: a float32 activation rounds to exactly 0 or 1.
         if self.activation == "sigmoid":
             return torch.logit(output.double(), eps=2.0**-25)

@@ -142,6 +142,15 @@ def test_a_saturated_softmax_by_hand_is_named_and_nothing_is_said_about_the_laye
     assert "The network's own softmax is saturated" in " ".join(made.warnings)
 
 
+@pytest.mark.parametrize("strength", [55.0, 1e4], ids=["rounded", "zero"])
+def test_a_saturated_log_softmax_by_hand_is_named_too(strength: float) -> None:
+    model = classifier(Ended(lambda z: z - z.logsumexp(1, keepdim=True), strength=strength))
+    assert model.activation == "log_softmax"
+    sure = int(np.argmax(model.diagnose(IMAGE).probabilities))
+    made = GradCam("gradcam", layer="body.4").explain(request(model, IMAGE, target=sure))
+    assert "The network's own log_softmax is saturated" in " ".join(made.warnings)
+
+
 def test_units_that_are_off_are_named_and_nothing_is_said_about_the_layer() -> None:
     class Off(nn.Module):
         """What lies behind the layer is switched off; the answer comes past it."""
