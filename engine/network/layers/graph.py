@@ -228,11 +228,11 @@ class PassRecorder(Scopes):
         return tuple(nodes)
 
 
-class _Operators(OperatorMode):  # type: ignore[no-untyped-call]
+class _Operators(OperatorMode):  # type: ignore[no-untyped-call]  # torch has no types here
     """Sees the operators that compiled code calls, which no `TorchFunctionMode` is told of."""
 
     def __init__(self, recorder: PassRecorder) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
         self._recorder = recorder
 
     def __torch_dispatch__(
