@@ -26,6 +26,7 @@ from engine.bundle.schema import KEYS, closest
 from engine.bundle.specs import ColourOrder, InMemory, InputSpec, Layout
 from engine.errors import BundleError
 from engine.network.feeding import Feeding, FunctionFeeding, name_of
+from engine.network.layers.scopes import all_tensors
 from engine.network.layout import take_channels_first
 from engine.network.sources.torchscript import TorchScriptBlackBox
 
@@ -165,10 +166,13 @@ def digest_of(network: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, module in _unwrapped(network).named_modules():
         digest.update(f"{name}: {type(module).__qualname__}\n".encode())
-    for name, value in sorted(_unwrapped(network).state_dict().items()):
-        if not isinstance(value, torch.Tensor):  # extra state, of which nobody knows how to hash it
-            continue
-        numbers = torch.view_as_real(value) if value.is_complex() else value
+    # Quantized layers keep their weights in tuples. Of other extra state nobody knows how to hash it.
+    parts = [
+        (name, part) for name, value in sorted(_unwrapped(network).state_dict().items()) for part in all_tensors(value)
+    ]
+    for name, value in parts:
+        numbers = value.dequantize() if value.is_quantized else value
+        numbers = torch.view_as_real(numbers) if numbers.is_complex() else numbers
         floating = numbers.is_floating_point()
         array = (numbers.detach().to("cpu", torch.float32 if floating else torch.int64)).numpy()
         digest.update(f"{name}: {'float' if floating else 'int'} {tuple(value.shape)}\n".encode())

@@ -196,6 +196,22 @@ def test_the_digest_is_that_of_the_numbers_and_class_names() -> None:
     assert digest_of(changed) != digest
 
 
+class Packed(nn.Module):
+    """Keeps its weights as quantized layers do: in a tuple of its extra state."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.packed = (torch.quantize_per_tensor(torch.full((2, 2), weight), 0.1, 0, torch.qint8), None)
+
+    def get_extra_state(self) -> object:
+        return self.packed
+
+
+def test_the_digest_covers_quantized_weights() -> None:
+    assert digest_of(Packed(0.5)) == digest_of(Packed(0.5))
+    assert digest_of(Packed(0.5)) != digest_of(Packed(0.7))
+
+
 def test_the_digest_is_the_same_in_another_process() -> None:
     done = subprocess.run(
         [sys.executable, "-c", DIGEST],
