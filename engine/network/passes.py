@@ -316,7 +316,8 @@ class NetworkOnDevice:
                 self.network.to(memory_format=torch.contiguous_format)
             if self._failure_on_device() is not None:
                 shape = (self.bundle.input.channels, *self.bundle.input.size)
-                raise why_it_fails(self.network, shape, self._subject, error=error)
+                with self._watch.passing():
+                    raise why_it_fails(self.network, shape, self._subject, error=error)
         self._shipped = {name: buffer.to(self.device) for name, buffer in self._shipped.items()}
 
     def _failure_on_device(self) -> Exception | None:
