@@ -15,7 +15,7 @@ class Layers:
 
     Attributes:
         listed: those that people choose from, in order of execution: what modules give, without those that pass on what
-            they are given, and what operations give that every path to the scores passes through.
+            they are given, what operations give that every path to the scores passes through, and the default.
         named: all that can be chosen, by every name that they have.
         default: the name of the one that the CAMs look at unless another is chosen; empty if there is none.
         others: names of the layers beside the default through which the rest reaches the scores.
@@ -34,7 +34,7 @@ def list_layers(flow: Flow, kinds: Mapping[str, str]) -> Layers:
         flow: of the pass.
         kinds: the class of each module, by its name.
     """
-    found = _Found(flow, kinds)
+    found, choice = _Found(flow, kinds), flow.choose()
     named: dict[str, LayerInfo] = {}
     listed = []
     for node in flow.maps:
@@ -43,9 +43,9 @@ def list_layers(flow: Flow, kinds: Mapping[str, str]) -> Layers:
             named[name] = (
                 layer if name == layer.name else replace(layer, name=name, kind=kinds.get(name, layer.kind), also=())
             )
-        if layer.name and (layer.name in kinds or found.is_own_step(node)) and node in flow.leading:
+        worth_a_line = layer.name in kinds or found.is_own_step(node) or node == choice.node
+        if layer.name and worth_a_line and node in flow.leading:
             listed.append(layer)
-    choice = flow.choose()
     default = "" if choice.node is None else found.name_for_people(choice.node)
     others = tuple(name for node in choice.others if (name := found.name_for_people(node)))
     return Layers(tuple(listed), named, default, others)

@@ -81,6 +81,13 @@ class Unpooling(Net):
         return functional.max_unpool2d(values, places, 2)
 
 
+class Cropped(Net):
+    """Leaves the last columns out."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.second(self.middle(self.first(x)))[..., :5].mean((2, 3)))
+
+
 class ForPairs(Net):
     """Fails for one image, as code that squeezes does."""
 
@@ -119,6 +126,12 @@ def test_numbers_of_places_are_no_layer() -> None:
     maps = examine(seeded(Unpooling), SHAPE, "a test").maps
     assert ":max_pool2d_with_indices.0" in maps.named
     assert ":max_pool2d_with_indices.1" not in maps.named
+
+
+def test_a_default_that_only_cuts_a_map_smaller_is_listed() -> None:
+    maps = examine(seeded(Cropped), SHAPE, "a test").maps
+    assert maps.default == ":getitem"
+    assert [layer.name for layer in maps.listed] == ["first", ":relu", "second", ":getitem"]
 
 
 @pytest.mark.parametrize("kind", [Compiled, ThroughView, Unwatchable, ForPairs])
