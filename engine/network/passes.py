@@ -221,7 +221,8 @@ class NetworkOnDevice:
         if self.one_at_a_time and batch > 1:
             singles = (self.scores(network, *(each[at : at + 1] for each in inputs)) for at in range(batch))
             return torch.cat(list(singles))
-        ending = FinalActivation() if torch.is_grad_enabled() and self.anatomy.head is None else nullcontext()
+        watch_ending = torch.is_grad_enabled() and self.anatomy.head is None and self.anatomy.watched
+        ending = FinalActivation() if watch_ending else nullcontext()
         with input_of(network, self.anatomy.head) as taken, self._watch.passing(), ending:
             self._restore_buffers()
             passed = rows_passed(self.anatomy, batch)

@@ -40,6 +40,7 @@ class Anatomy:
             activations; empty if none is found. It is the last to run of those with as many outputs as the network.
         selected: which of several outputs are the scores, see `engine.network.reading`; empty if there is just one.
         doubled: whether the network fails for one image by itself, so that it is passed together with a copy.
+        watched: whether the network runs while its operations are watched, too.
         doubts: what had to be guessed about the output.
         notes: what is done for the network to be usable at all, in sentences.
     """
@@ -52,6 +53,7 @@ class Anatomy:
     classifying: str = ""
     selected: str = ""
     doubled: bool = False
+    watched: bool = True
     doubts: tuple[Caution, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -211,6 +213,7 @@ def examine(
         classifying=outer[-1] if outer else "",
         selected=selected,
         doubled=doubled,
+        watched=watched,
         doubts=doubts,
         notes=_notes(output, doubled=doubled),
     )
