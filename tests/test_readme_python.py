@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,10 +33,17 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object
 
 
 def test_the_blocks_of_python_run_as_written(session: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(BLOCKS) == 3
-    for block in BLOCKS:
+    assert len(BLOCKS) == 4
+    for block in BLOCKS[:3]:
         exec(compile(block, "README.md", "exec"), session)
     out = " ".join(capsys.readouterr().out.split())
     assert list(Path("results").iterdir()) == [Path("results/patch")]
     for words in ("Explained: ", "LIME", "RISE", "Grad-CAM", "Agreement", "approval does not apply", "class 1 [["):
         assert words in out
+
+
+def test_the_test_of_a_plug_in_runs_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "tests" / "plugins" / "layercam")
+    written: dict[str, Any] = {}
+    exec(compile(BLOCKS[3], "README.md", "exec"), written)
+    written["test_layercam_keeps_the_rules"]()
