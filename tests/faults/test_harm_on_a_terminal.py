@@ -80,7 +80,10 @@ def test_the_list_shows_five_models_says_what_is_wrong_with_four_and_uses_the_fi
     assert reasons[0] == ""
     assert reasons[1].startswith("Its code was not approved on this machine, so it does not run; run xaimed --tasks ")
     assert reasons[2].startswith("The model was changed since it was approved (added: added␛]52")
-    assert reasons[3] == "There is neither weights.pt nor weights.safetensors; add the weights."
+    assert (
+        reasons[3]
+        == "There is neither weights.pt nor weights.safetensors, model.onnx or model.torchscript; add the weights."
+    )
     assert reasons[4].startswith("The name of the model contains a character that cannot be seen")
     assert terminal.bytes.replace(b"\r\n", b"").isascii()
     assert not ran(tasks)

@@ -61,6 +61,18 @@ PLANS: dict[tuple[str, ...], Plan] = {
             *("--picture", world.images[0], "--model-toml", _model(world, "1 Good") / "model.toml"),
         ],
     ],
+    ("models", "import"): lambda world, _: [
+        ["models", "import", world.said.text, "--task", "Lungs", "--name", "x"],
+        ["models", "import", world.images[-1], "--task", world.said.text, "--name", world.said.text],
+        [
+            *("models", "import", _model(world, "1 Good") / "weights.pt", "--task", "Lungs", "--name", world.said.text),
+            *("--architecture", _model(world, "1 Good") / "architecture.py", "--classes", world.said.text, "--yes"),
+        ],
+        [
+            *("models", "import", _model(world, "1 Good") / "weights.pt", "--task", "L", "--name", "x"),
+            *("--network", world.said.text, "--preprocessing", world.said.text, "--key", world.said.text),
+        ],
+    ],
     ("models", "show"): lambda world, _: [
         *(["models", "show", "Lungs", name] for name in world.model_names),
         ["models", "show", "Lungs", "1 Good", "--json"],

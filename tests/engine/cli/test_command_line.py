@@ -129,7 +129,7 @@ def test_tasks_lists_what_is_usable_and_why_the_rest_is_not(xaimed: Run, library
     assert (status, err) == (0, "")
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in out.splitlines()]
     assert ["Empty", "(none)", "no", "The task has no models."] in rows
-    reason = "There is neither weights.pt nor weights.safetensors; add the weights."
+    reason = "There is neither weights.pt nor weights.safetensors, model.onnx or model.torchscript; add the weights."
     assert ["Lungs", "Broken", "no", reason] in rows
     (remarks,) = [row[3] for row in rows if row[:3] == ["Lungs", "CNN", "yes"]]
     assert "channels" in remarks, "what had to be assumed"

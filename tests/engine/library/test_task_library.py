@@ -95,7 +95,10 @@ def test_a_broken_model_stays_listed_with_its_description_and_the_reason(tmp_pat
     assert bad.reason == "model.toml: [input] has no key 'sise'; did you mean 'size'?"
     assert bad.description == "T, bad"
     assert bad.picture == task / "bad" / "description.png"
-    assert bare.reason == "There is neither weights.pt nor weights.safetensors; add the weights."
+    assert (
+        bare.reason
+        == "There is neither weights.pt nor weights.safetensors, model.onnx or model.torchscript; add the weights."
+    )
     with pytest.raises(BundleError, match="sise"):
         find_model([tmp_path], "T", "bad")
 

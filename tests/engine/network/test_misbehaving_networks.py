@@ -226,7 +226,9 @@ USED = {
         "in its batch (norm keeps no statistics of its training: track_running_stats=False), so all answers",
     ),
     "a dictionary of outputs": (
-        network('def forward(self, x):\n    m = self.conv(x)\n    return {"map": m, "out": self.head(m.mean((2, 3)))}'),
+        network(
+            'def forward(self, x):\n    m = F.relu(self.conv(x))\n    return {"map": m, "out": self.head(m.mean((2, 3)))}'
+        ),
         "out is taken as the scores, as nothing else has their shape",
     ),
     "a list of one": (
