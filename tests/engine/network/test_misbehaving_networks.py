@@ -227,7 +227,8 @@ USED = {
     ),
     "a dictionary of outputs": (
         network(
-            'def forward(self, x):\n    m = F.relu(self.conv(x))\n    return {"map": m, "out": self.head(m.mean((2, 3)))}'
+            "def forward(self, x):\n    m = F.relu(self.conv(x))\n"
+            '    return {"map": m, "out": self.head(m.mean((2, 3)))}'
         ),
         "out is taken as the scores, as nothing else has their shape",
     ),
