@@ -12,12 +12,18 @@ from tests.torture.zoo import Made, Source, probabilities_of
 
 
 def settled(network: nn.Module) -> nn.Module:
-    """Return a network whose batch statistics are not those of a new one, so that they matter."""
+    """Give a new network the batch statistics of noise and no head of zeros, so that its answers depend on images."""
     generator = torch.Generator().manual_seed(4)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
-            module.running_mean.copy_(torch.randn(module.num_features, generator=generator) * 0.1)
-            module.running_var.copy_(torch.rand(module.num_features, generator=generator) + 0.5)
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and not parameter.any():
+            parameter.data.normal_(std=0.05, generator=generator)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if norms:
+        channels = next(module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d))
+        for module in norms:
+            module.momentum = 1.0
+        with torch.no_grad():
+            network.train()(torch.randn(4, channels, 224, 224, generator=generator))
     return network.eval()
 
 
