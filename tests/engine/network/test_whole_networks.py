@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import warnings
 import zipfile
@@ -74,7 +75,10 @@ def test_a_torchscript_program_runs_only_once_it_is_approved(tmp_path: Path) -> 
     with pytest.raises(BundleError, match="was not approved on this machine"):
         Classifier.load(bundle)
     seen = review(folder)
-    assert "def forward(self: __torch__.torch.nn.modules.container.Sequential" in seen.code["model.torchscript"]
+    # torch puts more into the name where the process has scripted another Sequential before.
+    assert re.search(
+        r"def forward\(self: __torch__\.torch\.nn\.modules\.container\.\S*Sequential", seen.code["model.torchscript"]
+    )
     assert any("model.torchscript is a program that torch runs" in line for line in words_about(seen))
     approve(folder)
     twin = small_cnn()
