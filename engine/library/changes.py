@@ -133,7 +133,7 @@ def remove(folders: Sequence[Path], task: str, model: str | None = None) -> Remo
         if len(folders) < 2:
             refuse_bundled(folder, subject)
         gone = Removed(task, model, trash.now(), None)
-        with _library_errors(subject, "it is still shown"):
+        with library_errors(subject, "it is still shown"):
             hidden.hide(gone.name, gone.time)
         return gone
     with changing(folder, subject, "it is where it was"):
@@ -160,7 +160,7 @@ def removed(folders: Sequence[Path]) -> tuple[Removed, ...]:
         LibraryError: the trash cannot be read.
     """
     folder = folders[0]
-    with _library_errors(str(folder), "what was removed is not known"):
+    with library_errors(str(folder), "what was removed is not known"):
         found = list(trash.in_trash(folder))
     for name, time in hidden.hidden_names(folders).items():
         task, slash, model = name.partition("/")
@@ -182,7 +182,7 @@ def restore(folders: Sequence[Path], task: str, model: str | None = None) -> Rem
         raise LibraryError("nothing of that name was removed", subject=subject, remedy=_what_was_removed(folders))
     folder = _changeable(folders)
     if found.path is None:
-        with _library_errors(subject, "it is still hidden"):
+        with library_errors(subject, "it is still hidden"):
             hidden.unhide(found.name)
         return found
     with changing(folder, subject, "it is still in the trash"):
@@ -237,7 +237,7 @@ def changing(folder: Path, subject: str, outcome: str) -> Iterator[None]:
     Raises:
         LibraryError: in place of every OSError.
     """
-    with _library_errors(subject, outcome, folder), locked(folder / _LOCK):
+    with library_errors(subject, outcome, folder), locked(folder / _LOCK):
         remove_beside(folder)
         trash.tidy(folder)
         yield
@@ -275,7 +275,7 @@ def _changeable(folders: Sequence[Path]) -> Path:
 
 
 @contextlib.contextmanager
-def _library_errors(subject: str, outcome: str, folder: Path | None = None) -> Iterator[None]:
+def library_errors(subject: str, outcome: str, folder: Path | None = None) -> Iterator[None]:
     """Raise a LibraryError in place of every OSError; it names the tasks folder if that was to be changed."""
     try:
         yield

@@ -79,7 +79,7 @@ def new_model(folders: Sequence[Path], task: str, model: str) -> Iterator[NewMod
     with changes.changing(folder, subject, "nothing was added"):
         _refuse_taken(folders, place_of(folder, task, model), task, model)
     # Not under the lock of the tasks folder: a person is asked meanwhile, and the network is tried.
-    with changes.staging(folder) as hidden:
+    with changes.library_errors(subject, "nothing was added", folder), changes.staging(folder) as hidden:
         made = hidden / model
         made.mkdir()
         yield NewModel(made, folders, folder, task, model)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from command_line import Run
 from safetensors.torch import load_file
 from torch import nn
 
-from engine.authoring import import_model
+from engine.authoring import import_model, import_sources
 from engine.authoring.reading_checkpoint import read_checkpoint
 from engine.bundle.model_bundle import read_bundle
 from engine.checkpoints.matching import Match, Mismatch, Shapes, match
@@ -53,6 +55,21 @@ def shufflenet(path: Path, **more: object) -> Path:
 def nothing_in(folder: Path) -> bool:
     left = [path.name for path in folder.iterdir() if path.name != ".library.lock"] if folder.exists() else []
     return not left and not read_approvals().all
+
+
+def test_a_full_disk_leaves_nothing_and_says_so(
+    xaimed: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(import_sources, "replace_file", full)
+    source = shufflenet(tmp_path / "last.ckpt")
+    status, out, err = xaimed("models", "import", source, "--task", "Skin", "--name", "First")
+    assert (status, out) == (1, "")
+    assert "Skin/First: no space left on device; nothing was added" in err
+    assert len(err.splitlines()) == 1
+    assert nothing_in(folder)
 
 
 def test_a_checkpoint_becomes_a_model_that_answers_in_one_step(xaimed: Run, folder: Path, tmp_path: Path) -> None:
