@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.bundle.model_bundle import SETTINGS, ModelBundle, read_bundle, subject_of
+from engine.authoring.settings_file import settings_to_change
+from engine.bundle.model_bundle import ModelBundle, read_bundle
 from engine.bundle.model_toml import toml_string
-from engine.errors import BundleError, LibraryError, XAIMedError
+from engine.errors import LibraryError, XAIMedError
 from engine.images.image import MedicalImage, read_image
-from engine.library import changes
 from engine.storage.reading import UnusableFileError, read_limited
 from engine.storage.writing import SHARED, replace_file
 from engine.text import safe_text
@@ -97,19 +97,7 @@ def write_selftest(bundle: ModelBundle, image: MedicalImage | None, answer: Diag
         LibraryError: it comes with XAIMed, has no `model.toml`, or could not be written.
         BundleError: it was changed after `bundle` was read.
     """
-    subject = subject_of(bundle)
-    folder = bundle.path.parent.parent
-    changes.refuse_bundled(folder, subject)
-    settings = bundle.path / SETTINGS
-    with changes.changing(folder, subject, "its self-test is as it was"):
-        if read_bundle(bundle.path, task=bundle.task).digest != bundle.digest:
-            raise BundleError("the model was changed after it was read", subject=subject, remedy="check it again")
-        if SETTINGS not in bundle.files:
-            raise LibraryError(
-                "there is no model.toml, and one with only a self-test would replace the constants of architecture.py",
-                subject=subject,
-                remedy="run xaimed models init first",
-            )
+    with settings_to_change(bundle, "its self-test is as it was", "a self-test") as settings:
         before = settings.read_bytes()
         name, data = _image_to_keep(bundle, image)
         after = with_selftest(before, name, tuple(float(p) for p in answer.probabilities), settings)

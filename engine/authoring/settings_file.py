@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from engine.bundle.model_bundle import SETTINGS, ModelBundle, read_bundle, subject_of
@@ -28,22 +29,38 @@ def write_input(bundle: ModelBundle, values: Mapping[str, object]) -> ModelBundl
         LibraryError: it comes with XAIMed, has no `model.toml`, or could not be written.
         BundleError: it was changed after `bundle` was read.
     """
-    subject = subject_of(bundle)
-    folder, path = bundle.path.parent.parent, bundle.path / SETTINGS
-    changes.refuse_bundled(folder, subject)
-    with changes.changing(folder, subject, "its model.toml is as it was"):
-        if read_bundle(bundle.path, task=bundle.task).digest != bundle.digest:
-            raise BundleError("the model was changed after it was read", subject=subject, remedy="check it again")
-        if SETTINGS not in bundle.files:
-            raise LibraryError(
-                "there is no model.toml, and one with only these keys would replace the constants of architecture.py",
-                subject=subject,
-                remedy="run xaimed models init first",
-            )
+    with settings_to_change(bundle, "its model.toml is as it was", "these keys") as path:
         after = with_input(path.read_bytes(), values, path)
         parse_model_toml(after, path)  # never write a file that cannot be read
         replace_file(path, after, mode=SHARED)
         return read_bundle(bundle.path, task=bundle.task)
+
+
+@contextlib.contextmanager
+def settings_to_change(bundle: ModelBundle, outcome: str, only: str) -> Iterator[Path]:
+    """Hold the lock of a model's tasks folder and give its `model.toml`, which is as it was when `bundle` was read.
+
+    Args:
+        bundle: the model.
+        outcome: how things stand if it fails, as a clause.
+        only: what would be written, for the refusal where there is no `model.toml`.
+
+    Raises:
+        LibraryError: it comes with XAIMed, has no `model.toml`, or could not be written.
+        BundleError: it was changed after `bundle` was read.
+    """
+    subject, folder = subject_of(bundle), bundle.path.parent.parent
+    changes.refuse_bundled(folder, subject)
+    with changes.changing(folder, subject, outcome):
+        if read_bundle(bundle.path, task=bundle.task).digest != bundle.digest:
+            raise BundleError("the model was changed after it was read", subject=subject, remedy="check it again")
+        if SETTINGS not in bundle.files:
+            raise LibraryError(
+                f"there is no model.toml, and one with only {only} would replace the constants of architecture.py",
+                subject=subject,
+                remedy="run xaimed models init first",
+            )
+        yield bundle.path / SETTINGS
 
 
 def with_input(toml: bytes, values: Mapping[str, object], path: Path) -> bytes:
