@@ -79,7 +79,7 @@ class Record:
     Entries go into it, and attributes into its `__dict__`: so torch's reader treats that class.
     """
 
-    def __new__(cls, *args: object, **options: object) -> OrderedDict[str, object]:  # type: ignore[misc]
+    def __new__(cls, *args: object, **options: object) -> OrderedDict[str, object]:  # type: ignore[misc]  # of another class
         """Return an empty mapping, whatever the file gives."""
         return OrderedDict()
 

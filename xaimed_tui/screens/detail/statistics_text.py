@@ -66,7 +66,8 @@ def _agreement(explanation: Explanation) -> tuple[Table, str]:
     for cell in CELLS:
         who = ", ".join(method_name(method) for method in _who(explanation, cell))
         table.append([count_text(explanation.consensus, cell), CELL_NAMES[cell], who])
-    return table, f"Methods counted: {', '.join(method_name(m) for m in explanation.consensus.methods)}.\n"
+    counted = ", ".join(method_name(method) for method in explanation.consensus.methods)
+    return table, f"Methods counted: {counted or 'none'}.\n"
 
 
 def _who(explanation: Explanation, cell: tuple[int, int]) -> list[str]:
