@@ -6,7 +6,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from engine.images.image import MedicalImage
     from engine.network.classifier import Classifier
     from engine.results.diagnosis import Diagnosis
+    from engine.results.evidence import Evidence
+    from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
 
 NEVER_STOP = NeverStop()
@@ -55,6 +57,8 @@ class Explanation:
         bundle: the model.
         environment: names and versions needed to reproduce the answer (`xaimed`, `torch`, `device`, `python`, ...).
         assumed: a sentence for everything that no file of the bundle says and that had to be assumed.
+        exact: the exact answer for the nine cells, which judges every map; None where it was not asked for.
+        evidence: what is known of every map's worth, by method key; none is known of a method without an entry.
     """
 
     image: MedicalImage
@@ -69,6 +73,8 @@ class Explanation:
     bundle: ModelBundle
     environment: Mapping[str, str]
     assumed: tuple[str, ...] = ()
+    exact: ExactCells | None = None
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the picture, maps with cells, agreement, answer and warnings."""
@@ -288,8 +294,10 @@ def assemble(
     *,
     failures: Mapping[str, str] = MappingProxyType({}),
     settings: Settings | None = None,
+    exact: ExactCells | None = None,
+    evidence: Mapping[str, Evidence] = MappingProxyType({}),
 ) -> Explanation:
-    """Put maps of one image and one class together with their statistics and agreement.
+    """Put maps of one image and one class together with their statistics, agreement and worth.
 
     Raises:
         ValueError: no maps, or maps of different classes or sizes.
@@ -312,6 +320,8 @@ def assemble(
         bundle=classifier.bundle,
         environment=MappingProxyType(_environment(classifier, ordered)),
         assumed=(*classifier.assumed, *foreign_sections(classifier.bundle)),
+        exact=exact,
+        evidence=MappingProxyType(dict(evidence)),
     )
 
 
