@@ -241,4 +241,4 @@ def _about_the_source(error: XAIMedError, made: Path, sources: Mapping[str, Path
     name = Path(error.subject).name
     source = sources.get(name, Path(error.subject))
     remedy = error.remedy.replace(str(made / name), str(source)) if error.remedy else None
-    return type(error)(error.cause, subject=source, remedy=remedy)
+    return type(error)(error.cause, subject=source, remedy=remedy, code=error.code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import linecache
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,8 @@ _running = threading.RLock()
 def run_alone(code: str, path: Path, name: str, siblings: Mapping[str, str] = _NONE) -> Iterator[ModuleType]:
     """Run a module's code under these rules.
 
-    - The code is compiled from `code`; the file is not opened, and no bytecode is read or written.
+    - The code is compiled from `code`; the file is not opened, and no bytecode is read or written. Who asks for its
+      source, such as `torch.jit.script`, which compiles that, is given `code` too.
     - Of the files beside it only those in `siblings` can be imported, now or later, and they run from the texts given
       here. `import blocks` means one of them only in the module's own code and in theirs: their modules have names that
       begin with `name`, so two models may each have a `blocks.py`, and no library sees either.
@@ -57,12 +59,18 @@ def run_alone(code: str, path: Path, name: str, siblings: Mapping[str, str] = _N
             sys.modules[name] = module
             if siblings:
                 _siblings.adopt(module, path, siblings)
+            _give_source(code, str(path))
             # dont_inherit: this file's `from __future__` imports must not change how the code is compiled.
             exec(compile(code, str(path), "exec", dont_inherit=True), module.__dict__)  # a bundle is a program
             yield module
         finally:
             sys.path[:] = kept
             sys.dont_write_bytecode = writes
+
+
+def _give_source(code: str, file: str) -> None:
+    """Let `inspect` find the text that runs; the file on the disk may be another by now."""
+    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)  # None: it is never read again
 
 
 class _Siblings(MetaPathFinder, Loader):
@@ -116,6 +124,7 @@ class _Siblings(MetaPathFinder, Loader):
         text = self._texts[root][f"{place}/__init__.py" if is_package else f"{place}.py"]
         module.__file__ = spec.origin
         module.__dict__["__builtins__"] = self._builtins[root]
+        _give_source(text, spec.origin)
         exec(compile(text, spec.origin, "exec", dont_inherit=True), module.__dict__)  # as approved as the module
 
 

@@ -25,7 +25,7 @@ _AXES_AS_INPUT = {
 }
 """Reductions whose axes became an input in opset 18."""
 
-_MOST_VALUES = 2**31
+_MOST_VALUES = 2**28
 """An intermediate result with more numbers, for one image, is refused before it takes all memory."""
 
 _TAKEN = frozenset((*dir(nn.Module()), "initializers"))

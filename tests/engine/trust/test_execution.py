@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import py_compile
 import sys
@@ -85,3 +86,12 @@ def test_a_link_that_leads_into_pycache_is_refused(folder: Path) -> None:
     (folder / "helper_y.pyc").symlink_to(compiled)
     with pytest.raises(BundleError, match="a link in a model folder"):
         take_snapshot(folder)
+
+
+def test_source_that_is_compiled_again_is_the_approved_text(folder: Path) -> None:
+    code = "import inspect\ndef answer():\n    return 'approved'\ndef source():\n    return inspect.getsource(answer)\n"
+    (folder / "architecture.py").write_text(code.replace("approved", "poisoned"))
+    linecache.checkcache()
+    with run_alone(code, folder / "architecture.py", "made_up") as module:
+        linecache.checkcache()  # as `inspect` does before it looks
+        assert module.source() == "def answer():\n    return 'approved'\n"
