@@ -163,6 +163,7 @@ RISE_KEYS: tuple[Key[Scalar], ...] = (
     Key.whole("grid", 7, 2, 64, "cells a side of the coarse mask"),
     Key.between("probability", 0.5, 0, 1, "how likely a cell of a mask shows the image"),
     Key.choice("estimator", "centred", ("centred", "paper"), "how the map is estimated: centred, or as in the paper"),
+    Key.choice("fill", "mean", ("mean", "blur"), "what hidden pixels show: the mean colour, or the blurred image"),
 )
 """RISE's parameters: `[explain.rise]` of `model.toml`."""
 
@@ -170,5 +171,6 @@ LIME_KEYS: tuple[Key[Scalar], ...] = (
     Key.whole("samples", 1000, 100, 1_000_000, "perturbed images, the original included"),
     Key.whole("superpixels", 50, 2, 1_000, "number of superpixels to aim at"),
     Key.between("kernel_width", 0.25, 0, 1_000, "width of the kernel on the distance from the original"),
+    Key.choice("fill", "own-mean", ("own-mean", "blur"), "what a hidden superpixel shows: its mean colour, or a blur"),
 )
 """LIME's parameters: `[explain.lime]` of `model.toml`."""

@@ -17,6 +17,7 @@ import torch
 from engine.acceleration.tuning import Tuning
 from engine.errors import ExplanationError, Stopped
 from engine.explainers.base import Reporter, Request, interim_looks, scaled_map, unmoved, weak_effect
+from engine.explainers.fills import blur_fill, blur_words
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.superpixels import SuperpixelMasks, Superpixels, superpixels
 from engine.results.caution import Caution
@@ -56,16 +57,18 @@ class Lime:
         superpixels: number of superpixels to aim at.
         kernel_width: of the exponential kernel on the cosine distance.
         until: `certain` stops at one of a few fixed sample counts once the three top cells are settled.
+        fill: what a hidden superpixel shows: its own mean colour, or the image blurred (`engine.explainers.fills`).
     """
 
     samples: int = 1000
     superpixels: int = 50
     kernel_width: float = 0.25
     until: Literal["samples", "certain"] = "samples"
+    fill: Literal["own-mean", "blur"] = "own-mean"
     key: str = field(default="lime", init=False)
 
     def explain(self, request: Request) -> SaliencyMap:
-        """See `Explainer.explain`. A hidden superpixel shows its mean colour; the map keeps the coefficients' signs."""
+        """See `Explainer.explain`. The map keeps the coefficients' signs."""
         tuning = prepared_tuning(request)
         started = time.perf_counter()
         kept = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Kept)
@@ -88,7 +91,7 @@ class Lime:
                 fit.coefficients[segments.labels],
                 request,
                 method=self.key,
-                parameters=self._parameters(loop, segments, fit),
+                parameters=self._parameters(request, loop, segments, fit),
                 started=started,
                 samples=done,
                 seed=request.seed,
@@ -116,7 +119,10 @@ class Lime:
         segments = self._segments(request)
         shown = neighbourhood(self.samples, segments.count, request.seed)
         masks = SuperpixelMasks(segments, shown, request.tensor.device)
-        hidden = mean_colours(request.tensor, masks.labels, segments.count)
+        if self.fill == "blur":
+            hidden = blur_fill(request.tensor)
+        else:
+            hidden = mean_colours(request.tensor, masks.labels, segments.count)
         return _Kept(segments, shown, MaskedForward(request, hidden, masks, tuning))
 
     def _segments(self, request: Request) -> Superpixels:
@@ -128,7 +134,9 @@ class Lime:
             )
         return segments
 
-    def _parameters(self, loop: MaskedForward, segments: Superpixels, fit: Surrogate) -> dict[str, Parameter]:
+    def _parameters(
+        self, request: Request, loop: MaskedForward, segments: Superpixels, fit: Surrogate
+    ) -> dict[str, Parameter]:
         return {
             "samples": self.samples,
             "until": self.until,
@@ -139,7 +147,8 @@ class Lime:
             "distance": "cosine",
             "surrogate": f"Ridge({_RIDGE:g})",
             "surrogate_r2": round(fit.score, 6),
-            "hidden": "mean colour of the superpixel",
+            "fill": self.fill,
+            "hidden": blur_words(request.tensor) if self.fill == "blur" else "mean colour of the superpixel",
             **loop.parameters(),
             "convolutions_looked_up": loop.looked_up,
         }

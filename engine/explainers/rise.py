@@ -15,11 +15,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from engine.acceleration.tuning import Tuning
 from engine.errors import Stopped
 from engine.explainers.base import FEWEST_SAMPLES, Reporter, Request, interim_looks, scaled_map, unmoved, weak_effect
+from engine.explainers.fills import blur_fill, blur_words, mean_fill
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.rise_masks import RiseMasks
 from engine.results.cells import GRID, part_weights
@@ -46,6 +46,7 @@ class Rise:
         probability: that a cell shows the image, p in the paper.
         estimator: `centred`, or `paper` for comparison.
         until: `certain` stops at one of a few fixed sample counts once the three top cells are settled.
+        fill: what hidden pixels show: 0 after normalisation (`mean`), or the image blurred (`engine.explainers.fills`).
     """
 
     samples: int = 4000
@@ -53,10 +54,11 @@ class Rise:
     probability: float = 0.5
     estimator: Literal["centred", "paper"] = "centred"
     until: Literal["samples", "certain"] = "samples"
+    fill: Literal["mean", "blur"] = "mean"
     key: str = field(default="rise", init=False)
 
     def explain(self, request: Request) -> SaliencyMap:
-        """See `Explainer.explain`. Hidden pixels are 0 after normalisation, the data set's mean colour."""
+        """See `Explainer.explain`. Unless `fill` says otherwise, hidden pixels are the data set's mean colour."""
         tuning = prepared_tuning(request)
         started = time.perf_counter()
         kept = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Kept)
@@ -74,7 +76,7 @@ class Rise:
                 estimate.raw(),
                 request,
                 method=self.key,
-                parameters=self._parameters(loop, estimate),
+                parameters=self._parameters(request, loop, estimate),
                 started=started,
                 samples=done,
                 seed=request.seed,
@@ -101,9 +103,10 @@ class Rise:
         pairs = self.estimator == "centred"
         device = request.classifier.device
         masks = RiseMasks(request.size, self.grid, self.probability, request.seed, device, antithetic=pairs)
-        return _Kept(masks, MaskedForward(request, torch.zeros(1, device=request.tensor.device), masks, tuning))
+        hidden = blur_fill(request.tensor) if self.fill == "blur" else mean_fill(request.tensor)
+        return _Kept(masks, MaskedForward(request, hidden, masks, tuning))
 
-    def _parameters(self, loop: MaskedForward, estimate: RiseEstimate) -> dict[str, Parameter]:
+    def _parameters(self, request: Request, loop: MaskedForward, estimate: RiseEstimate) -> dict[str, Parameter]:
         return {
             "samples": self.samples,
             "until": self.until,
@@ -112,7 +115,8 @@ class Rise:
             "estimator": self.estimator,
             "control_variate": estimate.regressed,
             "antithetic": estimate.antithetic,
-            "hidden": loop.classifier.feeding.hidden,
+            "fill": self.fill,
+            "hidden": blur_words(request.tensor) if self.fill == "blur" else request.classifier.feeding.hidden,
             **loop.parameters(),
         }
 

@@ -107,14 +107,16 @@ def asked(model: Classifier) -> Request:
     return request(model, make_image(pixels=0.6 * make_image().pixels + noise), seed=4)
 
 
-@pytest.mark.parametrize("name", [*LOCAL, *PARTLY_LOCAL])
+@pytest.mark.parametrize("name", [*LOCAL, *PARTLY_LOCAL, "a blur"])
 def test_maps_are_the_same_to_1e_6_whatever_the_layers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    features, convolutions = {**LOCAL, **PARTLY_LOCAL}[name]
-    request = asked(wrapped(features))
-    found = Lime(superpixels=12, samples=400).explain(request)
+    features, convolutions = {**LOCAL, **PARTLY_LOCAL, "a blur": LOCAL["a residual block"]}[name]
+    request, method = asked(wrapped(features)), Lime(superpixels=12, samples=400)
+    if name == "a blur":
+        method = replace(method, fill="blur")
+    found = method.explain(request)
     assert found.parameters["convolutions_looked_up"] == convolutions
     monkeypatch.setattr(perturbation, "find_first_layers", lambda *_: None)
-    plain = Lime(superpixels=12, samples=400).explain(replace(request, kept={}))
+    plain = method.explain(replace(request, kept={}))
     assert plain.parameters["convolutions_looked_up"] == 0
     assert plain.raw_max - plain.raw_min > 1e-3
     np.testing.assert_allclose(found.values, plain.values, atol=1e-6)
