@@ -13,13 +13,18 @@ from engine.text import safe_text
 
 IMAGE_CODES = {
     "bits": "fewer bits of a sample are used than the file has, or more than was said",
+    "burned-in": "a patient's name may be written into the pixels",
     "channels": "samples that are neither grey, colour nor declared transparency",
+    "codec-missing": "a package that its decoding needs is not installed",
     "colour": "grey where the model wants colours, or colours where it wants grey",
     "damaged": "the file is cut short, or its content is not what its format says",
     "empty": "the file has no bytes",
+    "frame": "it has no frame of the number that is named",
     "memory": "there is not enough memory to decode it",
     "missing": "there is no such file or folder",
+    "modality": "it was taken by another kind of device than the model is made for, or by none",
     "no-decoder": "the process that decodes pictures could not be started",
+    "no-pixels": "a DICOM object that holds no picture",
     "not-a-file": "a folder, a pipe or a device in place of a file",
     "not-a-folder": "a file in place of a folder",
     "not-an-image": "the file is of no format that is read, and of none that is known",
@@ -32,6 +37,7 @@ IMAGE_CODES = {
     "unlike-training": "it does not look like what the model was trained on",
     "unreadable": "the file system does not let it be read",
     "unsupported": "a format, compression, depth or colour space that is not read",
+    "window": "nobody says which values are black and white",
 }
 """The codes of refusals and warnings about images, for programs; what each says. A test compares them with the code."""
 

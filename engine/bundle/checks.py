@@ -86,6 +86,33 @@ def value_range(value: object) -> tuple[float, float]:
     )
 
 
+def percentiles(value: object) -> tuple[float, float]:
+    """Check two percentiles, from 0 to 100, the lower one first."""
+    if isinstance(value, list | tuple) and len(value) == 2:
+        numbers = [float(n) for n in value if _is_number(n) and 0 <= n <= 100]
+        if len(numbers) == 2 and numbers[0] < numbers[1]:
+            return numbers[0], numbers[1]
+    raise WrongValueError(f"must be two numbers from 0 to 100, the lower one first, not {shown(value)}")
+
+
+def modalities(value: object) -> tuple[str, ...]:
+    """Check codes of modalities, such as CT: at most 30, each of 2 to 16 capitals, digits or `_`."""
+    return _codes(value, re.compile(r"[A-Z][A-Z0-9_]{1,15}"), '["CT"]')
+
+
+def photometrics(value: object) -> tuple[str, ...]:
+    """Check photometric interpretations, such as MONOCHROME2: at most 30, as the standard writes them."""
+    return _codes(value, re.compile(r"[A-Z][A-Z0-9_ ]{1,15}"), '["MONOCHROME2"]')
+
+
+def _codes(value: object, code: re.Pattern[str], example: str) -> tuple[str, ...]:
+    if isinstance(value, list | tuple) and len(value) <= 30:
+        codes = tuple(each for each in value if isinstance(each, str) and code.fullmatch(each))
+        if len(codes) == len(value):
+            return codes
+    raise WrongValueError(f"must be a list of the standard's codes, such as {example}, not {shown(value)}")
+
+
 def classes(value: object) -> tuple[str, ...]:
     """Check class names: 1 to 10,000, not empty, all different, at most 200 characters each."""
     if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):

@@ -120,6 +120,11 @@ def contradiction(declared: Declared) -> tuple[str, str] | None:
             return "input.minimum_size", f"must not exceed the exact size {height} x {width}"
     if spec.accept_grey is False and spec.accept_colour is False:
         return "input.accept_grey", "and accept_colour must not both be false: no image would be left"
+    if spec.dicom is not None:
+        for name, given in (("centre", spec.dicom.centre), ("width", spec.dicom.width)):
+            if (given is None) == (spec.dicom.window == "fixed"):
+                wanted = "is missing" if given is None else "must not be set"
+                return f"input.dicom.{name}", f"{wanted}: window is {shown(spec.dicom.window)}"
     if declared.output.threshold is not None and (why := _no_threshold(declared.output)):
         return "output.threshold", f"must not be set: {why}"
     return None

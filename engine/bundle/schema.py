@@ -18,6 +18,8 @@ from engine.bundle.keys import LIME_KEYS, RISE_KEYS, Key, between, whole
 from engine.bundle.specs import (
     Activation,
     ColourOrder,
+    DicomSpec,
+    DicomWindow,
     ExplainSpec,
     InputSpec,
     Layout,
@@ -126,6 +128,33 @@ NETWORK = _section(
     ),
 )
 
+DICOM = _section(
+    "input.dicom",
+    DicomSpec,
+    (
+        Key.choice(
+            "window",
+            None,
+            get_args(DicomWindow),
+            '"fixed", "file" (its own), "minmax" or "percentile" of the values',
+            example="fixed",
+        ),
+        Key(
+            "centre",
+            between(-1e9, 1e9),
+            help='of a "fixed" window, on values after the modality LUT (HU in CT)',
+            least=-1e9,
+            most=1e9,
+            example=40.0,
+        ),
+        Key("width", between(0, 1e9), help="likewise", least=0, most=1e9, example=400.0),
+        Key("percentiles", check.percentiles, help="what becomes black and white"),
+        Key("modality", check.modalities, help="codes; images of others are refused; empty: all", example=("CT",)),
+        Key("photometric", check.photometrics, help="likewise", example=("MONOCHROME2",)),
+    ),
+    help="how a DICOM image's values become 0 to 1; without this table by the file's own window",
+)
+
 _size = check.height_and_width(3, 4096)  # a cell of the 3x3 grid needs a pixel
 _minimum_size = check.height_and_width(1, 100_000)
 
@@ -210,6 +239,7 @@ INPUT = _section(
             constant="ACCEPT_COLOUR",
         ),
     ),
+    sections=(DICOM,),
 )
 
 OUTPUT = _section(

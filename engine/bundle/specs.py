@@ -10,6 +10,7 @@ Resize = Literal["stretch", "fit", "crop"]
 Activation = Literal["none", "sigmoid", "softmax", "log_softmax"]
 Layout = Literal["nchw", "nhwc"]
 ColourOrder = Literal["rgb", "bgr"]
+DicomWindow = Literal["fixed", "file", "minmax", "percentile"]
 Plain = bool | int | float | str | tuple[bool | int | float | str, ...]
 """What an argument of a network may be: it is data, and nothing in it is evaluated."""
 
@@ -39,6 +40,28 @@ class NetworkSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DicomSpec:
+    """How a DICOM image's values become those of an image: `[input.dicom]` of `model.toml`.
+
+    Attributes:
+        window: what becomes black and white: a `fixed` range, the `file`'s own window, the image's least and greatest
+            value, or two of its percentiles.
+        centre, width: of the fixed range, on values after the modality LUT (of CT, HU): from `centre - width / 2` to
+            `centre + width / 2`. None for the other kinds of window.
+        percentiles: the two, from 0 to 100.
+        modality: codes such as `CT`; images of others are refused. Empty if all may come.
+        photometric: photometric interpretations such as `MONOCHROME2`; likewise.
+    """
+
+    window: DicomWindow = "file"
+    centre: float | None = None
+    width: float | None = None
+    percentiles: tuple[float, float] = (1.0, 99.0)
+    modality: tuple[str, ...] = ()
+    photometric: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class InputSpec:
     """How to feed an image to the network: `[input]` of `model.toml`.
 
@@ -58,6 +81,8 @@ class InputSpec:
             in the engine is (B, C, H, W), see `engine.network.layout`.
         colour_order: the order of the network's three channels.
         value_range: what 0 and full scale of a file's values become before mean and std.
+        dicom: how a DICOM image's values become those of an image; None if not declared: the file's own window is then
+            taken, or else the range of its values, with a warning.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -73,6 +98,7 @@ class InputSpec:
     layout: Layout = "nchw"
     colour_order: ColourOrder = "rgb"
     value_range: tuple[float, float] = (0.0, 1.0)
+    dicom: DicomSpec | None = None
 
     @property
     def is_unit(self) -> bool:

@@ -32,7 +32,12 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that choose the images and the model."""
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, TIFF, BMP or WebP file")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="PNG, JPEG, TIFF, BMP, WebP or DICOM file; of a DICOM file with several frames all, or one: scan.dcm#3",
+    )
     parser.add_argument("--task", required=True, metavar="T", help="name of the task")
     parser.add_argument("--model", metavar="M", help="name of the model; may be left out where the task has just one")
     parser.add_argument(
@@ -66,6 +71,22 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
     bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.model)
     check_approved(bundle)
     return bundle
+
+
+def images_of(arguments: argparse.Namespace) -> list[str]:
+    """Return the images that the arguments name, as they were typed; in place of a file that holds several, each.
+
+    These are the frames of a DICOM file, and the files that a DICOMDIR lists.
+    """
+    from engine.images.dicom.following import images_at  # late: --help does without
+
+    given: list[str] = arguments.images
+    found: list[str] = []
+    for text in given:
+        path = Path(text)
+        images = images_at(path)
+        found += [text] if images == (path,) else map(str, images)
+    return found
 
 
 def refusals(bundle: ModelBundle, images: Sequence[Path]) -> list[XAIMedError | None]:

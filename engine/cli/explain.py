@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     bundle = common.find_bundle(arguments)
     settings = _settings(arguments, bundle)
     _check_writable(out)
-    given = [Path(text) for text in arguments.images]
+    given = [Path(text) for text in common.images_of(arguments)]
     images = [path for path, refusal in zip(given, common.refusals(bundle, given), strict=True) if refusal is None]
     complete = len(images) == len(given)
     written: list[object] = []

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         TaskError, BundleError, DeviceError: nothing can be classified.
     """
     bundle = common.find_bundle(arguments)
-    given: list[str] = arguments.images
+    given = common.images_of(arguments)
     paths = [Path(text) for text in given]
     refusals = dict(enumerate(common.refusals(bundle, paths)))
     outcomes: dict[int, _Answer | XAIMedError] = {i: refusal for i, refusal in refusals.items() if refusal is not None}

@@ -67,7 +67,7 @@ def _head(explanation: Explanation) -> Iterator[str]:
     predicted = f"{diagnosis.predicted} {probability_text(float(diagnosis.probabilities[diagnosis.index]), 3)}"
     yield f'<div style="font-size:18px;font-weight:700">{_text(predicted)}</div>'
     yield _line(f"Confidence {diagnosis.standing}; explained: {target_words(explanation)}.")
-    yield _line(f"{explanation.image.path.name} · {bundle.task} / {bundle.name} · {bundle.digest[:12]}")
+    yield _line(f"{explanation.image.public_name} · {bundle.task} / {bundle.name} · {bundle.digest[:12]}")
     for note in answer_notes(explanation):
         yield _line(note, _STRONG)
     yield from _probabilities(explanation)
@@ -96,7 +96,7 @@ def _figures(explanation: Explanation, side: int) -> str:
     seen = _figure(
         Image.fromarray(scale_pixels(explanation.view, *size)),
         view_words(explanation),
-        explanation.image.path.name,
+        explanation.image.public_name,
         (),
         (),
     )

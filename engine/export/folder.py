@@ -55,7 +55,8 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
     Args:
         explanation: what to write.
         out: where to make the folder; created if it does not exist.
-        name: the folder's name, which is made safe; None for the stem of the image's file. If the name is taken, `-2`,
+        name: the folder's name, which is made safe; None for the stem of the image's file, or a short hash for a
+            DICOM image. If the name is taken, `-2`,
             `-3`, ... is appended.
         full_paths: write where the image's file lies into `explanation.json`, not only the file's name.
 
@@ -66,7 +67,7 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
         ExportError: the files could not be written; nothing is left behind.
     """
     out = Path(out)
-    stem = safe_folder_name(explanation.image.path.stem if name is None else name)
+    stem = safe_folder_name(explanation.image.public_stem if name is None else name)
     try:
         out.mkdir(parents=True, exist_ok=True)
         remove_beside(out)

@@ -139,7 +139,7 @@ def _page(explanation: Explanation, picture: Image.Image, what: str) -> Page:
     return Page(
         picture,
         f"{what} for {target_words(explanation)}",
-        f"{explanation.image.path.name} · {bundle.task} / {bundle.name}",
+        f"{explanation.image.public_name} · {bundle.task} / {bundle.name}",
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.explanation.words import INTENDED_USE
 from engine.images.bits import bits_of, viewing
+from engine.images.dicom.windows import used_window
 from engine.text import path_record, safe_text
 
 if TYPE_CHECKING:
@@ -112,7 +113,10 @@ def _method(saliency: SaliencyMap, statistics: GridStatistics) -> dict[str, Json
 def _image(explanation: Explanation, *, full_paths: bool) -> dict[str, Json]:
     image, bits = explanation.image, bits_of(explanation.image, explanation.bundle.input)
     facts: dict[str, Json] = {name: fact for name, fact in image.metadata.items() if name != "viewing"}
-    if shown := viewing(bits.used):  # the bundle may have declared the bits
+    if image.dicom is not None:
+        if words := used_window(image, explanation.bundle.input).words:
+            facts["window"] = words
+    elif shown := viewing(bits.used):  # the bundle may have declared the bits
         facts["viewing"] = shown
     return {
         "name": safe_text(image.path.name),

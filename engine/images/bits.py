@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from engine.errors import NotCompliantError
+from engine.images.dicom.windows import windowed
 from engine.images.image import FileBits
 from engine.results.caution import Caution
 
@@ -101,9 +102,12 @@ def _suggested(array: NDArray[np.unsignedinteger], header: Header, highest: int)
 def bits_of(image: MedicalImage, spec: InputSpec) -> Bits:
     """Return how many bits of an image's samples count as significant for a model.
 
-    A bundle that declares more bits than a sample has, such as 12 for an image of 8 bits, says nothing about it.
+    A bundle that declares more bits than a sample has, such as 12 for an image of 8 bits, says nothing about it. A
+    DICOM image has those that it declares.
     """
     known, depth = image.bits, image.bit_depth
+    if image.dicom is not None:
+        return Bits(image.dicom.bits, "file")
     if known.user is not None:
         return Bits(known.user, "user")
     if spec.bits is not None and spec.bits <= depth:
@@ -117,8 +121,17 @@ def check_bits(image: MedicalImage, spec: InputSpec) -> None:
     """Check that no value of an image is beyond its significant bits.
 
     Raises:
-        NotCompliantError: one is, or the user said more bits than a sample has.
+        NotCompliantError: one is, the user said more bits than a sample has, or any of a DICOM image.
     """
+    if image.dicom is not None:
+        if image.bits.user is None:
+            return
+        raise NotCompliantError(
+            "a DICOM file says itself how many bits are significant, and its window scales its values",
+            subject=image.path,
+            remedy="leave out --bits for this image",
+            code="bits",
+        )
     bits, depth = bits_of(image, spec), image.bit_depth
     if bits.used == depth:
         return
@@ -171,7 +184,12 @@ def bits_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
 
 
 def unit_values(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
-    """Return an image's values as (H, W, C) float32, with the range of its significant bits as 0 to 1."""
+    """Return an image's values as (H, W, C) float32, with the range of its significant bits as 0 to 1.
+
+    Those of a DICOM image go through its window, see `engine.images.dicom.windows`.
+    """
+    if image.dicom is not None:
+        return windowed(image, spec)
     zero, top = _range(image, spec)
     values = image.pixels if zero == 0 else image.pixels - np.float32(zero)
     return values / np.float32(top)
@@ -180,8 +198,11 @@ def unit_values(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
 def shown_values(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
     """Return an image's values for people, as (H, W, C) uint8: the range of its significant bits as 0 to 255.
 
-    They are divided and rounded, which is no stretch of contrast: a dark image stays dark.
+    They are divided and rounded, which is no stretch of contrast: a dark image stays dark. Those of a DICOM image go
+    through its window.
     """
+    if image.dicom is not None:
+        return np.round(windowed(image, spec) * np.float32(255)).astype(np.uint8)
     zero, top = _range(image, spec)
     if top == 255 and zero == 0:
         values = image.pixels

@@ -14,9 +14,10 @@ import numpy as np
 
 from engine.errors import ImageError, NotCompliantError
 from engine.images.bits import bits_warnings, check_bits
-from engine.images.header import DEFAULT_LIMITS, DICOM_REASON, EXPORT, Limits
+from engine.images.dicom.windows import window_warnings
+from engine.images.dicom.words import no_photograph
+from engine.images.header import DEFAULT_LIMITS, Limits
 from engine.images.image import read_header
-from engine.images.listing import DICOM_SUFFIXES
 from engine.images.preprocessing import view_size
 from engine.results.caution import Caution
 from engine.text import safe_text
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.bundle.model_bundle import InputSpec
+    from engine.images.dicom.facts import DicomFacts
     from engine.images.image import MedicalImage
 
 GREY_WITHIN = 2
@@ -72,14 +74,10 @@ def check_file(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) 
         ImageError: the file cannot be read as an image.
         NotCompliantError: it can be read, but not fed to this model.
     """
-    try:
-        header = read_header(path, limits=limits)
-    except ImageError as error:
-        # For a .dcm file without DICOM's mark, "not a PNG, JPEG, ..." would be true but no help.
-        if path.suffix.lower() in DICOM_SUFFIXES and error.cause != DICOM_REASON and _present(path):
-            raise ImageError(DICOM_REASON, subject=path, remedy=EXPORT, code="unsupported") from error
-        raise
+    header = read_header(path, limits=limits)
     _check_size(header.height, header.width, path, spec, limits)
+    if header.dicom is not None:
+        _check_dicom(header.dicom, path, spec)
     if header.grey and spec.accept_grey is False:
         raise _not_accepted(path, spec, grey=True)
 
@@ -89,9 +87,11 @@ def check_compliance(image: MedicalImage, spec: InputSpec) -> None:
 
     Raises:
         NotCompliantError: its size is not what the model needs, a value is beyond its significant bits, or the model
-            refuses grey or colour images.
+            refuses grey or colour images, or the image's modality.
     """
     _check_size(image.height, image.width, image.path, spec, DEFAULT_LIMITS)
+    if image.dicom is not None:
+        _check_dicom(image.dicom, image.path, spec)
     check_bits(image, spec)
     if (spec.accept_grey is False or spec.accept_colour is False) and not spec.accepts(grey := is_grey(image)):
         raise _not_accepted(image.path, spec, grey=grey)
@@ -100,10 +100,11 @@ def check_compliance(image: MedicalImage, spec: InputSpec) -> None:
 def input_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
     """Return what is doubtful about feeding a compliant image to a model; empty if nothing is.
 
-    The codes are those of the image itself, then `bits`, `colour`, `size` and `shape`.
+    The codes are those of the image itself, then `window`, `bits`, `colour`, `size` and `shape`.
     """
     return (
         *image.warnings,
+        *window_warnings(image, spec),
         *bits_warnings(image, spec),
         *_colour_warnings(image, spec),
         *_size_warnings(image.height, image.width, spec),
@@ -117,7 +118,7 @@ def is_grey(image: MedicalImage) -> bool:
     """
     if image.colour == "grey":
         return True
-    most = GREY_WITHIN if image.bit_depth == 8 else GREY_WITHIN_16_BIT
+    most = GREY_WITHIN if image.bit_depth == 8 else GREY_WITHIN_16_BIT << max(image.bit_depth - 16, 0)
     # In strips: a picture in colour is mostly recognised by its first one, and little memory is taken.
     for start in range(0, image.height, _ROWS_AT_ONCE):
         red, green, blue = np.moveaxis(image.pixels[start : start + _ROWS_AT_ONCE], 2, 0)
@@ -125,6 +126,41 @@ def is_grey(image: MedicalImage) -> bool:
         if float(spread.max()) > most:
             return False
     return True
+
+
+def _check_dicom(facts: DicomFacts, path: Path, spec: InputSpec) -> None:
+    """Check what a DICOM header says against what the model declares.
+
+    Raises:
+        NotCompliantError: the model takes other modalities or photometric interpretations, or the object is no image
+            that a device took and the model does not ask for such objects.
+    """
+    declared = spec.dicom
+    wanted = declared.modality if declared is not None else ()
+    if wanted and facts.modality not in wanted:
+        raise NotCompliantError(
+            f"its modality is {facts.modality or 'not known'}, and the model takes {', '.join(wanted)} only",
+            subject=path,
+            remedy="use an image of the kind that the model was made for",
+            code="modality",
+        )
+    if not wanted and (what := no_photograph(facts.kind, facts.modality)):
+        code = facts.modality or "its code"
+        raise NotCompliantError(
+            f"this is {what}, not an image that a device took",
+            subject=path,
+            remedy=f"choose an image, or a model that asks for such objects (modality = ['{code}'] under "
+            "[input.dicom])",
+            code="modality",
+        )
+    if declared is not None and declared.photometric and facts.photometric not in declared.photometric:
+        raise NotCompliantError(
+            f"its photometric interpretation is {facts.photometric or 'not known'}, and the model takes "
+            f"{', '.join(declared.photometric)} only",
+            subject=path,
+            remedy="use an image of the kind that the model was made for",
+            code="modality",
+        )
 
 
 def _not_accepted(path: Path, spec: InputSpec, *, grey: bool) -> NotCompliantError:
@@ -230,10 +266,3 @@ def _check_size(height: int, width: int, path: Path, spec: InputSpec, limits: Li
             remedy="use an image that is less narrow",
             code="shape",
         )
-
-
-def _present(path: Path) -> bool:
-    try:
-        return path.is_file() and path.stat().st_size > 0
-    except OSError:
-        return False

@@ -10,11 +10,15 @@ from engine.errors import ImageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.images.dicom.facts import DicomFacts
+
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 """The formats that are read, by Pillow's names. A file's content decides which it is, not its suffix."""
 
-DICOM_REASON = "DICOM files cannot be read yet"
+DICOM = "DICOM"
+"""The format of a header that is not Pillow's."""
+
 EXPORT = "export the image as PNG or TIFF"
 SAVE_AGAIN = "save it again, as an ordinary PNG"
 SMALLER = "export a smaller part of the image"
@@ -48,7 +52,7 @@ class Header:
     """What the header of a picture says, if by its header the picture can be decoded.
 
     Attributes:
-        format: one of `FORMATS`.
+        format: one of `FORMATS`, or `DICOM`.
         height, width: in pixels, after the orientation is applied.
         bit_depth: 8 or 16; fewer than 8 bits are scaled to 8 when decoded.
         grey: one channel, alpha aside; False for RGB and for palettes.
@@ -58,6 +62,7 @@ class Header:
         inverted: whether this is a 16-bit grey TIFF in which 0 is white.
         size: of the file, in bytes.
         declared_bits: how many bits of a sample the file declares significant; None if it does not.
+        dicom: what is kept of a DICOM header; None for pictures.
     """
 
     format: str
@@ -70,6 +75,7 @@ class Header:
     inverted: bool
     size: int
     declared_bits: int | None = None
+    dicom: DicomFacts | None = None
 
 
 def check_bytes(size: int, path: Path, limits: Limits) -> None:

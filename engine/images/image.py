@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import ImageError
-from engine.images.header import DEFAULT_LIMITS, SMALLER, Header, Limits, check_bytes
+from engine.images.dicom.reading import read_facts, starts_as_dicom
+from engine.images.dicom.recognising import split_frame
+from engine.images.header import DEFAULT_LIMITS, DICOM, SMALLER, Header, Limits, check_bytes
 from engine.storage.reading import UnusableFileError, open_regular, read_limited
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from engine.images.dicom.facts import DicomFacts
     from engine.images.in_memory import Tensor
     from engine.results.caution import Caution
 
@@ -52,14 +55,16 @@ class MedicalImage:
     """A decoded image, as read: no scaling, no colour conversion beyond palette and opaque alpha.
 
     Attributes:
-        pixels: (H, W, C) float32, C 1 or 3, in [0, 2**bit_depth - 1], read-only.
-        bit_depth: 8 or 16.
+        pixels: (H, W, C) float32, C 1 or 3, in `value_range`, read-only. Of a grey DICOM image these are the values
+            after the modality LUT, such as HU; its window is part of the preprocessing.
+        bit_depth: 8 or 16; of a DICOM image how many bits a stored sample takes: also 1, 32 or 64.
         colour: `grey` (C = 1) or `rgb` (C = 3).
         path: the file it came from; of an image in memory its name.
         sha256: hex digest of shape, depth and decoded pixels.
         metadata: allow-listed facts about the file (`format`, `orientation`, ...), safe to show.
         warnings: what is doubtful about the pixels whatever network they are fed to.
         bits: what is known about how many bits of a sample are significant.
+        dicom: what is kept of a DICOM header; None for other images.
 
     An image comes from a file by `read_image`, or from memory by `from_array`, `from_pil` or `from_tensor`. The same
     pixels have the same `sha256` on either way.
@@ -73,6 +78,7 @@ class MedicalImage:
     metadata: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Caution, ...] = ()
     bits: FileBits = FileBits()
+    dicom: DicomFacts | None = None
 
     @classmethod
     def from_array(cls, array: NDArray[np.generic], *, bits: int | None = None, name: str = "array") -> MedicalImage:
@@ -135,18 +141,45 @@ class MedicalImage:
     def array(self) -> NDArray[np.unsignedinteger] | NDArray[np.float32]:
         """The pixels for other libraries, a copy: (H, W) or (H, W, 3), uint8 or uint16.
 
-        An image that was made of floats that are neither has them back, from 0 to 1. `PIL.Image.fromarray` takes 8-bit
-        arrays.
+        An image that was made of floats that are neither has them back, from 0 to 1, and a DICOM image whose values are
+        neither has these, such as HU, as float32. `PIL.Image.fromarray` takes 8-bit arrays.
         """
         import numpy as np
 
         values = self.pixels[:, :, 0] if self.colour == "grey" else self.pixels
+        if self.dicom is not None and not 0 <= float(values.min()) <= float(values.max()) < 2 ** min(
+            self.bit_depth, 16
+        ):
+            return values.copy()
         whole: NDArray[np.unsignedinteger] = values.astype(np.uint16)
         if self.bit_depth == 8:
             whole = values.astype(np.uint8)
         if np.array_equal(whole, values):
             return whole
+        if self.dicom is not None:
+            return values.copy()
         return np.asarray(values / np.float32(2**self.bit_depth - 1), dtype=np.float32)
+
+    @property
+    def public_name(self) -> str:
+        """What pictures made of it say that it is: its file's name; of a DICOM image, whose file may be named after the
+        patient, the first digits of its `sha256`."""
+        return self.path.name if self.dicom is None else self.sha256[:12]
+
+    @property
+    def public_stem(self) -> str:
+        """The name of a folder of results: that of its file without the suffix, or as `public_name`."""
+        return self.path.stem if self.dicom is None else self.public_name
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The least and the greatest value that a pixel may have."""
+        return (0.0, float(2**self.bit_depth - 1)) if self.dicom is None else (self.dicom.low, self.dicom.high)
+
+    @property
+    def unit(self) -> str:
+        """The unit of its values, as `HU`; empty if they have none or it is not known."""
+        return "" if self.dicom is None else self.dicom.unit
 
     @property
     def height(self) -> int:
@@ -160,14 +193,15 @@ class MedicalImage:
 
 
 def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None = None) -> MedicalImage:
-    """Decode a PNG, JPEG, TIFF, BMP or WebP image of 8 or 16 bit, grey or RGB; the file's bytes are read once.
+    """Decode a PNG, JPEG, TIFF, BMP or WebP image of 8 or 16 bit, grey or RGB, or a DICOM image.
 
-    The content decides the format, not the suffix. The EXIF orientation is applied. Fewer than 8 bits are scaled to
-    0..255; a palette becomes RGB, or grey if all the colours in use are grey; an alpha channel that is opaque
-    everywhere is dropped. Nothing else is done to the values: no gamma, no colour profile, no stretch.
+    The content decides the format, not the suffix. A picture's bytes are read once. Its EXIF orientation is applied.
+    Fewer than 8 bits are scaled to 0..255; a palette becomes RGB, or grey if all the colours in use are grey; an alpha
+    channel that is opaque everywhere is dropped. Nothing else is done to the values: no gamma, no colour profile, no
+    stretch. Of a DICOM image, colours become RGB and grey values those after the modality LUT, such as HU.
 
     Args:
-        path: the file.
+        path: the file; of a DICOM file with several frames `name#frame`, such as `scan.dcm#3`.
         limits: beyond which it is refused.
         bits: how many bits of a sample are significant, 1 to 16, if the user says so; it goes before what the bundle
             and the file say. The pixels stay as they are; `engine.images.bits` scales them.
@@ -186,6 +220,9 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None 
 
     if bits is not None and not 1 <= bits <= 16:
         raise ValueError(f"bits must be from 1 to 16, not {bits}")
+    if starts_as_dicom(path):
+        return _read_dicom(path, limits, bits)
+    _check_no_frame(path)
     try:
         data = read_limited(path, limits.bytes)
     except UnusableFileError as error:
@@ -209,6 +246,48 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None 
         warnings=warnings,
         bits=known,
     )
+
+
+def _read_dicom(path: Path, limits: Limits, bits: int | None) -> MedicalImage:
+    import numpy as np
+
+    from engine.images.dicom.reading import cautions, read_frame, shown_facts
+
+    array, facts = read_frame(path, limits)
+    pixels = array.astype(np.float32)
+    pixels.setflags(write=False)
+    depth = 8 * array.dtype.itemsize if array.dtype.kind == "u" else facts.allocated
+    return MedicalImage(
+        pixels=pixels,
+        bit_depth=depth,
+        colour="grey" if facts.grey else "rgb",
+        path=path,
+        sha256=pixels_sha256(array, depth),
+        metadata={
+            "format": DICOM,
+            "colour": f"{facts.bits} bit {'grey' if facts.grey else 'RGB'}",
+            **shown_facts(facts),
+        },
+        warnings=cautions(facts),
+        bits=FileBits(declared=facts.bits, user=bits),
+        dicom=facts,
+    )
+
+
+def _check_no_frame(path: Path) -> None:
+    """Check that a path does not name a frame of a file that has none.
+
+    Raises:
+        ImageError: it does.
+    """
+    place, frame = split_frame(path)
+    if frame is not None and place.is_file():
+        raise ImageError(
+            "only DICOM files have frames, and this is none",
+            subject=path,
+            remedy=f"name the file alone: {place.name}",
+            code="frame",
+        )
 
 
 def pixels_sha256(array: NDArray[np.unsignedinteger] | NDArray[np.float32], bit_depth: int) -> str:
@@ -246,6 +325,9 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     Raises:
         ImageError: the file is not a readable picture of an allowed format and kind, or is beyond the limits.
     """
+    if starts_as_dicom(path):
+        return _dicom_header(path, limits)
+    _check_no_frame(path)
     from engine.images.decoding.client import header_separately
 
     try:
@@ -256,3 +338,19 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
         size = os.fstat(descriptor).st_size
         check_bytes(size, path, limits)
         return header_separately(file, size, path, limits)
+
+
+def _dicom_header(path: Path, limits: Limits) -> Header:
+    facts = read_facts(path, limits)
+    return Header(
+        format=DICOM,
+        height=facts.rows,
+        width=facts.columns,
+        bit_depth=8 if facts.bits <= 8 else 16,
+        grey=facts.grey,
+        alpha="none",
+        orientation=1,
+        inverted=facts.inverted,
+        size=split_frame(path)[0].stat().st_size,
+        dicom=facts,
+    )

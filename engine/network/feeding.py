@@ -12,6 +12,7 @@ import torch
 from engine.errors import ExplanationError
 from engine.images.bits import bits_of
 from engine.images.compliance import check_compliance, input_warnings
+from engine.images.dicom.windows import used_window
 from engine.images.preprocessing import network_input, picture_view, unit_from_input
 from engine.results.caution import Caution
 
@@ -77,7 +78,9 @@ class DeclaredFeeding:
         return input_warnings(image, self._spec)
 
     def identity(self, image: MedicalImage) -> str:
-        """See `Feeding.identity`: the image's digest and how many of its bits are significant."""
+        """See `Feeding.identity`: the image's digest and how many of its bits are significant, or its window."""
+        if image.dicom is not None:
+            return f"{image.sha256}:{image.dicom.photometric}:{used_window(image, self._spec)}"
         return f"{image.sha256}:{bits_of(image, self._spec).used}"
 
 

@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 import tifffile
 from torture import hostile_images
-from torture.images import corpus, pydicoms, try_files
+from torture.images import corpus, try_files
 
-from engine.bundle.model_bundle import InputSpec
 from engine.errors import ImageError
-from engine.images.compliance import why_not_compliant
 from engine.images.decoding.budget import TooMuchWorkError, WatchedFile
 from engine.images.decoding.tiff_tags import read_tags
-from engine.images.header import DICOM_REASON, Limits
+from engine.images.header import Limits
 from engine.images.image import read_header, read_image
 
 
@@ -35,29 +33,10 @@ def test_every_file_of_a_hostile_corpus_is_shown_or_refused_with_a_named_reason(
     assert counts.refused["cut short"].total() > 300
     assert counts.shown["cut short"] <= 4  # without last bytes that hold no pixel
     assert counts.refused["bombs"].total() >= 15
-    assert counts.shown["pydicom's test files"] == 0
-    assert counts.refused["pydicom's test files"].total() > 150
+    assert counts.shown["pydicom's test files"] > 80
+    assert counts.refused["pydicom's test files"].total() > 90
     assert counts.shown["installed packages"] > 20
     assert {"this is a folder, not a file", "this is a pipe, not a regular file"} <= set(counts.refused["odd"])
-
-
-def test_each_dicom_file_of_pydicoms_is_refused_as_one_and_nothing_of_its_tags_is_said() -> None:
-    import pydicom
-
-    count = 0
-    for path in pydicoms():
-        is_dicom = path.read_bytes()[128:132] == b"DICM"
-        if not is_dicom and path.suffix != ".dcm":
-            continue
-        count += 1
-        assert (
-            why_not_compliant(path, InputSpec()) == "DICOM files cannot be read yet; export the image as PNG or TIFF."
-        )
-        with pytest.raises(ImageError) as caught:
-            read_image(path)
-        assert caught.value.subject == str(path)
-        assert caught.value.cause == (DICOM_REASON if is_dicom else "this is not a PNG, JPEG, TIFF, BMP or WebP image")
-    assert count > 100, pydicom.__version__
 
 
 def bomb(name: str, folder: Path, size: float) -> Path:

@@ -98,8 +98,8 @@ def _outcome(path: Path, limit: float) -> tuple[bool | None, str]:
             return None, "the header was refused and the pixels were not"
         if {header.height, header.width} != {image.height, image.width}:  # a PNG may say after its pixels how it lies
             return None, "the header tells another size than the pixels"
-        top = 2**image.bit_depth - 1
-        if image.pixels.ndim != 3 or not 0 <= image.pixels.min() <= image.pixels.max() <= top:
+        low, high = image.value_range
+        if image.pixels.ndim != 3 or not low <= image.pixels.min() <= image.pixels.max() <= high:
             return None, f"values out of range: {image.pixels.shape}"
         picture_view(image, InputSpec(size=(image.height, image.width), channels=image.pixels.shape[2]))
     except ImageError as error:

@@ -26,6 +26,8 @@ from engine.images.decoding.deadline import Deadline
 from engine.images.decoding.fetched import MOST, PIECE
 from engine.images.decoding.pipes import start_python
 from engine.images.decoding.protocol import OPENED, READY, Decoded, Refusal, parse_answer, parse_piece
+from engine.images.dicom.answers import DicomAnswer, Listed, parse_dicom, parse_listed, with_entries
+from engine.images.dicom.serving import HEADER_TIMES
 from engine.images.header import SAVE_AGAIN, Header, Limits
 from engine.storage.reading import UnusableFileError, read_piece
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from engine.images.dicom.facts import DicomFacts
     from engine.results.caution import Caution
 
     Integers = NDArray[np.unsignedinteger]
@@ -101,6 +104,50 @@ def header_separately(file: BinaryIO, size: int, path: Path, limits: Limits) -> 
     return _not_refused(answer, path).header
 
 
+def dicom_separately(
+    file: BinaryIO, size: int, frame: int, path: Path, limits: Limits
+) -> tuple[NDArray[np.unsignedinteger] | NDArray[np.float32], DicomFacts]:
+    """Decode a frame of a DICOM file in the separate process, which is sent only the pieces that it asks for.
+
+    Args:
+        file: open for reading.
+        size: of the file, in bytes.
+        frame: its number, from 1.
+        path: the file's name, for errors.
+        limits: beyond which it is refused.
+
+    Returns:
+        (H, W, C) pixels, see `engine.images.dicom.pixels.frame_pixels`, and what is kept of the header.
+
+    Raises:
+        ImageError: as `decode_separately`; or the system cannot read the file.
+    """
+    answer, sent = _ask_about(path, limits, lambda process: process.dicom(file, size, frame, limits, pixels=True))
+    kind: dict[str, str] = {"u1": "u1", "u2": "<u2", "f4": "<f4"}
+    pixels = sent[: answer.pixel_bytes].view(kind[answer.sample]).reshape(answer.shape)
+    return pixels, with_entries(answer.facts, sent[answer.pixel_bytes :].tobytes())
+
+
+def dicom_header_separately(file: BinaryIO, size: int, frame: int, path: Path, limits: Limits) -> DicomFacts:
+    """Read the header of a frame of a DICOM file; see `dicom_separately`. Its table has no entries.
+
+    Raises:
+        ImageError: as `decode_separately`; or the system cannot read the file.
+    """
+    answer, _ = _ask_about(path, limits, lambda process: process.dicom(file, size, frame, limits, pixels=False))
+    return answer.facts
+
+
+def dicomdir_separately(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple[str, ...]:
+    """Return the names of the files that a DICOMDIR lists, with `/`; see `engine.images.dicom.directory`.
+
+    Raises:
+        ImageError: as `decode_separately`; or the system cannot read the file.
+    """
+    _, sent = _ask_about(path, limits, lambda process: process.listed(file, size, limits))
+    return tuple(sent.tobytes().decode("utf-8", "replace").splitlines())
+
+
 def get_ready() -> None:
     """Start the process unless there is one, without waiting for it, so that the first picture need not wait."""
     if not _idle:
@@ -141,18 +188,13 @@ class _Process:
         Raises:
             _GoneError: there is no answer, or not all of it.
         """
-        import numpy as np
-
         with self._asked("pixels", data, len(data), limits, limits.seconds):
             line = self._line()
             if line == OPENED:
                 self.work = DECODING
                 line = self._line()
             answer = parse_answer(line, limits)
-            # Safe to allocate: `parse_answer` refuses more pixels than the limits allow.
-            pixels = np.empty(0 if isinstance(answer, Refusal) else answer.bytes, dtype=np.uint8)
-            if self._pipes.answers.readinto(pixels.data) < pixels.size:
-                raise _GoneError
+            pixels = self._rest(0 if isinstance(answer, Refusal) else answer.bytes)
         return answer, pixels
 
     def header(self, file: BinaryIO, size: int, limits: Limits) -> Refusal | Decoded:
@@ -162,25 +204,79 @@ class _Process:
             _GoneError: there is no answer.
             UnusableFileError: the system cannot read the file.
         """
-        failed: UnusableFileError | None = None
         with self._asked("header", read_piece(file, 0, PIECE), size, limits, limits.header_seconds):
-            while (wanted := parse_piece(line := self._line())) is not None:
+            line, failed = self._answer_line(file)
+            answer = parse_answer(line, limits, pixels=False)
+        if failed is not None:
+            raise failed
+        return answer
+
+    def dicom(
+        self, file: BinaryIO, size: int, frame: int, limits: Limits, *, pixels: bool
+    ) -> tuple[Refusal | DicomAnswer, NDArray[np.uint8]]:
+        """Have a frame of a DICOM file read; return the answer and the bytes that follow it, (n,).
+
+        Raises:
+            _GoneError, UnusableFileError: as `header`.
+        """
+        wanted = "dicom" if pixels else "dicom-header"
+        seconds = HEADER_TIMES * limits.header_seconds + (limits.seconds if pixels else 0.0)
+        with self._asked(wanted, read_piece(file, 0, PIECE), size, limits, seconds, frame):
+            line, failed = self._answer_line(file)
+            answer = parse_dicom(line, limits, pixels=pixels)
+            sent = self._rest(0 if isinstance(answer, Refusal) else answer.bytes)
+        if failed is not None:
+            raise failed
+        return answer, sent
+
+    def listed(self, file: BinaryIO, size: int, limits: Limits) -> tuple[Refusal | Listed, NDArray[np.uint8]]:
+        """Have a DICOMDIR read; return the answer and the bytes that follow it, (n,).
+
+        Raises:
+            _GoneError, UnusableFileError: as `header`.
+        """
+        seconds = HEADER_TIMES * limits.header_seconds
+        with self._asked("dicomdir", read_piece(file, 0, PIECE), size, limits, seconds):
+            line, failed = self._answer_line(file)
+            answer = parse_listed(line)
+            sent = self._rest(0 if isinstance(answer, Refusal) else answer.bytes)
+        if failed is not None:
+            raise failed
+        return answer, sent
+
+    def _answer_line(self, file: BinaryIO) -> tuple[bytes, UnusableFileError | None]:
+        """Send the pieces of a file that are asked for; return the answer's line, and why the file cannot be read."""
+        failed: UnusableFileError | None = None
+        while True:
+            line = self._line()
+            if line == OPENED:
+                self.work = DECODING
+            elif (wanted := parse_piece(line)) is None:
+                return line, failed
+            else:
                 try:
                     with self._deadline.paused():  # a slow network is no fault of the picture
                         piece = read_piece(file, wanted[0], min(wanted[1], MOST))
                 except UnusableFileError as error:
                     failed, piece = error, b""  # as if it ended there: the process gives up on it, and can go on
                 self._send(b"%d\n" % len(piece), piece)
-            answer = parse_answer(line, limits, pixels=False)
-        if failed is not None:
-            raise failed
-        return answer
+
+    def _rest(self, length: int) -> NDArray[np.uint8]:
+        """Receive the bytes that follow an answer; how many there may be was checked with it."""
+        import numpy as np
+
+        sent = np.empty(length, dtype=np.uint8)
+        if self._pipes.answers.readinto(sent.data) < length:
+            raise _GoneError
+        return sent
 
     @contextlib.contextmanager
-    def _asked(self, wanted: str, sent: bytes, size: int, limits: Limits, seconds: float) -> Iterator[None]:
+    def _asked(
+        self, wanted: str, sent: bytes, size: int, limits: Limits, seconds: float, frame: int = 1
+    ) -> Iterator[None]:
         """Send a request with these bytes of a file; the body reads the answer, or the process is killed."""
         self.work = READING_HEADER
-        request = {"wanted": wanted, "bytes": size, "sent": len(sent), "limits": asdict(limits)}
+        request = {"wanted": wanted, "bytes": size, "sent": len(sent), "limits": asdict(limits), "frame": frame}
         with self._killed_after(_CLOCK_FACTOR * seconds + _CLOCK_MORE):
             self._send(json.dumps(request).encode() + b"\n", sent)
             yield
@@ -270,7 +366,18 @@ def _ask(work: Callable[[_Process], _Answer], path: Path, limits: Limits) -> _An
     return answer
 
 
-def _not_refused(answer: Refusal | Decoded, path: Path) -> Decoded:
+def _ask_about(
+    path: Path, limits: Limits, work: Callable[[_Process], tuple[Refusal | _Answer, NDArray[np.uint8]]]
+) -> tuple[_Answer, NDArray[np.uint8]]:
+    """Return what a process answers about a file that it is sent in pieces, and the bytes that follow."""
+    try:
+        answer, sent = _ask(work, path, limits)
+    except UnusableFileError as error:
+        raise ImageError(error.cause, subject=path, remedy=error.remedy, code=error.code) from error
+    return _not_refused(answer, path), sent
+
+
+def _not_refused(answer: Refusal | _Answer, path: Path) -> _Answer:
     if isinstance(answer, Refusal):
         raise ImageError(answer.cause, subject=path, remedy=answer.remedy, code=answer.code)
     return answer

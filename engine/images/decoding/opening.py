@@ -14,7 +14,6 @@ from engine.images.decoding.jpeg_frame import check_frame
 from engine.images.decoding.tiff_checks import ONE_PICTURE, check_tags, declared_bits, eight_bit_palette
 from engine.images.header import (
     DEPTHS,
-    DICOM_REASON,
     EXPORT,
     FORMATS,
     GREY_OR_RGB,
@@ -286,8 +285,6 @@ def _too_large(pixels: str, path: Path, limits: Limits) -> ImageError:
 
 
 def _unknown(start: bytes, path: Path) -> ImageError:
-    if start[128:132] == b"DICM":
-        return ImageError(DICOM_REASON, subject=path, remedy=EXPORT, code="unsupported")
     for offset, magic, name in _OTHER_FORMATS:
         if start[offset : offset + len(magic)] == magic:
             return ImageError(
@@ -302,5 +299,5 @@ def _unknown(start: bytes, path: Path) -> ImageError:
                 code="damaged",
             )
     return ImageError(
-        "this is not a PNG, JPEG, TIFF, BMP or WebP image", subject=path, remedy=EXPORT, code="not-an-image"
+        "this is not a PNG, JPEG, TIFF, BMP, WebP or DICOM image", subject=path, remedy=EXPORT, code="not-an-image"
     )

@@ -16,6 +16,9 @@ READY = b"ready\n"
 OPENED = b"opened\n"
 """What it writes of a picture whose pixels were requested once the header has passed, before the answer."""
 
+DICOM_REQUESTS = ("dicom", "dicom-header", "dicomdir")
+"""What may be wanted of a DICOM file: a frame's pixels, a frame's header, the files that a DICOMDIR lists."""
+
 _MOST_WARNINGS = 8
 _LONGEST_WARNING = 500
 """Characters of a sentence; the rest is cut off."""
@@ -89,6 +92,8 @@ def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal
 def _header(answer: dict[str, object], limits: Limits) -> Header:
     try:
         header = Header(**answer)  # type: ignore[arg-type]  # the values are checked below
+        if header.dicom is not None:
+            raise ValueError("no header of a picture")
     except TypeError as error:
         raise ValueError("no header") from error
     numbers = (header.height, header.width, header.bit_depth, header.orientation, header.size)

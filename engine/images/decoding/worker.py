@@ -29,7 +29,8 @@ from engine.images.decoding.fetched import FetchedFile
 from engine.images.decoding.hanging import EndedIfItHangs
 from engine.images.decoding.opening import damaged, load_plugins, open_picture
 from engine.images.decoding.pixels import decode
-from engine.images.decoding.protocol import OPENED, READY
+from engine.images.decoding.protocol import DICOM_REQUESTS, OPENED, READY
+from engine.images.dicom.serving import HEADER_TIMES, answer_header, answer_listed, answer_pixels, load_pydicom
 from engine.images.header import SAVE_AGAIN, Limits
 
 _Answer = tuple[dict[str, object], memoryview]
@@ -65,18 +66,30 @@ def main() -> None:
                 return
             limits = Limits(**asked["limits"])
             with EndedIfItHangs(requests.fileno()) as ending:
-                ending.after(limits.header_seconds + _BEYOND_HEADER)
-                if asked["wanted"] == "header":
-                    fetch = partial(_fetch, requests, answers, ending)
-                    work = partial(_header, FetchedFile(asked["bytes"], sent, fetch), asked["bytes"], limits)
+                opened = partial(_opened, answers, ending, limits)
+                if (wanted := asked["wanted"]) == "pixels":
+                    work = partial(_pixels, sent, limits, opened)
                 else:
-                    work = partial(_pixels, sent, limits, partial(_opened, answers, ending, limits))
+                    fetch = partial(_fetch, requests, answers, ending)
+                    file = FetchedFile(asked["bytes"], sent, fetch)
+                    if wanted == "header":
+                        work = partial(_header, file, asked["bytes"], limits)
+                    else:
+                        work = partial(_dicom, wanted, file, asked["bytes"], asked["frame"], limits, opened)
+                if wanted in DICOM_REQUESTS:
+                    # Not within the limit: importing pydicom takes as long as a hundred headers.
+                    loaded, _ = _answer(_load_pydicom)
+                    if loaded:
+                        work = partial(_same, loaded)
+                times = HEADER_TIMES if wanted in DICOM_REQUESTS else 1
+                ending.after(times * limits.header_seconds + _BEYOND_HEADER)
                 answer, pixels = _answer(work)
+                del work
             answers.write(json.dumps(answer).encode() + b"\n")
             answers.write(pixels)
             answers.flush()
             # While this process waits for the next request, it holds no picture.
-            del sent, pixels, work
+            del sent, pixels
 
 
 def _answer(work: Callable[[], _Answer]) -> _Answer:
@@ -109,6 +122,26 @@ def _pixels(data: bytes, limits: Limits, opened: Callable[[], None]) -> _Answer:
         "warnings": [[warning.code, warning] for warning in warnings],
     }
     return answer, little.data.cast("B")
+
+
+def _load_pydicom() -> _Answer:
+    load_pydicom(_NAME)
+    return {}, memoryview(b"")
+
+
+def _same(answer: dict[str, object]) -> _Answer:
+    return answer, memoryview(b"")
+
+
+def _dicom(
+    wanted: str, file: FetchedFile, size: int, frame: int, limits: Limits, opened: Callable[[], None]
+) -> _Answer:
+    match wanted:
+        case "dicom":
+            return answer_pixels(file, size, frame, _NAME, limits, opened)
+        case "dicomdir":
+            return answer_listed(file, size, _NAME, limits)
+    return answer_header(file, size, frame, _NAME, limits)
 
 
 def _fetch(requests: BinaryIO, answers: BinaryIO, ending: EndedIfItHangs, place: int, length: int) -> bytes:

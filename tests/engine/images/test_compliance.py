@@ -82,16 +82,6 @@ def test_only_the_header_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert why_not_compliant(alpha, EXACT) == "", "whether it is opaque is in the pixels"
 
 
-@pytest.mark.parametrize("name", ["a.dcm", "a.DICOM", "IM00001"])
-def test_dicom_files_are_named_as_such(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(bytes(128) + b"DICM" + bytes(64))
-    wanted = "DICOM files cannot be read yet; export the image as PNG or TIFF."
-    assert why_not_compliant(tmp_path / name, InputSpec()) == wanted
-    if "." in name:
-        (tmp_path / name).write_bytes(b"old DICOM without a preamble")
-        assert why_not_compliant(tmp_path / name, InputSpec()) == wanted
-
-
 def test_unreadable_files_give_a_sentence_that_is_safe_to_show(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     assert why_not_compliant(tmp_path / "a.png", InputSpec()) == "The file is empty; export the image again."

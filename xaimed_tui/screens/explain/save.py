@@ -61,7 +61,7 @@ class SaveDialog(TypeAheadDialog[Path | None]):
         made = list(self._explanation.maps)
         parts: list[Part] = []
         if folder is not None:
-            stem = safe_folder_name(self._explanation.image.path.stem)
+            stem = safe_folder_name(self._explanation.image.public_stem)
             parts += ["A new folder: ", (path_text(folder.absolute(), 52), "bold $foreground"), "\n"]
             if folder.name != stem:
                 parts.append((f"{stem} already exists and stays as it is.\n", "$text-warning"))
@@ -84,7 +84,7 @@ class SaveDialog(TypeAheadDialog[Path | None]):
         def find() -> None:
             folder = _folder_of(message.value)
             if folder is not None:
-                folder = next_folder(folder, self._explanation.image.path.stem)
+                folder = next_folder(folder, self._explanation.image.public_stem)
             self.app.call_from_thread(show, folder)
 
         def show(folder: Path | None) -> None:

@@ -1,0 +1,164 @@
+"""Reads DICOM images and headers in the program itself; a header is read once as long as its file stays the same."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import ImageError
+from engine.images.dicom.facts import DicomFacts
+from engine.images.dicom.recognising import START, frame_name, is_dicom, split_frame
+from engine.images.dicom.words import no_photograph
+from engine.images.header import DEFAULT_LIMITS, SMALLER, Limits
+from engine.results.caution import Caution
+from engine.storage.reading import UnusableFileError, open_regular
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_BYTES = 4 * 10**9
+"""The most bytes that a file may have. Only its header and one frame of it are read at a time."""
+
+_KEPT = 50_000
+"""Headers to keep."""
+
+_ACQUIRED = ("CT", "MR", "PT", "NM", "MG", "DX", "CR", "IO", "PX", "XA", "RF", "OCT", "OPT")
+"""Modalities whose devices write text beside the pixels, not into them. Of all others it is said if the file is silent
+about text in its pixels."""
+
+_Key = tuple[str, int, int, int, int]
+
+_headers: OrderedDict[_Key, DicomFacts] = OrderedDict()
+_guard = threading.Lock()
+
+
+def starts_as_dicom(path: Path) -> bool:
+    """Whether a file, or the file of the frame that a path names, begins as DICOM; False if it cannot be read."""
+    try:
+        descriptor = open_regular(split_frame(path)[0])
+    except UnusableFileError:
+        return False
+    try:
+        return is_dicom(os.read(descriptor, START))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def read_frame(
+    path: Path, limits: Limits = DEFAULT_LIMITS
+) -> tuple[NDArray[np.unsignedinteger] | NDArray[np.float32], DicomFacts]:
+    """Decode the frame that a path names, or the only one of its file.
+
+    Returns:
+        (H, W, C) pixels, see `engine.images.dicom.pixels.frame_pixels`, and what is kept of the header.
+
+    Raises:
+        ImageError: it cannot be read, or the path names no frame and the file has several.
+    """
+    from engine.images.decoding.client import dicom_separately
+
+    read_facts(path, limits)  # says why, if it is none of one frame, before any pixel is decoded
+    place, frame = split_frame(path)
+    with os.fdopen(_opened(place, path), "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        return dicom_separately(file, size, frame or 1, path, limits)
+
+
+def read_facts(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
+    """Return what is kept of the header of the frame that a path names, or of the only one of its file.
+
+    Raises:
+        ImageError: it cannot be read, or the path names no frame and the file has several.
+    """
+    facts = header_of(path, limits)
+    if facts.frames > 1 and split_frame(path)[1] is None:
+        one, last = (frame_name(path.name, number) for number in (1, facts.frames))
+        raise ImageError(
+            f"the file holds {facts.frames:,} frames", subject=path, remedy=f"name one of {one} to {last}", code="stack"
+        )
+    return facts
+
+
+def header_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
+    """Return what is kept of the header of the frame that a path names, or of a file's first frame.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    from engine.images.decoding.client import dicom_header_separately
+
+    place, frame = split_frame(path)
+    descriptor = _opened(place, path)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        state = os.fstat(descriptor)
+        if state.st_size == 0:
+            raise ImageError("the file is empty", subject=path, remedy="export the image again", code="empty")
+        if state.st_size > MOST_BYTES:
+            said = f"the file has {state.st_size:,} bytes; at most {MOST_BYTES:,} are read"
+            raise ImageError(said, subject=path, remedy=SMALLER, code="too-large")
+        key = (os.fspath(place), state.st_ino, state.st_size, state.st_mtime_ns, frame or 1)
+        with _guard:
+            if (known := _headers.get(key)) is not None:
+                _headers.move_to_end(key)
+                return known
+        facts = dicom_header_separately(file, state.st_size, frame or 1, path, limits)
+        with _guard:
+            _headers[key] = facts
+            while len(_headers) > _KEPT:
+                _headers.popitem(last=False)
+    return facts
+
+
+def cautions(facts: DicomFacts) -> tuple[Caution, ...]:
+    """Return what is doubtful about an image whatever network it is fed to."""
+    if facts.burned_in == "yes":
+        return (
+            Caution(
+                "burned-in",
+                "The file says that text is written into its pixels: a patient's name may be in every picture of it.",
+            ),
+        )
+    if (
+        facts.burned_in == "unknown"
+        and facts.modality not in _ACQUIRED
+        and not no_photograph(facts.kind, facts.modality)
+    ):
+        return (
+            Caution(
+                "burned-in",
+                "The file does not say whether text, such as a patient's name, is written into its pixels: look before "
+                "you pass pictures of it on.",
+            ),
+        )
+    return ()
+
+
+def shown_facts(facts: DicomFacts) -> dict[str, str]:
+    """Return what people are shown of a header, by name: nothing but what `DicomFacts` keeps, in words."""
+    values = f"{facts.low:g} to {facts.high:g}{facts.unit and ' '}{facts.unit}"
+    shown = {
+        "kind": facts.kind,
+        "modality": facts.modality,
+        "body part": facts.body_part,
+        "view": facts.view,
+        "laterality": {"L": "left", "R": "right", "B": "both sides"}.get(facts.laterality, ""),
+        "frame": f"{facts.frame} of {facts.frames}" if facts.frames > 1 else "",
+        "spacing": "" if facts.spacing is None else f"{facts.spacing[0]:g} x {facts.spacing[1]:g} mm (rows, columns)",
+        "photometric": facts.photometric,
+        "values": values,
+        "coding": facts.coding,
+    }
+    return {name: said for name, said in shown.items() if said}
+
+
+def _opened(place: Path, path: Path) -> int:
+    try:
+        return open_regular(place)
+    except UnusableFileError as error:
+        raise ImageError(error.cause, subject=path, remedy=error.remedy, code=error.code) from error

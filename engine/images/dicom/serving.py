@@ -1,0 +1,125 @@
+"""The part of the decoding process that reads DICOM files: it answers with what `answers` describes."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from engine.errors import ImageError
+from engine.images.decoding.budget import READING_HEADER, TooMuchWorkError, WatchedFile
+from engine.images.dicom.answers import entries_bytes, facts_record
+from engine.images.dicom.codecs import EXTRA
+from engine.images.header import Limits
+
+if TYPE_CHECKING:
+    from engine.images.decoding.fetched import FetchedFile
+
+Answer = tuple[dict[str, object], memoryview]
+"""What is sent: a line of JSON, and the bytes that follow it."""
+
+HEADER_TIMES = 5
+"""How many times longer than a picture's a DICOM header may take: an enhanced one describes every frame."""
+
+_MOST_AT_ONCE = 1 << 26
+"""The most bytes of a value in a header: none that is read is larger, but a damaged one may say so."""
+
+
+def load_pydicom(path: Path) -> None:
+    """Import pydicom, and keep it quiet: what it says may quote the file.
+
+    Raises:
+        ImageError: it is not installed.
+    """
+    try:
+        from pydicom import config
+    except ImportError as error:
+        raise ImageError(
+            "DICOM files are read by the package pydicom, and it is not installed",
+            subject=path,
+            remedy=f"install it: {EXTRA}",
+            code="codec-missing",
+        ) from error
+    logging.getLogger("pydicom").disabled = True
+    warnings.simplefilter("ignore")
+    config.settings.reading_validation_mode = config.IGNORE
+
+
+def answer_header(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits) -> Answer:
+    """Answer with the facts of a frame.
+
+    Raises:
+        ImageError: the file is refused.
+    """
+    from engine.images.dicom.header import facts_of, open_dicom
+    from engine.images.dicom.pixels import check_size
+
+    facts = facts_of(open_dicom(cast("BinaryIO", _watched(file, size, limits)), path, limits, frame), path, frame)
+    check_size(facts, path, limits)
+    return {"dicom": facts_record(facts), "entries": 0, "shape": [0, 0, 1], "sample": "u1"}, memoryview(b"")
+
+
+def answer_pixels(
+    file: FetchedFile, size: int, frame: int, path: Path, limits: Limits, opened: Callable[[], None]
+) -> Answer:
+    """Answer with the pixels of a frame, its facts, and the entries of its table.
+
+    Raises:
+        ImageError: the file is refused.
+    """
+    from engine.images.dicom.header import facts_of, open_dicom
+    from engine.images.dicom.pixels import frame_pixels
+
+    watched = _watched(file, size, limits)
+    found = open_dicom(cast("BinaryIO", watched), path, limits, frame)
+    facts = facts_of(found, path, frame)
+    opened()
+    watched.allow(limits.seconds)
+    watched.most = None  # the frame's size has been checked against the file's by then
+    array, facts = frame_pixels(found, facts, path, limits)
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    entries = entries_bytes(facts)
+    record: dict[str, object] = {
+        "dicom": facts_record(facts),
+        "entries": len(entries) // 2,
+        "shape": list(array.shape),
+        "sample": f"{array.dtype.kind}{array.dtype.itemsize}",
+    }
+    return record, memoryview(little.tobytes() + entries) if entries else little.data.cast("B")
+
+
+def answer_listed(file: FetchedFile, size: int, path: Path, limits: Limits) -> Answer:
+    """Answer with the names of the files that a DICOMDIR lists.
+
+    Raises:
+        ImageError: the file is no DICOMDIR, or refused.
+    """
+    from engine.images.dicom.directory import listed_files
+    from engine.images.dicom.header import open_dicom
+
+    content = "\n".join(
+        listed_files(open_dicom(cast("BinaryIO", _watched(file, size, limits)), path, limits), path)
+    ).encode()
+    return {"listed": len(content)}, memoryview(content)
+
+
+class _HeaderFile(WatchedFile):
+    """A watched file that refuses to read more at once than a header can need."""
+
+    most: int | None = _MOST_AT_ONCE
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """See `WatchedFile.read`.
+
+        Raises:
+            TooMuchWorkError: also where more is asked for at once.
+        """
+        if self.most is not None and size is not None and size > self.most:
+            raise TooMuchWorkError("a value of its header is too long")
+        return super().read(size)
+
+
+def _watched(file: FetchedFile, size: int, limits: Limits) -> _HeaderFile:
+    return _HeaderFile(cast("BinaryIO", file), size, HEADER_TIMES * limits.header_seconds, READING_HEADER)
