@@ -25,6 +25,7 @@ from engine.explainers.registry import (
     silence_notes,
     usual_samples,
 )
+from engine.explanation.words import chance_words, number_of_cells
 from engine.images.image import read_image
 from engine.results.diagnosis import probability_text
 
@@ -266,6 +267,8 @@ def _print_explanation(explanation: Explanation, folder: Path) -> None:
     for method, saliency in explanation.maps.items():
         statistics = explanation.statistics[method]
         cells = " ".join(f"({row},{column})" for row, column in statistics.top) or "none: the map is constant"
+        if len(statistics.named) < len(statistics.top):
+            cells += f", {number_of_cells(statistics)}"
         certain = ("yes" if saliency.cells is not None else "no samples drawn") if statistics.certain else "no"
         rows.append(
             (
@@ -279,6 +282,8 @@ def _print_explanation(explanation: Explanation, folder: Path) -> None:
     print_table(("Method", "Top cells (row,column)", "Certain", "Samples", "Seconds"), rows)
     counts = "  ".join(" ".join(str(count) for count in row) for row in explanation.consensus.counts)
     print_line(f"Agreement, row by row: {counts}")
+    for sentence in chance_words(explanation):
+        print_line(sentence)
     for note in silence_notes(explanation.maps, explanation.consensus.methods):
         print_line(note)
     for method, saliency in explanation.maps.items():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from engine.errors import DeviceError, ExplanationError, Stopped
 from engine.explainers.base import Request
 from engine.explainers.plugins import run_plug_in
-from engine.explainers.registry import is_quick, method_keys, plug_in, voting
+from engine.explainers.registry import is_quick, method_keys, plug_in, sharing_gradients, voting
 from engine.explainers.settings import Settings, check_settings, foreign_sections, make_explainer
 from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
 from engine.results.consensus import Consensus, consensus
@@ -314,7 +314,7 @@ def assemble(
         target=next(iter(ordered.values())).target,
         maps=MappingProxyType(ordered),
         statistics=MappingProxyType(statistics),
-        consensus=consensus(ordered, statistics, voting(ordered, settings.voters)),
+        consensus=consensus(ordered, statistics, voting(ordered, settings.voters), sharing_gradients(ordered)),
         failures=MappingProxyType(dict(failures)),
         settings=settings,
         bundle=classifier.bundle,

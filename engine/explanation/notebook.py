@@ -22,6 +22,7 @@ from engine.explanation.words import (
     answer_notes,
     cell_labels,
     cells_in_words,
+    chance_words,
     counted_words,
     map_notes,
     target_words,
@@ -122,7 +123,8 @@ def _agreement(explanation: Explanation, size: tuple[int, int]) -> str:
     )
     rows = " / ".join(" ".join(str(int(number)) for number in row) for row in consensus.counts)
     counted = counted_words(explanation)
-    notes = (f"{counted[0].upper()}{counted[1:]}.", *silence_notes(explanation.maps, consensus.methods))
+    sentence = f"{counted[0].upper()}{counted[1:]}."
+    notes = (sentence, *chance_words(explanation), *silence_notes(explanation.maps, consensus.methods))
     return _figure(picture, "Agreement", rows, notes, dependence_notes(explanation.maps))
 
 

@@ -29,7 +29,9 @@ from engine.explanation.words import (
     INTENDED_USE,
     answer_notes,
     cell_labels,
+    chance_words,
     counted_words,
+    forced_words,
     map_notes,
     target_words,
     view_words,
@@ -106,6 +108,8 @@ def explanation_lines(explanation: Explanation, colours: Colours | None, width: 
         yield from _side_by_side(blocks[start : start + across], each)
     yield ""
     yield from _wrapped(f"Agreement: {counted_words(explanation)}.", width)
+    for sentence in chance_words(explanation):
+        yield from _wrapped(sentence, width)
     yield from _wrapped(
         "Numbers: the cells' mean saliency and the ranks of the three highest; ? is not settled.", width
     )
@@ -114,6 +118,8 @@ def explanation_lines(explanation: Explanation, colours: Colours | None, width: 
     for note in silence_notes(explanation.maps, explanation.consensus.methods):
         yield from _wrapped(note, width)
     for method in explanation.maps:
+        if forced := forced_words(explanation.statistics[method]):
+            yield from _wrapped(f"{method_name(method)}: {forced}", width)
         for note in map_notes(explanation, method):
             yield from _wrapped(f"! {method_name(method)}: {note}", width)
     for method, reason in explanation.failures.items():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from engine.explainers.registry import method_name
 from engine.results.cells import CELL_NAMES, Cell
 from engine.results.diagnosis import probability_text
+from engine.text import word_list
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from engine.explanation.explain import Explanation
     from engine.results.statistics import GridStatistics
 
@@ -51,10 +55,39 @@ def uncertainties(explanation: Explanation, method: str) -> Iterator[str]:
 
 
 def cells_in_words(statistics: GridStatistics) -> str:
-    """Return which cells are marked and how salient they are on average: `1 centre 0.81, 2? top 0.74, ...`."""
+    """Return which cells are named and how salient they are on average: `1 centre 0.81, 2? top 0.74, ...`.
+
+    Where fewer than three are named, this begins with their number: `two cells: 1 centre 0.81, 2 top 0.74`. A cell
+    outside the three is added where one of those that are named is not settled.
+    """
     labels = sorted(cell_labels(statistics).items(), key=lambda item: (item[0] not in statistics.top, item[1]))
-    said = [f"{label} {CELL_NAMES[cell]} {statistics.mean[cell]:.2f}" for cell, label in labels]
-    return ", ".join(said) if said else "no cell is marked"
+    doubtful = any(cell in statistics.ties for cell in statistics.named)
+    said = [
+        f"{label} {CELL_NAMES[cell]} {statistics.mean[cell]:.2f}"
+        for cell, label in labels
+        if cell in statistics.named or (doubtful and cell not in statistics.top)
+    ]
+    if not said:
+        return "no cell is marked"
+    fewer = f"{number_of_cells(statistics)}: " if len(statistics.named) < len(statistics.top) else ""
+    return fewer + ", ".join(said)
+
+
+def number_of_cells(statistics: GridStatistics) -> str:
+    """Return how many cells a map names: `three cells`, `two cells`, `one cell`, or `no cell` if it is constant."""
+    return ("no cell", "one cell", "two cells", "three cells")[len(statistics.named)]
+
+
+def forced_words(statistics: GridStatistics) -> str:
+    """Return the sentence about marked cells that are not named; empty if there are none."""
+    forced = [CELL_NAMES[cell] for cell in statistics.top if cell not in statistics.named]
+    if not forced:
+        return ""
+    has = "has its mark" if len(forced) == 1 else "have their marks"
+    return (
+        f"This map points at {number_of_cells(statistics)}: {' and '.join(forced)} {has} only because three cells are "
+        "marked, with less than a quarter of the first cell's mean saliency."
+    )
 
 
 def counted_words(explanation: Explanation) -> str:
@@ -64,6 +97,30 @@ def counted_words(explanation: Explanation) -> str:
         return f"how many of {len(names)} maps have the cell among their three: {', '.join(names)}"
     why = "none of these methods votes" if explanation.maps else "no map could be made"
     return f"{why}, so there is nothing to count"
+
+
+def chance_words(explanation: Explanation) -> Iterator[str]:
+    """Yield how many cells have several votes beside how many would by chance, then the same for opinions."""
+    consensus = explanation.consensus
+    if len(consensus.chance) > 1:
+        yield f"Cells with {_reached(consensus.counts, consensus.chance, 'votes')}."
+    if len(consensus.groups) < len(consensus.methods) and len(consensus.opinions_chance) > 1:
+        shared = [group for group in consensus.groups if len(group) > 1]
+        together = " and ".join(word_list([method_name(method) for method in group]) for group in shared)
+        yield (
+            f"Independent opinions, where {together} have one together: cells with "
+            f"{_reached(consensus.opinions, consensus.opinions_chance, 'opinions')}."
+        )
+
+
+def _reached(counts: NDArray[np.int64], chance: Sequence[float], what: str) -> str:
+    """Return `2 or more of 4 votes: 5 (by chance 3.7); 3 or more: 1 (1.0); 4: 0 (0.1)`."""
+    said = []
+    for votes, expected in enumerate(chance[1:], start=2):
+        least = f"{votes}" if votes == len(chance) else f"{votes} or more"
+        of, by = (f" of {len(chance)} {what}", "by chance ") if votes == 2 else ("", "")
+        said.append(f"{least}{of}: {int((counts >= votes).sum())} ({by}{expected:.1f})")
+    return "; ".join(said)
 
 
 def view_words(explanation: Explanation) -> str:

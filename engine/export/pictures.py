@@ -17,7 +17,9 @@ from engine.explanation.words import (
     INTENDED_USE,
     answer_notes,
     cell_labels,
+    chance_words,
     counted_words,
+    forced_words,
     map_notes,
     target_words,
     uncertainties,
@@ -88,6 +90,8 @@ def cells_picture(explanation: Explanation, method: str) -> Sheet:
         page.add_outline(outline_of(label), text)
     if labels:
         page.add_note("Numbers are the ranks of the three cells with the highest mean saliency.")
+    if forced := forced_words(statistics):
+        page.add_note(forced)
     if statistics.ties:
         page.add_note("Dashed, with “?”: a cell whose place among the three is not settled.")
     _add_warnings(page, explanation, method)
@@ -110,6 +114,8 @@ def agreement_picture(explanation: Explanation) -> Sheet:
         page.add_key(count_colours(methods), counted)
     else:
         page.add_note(f"{counted[0].upper()}{counted[1:]}.", strong=True)
+    for text in chance_words(explanation):
+        page.add_note(text)
     _add_answer_notes(page, explanation)
     for note in dependence_notes(explanation.maps):
         page.add_note(note, strong=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,6 @@ from engine.images.dicom.windows import used_window
 from engine.text import path_record, safe_text
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from engine.bundle.specs import InMemory
     from engine.explainers.settings import Settings
     from engine.explanation.explain import Explanation
@@ -60,7 +57,11 @@ def explanation_record(
         "target": explanation.target,
         "agreement": [[int(count) for count in row] for row in explanation.consensus.counts],
         "agreement_unsettled": [[row, column] for row, column in explanation.consensus.unsettled],
+        "agreement_chance": _numbers(explanation.consensus.chance),
         "voters": list(explanation.consensus.methods),
+        "opinions": [[int(count) for count in row] for row in explanation.consensus.opinions],
+        "opinions_chance": _numbers(explanation.consensus.opinions_chance),
+        "opinion_groups": [list(group) for group in explanation.consensus.groups],
         "methods": {
             method: _method(saliency, explanation.statistics[method]) for method, saliency in explanation.maps.items()
         },
@@ -98,6 +99,7 @@ def _method(saliency: SaliencyMap, statistics: GridStatistics) -> dict[str, Json
         "samples": int(saliency.samples),
         "seconds": _number(saliency.seconds),
         "top": [[row, column] for row, column in statistics.top],
+        "named": [[row, column] for row, column in statistics.named],
         "certain": statistics.certain,
         "ties": [[row, column] for row, column in statistics.ties],
         "stopped": saliency.stopped,
@@ -177,5 +179,5 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _numbers(values: NDArray[np.float64]) -> list[Json]:
+def _numbers(values: Iterable[float]) -> list[Json]:
     return [_number(value) for value in values]

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from engine.results.saliency import SaliencyMap
 
+FORCED_BELOW = 0.25
+"""A cell with less than this share of the first one's mean has its place only because three are asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class GridStatistics:
@@ -37,6 +40,11 @@ class GridStatistics:
     top: tuple[Cell, ...]
     certain: bool
     ties: tuple[Cell, ...] = ()
+
+    @property
+    def named(self) -> tuple[Cell, ...]:
+        """Those of `top` that words name: the others have less than a quarter of the first one's mean."""
+        return tuple(cell for cell in self.top if self.mean[cell] >= FORCED_BELOW * self.mean[self.top[0]])
 
 
 def grid_statistics(saliency: SaliencyMap) -> GridStatistics:

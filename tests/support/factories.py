@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.bundle.model_bundle import ExplainSpec, InputSpec, ModelBundle, OutputSpec, read_bundle
-from engine.explainers.registry import METHODS, voting
+from engine.explainers.registry import METHODS, sharing_gradients, voting
 from engine.explainers.settings import Settings
 from engine.explanation.explain import Explanation
 from engine.images.image import MedicalImage
@@ -301,7 +301,7 @@ def make_explanation(
         target=target,
         maps=MappingProxyType(dict(maps)),
         statistics=MappingProxyType(statistics),
-        consensus=consensus(maps, statistics, voting(maps, (settings or Settings()).voters)),
+        consensus=consensus(maps, statistics, voting(maps, (settings or Settings()).voters), sharing_gradients(maps)),
         failures=MappingProxyType(dict(failures or {})),
         settings=settings if settings is not None else Settings(),
         bundle=bundle if bundle is not None else make_bundle(classes=diagnosis.classes),

@@ -111,6 +111,21 @@ def test_html_tells_the_answer_its_doubts_and_what_each_map_points_at() -> None:
     assert len(page.pictures) == 1 + 4 + 1 + 1, "the view, four maps, the agreement, and the colours"
 
 
+def test_chance_stands_beside_the_agreement_and_forced_places_are_told_of() -> None:
+    values = np.kron([[0.0, 0.0, 0.1], [0.4, 0.0, 0.0], [1.0, 0.0, 0.0]], np.ones((16, 16))).astype(np.float32)
+    maps = {method: make_map(method, values=values) for method in ("lime", "rise", "gradcam", "gradcam++")}
+    explanation = make_explanation(maps=maps)
+    page, text = Page(explanation._repr_html_()).text, " ".join(shown(explanation, io.StringIO()).split())
+    for words in (
+        "Cells with 2 or more of 4 votes: 3 (by chance 3.7); 3 or more: 3 (1.0); 4: 3 (0.1).",
+        "where Grad-CAM and Grad-CAM++ have one together: cells with 2 or more of 3 opinions: 3 (by chance 2.3); 3: 3",
+    ):
+        assert words in page
+        assert words in text
+    assert "two cells: 1 bottom left 1.00, 2 left 0.40" in page
+    assert "RISE: This map points at two cells: top right has its mark only because three cells are marked" in text
+
+
 def test_html_loads_nothing_and_runs_nothing() -> None:
     page = Page(uncertain()._repr_html_())
     assert {"script", "style", "link", "iframe", "object", "form", "a"}.isdisjoint(page.tags)

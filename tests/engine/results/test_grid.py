@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations, product
 from statistics import NormalDist
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.results.cells import CELLS, cell_edges, cell_slices, part_weights, rank_cells
 from engine.results.certainty import separation_quantile, unsettled_cells
-from engine.results.consensus import consensus
+from engine.results.consensus import cells_by_chance, consensus
 from engine.results.saliency import CellEstimate
 from engine.results.statistics import grid_statistics
 
@@ -124,6 +125,47 @@ def test_only_voters_count_and_all_maps_are_correlated() -> None:
     assert agreement.counts.tolist() == [[0, 0, 0], [0, 1, 1], [2, 2, 0]]
     assert agreement.unsettled == ()
     assert list(agreement.correlation) == [("lime", "rise"), ("lime", "hirescam"), ("rise", "hirescam")]
+
+
+@pytest.mark.parametrize(("votes", "voters"), [(1, 1), (2, 3), (3, 3), (2, 2)])
+def test_chance_is_the_mean_over_all_choices_of_three_cells(votes: int, voters: int) -> None:
+    reached = total = 0
+    # The first voter's triple can be fixed: what matters is how the others' lie to it.
+    for others in product(combinations(range(9), 3), repeat=voters - 1):
+        count = np.bincount(np.concatenate([(0, 1, 2), *others]).astype(int), minlength=9)
+        reached, total = reached + int((count >= votes).sum()), total + 1
+    assert cells_by_chance(votes, voters) == pytest.approx(reached / total)
+
+
+def test_chance_and_independent_opinions_stand_beside_the_count() -> None:
+    keys = ("lime", "rise", "gradcam", "gradcam++")
+    one, two = _values([[9, 8, 7], [0, 0, 0], [0, 0, 0]]) / 9, _values([[9, 8, 0], [0, 0, 3], [0, 0, 0]]) / 9
+    values = {"lime": two, "rise": two, "gradcam": one, "gradcam++": two}
+    maps = {key: make_map(key, values=values[key]) for key in keys}
+    statistics = {method: grid_statistics(saliency) for method, saliency in maps.items()}
+    made = consensus(maps, statistics, dependent=[("hirescam", "gradcam++", "gradcam")])
+    assert made.groups == (("lime",), ("rise",), ("gradcam", "gradcam++"))
+    assert made.counts.tolist() == [[4, 4, 1], [0, 0, 3], [0, 0, 0]]
+    # The two CAMs' means are 9, 8, 3.5 and 1.5 ninths: together they mark the cells of the first.
+    assert made.opinions.tolist() == [[3, 3, 1], [0, 0, 2], [0, 0, 0]]
+    assert made.chance == pytest.approx((9 - 16 / 9, 33 / 9, 1.0, 1 / 9))
+    assert made.opinions_chance == pytest.approx((9 - 8 / 3, 7 / 3, 1 / 3))
+
+
+def test_a_constant_map_neither_votes_nor_has_an_opinion() -> None:
+    maps = {key: make_map(key, constant=key != "gradcam") for key in ("rise", "gradcam", "gradcam++")}
+    statistics = {method: grid_statistics(saliency) for method, saliency in maps.items()}
+    made = consensus(maps, statistics, dependent=[("gradcam", "gradcam++")])
+    assert made.opinions.tolist() == made.counts.tolist()
+    assert made.chance == made.opinions_chance == pytest.approx((3.0,))
+
+
+def test_words_name_no_cell_below_a_quarter_of_the_first() -> None:
+    for means, named in (([8, 2, 2], 3), ([8, 2, 1.9], 2), ([8, 1.9, 1.8], 1)):
+        values = _values([means, [0, 0, 0], [0, 0, 0]]) / 8
+        statistics = grid_statistics(make_map("gradcam", values=values))
+        assert statistics.top == ((0, 0), (0, 1), (0, 2))
+        assert statistics.named == statistics.top[:named]
 
 
 def test_rank_correlation_is_one_for_a_monotone_map_and_minus_one_for_its_reverse() -> None:
