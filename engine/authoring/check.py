@@ -18,7 +18,8 @@ from engine.errors import ExplanationError, Stopped, XAIMedError
 from engine.explainers.base import FEWEST_SAMPLES
 from engine.explainers.registry import is_quick, method_keys, method_name
 from engine.explainers.settings import Settings, check_settings, chosen_parameters, declared_samples
-from engine.explanation.explain import NEVER_STOP, explain_method
+from engine.explanation.explain import explain_method
+from engine.explanation.request import NEVER_STOP
 from engine.images.compliance import is_grey, why_not_compliant
 from engine.images.image import read_image
 from engine.images.listing import list_images

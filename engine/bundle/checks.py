@@ -10,10 +10,10 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
-from typing import TypeGuard
+from typing import TypeGuard, cast, get_args
 
 from engine.bundle.keys import WrongValueError, shown
-from engine.bundle.specs import Plain
+from engine.bundle.specs import Fill, Plain
 
 PACKAGES = ("torchvision", "timm", "monai", "transformers")
 """The packages whose networks can be named."""
@@ -185,6 +185,16 @@ def layer(value: object) -> str:
     if not isinstance(value, str) or not value or len(value) > 500:
         raise WrongValueError(f"must be the name of a layer, not {shown(value)}")
     return value
+
+
+def exact_fills(value: object) -> tuple[Fill, ...]:
+    """Check what hidden cells show: any of `mean`, `blur`, `inpaint` and `noise`, each once at most."""
+    known = get_args(Fill)
+    if not _is_list(value) or not all(isinstance(word, str) and word in known for word in value):
+        raise WrongValueError(f"must be a list of {', '.join(known)}, not {shown(value)}")
+    if len(set(value)) < len(value):
+        raise WrongValueError(f"must all be different, not {shown(value)}")
+    return cast("tuple[Fill, ...]", tuple(value))
 
 
 def part_of_output(value: object) -> str:

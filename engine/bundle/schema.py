@@ -301,6 +301,11 @@ EXPLAIN = _section(
             example="features.5",
             constant="TARGET_LAYER",
         ),
+        Key(
+            "exact_fills",
+            check.exact_fills,
+            help="what hidden cells show: mean, blur, inpaint, noise; [] for no exact cells",
+        ),
     ),
     sections=(Section("explain.rise", dict, RISE_KEYS), Section("explain.lime", dict, LIME_KEYS)),
 )

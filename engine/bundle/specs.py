@@ -8,6 +8,7 @@ from typing import Literal
 
 Resize = Literal["stretch", "fit", "crop"]
 Activation = Literal["none", "sigmoid", "softmax", "log_softmax"]
+Fill = Literal["mean", "blur", "inpaint", "noise"]
 Layout = Literal["nchw", "nhwc"]
 ColourOrder = Literal["rgb", "bgr"]
 DicomWindow = Literal["fixed", "file", "minmax", "percentile"]
@@ -141,11 +142,13 @@ class ExplainSpec:
 
     Attributes:
         target_layer: the CAMs' layer, by a name that `xaimed models check --json` lists; None for the default.
+        exact_fills: what hidden cells show for the exact cells, one answer for each; none for no exact cells.
         rise, lime: defaults of the methods' parameters, by name.
         plug_ins: the same for the methods of plug-ins, by their keys. They are checked when the plug-in is used.
     """
 
     target_layer: str | None = None
+    exact_fills: tuple[Fill, ...] = ("mean", "blur")
     rise: Mapping[str, int | float | str] = field(default_factory=dict)
     lime: Mapping[str, int | float | str] = field(default_factory=dict)
     plug_ins: Mapping[str, Mapping[str, int | float | str]] = field(default_factory=dict)

@@ -60,7 +60,14 @@ class MaskedForward:
             `engine.explainers.activation_table.table`.
     """
 
-    def __init__(self, request: Request, hidden: torch.Tensor, draw: DrawMasks, tuning: Tuning) -> None:
+    def __init__(
+        self,
+        request: Request,
+        hidden: torch.Tensor,
+        draw: DrawMasks,
+        tuning: Tuning,
+        columns: tuple[int, ...] | None = None,
+    ) -> None:
         """Prepare a loop without passing anything yet.
 
         Args:
@@ -68,6 +75,8 @@ class MaskedForward:
             hidden: (1, C, H, W) or broadcastable: what shows where a mask is 0.
             draw: returns the masks.
             tuning: batch size and precision to begin with.
+            columns: indices of the classes whose outputs are kept, the request's among them; None for all of them, or
+                those that are asked for if there are many.
         """
         self.classifier, self._draw = request.classifier, draw
         self._format = request.classifier.memory_format
@@ -77,7 +86,7 @@ class MaskedForward:
         self.warnings: list[Caution] = []
         self.reused = self.looked_up = 0
         self._first: FirstLayers | None = None
-        self._columns = _columns(request)
+        self._columns = kept_columns(request) if columns is None else columns
         self._target = request.target
         self._outputs: dict[str, list[torch.Tensor]] = {}
         self._checked: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -307,7 +316,7 @@ def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kin
         kind: the object's class.
     """
     # A loop keeps the outputs of some classes only, which are of no use to others.
-    key = key, _columns(request)
+    key = key, kept_columns(request)
     found = request.kept.get(key)
     if isinstance(found, kind):
         return found
@@ -317,10 +326,10 @@ def kept_or_made(request: Request, key: Hashable, make: Callable[[], _Kept], kin
     return made
 
 
-def _columns(request: Request) -> tuple[int, ...]:
-    """Return the indices of the classes whose outputs are kept."""
+def kept_columns(request: Request, most: int = _CLASSES_KEPT) -> tuple[int, ...]:
+    """Return the indices of the classes whose outputs are kept: all, or with more than `most` those asked for."""
     count = len(request.classifier.classes)
-    return tuple(range(count)) if count <= _CLASSES_KEPT else tuple(sorted({request.target, *request.others}))
+    return tuple(range(count)) if count <= most else tuple(sorted({request.target, *request.others}))
 
 
 def prepared_tuning(request: Request) -> Tuning:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from operator import index
 from typing import TYPE_CHECKING, Literal, get_args
 
+from engine.bundle.checks import exact_fills
 from engine.bundle.keys import Key, Scalar, WrongValueError
 from engine.bundle.model_bundle import SETTINGS
 from engine.bundle.schema import closest
+from engine.bundle.specs import Fill
 from engine.errors import ExplanationError
 from engine.explainers.base import Explainer
 from engine.explainers.plugins import blaming, declared_plug_in, make_plug_in
@@ -39,6 +41,8 @@ class Settings:
         parameters: values of other parameters by method key and name (`engine.explainers.registry`); if not given, the
             bundle's, else the method's default.
         voters: who votes in the agreement: the `paper`'s four methods, or `all` that give a map.
+        exact_fills: what hidden cells show for the exact cells, one answer for each: some of `mean`, `blur`, `inpaint`
+            and `noise`; none for no exact cells; None for the bundle's, else `mean` and `blur`.
     """
 
     methods: tuple[str, ...] = field(default_factory=method_keys)
@@ -50,6 +54,7 @@ class Settings:
     seed: int | None = None
     parameters: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
     voters: Voters = "paper"
+    exact_fills: tuple[Fill, ...] | None = None
 
 
 def check_settings(settings: Settings) -> None:
@@ -82,6 +87,11 @@ def check_settings(settings: Settings) -> None:
                 raise ExplanationError(f"{key}.{name} is given twice", remedy="give it once")
     if settings.voters not in get_args(Voters):
         raise ExplanationError(f"there are no voters {settings.voters!r}", remedy="choose paper or all")
+    if settings.exact_fills is not None:
+        try:
+            exact_fills(settings.exact_fills)
+        except WrongValueError as error:
+            raise ExplanationError(f"the fills of the exact cells {error}", remedy="give other fills") from None
     if settings.seed is not None and not 0 <= settings.seed < 2**32:
         raise ExplanationError(f"{settings.seed} is no seed", remedy="give a number from 0 to 4294967295")
 
@@ -141,6 +151,11 @@ def chosen_parameters(method: str, bundle: ModelBundle, settings: Settings) -> d
     if method == _RISE and settings.estimator is not None:
         chosen["estimator"] = settings.estimator
     return chosen
+
+
+def chosen_fills(bundle: ModelBundle, settings: Settings) -> tuple[Fill, ...]:
+    """Return the fills of the exact cells: the settings', else the bundle's; none for no exact cells."""
+    return bundle.explain.exact_fills if settings.exact_fills is None else settings.exact_fills
 
 
 def foreign_sections(bundle: ModelBundle) -> tuple[str, ...]:

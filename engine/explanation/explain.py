@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,11 +11,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
 
 from engine.errors import DeviceError, ExplanationError, Stopped
-from engine.explainers.base import Request
 from engine.explainers.plugins import run_plug_in
 from engine.explainers.registry import is_quick, method_keys, plug_in, sharing_gradients, voting
-from engine.explainers.settings import Settings, check_settings, foreign_sections, make_explainer
-from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
+from engine.explainers.settings import Settings, check_settings, chosen_fills, foreign_sections, make_explainer
+from engine.explanation.exact import explain_exact
+from engine.explanation.request import NEVER_STOP, request_for
+from engine.progress import ProgressCallback, StopSignal, no_progress
 from engine.results.consensus import Consensus, consensus
 from engine.results.statistics import GridStatistics, grid_statistics
 from engine.text import safe_text
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from engine.results.evidence import Evidence
     from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
-
-NEVER_STOP = NeverStop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,8 @@ class Explanation:
         bundle: the model.
         environment: names and versions needed to reproduce the answer (`xaimed`, `torch`, `device`, `python`, ...).
         assumed: a sentence for everything that no file of the bundle says and that had to be assumed.
-        exact: the exact answer for the nine cells, which judges every map; None where it was not asked for.
+        exact: the exact answer for the nine cells, which judges every map; None where it was not asked for or failed.
+        exact_failure: one line that says why there is no exact answer although it was asked for; else empty.
         evidence: what is known of every map's worth, by method key; none is known of a method without an entry.
     """
 
@@ -74,6 +73,7 @@ class Explanation:
     environment: Mapping[str, str]
     assumed: tuple[str, ...] = ()
     exact: ExactCells | None = None
+    exact_failure: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
@@ -95,13 +95,6 @@ class Explanation:
         from engine.explanation.printed import print_explanation
 
         print_explanation(self, sys.stdout if file is None else file, width)
-
-
-def derive_seed(image_sha256: str, bundle_digest: str, method: str) -> int:
-    """Return the seed of a method's random numbers, below 2**32: the same input gives the same map."""
-    material = f"{image_sha256}:{bundle_digest}:{method}".encode()
-    # Four bytes: numpy's legacy generator, which lime's samples come from, takes no larger seed.
-    return int.from_bytes(hashlib.sha256(material).digest()[:4], "big")
 
 
 def explain_method(
@@ -136,18 +129,7 @@ def explain_method(
     explainer = make_explainer(method, classifier.bundle, settings)
 
     def make() -> SaliencyMap:
-        name = target or settings.target or classifier.diagnose(image).predicted
-        digest = classifier.bundle.digest
-        request = Request(
-            classifier=classifier,
-            tensor=classifier.tensor(image),
-            target=classifier.class_index(name),
-            seed=settings.seed if settings.seed is not None else derive_seed(image.sha256, digest, method),
-            progress=progress,
-            stop=stop,
-            kept=classifier.kept_for(classifier.feeding.identity(image)),
-            others=tuple(classifier.class_index(other) for other in others),
-        )
+        request = request_for(classifier, image, method, settings, target, progress, stop, others)
         return run_plug_in(explainer, request) if plug_in(method) is not None else explainer.explain(request)
 
     with classifier.lock:
@@ -169,8 +151,9 @@ def explain(
 ) -> Explanation:
     """Return the whole answer for one image.
 
-    Methods that draw no samples come first, because they take almost no time. If a method cannot work on this network,
-    the reason goes into `failures` and the other methods still run. If stopped, the maps so far are kept.
+    Methods that draw no samples come first, because they take almost no time; the exact cells, which judge the maps,
+    come last. If a method cannot work on this network, the reason goes into `failures` and the other methods still run.
+    If stopped, the maps so far are kept.
 
     Args:
         classifier: the network.
@@ -283,7 +266,24 @@ def _explained(
         if stop.is_set():
             raise Stopped(safe_text(image.path.name))
         raise ExplanationError("; ".join(failures.values()), subject=image.path)
-    return assemble(classifier, image, diagnosis, maps, failures=failures, settings=settings)
+    exact, exact_failure = None, ""
+    if chosen_fills(classifier.bundle, settings):
+        try:
+            exact = explain_exact(
+                classifier, image, settings, target=target, progress=progress, stop=stop, others=others
+            )
+        except (ExplanationError, DeviceError, Stopped) as error:
+            exact_failure = error.message
+    return assemble(
+        classifier,
+        image,
+        diagnosis,
+        maps,
+        failures=failures,
+        settings=settings,
+        exact=exact,
+        exact_failure=exact_failure,
+    )
 
 
 def assemble(
@@ -295,6 +295,7 @@ def assemble(
     failures: Mapping[str, str] = MappingProxyType({}),
     settings: Settings | None = None,
     exact: ExactCells | None = None,
+    exact_failure: str = "",
     evidence: Mapping[str, Evidence] = MappingProxyType({}),
 ) -> Explanation:
     """Put maps of one image and one class together with their statistics, agreement and worth.
@@ -321,6 +322,7 @@ def assemble(
         environment=MappingProxyType(_environment(classifier, ordered)),
         assumed=(*classifier.assumed, *foreign_sections(classifier.bundle)),
         exact=exact,
+        exact_failure=exact_failure,
         evidence=MappingProxyType(dict(evidence)),
     )
 

@@ -55,10 +55,15 @@ class Feeding(Protocol):
 class DeclaredFeeding:
     """As `[input]` of a bundle declares it."""
 
-    hidden = "0 after normalisation (the mean colour)"
-
     def __init__(self, spec: InputSpec) -> None:
         self._spec = spec
+
+    @property
+    def hidden(self) -> str:
+        """See `Feeding.hidden`; with the colour, which is black where no mean is declared."""
+        tones = np.rint(255.0 * self.unit(np.zeros((self._spec.channels, 1, 1), dtype=np.float32)).ravel())
+        listed = " ".join(f"{tone:.0f}" for tone in tones)
+        return f"0 after normalisation (the mean {'colour: RGB' if len(tones) > 1 else 'tone:'} {listed} of 255)"
 
     def fed(self, image: MedicalImage) -> NDArray[np.float32]:
         """See `Feeding.fed`."""

@@ -23,7 +23,7 @@ from engine.bundle.declared import contradiction, declare_values
 from engine.bundle.keys import Scalar, WrongValueError
 from engine.bundle.model_bundle import Activation, ModelBundle, Resize
 from engine.bundle.schema import KEYS, closest
-from engine.bundle.specs import ColourOrder, InMemory, InputSpec, Layout
+from engine.bundle.specs import ColourOrder, Fill, InMemory, InputSpec, Layout
 from engine.errors import BundleError
 from engine.network.feeding import Feeding, FunctionFeeding, name_of
 from engine.network.layers.scopes import all_tensors
@@ -65,6 +65,7 @@ class Declarations(TypedDict, total=False):
     threshold: float
     temperature: float
     target_layer: str
+    exact_fills: Sequence[Fill]
     rise: Mapping[str, Scalar]
     lime: Mapping[str, Scalar]
 

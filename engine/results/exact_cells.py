@@ -32,6 +32,16 @@ ALL = COMBINATIONS - 1
 TRIPLES: tuple[tuple[Cell, Cell, Cell], ...] = tuple(combinations(CELLS, TOP))  # type: ignore[arg-type]  # TOP is 3
 """All choices of three cells; the cells of each are in reading order."""
 
+FILL_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "mean": "the mean colour",
+        "blur": "a blurred image",
+        "inpaint": "what surrounds them",
+        "noise": "noise",
+    }
+)
+"""What hidden cells show, by fill, as the end of a phrase such as “hidden by ...”."""
+
 EQUAL_WITHIN = 1e-6
 """Values closer than this are equal: the passes are made in float32, which has about seven digits."""
 
@@ -143,8 +153,8 @@ class ExactCells:
     Attributes:
         target: name of the class that is explained.
         fills: the answer by fill, in the order in which they were asked for.
-        passes: images passed through the network for it; 0 where everything was known from another class.
-        seconds: wall time.
+        passes: images that passed through the network for these values, for this class or for another before it.
+        seconds: wall time that they took.
         parameters: how the passes were made, device and precision among them.
         stopped: True if the user stopped it before all fills were done.
         warnings: sentences that must be shown with it; those of a known kind are `Caution`s.

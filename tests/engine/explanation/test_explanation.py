@@ -20,7 +20,8 @@ from engine.bundle.model_bundle import ExplainSpec
 from engine.errors import ExplanationError, Stopped
 from engine.explainers.registry import METHODS, Voters
 from engine.explainers.settings import Settings, make_explainer
-from engine.explanation.explain import derive_seed, explain
+from engine.explanation.explain import explain
+from engine.explanation.request import derive_seed
 from engine.progress import Progress
 from engine.results.consensus import consensus
 
