@@ -65,6 +65,19 @@ def count_colours(methods: int = 4, name: str = DEFAULT_COLORMAP) -> tuple[RGB, 
     return tuple((int(r), int(g), int(b)) for r, g, b in table[places])
 
 
+def signed_steps(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return where signed values lie on a colormap, in [0, 1]: 0 in its middle, the value furthest from 0 at an end."""
+    most = float(np.abs(values).max())
+    return 0.5 + np.asarray(values, dtype=np.float64) / (2.0 * most) if most > 0.0 else np.full(values.shape, 0.5)
+
+
+def signed_colours(values: NDArray[np.floating], name: str = DEFAULT_COLORMAP) -> tuple[RGB, ...]:
+    """Return a colour for each of the values in reading order: darker than the middle below 0, brighter above it."""
+    low, high = _COUNT_RANGE
+    places = np.rint(low + signed_steps(values).ravel() * (high - low)).astype(int)
+    return tuple((int(r), int(g), int(b)) for r, g, b in colormap(name)[places])
+
+
 def luminance(colour: RGB) -> float:
     """Return the relative luminance in [0, 1] (WCAG 2, sRGB)."""
     parts = [part / 255.0 for part in colour]
