@@ -65,9 +65,7 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
         XAIMedError: the working directory is gone.
     """
     check_working_directory()
-    device: str = arguments.device
-    if not _DEVICE.fullmatch(device):
-        raise DeviceError("no such device", subject=f"device {device}", remedy="use auto, cpu or cuda:<number>")
+    check_device(arguments.device)
     bundle = find_model(task_folders(arguments.tasks), arguments.task, arguments.model)
     check_approved(bundle)
     return bundle
@@ -87,6 +85,16 @@ def images_of(arguments: argparse.Namespace) -> list[str]:
         images = images_at(path)
         found += [text] if images == (path,) else map(str, images)
     return found
+
+
+def check_device(device: str) -> None:
+    """Check how a device is spelt.
+
+    Raises:
+        DeviceError: there can be no such device.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise DeviceError("no such device", subject=f"device {device}", remedy="use auto, cpu or cuda:<number>")
 
 
 def refusals(bundle: ModelBundle, images: Sequence[Path]) -> list[XAIMedError | None]:

@@ -194,6 +194,7 @@ _COMMANDS = (
     "engine.cli.trust",
     "engine.cli.predict",
     "engine.cli.explain",
+    "engine.cli.reproduce",
 )
 
 

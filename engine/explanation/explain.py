@@ -344,5 +344,6 @@ def _environment(classifier: Classifier, methods: Iterable[str]) -> dict[str, st
         **versions,
         **{f"method {method}": found.package for method in methods if (found := plug_in(method)) is not None},
         "device": classifier.device,
+        "precision": classifier.precision,  # as asked for: `auto` decides for each method
         "threads": str(torch.get_num_threads()),
     }

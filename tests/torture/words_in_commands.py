@@ -133,6 +133,11 @@ PLANS: dict[tuple[str, ...], Plan] = {
             out / world.images[0].stem,
         ],
     ],
+    ("reproduce",): lambda world, out: [
+        ["reproduce", world.said.text],
+        ["reproduce", world.images[0], "--search", world.said.text],
+        ["reproduce", out / world.images[0].stem, "--image", world.images[-1]],
+    ],
     ("models", "remove"): lambda world, _: [
         ["models", "remove", "Lungs", _names(world)[1]],
         ["models", "remove", "Lungs", world.said.text],

@@ -1,0 +1,179 @@
+"""`xaimed reproduce`: a saved explanation is made again, and what differs is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import Run
+from factories import approve, make_model
+from PIL import Image
+
+from engine.errors import ExportError
+from engine.export.saved import read_saved, saved_map
+
+METHODS = ("lime", "rise", "gradcam")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def made(tmp_path: Path, xaimed: Run) -> Path:
+    """A folder with `tasks/T/M`, the image `pictures/deep/seen.png` and its explanation in `out/seen`."""
+    make_model(tmp_path / "tasks" / "T" / "M", approved=True)
+    pictures = tmp_path / "pictures" / "deep"
+    pictures.mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for name in ("other.png", "seen.png"):
+        Image.fromarray(noise.integers(0, 256, (9, 9, 3), np.uint8)).save(pictures / name)
+    status, _, err = xaimed(
+        *("--tasks", tmp_path / "tasks", "explain", "--task", "T", pictures / "seen.png", "--out", tmp_path / "out"),
+        *("--methods", ",".join(METHODS), "--samples", "rise=64,lime=100", "--device", "cpu", "--precision", "fp32"),
+    )
+    assert status == 0, err
+    return tmp_path
+
+
+def again(xaimed: Run, made: Path, *options: str | Path) -> tuple[int, dict[str, object]]:
+    status, out, err = xaimed(
+        "--tasks", made / "tasks", "reproduce", made / "out" / "seen", "--device", "cpu", "--json", *options
+    )
+    return status, json.loads(out) if out else {"error": err}
+
+
+def change(made: Path, **values: object) -> None:
+    """Change entries of the record; a name such as `image__size` is one within another."""
+    file = made / "out" / "seen" / "explanation.json"
+    record = json.loads(file.read_text())
+    for name, value in values.items():
+        place, *inner = name.split("__")
+        target = record
+        while inner:
+            target, place = target[place], inner.pop(0)
+        if value is None:
+            del target[place]
+        else:
+            target[place] = value
+    file.write_text(json.dumps(record))
+
+
+def test_the_same_image_and_model_give_the_same_to_the_last_bit(made: Path, xaimed: Run) -> None:
+    (made / "pictures" / "deep" / "seen.png").rename(made / "pictures" / "deep" / "renamed.png")
+    status, answer = again(xaimed, made, "--search", made / "pictures")
+    assert (status, answer["identical"], answer["causes"]) == (0, True, {}), answer
+    assert str(answer["image"]).endswith("renamed.png")
+    for method in METHODS:
+        found = answer["methods"][method]  # type: ignore[index]
+        assert [found[key] for key in ("identical", "map_difference", "cell_difference")] == [True, 0.0, 0.0]
+        assert found["parameters"] == {}
+    status, out, err = xaimed(
+        *("--tasks", made / "tasks", "reproduce", made / "out" / "seen" / "explanation.json"),
+    )  # the saved picture of the image is found beside the record
+    assert (status, err) == (0, "")
+    assert "explanation.json: identical" in out
+    assert "original.png" in out
+
+
+def test_another_image_and_another_model_are_named_and_how_far_apart_they_lead(made: Path, xaimed: Run) -> None:
+    status, answer = again(xaimed, made, "--image", made / "pictures" / "deep" / "other.png")
+    assert (status, answer["identical"], list(answer["causes"])) == (1, False, ["image"])  # type: ignore[call-overload]
+    assert answer["probability_difference"] > 0  # type: ignore[operator]
+    assert answer["methods"]["rise"]["map_difference"] > 0.05  # type: ignore[index]
+
+    weights = made / "tasks" / "T" / "M" / "weights.pt"
+    torch.save({name: each * 0.01 for name, each in torch.load(weights).items()}, weights)
+    approve(weights.parent)
+    status, answer = again(xaimed, made, "--search", made / "pictures")
+    assert (status, list(answer["causes"])) == (1, ["bundle"])  # type: ignore[call-overload]
+    assert answer["probability_difference"] > 0.01  # type: ignore[operator]
+
+
+def test_what_was_saved_decides_and_not_what_the_model_says_by_now(made: Path, xaimed: Run) -> None:
+    change(made, methods__lime=None, methods__rise__parameters__samples=32, environment__torch="0.1", voters=["rise"])
+    status, answer = again(xaimed, made, "--search", made / "pictures")
+    assert status == 1
+    assert set(answer["methods"]) == {"rise", "gradcam"}  # type: ignore[call-overload]
+    assert answer["methods"]["rise"]["parameters"] == {}  # type: ignore[index]  # 32 samples again, of another map
+    assert answer["methods"]["rise"]["map_difference"] > 0  # type: ignore[index]
+    assert answer["methods"]["gradcam"]["identical"] is True  # type: ignore[index]
+    assert list(answer["causes"]) == ["versions"]  # type: ignore[call-overload]
+    assert "torch 0.1 is " in answer["causes"]["versions"]  # type: ignore[index]
+
+
+def test_maps_that_cannot_be_made_again_are_no_success(made: Path, xaimed: Run) -> None:
+    record = json.loads((made / "out" / "seen" / "explanation.json").read_text())
+    change(made, methods__rise__stopped=True, methods__gone=record["methods"]["rise"])
+    status, answer = again(xaimed, made, "--search", made / "pictures")
+    assert (status, answer["identical"]) == (1, False)
+    assert answer["missing"] == {
+        "gone": "no such method is installed", "rise": "a person stopped it early, which cannot be repeated"
+    }  # fmt: skip
+
+
+def test_a_renamed_model_is_found_by_its_digest(made: Path, xaimed: Run) -> None:
+    shutil.move(made / "tasks" / "T", made / "tasks" / "Renamed")
+    approve(made / "tasks" / "Renamed" / "M")
+    status, answer = again(xaimed, made, "--search", made / "pictures")
+    assert (status, answer["identical"]) == (0, True)
+    assert "now called Renamed / M" in answer["causes"]["bundle"]  # type: ignore[index]
+
+
+def test_refusals_are_one_line(made: Path, xaimed: Run) -> None:
+    (made / "out" / "seen" / "original.png").unlink()
+    for options, cause in (
+        ((), "no image with the pixels that were explained is where it lay"),
+        (("--search", made / "out"), "no image with the pixels that were explained is in"),
+        (("--search", made / "nowhere"), "this is not a folder"),
+    ):
+        status, answer = again(xaimed, made, *options)
+        assert status == 1
+        assert cause in str(answer["error"])
+        assert str(answer["error"]).count("\n") == 1
+    shutil.rmtree(made / "tasks" / "T")
+    assert "no task" in str(again(xaimed, made, "--search", made / "pictures")[1]["error"])
+    change(made, model__in_memory={"network": "Net"})
+    assert "in a program's memory" in str(again(xaimed, made)[1]["error"])
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({"schema": 99}, "a newer XAIMed wrote it"),
+        ({"schema": True}, "schema is missing or wrong"),
+        ({"image__sha256": None}, "image.sha256 is missing or wrong"),
+        ({"image__size": [1]}, "image.size is missing or wrong"),
+        ({"probabilities": ["x"]}, "probabilities is missing or wrong"),
+        ({"methods__rise": 3}, "methods.rise"),
+        ({"methods__rise__top": [[0, 3]]}, "methods.rise.top is missing or wrong"),
+        ({"agreement": [[1, 2, 3]]}, "agreement is missing or wrong"),
+    ],
+)
+def test_a_damaged_record_is_refused_by_what_is_wrong(tmp_path: Path, values: dict[str, object], wrong: str) -> None:
+    folder = tmp_path / "out" / "seen"
+    folder.mkdir(parents=True)
+    method = {"parameters": {}, "samples": 0, "stopped": False, "top": [[0, 0]], "cell_means": [[0.5] * 3] * 3}
+    (folder / "explanation.json").write_text(
+        json.dumps(
+            {
+                **{"classes": ["a"], "probabilities": [1.0], "predicted": "a", "target": "a", "schema": 2},
+                **{"methods": {"rise": method}, "agreement": [[0] * 3] * 3, "settings": {}, "environment": {}},
+                "image": {"name": "x.png", "sha256": "0", "size": [9, 9]},
+                "model": {"task": "T", "name": "M", "digest": "0"},
+            }
+        )
+    )
+    saved = read_saved(folder)
+    assert saved.methods["rise"].cell_means == (0.5,) * 9
+    assert saved_map(saved, "rise", (9, 9)) is None  # no file beside it
+    (folder / "saliency.npz").write_bytes(b"PK\x05\x06damaged")
+    assert saved_map(saved, "rise", (9, 9)) is None
+    change(tmp_path, **values)
+    with pytest.raises(ExportError, match=wrong):
+        read_saved(folder)
