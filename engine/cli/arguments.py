@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from engine.bundle.checks import exact_fills
+from engine.bundle.keys import WrongValueError
+from engine.bundle.specs import Fill
 from engine.errors import XAIMedError
 
 
@@ -29,6 +32,18 @@ def methods_argument(text: str) -> tuple[str, ...]:
     if not all(methods):
         raise argparse.ArgumentTypeError("give names separated by commas, such as rise,gradcam")
     return methods
+
+
+def fills_argument(text: str) -> tuple[Fill, ...]:
+    """Return the fills of the exact cells in a list such as `mean,blur`.
+
+    Raises:
+        ArgumentTypeError: an unknown one, or one twice.
+    """
+    try:
+        return exact_fills(tuple(part.strip() for part in text.split(",")))
+    except WrongValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def check_working_directory() -> None:

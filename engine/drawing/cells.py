@@ -129,3 +129,15 @@ def draw_count(pen: ImageDraw.ImageDraw, box: Box, count: str, colour: RGB) -> N
     ink = text_on(colour)
     pen.ellipse((x - half, y - half, x + half, y + half), fill=colour, outline=ink, width=max(side // 80, 1))
     pen.text((x, y), count, fill=ink, font=font(max(side // 4, 8), bold=True), anchor="mm")
+
+
+def draw_number(pen: ImageDraw.ImageDraw, box: Box, number: str, colour: RGB) -> None:
+    """Write a number of several characters in the middle of a cell, on a plate of the cell's colour."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    face = font(max(min(height // 6, width // 5), 8), bold=True)
+    x, y = (left + right) // 2, (top + bottom) // 2
+    half, tall = round(face.getlength(number) / 2 + face.size / 2), round(0.8 * face.size)
+    ink = text_on(colour)
+    pen.rectangle((x - half, y - tall, x + half, y + tall), fill=colour, outline=ink, width=max(height // 80, 1))
+    pen.text((x, y), number, fill=ink, font=face, anchor="mm")

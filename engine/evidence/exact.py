@@ -23,7 +23,15 @@ from engine.explainers.superpixels import SuperpixelMasks, Superpixels
 from engine.progress import Progress
 from engine.results.caution import Caution
 from engine.results.cells import CELLS, cell_slices
-from engine.results.exact_cells import ALL, COMBINATIONS, FILL_NAMES, ExactCells, FillValues, fill_values
+from engine.results.exact_cells import (
+    ALL,
+    COMBINATIONS,
+    FILL_NAMES,
+    NO_CELL_MATTERS,
+    ExactCells,
+    FillValues,
+    fill_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -166,7 +174,7 @@ def _cautions(used: Sequence[_Kept], found: Iterable[FillValues]) -> Iterable[Ca
     for one in found:
         if not one.matters:
             yield Caution(
-                "no-cell-matters",
+                NO_CELL_MATTERS,
                 f"With {FILL_NAMES[one.fill]} in place of hidden cells, the probability moves by {one.range:.2g} at "
                 "most: no cell matters.",
             )

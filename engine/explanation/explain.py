@@ -14,7 +14,6 @@ from engine.errors import DeviceError, ExplanationError, Stopped
 from engine.explainers.plugins import run_plug_in
 from engine.explainers.registry import is_quick, method_keys, plug_in, sharing_gradients, voting
 from engine.explainers.settings import Settings, check_settings, chosen_fills, foreign_sections, make_explainer
-from engine.explanation.exact import explain_exact
 from engine.explanation.request import NEVER_STOP, request_for
 from engine.progress import ProgressCallback, StopSignal, no_progress
 from engine.results.consensus import Consensus, consensus
@@ -268,6 +267,8 @@ def _explained(
         raise ExplanationError("; ".join(failures.values()), subject=image.path)
     exact, exact_failure = None, ""
     if chosen_fills(classifier.bundle, settings):
+        from engine.explanation.exact import explain_exact  # late: torch, which who saves an explanation does without
+
         try:
             exact = explain_exact(
                 classifier, image, settings, target=target, progress=progress, stop=stop, others=others

@@ -13,10 +13,18 @@ from PIL import Image
 
 from engine.drawing.cells import draw_cells
 from engine.drawing.colormaps import DEFAULT_COLORMAP
-from engine.drawing.colours import colormap
-from engine.drawing.overlays import counts_over, map_over
+from engine.drawing.colours import colormap, signed_colours
+from engine.drawing.overlays import counts_over, map_over, signed_over
 from engine.drawing.scaling import scale_pixels
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
+from engine.explanation.exact_words import (
+    EXACT_MEANS,
+    EXACT_TITLE,
+    exact_labels,
+    exact_lines,
+    exact_notes,
+    worth_words,
+)
 from engine.explanation.words import (
     INTENDED_USE,
     answer_notes,
@@ -28,6 +36,7 @@ from engine.explanation.words import (
     target_words,
     view_words,
 )
+from engine.results.cells import CELLS
 from engine.results.diagnosis import probability_text
 from engine.text import safe_text
 
@@ -102,7 +111,7 @@ def _figures(explanation: Explanation, side: int) -> str:
         (),
     )
     maps = (_map(explanation, method, size) for method in explanation.maps)
-    figures = "".join((seen, *maps, _agreement(explanation, size)))
+    figures = "".join((seen, *maps, _agreement(explanation, size), *_exact(explanation, size)))
     return f'<div style="display:flex;flex-wrap:wrap;gap:14px;margin-top:8px">{figures}</div>'
 
 
@@ -111,7 +120,8 @@ def _map(explanation: Explanation, method: str, size: tuple[int, int]) -> str:
     picture = map_over(explanation.view, saliency.values, size)
     draw_cells(picture, saliency.values.shape, cell_labels(statistics))
     cells = cells_in_words(statistics)
-    return _figure(picture, method_name(method), cells, (cells,), map_notes(explanation, method))
+    notes = (cells, worth_words(explanation, method)) if explanation.exact is not None else (cells,)
+    return _figure(picture, method_name(method), cells, notes, map_notes(explanation, method))
 
 
 def _agreement(explanation: Explanation, size: tuple[int, int]) -> str:
@@ -126,6 +136,24 @@ def _agreement(explanation: Explanation, size: tuple[int, int]) -> str:
     sentence = f"{counted[0].upper()}{counted[1:]}."
     notes = (sentence, *chance_words(explanation), *silence_notes(explanation.maps, consensus.methods))
     return _figure(picture, "Agreement", rows, notes, dependence_notes(explanation.maps))
+
+
+def _exact(explanation: Explanation, size: tuple[int, int]) -> Iterator[str]:
+    """Yield a figure for every fill of the exact cells, all in one scale of colours."""
+    exact = explanation.exact
+    if exact is None:
+        return
+    shape = next(iter(explanation.maps.values())).values.shape
+    found = list(exact.fills.values())
+    colours = signed_colours(np.stack([one.shapley for one in found]))
+    lines = list(exact_lines(explanation))
+    for i, one in enumerate(found):
+        labels = exact_labels(exact, one)
+        of_cells = colours[len(CELLS) * i : len(CELLS) * (i + 1)]
+        picture = signed_over(explanation.view, one.shapley, shape, size, colours=of_cells, labels=labels)
+        numbers = " / ".join(" ".join(f"{value:+.3f}" for value in row) for row in one.shapley)
+        notes = (lines[i], lines[-1], EXACT_MEANS)
+        yield _figure(picture, f"{EXACT_TITLE}: {one.fill}", numbers, notes, exact_notes(explanation))
 
 
 def _figure(picture: Image.Image, title: str, spoken: str, notes: Iterable[str], strong: Iterable[str]) -> str:
@@ -143,6 +171,9 @@ def _end(explanation: Explanation) -> Iterator[str]:
     yield _line("Colours: 0 the least salient pixel of a map, 1 (bright) the most salient. ? is not settled.")
     for method, reason in explanation.failures.items():
         yield _line(f"{method_name(method)} gave no map: {reason}", _STRONG)
+    if explanation.exact is None:
+        for line in exact_lines(explanation):  # why there are none
+            yield _line(line, _STRONG)
     for sentence in explanation.assumed:
         yield _line(sentence)
     yield _line(INTENDED_USE)

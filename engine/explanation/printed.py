@@ -25,6 +25,7 @@ from engine.drawing.half_blocks import (
 from engine.drawing.overlays import counts_tint, map_over
 from engine.drawing.scaling import scale_pixels
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
+from engine.explanation.exact_words import EXACT_TITLE, exact_lines, exact_notes, worth_words
 from engine.explanation.words import (
     INTENDED_USE,
     answer_notes,
@@ -113,6 +114,7 @@ def explanation_lines(explanation: Explanation, colours: Colours | None, width: 
     yield from _wrapped(
         "Numbers: the cells' mean saliency and the ranks of the three highest; ? is not settled.", width
     )
+    yield from _exact(explanation, width)
     for note in dependence_notes(explanation.maps):
         yield from _wrapped(f"! {note}", width)
     for note in silence_notes(explanation.maps, explanation.consensus.methods):
@@ -127,6 +129,21 @@ def explanation_lines(explanation: Explanation, colours: Colours | None, width: 
     for sentence in explanation.assumed:
         yield from _wrapped(sentence, width)
     yield from _wrapped(INTENDED_USE, width)
+
+
+def _exact(explanation: Explanation, width: int) -> Iterator[str]:
+    """Yield what the exact cells say of the image, as numbers and words, and of every map."""
+    for line in exact_lines(explanation):
+        yield from _wrapped(f"{EXACT_TITLE}. {line}", width)
+    if explanation.exact is None:
+        return
+    for fill, found in explanation.exact.fills.items():
+        numbers = _numbers({cell: f"{found.shapley[cell]:+.3f}" for cell in CELLS})
+        yield from (f"  {title:<6}{row}".rstrip() for title, row in zip((fill, "", ""), numbers, strict=True))
+    for method in explanation.maps:
+        yield from _wrapped(f"{method_name(method)}: {worth_words(explanation, method)}", width)
+    for note in exact_notes(explanation):
+        yield from _wrapped(f"! {note}", width)
 
 
 def _blocks(explanation: Explanation, colours: Colours | None, width: int) -> Iterator[_Block]:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
 from engine.errors import ExportError
+from engine.export.exact_picture import exact_picture
 from engine.export.pictures import agreement_picture, cells_picture, original_picture, overlay_picture
 from engine.export.record import explanation_record, record_bytes
 from engine.results.cells import CELLS
@@ -32,12 +33,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from engine.explanation.explain import Explanation
+    from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
 
 COLUMNS = ("method", "row", "column", "mean", "median", "min", "max", "std", "top", "certain", "warning_codes")
 """Header of `statistics.csv`; `certain` is 0 if it is not settled whether the cell is among the three, and
 `warning_codes` are those of the answer and the map, separated by spaces, so that the table does not go without them."""
+
+EXACT_COLUMNS = ("fill", "row", "column", "shapley", "top", "firm")
+"""Header of `exact.csv`."""
 
 LONGEST_NAME = 100
 """Most characters of a folder's name, without its number."""
@@ -99,15 +104,24 @@ def explanation_files(explanation: Explanation, *, full_paths: bool = False) -> 
         yield f"{method}.png", _png(overlay_picture(explanation, method).image)
         yield f"{method}-cells.png", _png(cells_picture(explanation, method).image)
     yield "agreement.png", _png(agreement_picture(explanation).image)
+    if explanation.exact is not None:
+        yield "exact-cells.png", _png(exact_picture(explanation, explanation.exact).image)
+        yield "exact.csv", exact_bytes(explanation.exact)
     yield "saliency.npz", maps_bytes(explanation.maps)
     yield "statistics.csv", statistics_bytes(explanation.statistics, codes_by_method(explanation))
     yield "explanation.json", record_bytes(explanation_record(explanation, full_paths=full_paths))
 
 
-def explanation_file_names(methods: Iterable[str]) -> list[str]:
-    """Return the file names of an explanation with these maps, in the order in which they are written."""
+def explanation_file_names(methods: Iterable[str], *, exact: bool = False) -> list[str]:
+    """Return the file names of an explanation with these maps, in the order in which they are written.
+
+    Args:
+        methods: of the maps.
+        exact: whether it has exact cells.
+    """
     maps = [name for method in methods for name in (f"{method}.png", f"{method}-cells.png")]
-    return ["original.png", *maps, "agreement.png", "saliency.npz", "statistics.csv", "explanation.json"]
+    cells = ["exact-cells.png", "exact.csv"] if exact else []
+    return ["original.png", *maps, "agreement.png", *cells, "saliency.npz", "statistics.csv", "explanation.json"]
 
 
 def next_folder(out: Path, stem: str) -> Path:
@@ -156,6 +170,22 @@ def statistics_bytes(
             marks = int(cell in table.top), int(bool(table.top) and cell not in table.ties)
             kinds = " ".join(codes.get(method, ()))
             writer.writerow([method, *cell, *(repr(float(each[cell])) for each in numbers), *marks, kinds])
+    return text.getvalue().encode("ascii")
+
+
+def exact_bytes(exact: ExactCells) -> bytes:
+    """Return the content of `exact.csv`, nine rows a fill; numbers read back as the same float64.
+
+    `top` is 1 for the exact three; `firm` is 1 for those that are among them under every fill that matters, and empty
+    where that cannot be said.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(EXACT_COLUMNS)
+    for fill, found in exact.fills.items():
+        for cell in CELLS:
+            firm = "" if exact.firm is None else int(cell in exact.firm)
+            writer.writerow([fill, *cell, repr(float(found.shapley[cell])), int(cell in found.top), firm])
     return text.getvalue().encode("ascii")
 
 

@@ -62,7 +62,7 @@ def overlay_picture(explanation: Explanation, method: str) -> Sheet:
     """
     saliency = explanation.maps[method]
     picture = map_over(explanation.view, saliency.values, enlarged_size(explanation.view))
-    page = _page(explanation, picture, method_name(method))
+    page = new_page(explanation, picture, method_name(method))
     page.add_colour_bar(
         DEFAULT_COLORMAP, "saliency (scaled): 0 the least salient pixel of this map, 1 the most salient"
     )
@@ -82,7 +82,7 @@ def cells_picture(explanation: Explanation, method: str) -> Sheet:
     picture = Image.fromarray(scale_pixels(explanation.view, *enlarged_size(explanation.view)))
     labels = cell_labels(statistics)
     draw_cells(picture, saliency.values.shape, labels)
-    page = _page(explanation, picture, f"{method_name(method)}: cells")
+    page = new_page(explanation, picture, f"{method_name(method)}: cells")
     errors = saliency.cell_errors
     for cell, label in sorted(labels.items(), key=lambda item: (item[0] not in statistics.top, item[1])):
         error = "" if errors is None else f" ± {errors[cell]:.3f} (standard error)"
@@ -108,7 +108,7 @@ def agreement_picture(explanation: Explanation) -> Sheet:
     picture = counts_over(
         explanation.view, consensus.counts, shape, size, methods=methods, open_cells=consensus.unsettled
     )
-    page = _page(explanation, picture, "Agreement")
+    page = new_page(explanation, picture, "Agreement")
     counted = counted_words(explanation)
     if methods:
         page.add_key(count_colours(methods), counted)
@@ -116,7 +116,7 @@ def agreement_picture(explanation: Explanation) -> Sheet:
         page.add_note(f"{counted[0].upper()}{counted[1:]}.", strong=True)
     for text in chance_words(explanation):
         page.add_note(text)
-    _add_answer_notes(page, explanation)
+    add_answer_notes(page, explanation)
     for note in dependence_notes(explanation.maps):
         page.add_note(note, strong=True)
     for note in silence_notes(explanation.maps, consensus.methods):
@@ -140,7 +140,8 @@ def enlarged_size(view: NDArray[np.uint8]) -> tuple[int, int]:
     return max(height * factor, _NARROWEST), max(width * factor, _NARROWEST)
 
 
-def _page(explanation: Explanation, picture: Image.Image, what: str) -> Page:
+def new_page(explanation: Explanation, picture: Image.Image, what: str) -> Page:
+    """Return a page for a picture of an explanation, titled by what it shows."""
     bundle = explanation.bundle
     return Page(
         picture,
@@ -149,12 +150,13 @@ def _page(explanation: Explanation, picture: Image.Image, what: str) -> Page:
     )
 
 
-def _add_answer_notes(page: Page, explanation: Explanation) -> None:
+def add_answer_notes(page: Page, explanation: Explanation) -> None:
+    """Add what must not be overlooked about the answer."""
     for text in answer_notes(explanation):  # a long title is cut, and does not say why the answer is undecided
         page.add_note(text, strong=True)
 
 
 def _add_warnings(page: Page, explanation: Explanation, method: str) -> None:
-    _add_answer_notes(page, explanation)
+    add_answer_notes(page, explanation)
     for text in map_notes(explanation, method):
         page.add_note(text, strong=True)

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 from engine.explanation.words import INTENDED_USE
 from engine.images.bits import bits_of, viewing
 from engine.images.dicom.windows import used_window
+from engine.results.exact_cells import Judged
 from engine.text import path_record, safe_text
 
 if TYPE_CHECKING:
     from engine.bundle.specs import InMemory
     from engine.explainers.settings import Settings
     from engine.explanation.explain import Explanation
+    from engine.results.cells import Cell
+    from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
 
@@ -56,16 +59,24 @@ def explanation_record(
         "warning_codes": list(diagnosis.warning_codes),
         "target": explanation.target,
         "agreement": [[int(count) for count in row] for row in explanation.consensus.counts],
-        "agreement_unsettled": [[row, column] for row, column in explanation.consensus.unsettled],
+        "agreement_unsettled": _cells(explanation.consensus.unsettled),
         "agreement_chance": _numbers(explanation.consensus.chance),
         "voters": list(explanation.consensus.methods),
         "opinions": [[int(count) for count in row] for row in explanation.consensus.opinions],
         "opinions_chance": _numbers(explanation.consensus.opinions_chance),
         "opinion_groups": [list(group) for group in explanation.consensus.groups],
         "methods": {
-            method: _method(saliency, explanation.statistics[method]) for method, saliency in explanation.maps.items()
+            method: {
+                **_method(saliency, explanation.statistics[method]),
+                "exact": _judged(explanation.exact, explanation.statistics[method]),
+            }
+            for method, saliency in explanation.maps.items()
         },
-        "failures": dict(explanation.failures),
+        "exact": None if explanation.exact is None else exact_record(explanation.exact),
+        "failures": {
+            **explanation.failures,
+            **({"exact": explanation.exact_failure} if explanation.exact_failure else {}),
+        },
         "correlation": [
             {"methods": [first, second], "spearman": _number(value)}
             for (first, second), value in explanation.consensus.correlation.items()
@@ -98,10 +109,10 @@ def _method(saliency: SaliencyMap, statistics: GridStatistics) -> dict[str, Json
         "seed": None if saliency.seed is None else int(saliency.seed),
         "samples": int(saliency.samples),
         "seconds": _number(saliency.seconds),
-        "top": [[row, column] for row, column in statistics.top],
-        "named": [[row, column] for row, column in statistics.named],
+        "top": _cells(statistics.top),
+        "named": _cells(statistics.named),
         "certain": statistics.certain,
-        "ties": [[row, column] for row, column in statistics.ties],
+        "ties": _cells(statistics.ties),
         "stopped": saliency.stopped,
         "raw_min": _number(saliency.raw_min),
         "raw_max": _number(saliency.raw_max),
@@ -110,6 +121,52 @@ def _method(saliency: SaliencyMap, statistics: GridStatistics) -> dict[str, Json
         "warnings": list(saliency.warnings),
         "warning_codes": list(saliency.warning_codes),
     }
+
+
+def exact_record(exact: ExactCells) -> dict[str, Json]:
+    """Return the JSON object of the exact cells; rows, columns and the nine cells are in reading order."""
+    return {
+        "value": "probability",
+        "passes": exact.passes,
+        "seconds": _number(exact.seconds),
+        "stopped": exact.stopped,
+        "parameters": {key: _parameter(value) for key, value in exact.parameters.items()},
+        "warnings": list(exact.warnings),
+        "warning_codes": list(exact.warning_codes),
+        "firm": None if exact.firm is None else _cells(exact.firm),
+        "fills": {
+            fill: {
+                "hidden": found.hidden,
+                "matters": found.matters,
+                "shapley": [_numbers(row) for row in found.shapley],
+                "supporting": found.supporting,
+                "top": _cells(found.top),
+                "best_kept": _cells(found.best_kept),
+                "best_hidden": _cells(found.best_hidden),
+                "all": _number(found.all_shown),
+                "none": _number(found.none_shown),
+                "range": _number(found.range),
+                "interactions": [_numbers(row) for row in found.interactions],
+            }
+            for fill, found in exact.fills.items()
+        },
+    }
+
+
+def _judged(exact: ExactCells | None, statistics: GridStatistics) -> Json:
+    """Return what a map's three cells are worth under every fill; None without exact cells."""
+    if exact is None:
+        return None
+    judged = exact.judge(statistics.top)
+    nothing = Judged(0, None, None)  # of a constant map, which marks no cell
+    return {
+        fill: {"shared": one.shared, "kept_rank": one.kept_rank, "hidden_rank": one.hidden_rank}
+        for fill, one in ((fill, judged.get(fill, nothing)) for fill in exact.fills)
+    }
+
+
+def _cells(cells: Iterable[Cell]) -> list[Json]:
+    return [[row, column] for row, column in cells]
 
 
 def _image(explanation: Explanation, *, full_paths: bool) -> dict[str, Json]:
@@ -166,6 +223,7 @@ def _settings(settings: Settings) -> dict[str, Json]:
         "layer": settings.layer,
         "seed": settings.seed,
         "voters": settings.voters,
+        "exact_fills": None if settings.exact_fills is None else list(settings.exact_fills),
         **({"parameters": parameters} if parameters else {}),
     }
 

@@ -15,6 +15,8 @@ from engine.drawing.lettering import fit, font, wrap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 _INK: RGB = (20, 20, 20)
 _MUTED: RGB = (90, 90, 90)
 _NARROWEST = 560
@@ -51,7 +53,11 @@ class Page:
 
     def add_colour_bar(self, name: str, label: str) -> None:
         """Add a colormap from 0 to 1 with numbers, and what they mean."""
-        self._blocks.append(_ColourBar(name, label))
+        self.add_colours(colormap(name), label, ("0", "0.25", "0.5", "0.75", "1"))
+
+    def add_colours(self, colours: NDArray[np.uint8], label: str, ticks: tuple[str, ...]) -> None:
+        """Add a bar of (n, 3) colours from left to right, with numbers at equal distances, and what they mean."""
+        self._blocks.append(_ColourBar(colours, label, ticks))
 
     def add_key(self, colours: Sequence[RGB], label: str) -> None:
         """Add a numbered field for every colour, from 0 on, and what the numbers mean."""
@@ -98,19 +104,21 @@ class _Block(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _ColourBar:
-    name: str
+    colours: NDArray[np.uint8]
     label: str
+    ticks: tuple[str, ...]
 
     def draw(self, pen: ImageDraw.ImageDraw, x: int, y: int, width: int, unit: int) -> int:
-        places = np.rint(np.linspace(0, 255, width)).astype(int)
-        for i, (red, green, blue) in enumerate(colormap(self.name)[places].tolist()):
+        places = np.rint(np.linspace(0, len(self.colours) - 1, width)).astype(int)
+        for i, (red, green, blue) in enumerate(self.colours[places].tolist()):
             pen.line((x + i, y, x + i, y + unit), fill=(red, green, blue))
         pen.rectangle((x, y, x + width - 1, y + unit), outline=_MUTED)
         small = font(round(unit * 0.85))
-        for i, tick in enumerate(("0", "0.25", "0.5", "0.75", "1")):
-            at = x + round(i * (width - 1) / 4)
+        last = len(self.ticks) - 1
+        for i, tick in enumerate(self.ticks):
+            at = x + round(i * (width - 1) / last)
             pen.line((at, y + unit, at, y + unit + unit // 4), fill=_MUTED)
-            anchor = "la" if i == 0 else "ra" if i == 4 else "ma"
+            anchor = "la" if i == 0 else "ra" if i == last else "ma"
             pen.text((at, y + round(unit * 1.3)), tick, fill=_INK, font=small, anchor=anchor)
         pen.text((x, y + round(unit * 2.5)), fit(self.label, small, width), fill=_MUTED, font=small)
         return round(unit * 4)

@@ -48,6 +48,9 @@ EQUAL_WITHIN = 1e-6
 MATTERS_FROM = 0.05
 """The range of the 512 values from which on the cells matter: below it, their order is an order of trifles."""
 
+NO_CELL_MATTERS = "no-cell-matters"
+"""The code of the warning that says so."""
+
 MEAN_RANK = (len(TRIPLES) + 1) / 2
 """The rank of three cells chosen at random, on average: 42.5."""
 

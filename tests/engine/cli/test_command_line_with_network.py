@@ -54,10 +54,15 @@ def images() -> list[Path]:
 
 
 def test_predict_prints_a_list_of_answers_in_the_order_asked(xaimed: Run, images: list[Path]) -> None:
-    status, out, err = xaimed("predict", *images, *DEMO, "--json")
+    status, out, err = xaimed("predict", *images, *DEMO, "--json", "--exact")
     assert (status, err) == (0, "")
     answers = json.loads(out)
     assert out.isascii()
+    for answer in answers:
+        fills = answer["exact"]["fills"]
+        assert list(fills) == ["mean", "blur"]
+        probability = answer["probabilities"][answer["classes"].index(answer["predicted"])]
+        assert fills["mean"]["all"] == pytest.approx(probability, abs=1e-5)
     assert [answer["path"] for answer in answers] == [str(path) for path in images]
     assert [answer["predicted"] for answer in answers] == ["nuclei", "DAB"]
     Draft202012Validator(SCHEMA).validate(answers)
@@ -123,9 +128,13 @@ def test_warnings_stand_in_the_table_below_it_and_in_json(
 
 
 def test_predict_prints_a_table_for_people(xaimed: Run, images: list[Path]) -> None:
-    status, out, err = xaimed("predict", *images, *DEMO)
+    status, out, err = xaimed("predict", *images, *DEMO, "--exact")
     assert (status, err) == (0, "")
-    rows = [line.split("  ") for line in out.splitlines() if "samples" in line]
+    for path, name in zip(images, ("nuclei", "DAB"), strict=True):
+        (line,) = (line for line in out.splitlines() if line.startswith(f"{path}: exact cells of {name}: mean: "))
+        assert "; blur: " in line
+        assert "; firm: " in line
+    rows = [line.split("  ") for line in out.splitlines() if "samples" in line and "exact" not in line]
     assert [row[0].strip() for row in rows] == [str(path) for path in images]
     assert "nuclei" in out
     assert "Warnings" not in out
@@ -170,6 +179,10 @@ def test_explain_writes_what_it_prints(xaimed: Run, images: list[Path], tmp_path
         assert record["methods"]["rise"]["samples"] == 64
         assert record["methods"]["rise"]["parameters"]["precision"] == "fp32"
         assert sum(sum(row) for row in record["agreement"]) == 12
+        assert list(record["exact"]["fills"]) == ["mean", "blur"]
+        assert (record["exact"]["passes"], record["settings"]["exact_fills"]) == (1023, None)
+        assert set(record["methods"]["rise"]["exact"]) == {"mean", "blur"}
+        assert (folder / "exact-cells.png").is_file()
         with np.load(folder / "saliency.npz") as maps, (folder / "statistics.csv").open(newline="") as table:
             rows = list(csv.DictReader(table))
             assert len(rows) == 9 * len(METHODS)
@@ -187,13 +200,18 @@ def test_all_methods_vote_where_that_is_asked_for(xaimed: Run, images: list[Path
     (record,) = json.loads(out)
     assert (record["voters"], record["settings"]["voters"]) == (["gradcam", "hirescam"], "all")
     assert sum(sum(row) for row in record["agreement"]) == 6
-    status, out, err = xaimed(*arguments)
+    assert record["exact"] is not None
+    status, out, err = xaimed(*arguments, "--no-exact")
     assert (status, err) == (0, "")
+    assert "xact cells" not in out
+    assert not list((tmp_path / "results" / f"{images[0].stem}-2").glob("exact*"))
     assert "HiResCAM does not vote: it is not among the paper's four methods." in out
 
 
 def test_explain_prints_a_table_for_people(xaimed: Run, images: list[Path], tmp_path: Path) -> None:
-    status, out, err = xaimed("explain", *images, *DEMO, *FEW, "--target", "background", "--out", tmp_path)
+    status, out, err = xaimed(
+        "explain", *images, *DEMO, *FEW, "--target", "background", "--fills", "noise", "--out", tmp_path
+    )
     assert (status, err) == (0, "")
     for path in images:
         assert f"{path}: " in out
@@ -201,6 +219,8 @@ def test_explain_prints_a_table_for_people(xaimed: Run, images: list[Path], tmp_
     assert "nuclei, 0." in out
     assert "(high)" in out
     assert "Explained: background, 0." in out
+    assert out.count("Exact cells. Hidden by noise: ") == 2
+    assert len([line for line in out.splitlines() if line.startswith("RISE: noise: ") and " of 3 shared" in line]) == 2
     for name in ("LIME", "RISE", "Grad-CAM", "Grad-CAM++"):
         assert len([line for line in out.splitlines() if line.split()[:1] == [name]]) == 2
     (record,) = [json.loads((tmp_path / images[0].stem / "explanation.json").read_text())]
