@@ -88,6 +88,8 @@ def _print(saved: SavedExplanation, made: Reproduction) -> None:
         print_line(f"The answer was {saved.predicted} and is {made.explanation.diagnosis.predicted} now.")
     if not made.agreement:
         print_line("The agreement of the methods is another.")
+    if made.exact:
+        print_line(f"What the cells add to the probability (exact cells) differs by up to {made.exact:.2g}.")
     for method, why in made.missing.items():
         print_line(f"{method_name(method)} was not made again: {why}")
     for each in made.methods:
@@ -127,5 +129,6 @@ def _as_json(saved: SavedExplanation, made: Reproduction) -> dict[str, object]:
         },
         "missing": dict(made.missing),
         "agreement_identical": made.agreement,
+        "exact_difference": made.exact,
         "causes": dict(made.causes),
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from engine.bundle.specs import Fill
 from engine.errors import ExplanationError, ExportError, ImageError, TaskError
 from engine.explainers.registry import Voters, find_method
 from engine.explainers.settings import Settings, declared_method
@@ -76,8 +77,10 @@ class Reproduction:
         probability: largest difference between the probabilities of a class.
         predicted: whether the predicted class is the same.
         methods: one entry for each saved map that was made again.
-        missing: for each saved map that was not, why.
+        missing: for each saved map that was not, why; and for the exact cells, under `exact`.
         agreement: whether all nine counts are the same.
+        exact: largest difference between what a cell adds now and what it added, in units of probability; None without
+            exact cells to compare.
         causes: for `image`, `bundle`, `device` and `versions`, what is not as it was, as a sentence; those that are as
             they were are left out.
     """
@@ -88,12 +91,13 @@ class Reproduction:
     methods: tuple[MethodDifference, ...]
     missing: Mapping[str, str]
     agreement: bool
+    exact: float | None
     causes: Mapping[str, str]
 
     @property
     def identical(self) -> bool:
         """Whether everything that was saved came out the same, to the last bit."""
-        same = not self.probability and self.predicted and self.agreement
+        same = not self.probability and not self.exact and self.predicted and self.agreement
         return same and not self.missing and all(each.identical for each in self.methods)
 
 
@@ -205,6 +209,7 @@ def settings_of(saved: SavedExplanation) -> tuple[Settings, dict[str, str]]:
         seed=seed if isinstance(seed, int) else None,
         parameters=parameters,
         voters=voters,
+        exact_fills=tuple(fill for fill in get_args(Fill) if fill in saved.exact),
     )
     return settings, missing
 
@@ -240,6 +245,8 @@ def reproduce(
         for key, method in saved.methods.items()
         if method.stopped and key not in missing
     }
+    if explanation.exact_failure:
+        missing["exact"] = explanation.exact_failure
     now = explanation.diagnosis.probabilities
     same_classes = tuple(explanation.diagnosis.classes) == saved.classes and len(now) == len(saved.probabilities)
     counts = tuple(int(count) for row in explanation.consensus.counts for count in row)
@@ -254,6 +261,7 @@ def reproduce(
         ),
         missing=missing,
         agreement=bool(missing) or counts == saved.agreement,
+        exact=_exact_difference(saved, explanation),
         causes=_causes(saved, explanation),
     )
 
@@ -302,6 +310,13 @@ def _difference(saved: SavedExplanation, key: str, explanation: Explanation) -> 
         marked=len(old.top),
         parameters={name: pair for name, pair in pairs.items() if pair[0] != pair[1]},
     )
+
+
+def _exact_difference(saved: SavedExplanation, explanation: Explanation) -> float | None:
+    if explanation.exact is None:
+        return None
+    found = explanation.exact.fills.items()
+    return max(float(np.abs(one.shapley.ravel() - np.array(saved.exact[fill])).max()) for fill, one in found)
 
 
 def _causes(saved: SavedExplanation, explanation: Explanation) -> dict[str, str]:

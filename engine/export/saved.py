@@ -61,6 +61,7 @@ class SavedExplanation:
         predicted, target: name of the class that was predicted, and of the one that was explained.
         methods: the methods that gave a map, by key.
         agreement: nine counts, row by row.
+        exact: what each of the nine cells adds, row by row, by the fill of the exact cells; empty for none.
         image: path of the image as recorded, often only its name.
         sha256: hash of the image's pixels.
         size: (height, width) of the image.
@@ -79,6 +80,7 @@ class SavedExplanation:
     target: str
     methods: Mapping[str, SavedMethod]
     agreement: tuple[int, ...]
+    exact: Mapping[str, tuple[float, ...]]
     image: Path
     sha256: str
     size: tuple[int, int]
@@ -122,6 +124,7 @@ def read_saved(path: Path) -> SavedExplanation:
         target=record.text("target"),
         methods={key: _method(each) for key, each in record.parts("methods").items()},
         agreement=tuple(int(count) for count in record.numbers("agreement", rows=3)),
+        exact={} if record.get("exact") is None else _exact(record.part("exact")),
         image=_path(image),
         sha256=image.text("sha256"),
         size=image.pair("size"),
@@ -177,6 +180,10 @@ def _method(record: _Part) -> SavedMethod:
         top=record.cells("top"),
         cell_means=record.numbers("cell_means", rows=3) if finite else None,
     )
+
+
+def _exact(record: _Part) -> dict[str, tuple[float, ...]]:
+    return {fill: found.numbers("shapley", rows=3) for fill, found in record.parts("fills").items()}
 
 
 def _path(image: _Part) -> Path:

@@ -69,6 +69,7 @@ def test_the_same_image_and_model_give_the_same_to_the_last_bit(made: Path, xaim
     status, answer = again(xaimed, made, "--search", made / "pictures")
     assert (status, answer["identical"], answer["causes"]) == (0, True, {}), answer
     assert str(answer["image"]).endswith("renamed.png")
+    assert answer["exact_difference"] == 0.0
     for method in METHODS:
         found = answer["methods"][method]  # type: ignore[index]
         assert [found[key] for key in ("identical", "map_difference", "cell_difference")] == [True, 0.0, 0.0]
@@ -84,6 +85,7 @@ def test_the_same_image_and_model_give_the_same_to_the_last_bit(made: Path, xaim
 def test_another_image_and_another_model_are_named_and_how_far_apart_they_lead(made: Path, xaimed: Run) -> None:
     status, answer = again(xaimed, made, "--image", made / "pictures" / "deep" / "other.png")
     assert (status, answer["identical"], list(answer["causes"])) == (1, False, ["image"])  # type: ignore[call-overload]
+    assert answer["exact_difference"] > 0  # type: ignore[operator]
     assert answer["probability_difference"] > 0  # type: ignore[operator]
     assert answer["methods"]["rise"]["map_difference"] > 0.05  # type: ignore[index]
 
@@ -96,9 +98,11 @@ def test_another_image_and_another_model_are_named_and_how_far_apart_they_lead(m
 
 
 def test_what_was_saved_decides_and_not_what_the_model_says_by_now(made: Path, xaimed: Run) -> None:
+    change(made, exact=None, schema=None)  # as 0.1.0 wrote it: no schema, and no exact cells to make again
     change(made, methods__lime=None, methods__rise__parameters__samples=32, environment__torch="0.1", voters=["rise"])
     status, answer = again(xaimed, made, "--search", made / "pictures")
     assert status == 1
+    assert answer["exact_difference"] is None
     assert set(answer["methods"]) == {"rise", "gradcam"}  # type: ignore[call-overload]
     assert answer["methods"]["rise"]["parameters"] == {}  # type: ignore[index]  # 32 samples again, of another map
     assert answer["methods"]["rise"]["map_difference"] > 0  # type: ignore[index]
@@ -153,6 +157,7 @@ def test_refusals_are_one_line(made: Path, xaimed: Run) -> None:
         ({"methods__rise": 3}, "methods.rise"),
         ({"methods__rise__top": [[0, 3]]}, "methods.rise.top is missing or wrong"),
         ({"agreement": [[1, 2, 3]]}, "agreement is missing or wrong"),
+        ({"exact": {"fills": {"mean": {"shapley": [1.0]}}}}, "exact.fills.mean.shapley is missing or wrong"),
     ],
 )
 def test_a_damaged_record_is_refused_by_what_is_wrong(tmp_path: Path, values: dict[str, object], wrong: str) -> None:
