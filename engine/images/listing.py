@@ -6,6 +6,7 @@ import contextlib
 import heapq
 import itertools
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ImageError
+from engine.images.dicom.recognising import START, is_dicom
+from engine.images.dicom.series import SUFFIXES as DICOM_SUFFIXES
+from engine.images.dicom.series import arranged, may_be_dicom
 from engine.storage.reading import natural_key
 from engine.text import safe_text
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """Suffixes of the formats that are read, in lower case."""
-
-DICOM_SUFFIXES = (".dcm", ".dicom")
 
 FIRST_AFTER = 0.05
 """Seconds after which `scan_images` yields the first names."""
@@ -33,8 +35,10 @@ _PIECE = 2000
 _KEY_ENDS = "\0\0"
 """Joins a name's key and the name into one string, which sorts as the pair does in a third of the time."""
 _PROBES = 10_000
-"""The most files without a suffix that are opened to look for DICOM's mark."""
+"""The most files without a suffix that are opened to see whether they begin as DICOM."""
 _LISTED = SUFFIXES + DICOM_SUFFIXES
+_NO_SUFFIX = re.compile(r"\.[0-9]+")
+"""What looks like a suffix and is the end of an identifier, after which devices name files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,13 @@ def list_images(folder: Path) -> tuple[ImageFile, ...]:
 def scan_images(folder: Path) -> Iterator[list[str]]:
     """Yield the names of the images in a folder: regular files with an image's suffix, and DICOM files.
 
-    DICOM files cannot be read yet; they are listed so that `why_not_compliant` can say so. A file without a suffix is
-    listed if it has DICOM's mark at byte 128; after 10,000 such files the rest are listed unopened. Hidden files,
-    subfolders, pipes, devices and broken links are left out.
+    A file without a suffix is listed if it begins as DICOM; after 10,000 such files the rest are listed unopened.
+    Hidden files, subfolders, pipes, devices and broken links are left out.
 
     Yields:
         All names found so far, in natural order: after `FIRST_AFTER` seconds, then now and then; the last list is
-        complete.
+        complete. In it, DICOM files come first, by series and image, with each frame by itself, and the files that a
+        DICOMDIR lists are there, too (see `engine.images.dicom.series`).
 
     Raises:
         ImageError: the folder does not exist, is not a folder, or cannot be read.
@@ -92,7 +96,13 @@ def scan_images(folder: Path) -> Iterator[list[str]]:
                 yield names
                 now = time.monotonic()
                 due = now + max(_NEXT_AFTER, 4 * (now - begin))  # so sorting takes at most a fifth of the time
-    yield _merged(found, fresh)[1]
+    names = _merged(found, fresh)[1]
+    if any(map(may_be_dicom, names)):
+        yield names  # their headers take a while
+        for better in arranged(folder, names):
+            yield names if better is None else better
+    else:
+        yield names
 
 
 def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
@@ -102,6 +112,8 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
         if name.startswith("."):
             continue
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - three times as fast as Path.suffix
+        if _NO_SUFFIX.fullmatch(suffix):
+            suffix = ""
         if suffix and suffix not in _LISTED:  # before is_file(), which may have to ask the file system
             continue
         try:
@@ -111,7 +123,7 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
             continue
         if not suffix:
             probes += 1
-            if probes <= _PROBES and not _is_dicom(entry.path):
+            if probes <= _PROBES and not _begins_as_dicom(entry.path):
                 continue
         yield name
 
@@ -169,7 +181,7 @@ def _folder_errors(folder: Path) -> Iterator[None]:
 def is_listed(name: str) -> bool:
     """Whether a file with this name may be an image."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - as above
-    return not name.startswith(".") and (not suffix or suffix in _LISTED)
+    return not name.startswith(".") and (not suffix or suffix in _LISTED or bool(_NO_SUFFIX.fullmatch(suffix)))
 
 
 def shown_name(name: str) -> str:
@@ -178,7 +190,7 @@ def shown_name(name: str) -> str:
     return name if name.isascii() and name.isprintable() else safe_text(name)
 
 
-def _is_dicom(path: str) -> bool:
+def _begins_as_dicom(path: str) -> bool:
     try:
         # O_NONBLOCK: a pipe that took the file's place must not block.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -187,7 +199,7 @@ def _is_dicom(path: str) -> bool:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return False
-        return os.read(descriptor, 132)[128:] == b"DICM"
+        return is_dicom(os.read(descriptor, START))
     except OSError:
         return False
     finally:

@@ -51,12 +51,14 @@ class Listing:
 
     def _list(self, *, growing: bool = True) -> None:
         found: Sequence[str] = ()
+        shown: Sequence[str] | None = None
         # Each list holds all names so far, so after the loop `found` is the complete one.
         for found in self.engine.scan_images(self.folder):
             if self.ticket.withdrawn.is_set():
                 return
-            if growing:
+            if growing and found is not shown:  # the same one again is a chance to stop
                 self._post(messages.FolderListed(self.ticket.number, self.folder, found, whole=False))
+                shown = found
         self._post(messages.FolderListed(self.ticket.number, self.folder, found, whole=True))
 
     def _watch(self, changes: Iterator[FolderChange]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Collection
 from pathlib import Path
 
 START = 132
@@ -39,6 +40,14 @@ def split_frame(path: Path) -> tuple[Path, int | None]:
     if found is None or os.path.lexists(path):
         return path, None
     return path.with_name(found[1]), int(found[2])
+
+
+def names_file(name: str, files: Collection[str]) -> bool:
+    """Whether a name is that of one of these files, or of one of their frames."""
+    if name in files:
+        return True
+    found = _FRAME.fullmatch(name)
+    return found is not None and found[1] in files
 
 
 def frame_name(name: str, frame: int) -> str:

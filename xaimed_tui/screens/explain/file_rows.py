@@ -49,9 +49,9 @@ class FileRows:
         return found
 
     def find(self, key: Hashable) -> int | None:
-        if not isinstance(key, Path) or key.parent != self.folder:
+        if not isinstance(key, Path) or not key.is_relative_to(self.folder):
             return None
         try:
-            return self.names.index(key.name)
+            return self.names.index(key.relative_to(self.folder).as_posix())  # of a DICOMDIR, below it
         except ValueError:
             return None

@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
+from engine.images.dicom.recognising import names_file
 from engine.text import safe_name
 from xaimed_tui.app_services import services
 from xaimed_tui.background import messages
@@ -179,12 +180,13 @@ class ImageSide(Vertical):
         """Judge these files again: what was known about them is no longer true."""
         if message.ticket != self._run:
             return
-        refused = [name for name in message.names if self._reasons.pop(name, "")]
+        changed = [name for name in self._reasons if names_file(name, message.names)]
+        refused = [name for name in changed if self._reasons.pop(name, "")]
         self._judge()
         if refused:
             self._show_files()
             self._show_folder()
-        if (path := self._pointed) is not None and path.name in message.names:
+        if (path := self._pointed) is not None and names_file(path.name, message.names):
             # A refused image was probably still being written.
             self.post_message(self.Pointed(path) if path.name in refused else self.Rewritten(path))
 

@@ -1,0 +1,128 @@
+"""The DICOM files of a folder by their series, in the order in which the device took them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import ImageError
+from engine.images.dicom.facts import DicomFacts
+from engine.images.dicom.following import DICOMDIR, frames_of, listed_by
+from engine.images.dicom.reading import header_of
+from engine.images.dicom.recognising import split_frame
+from engine.storage.reading import natural_key
+
+SUFFIXES = (".dcm", ".dicom", ".ima")
+"""Suffixes of DICOM files, in lower case; most have none."""
+
+MOST = 10_000
+"""The most files of a folder whose headers are read; the rest keep the order of their names."""
+
+_PAUSE_AFTER = 0.5
+"""Seconds of reading after which whoever waits gets a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Images that belong together: of one series, by their headers.
+
+    Attributes:
+        modality: its code, as `CT`; empty if it is not known.
+        description: the words of the trade in the series' description; all others are left out: they may be names.
+        number: as the device counted the series.
+        names: of the images, frames each by itself, in the order in which they were taken.
+    """
+
+    modality: str
+    description: str
+    number: int
+    names: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """What people are told of it, as `CT, CHEST AXIAL, 120 images`."""
+        count = len(self.names)
+        told = (self.modality or "no modality", self.description, f"{count:,} image{'s' * (count != 1)}")
+        return ", ".join(word for word in told if word)
+
+
+def may_be_dicom(name: str) -> bool:
+    """Whether a name is one that DICOM files have."""
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - as in the listing, for its speed
+    # A part behind a dot that is all digits is no suffix: many devices name a file by its identifier.
+    return not suffix or suffix in SUFFIXES or suffix[1:].isdigit()
+
+
+def arranged(folder: Path, names: Sequence[str]) -> Iterator[list[str] | None]:
+    """Put the DICOM files of a folder in the order of series and images; their headers are read, once each.
+
+    Files with several frames are replaced by these, a `DICOMDIR` by the files that it lists. All that is not DICOM
+    follows in the order given, and so does everything if no header can be read.
+
+    Args:
+        folder: where they lie.
+        names: of the files, in natural order.
+
+    Yields:
+        None now and then while headers are read, so that whoever waits can stop; at last the names.
+    """
+    begin = time.monotonic()
+    known: list[tuple[str, DicomFacts]] = []
+    others: list[str] = []
+    asked = list(names)
+    read = 0
+    listed = set(asked)
+    for name in asked:  # grows while it is gone through: by what a DICOMDIR lists
+        if time.monotonic() - begin > _PAUSE_AFTER:
+            yield None
+            begin = time.monotonic()
+        if read >= MOST or not may_be_dicom(name):
+            others.append(name)
+            continue
+        read += 1
+        try:
+            if name.upper() == DICOMDIR:
+                more = [file for file in listed_by(folder / name) if file not in listed]
+                listed.update(more)
+                asked += more
+                continue
+            known.append((name, header_of(folder / name)))
+        except ImageError as error:
+            others.append(name)  # refused by name where it is looked at
+            if error.code == "codec-missing" and not known:
+                read = MOST  # without pydicom, no header is read
+    yield [name for series in _grouped(known) for name in series.names] + others
+
+
+def series_of(folder: Path, names: Sequence[str]) -> tuple[Series, ...]:
+    """Return the series that images belong to, in order; those that are no DICOM images are in none.
+
+    Args:
+        folder: where they lie.
+        names: as `arranged` gives them: headers that it has read are not read again.
+    """
+    known: dict[str, DicomFacts] = {}
+    for name in names:
+        file = split_frame(folder / name)[0]
+        plain = file.relative_to(folder).as_posix()
+        if plain in known or not may_be_dicom(plain):
+            continue
+        try:
+            known[plain] = header_of(file)
+        except ImageError:
+            continue
+    return tuple(_grouped(list(known.items())))
+
+
+def _grouped(known: Sequence[tuple[str, DicomFacts]]) -> Iterator[Series]:
+    groups: dict[str, list[tuple[str, DicomFacts]]] = {}
+    for name, facts in known:
+        groups.setdefault(facts.series, []).append((name, facts))
+    for group in sorted(groups.values(), key=lambda group: (group[0][1].series_number, natural_key(group[0][0]))):
+        group.sort(key=lambda one: (one[1].instance_number, one[1].position or 0.0, natural_key(one[0])))
+        first = group[0][1]
+        images = tuple(path.as_posix() for name, facts in group for path in frames_of(Path(name), facts.frames))
+        yield Series(first.modality, first.description, first.series_number, images)

@@ -1,0 +1,157 @@
+"""Nothing that names a patient leaves a DICOM file: canaries stand in every attribute, and in none of what is made."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from command_line import Run
+from dicom_files import dataset, item, pydicom, write
+from factories import make_model
+from pydicom import uid
+from pydicom.datadict import DicomDictionary
+
+from engine.bundle.specs import InputSpec
+from engine.errors import XAIMedError
+from engine.images.compliance import why_not_compliant
+from engine.images.dicom.series import series_of
+from engine.images.image import MedicalImage, read_image
+from engine.images.listing import list_images
+
+WORD = "Canary"
+NUMBER = "31337.25"
+DATE, TIME, AGE = "19030203", "040506.777", "093Y"
+UID = "1.2.826.0.31337"
+CANARIES = re.compile(rb"(?i)canary|31337|19030203|040506\.777|093Y")
+VALUES = {
+    **dict.fromkeys(("LO", "SH", "LT", "ST", "UT", "UC", "UR", "AE"), f"{WORD} 1"),
+    "CS": "CANARY_1",
+    "PN": f"{WORD}^Person",
+    "DA": DATE,
+    "TM": TIME,
+    "DT": f"{DATE}{TIME}",
+    "AS": AGE,
+    "UI": UID,
+    "DS": NUMBER,
+    "IS": "31337",
+}
+"""What stands in attributes of each value type: those that PS3.15's basic profile lists are of these types."""
+
+STRUCTURE = re.compile(
+    r"0028|7FE0|0004|0000|FFF|0002|00080005|0008001[68]|0020001[13]|00200032|00200037|00081140|0054|3004|0040A|"
+    r"0018116[0-9]|0048|5200"
+)
+"""Groups and tags that say how the file is to be read: with canaries in them it could not be."""
+
+
+def attributes() -> Iterator[tuple[str, str]]:
+    """The keyword and the value type of every attribute of the standard that a canary can stand in."""
+    for tag, (kind, _, _, retired, keyword) in DicomDictionary.items():
+        if keyword and not retired and kind in VALUES and not STRUCTURE.match(f"{tag:08X}"):
+            yield keyword, kind
+
+
+def planted(folder: Path) -> list[Path]:
+    """Files with a canary in every attribute, in private ones, and in items of sequences; sound and broken ones."""
+    rng = np.random.default_rng(5)
+    pixels = rng.integers(0, 2000, (24, 24)).astype(np.uint16)
+    made = dataset(pixels, BurnedInAnnotation="YES")
+    person = item(PersonName=f"{WORD}^Nested", PatientID=f"{WORD} 2", InstitutionName=WORD)
+    count = 0
+    for keyword, kind in attributes():
+        if keyword not in made or keyword in ("SeriesInstanceUID", "Modality"):
+            setattr(made, keyword, VALUES[kind])
+            count += 1
+    assert count > 1_500
+    for keyword in ("OtherPatientIDsSequence", "RequestAttributesSequence", "ReferencedStudySequence"):
+        setattr(made, keyword, [person])
+    made.SeriesDescription = f"CHEST {WORD} {DATE} AX"
+    made.BodyPartExamined, made.ViewPosition, made.Laterality = WORD.upper(), WORD.upper(), WORD[0]
+    made.PatientOrientation = [WORD.upper(), WORD.upper()]
+    made.RescaleType = made.WindowCenterWidthExplanation = WORD
+    made.WindowCenter, made.WindowWidth = "900", "800"
+    made.RescaleSlope, made.RescaleIntercept = "1", "0"
+    made.BurnedInAnnotation = WORD.upper()
+    block = made.private_block(0x0009, f"{WORD} private", create=True)
+    block.add_new(1, "LO", f"{WORD} 3")
+    made.file_meta.MediaStorageSOPInstanceUID = UID
+    made.preamble = f"{WORD}".encode().ljust(128, b"\0")
+    whole = write(folder / "sound.dcm", made).read_bytes()
+    stack = pydicom.dcmread(folder / "sound.dcm")
+    stack.NumberOfFrames, stack.PixelData = 2, stack.PixelData * 2
+    write(folder / "frames", stack)
+    report = pydicom.dcmread(folder / "sound.dcm")
+    del report.PixelData
+    report.SOPClassUID = uid.BasicTextSRStorage
+    for name in ("Rows", "Columns"):
+        delattr(report, name)
+    write(folder / "report", report)
+    syntax = pydicom.dcmread(folder / "sound.dcm")
+    syntax.file_meta.TransferSyntaxUID = uid.UID(UID)
+    syntax.save_as(folder / "syntax", implicit_vr=False, little_endian=True)
+    odd = whole
+    for keyword, value in (("WindowCenter", b"900 "), ("RescaleSlope", b"1 "), ("SeriesNumber", b"31337 ")):
+        odd = odd.replace(value, f"{WORD}XXXX".encode()[: len(value)], 1) if keyword else odd
+    (folder / "odd").write_bytes(odd)
+    for share in (0.3, 0.6, 0.95, 0.999):
+        (folder / f"cut{share}.dcm").write_bytes(whole[: int(len(whole) * share)])
+    damaged = bytearray(whole)
+    for place in rng.integers(132, len(whole), 300):
+        damaged[place] ^= 0x55
+    (folder / "damaged").write_bytes(damaged)
+    return sorted(folder.iterdir())
+
+
+def everything(image: MedicalImage) -> bytes:
+    """All that an image says of its header."""
+    said = repr((image.metadata, image.warnings, image.dicom, image.public_name, image.public_stem, image.unit))
+    return said.encode()
+
+
+def test_nothing_that_names_a_patient_leaves_a_file(tmp_path: Path, xaimed: Run) -> None:
+    study = tmp_path / "study"
+    study.mkdir()
+    files = planted(study)
+    assert all(CANARIES.search(file.read_bytes()) for file in files)
+    listed = list_images(study)
+    names = [image.name for image in listed]
+    assert {"frames#1", "frames#2", "sound.dcm", "report"} <= set(names)
+    said: list[bytes] = [repr(series_of(study, names)).encode(), repr(names).encode()]
+    shown = 0
+    for image in listed:
+        said.append(why_not_compliant(image.path, InputSpec()).encode())
+        try:
+            said.append(everything(read_image(image.path)))
+            shown += 1
+        except XAIMedError as error:
+            said += [repr(error).encode(), error.message.encode(), repr(error.__dict__).encode()]
+    assert shown >= 3
+    make_model(tmp_path / "tasks" / "Lungs" / "CNN", approved=True)
+    out = tmp_path / "out"
+    on = ["--tasks", tmp_path / "tasks"]
+    which = [*files, "--task", "Lungs", "--device", "cpu"]
+    for arguments in (["predict", *which], ["predict", *which, "--json"]):
+        status, output, errors = xaimed(*on, *arguments)
+        assert status == 1
+        said += [output.encode(), errors.encode()]
+    quick = ["--methods", "gradcam,rise", "--samples", "rise=16"]
+    status, output, errors = xaimed(
+        *on, "explain", study / "sound.dcm", study / "frames", *which[-4:], *quick, "--out", out
+    )
+    assert status == 0, errors
+    said += [output.encode(), errors.encode()]
+    folders = sorted(folder.name for folder in out.iterdir())
+    assert len(folders) == 3
+    assert all(re.fullmatch(r"[0-9a-f]{12}(-[2-9])?", name) for name in folders)
+    record = json.loads((out / folders[0] / "explanation.json").read_bytes())
+    assert record["image"]["metadata"]["window"] == "centre 899.5, width 799 (the file's)"
+    for place in (out, *(Path(os.environ[f"XDG_{name}_HOME"]) for name in ("CACHE", "STATE", "DATA", "CONFIG"))):
+        for file in place.rglob("*"):
+            said += [os.fsencode(file.relative_to(place)), file.read_bytes() if file.is_file() else b""]
+    for text in said:
+        found = CANARIES.search(text.replace(os.fsencode(study), b""))
+        assert found is None, text[max(found.start() - 200, 0) : found.end() + 100]

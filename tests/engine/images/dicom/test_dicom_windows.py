@@ -1,0 +1,178 @@
+"""The window is part of the preprocessing: what a bundle declares, what a file says, and what is left without both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_files import dataset, item, write, write_dicom
+from pydicom import uid
+
+from engine.bundle.model_toml import parse_model_toml
+from engine.bundle.specs import DicomSpec, InputSpec
+from engine.errors import BundleError, NotCompliantError
+from engine.images.bits import shown_values, unit_values
+from engine.images.compliance import check_compliance, input_warnings, why_not_compliant
+from engine.images.dicom.windows import used_window
+from engine.images.image import MedicalImage, read_image
+from engine.images.preprocessing import network_input, picture_view
+from engine.results.caution import codes_of
+
+VALUES = np.arange(-300, 300, 5, dtype=np.int16).reshape(12, 10)
+X = VALUES.astype(np.float64)
+PLAIN = InputSpec(channels=1, size=(12, 10), mean=(0.0,), std=(1.0,))
+
+
+def spec(window: str, **keys: object) -> InputSpec:
+    return InputSpec(channels=1, size=(12, 10), dicom=DicomSpec(window, **keys))  # type: ignore[arg-type]
+
+
+def image(path: Path, **tags: object) -> MedicalImage:
+    return read_image(write_dicom(path / "a.dcm", VALUES, **tags))
+
+
+def unit(of: MedicalImage, how: InputSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return unit_values(of, how)[..., 0]
+
+
+def test_a_declared_window_goes_before_the_files_own(tmp_path: Path) -> None:
+    ct = image(tmp_path, WindowCenter="50", WindowWidth="100")
+    fixed = spec("fixed", centre=40.0, width=400.0)
+    expected = np.clip((X - -160) / 400, 0, 1)
+    np.testing.assert_allclose(unit(ct, fixed), expected, atol=1e-6)
+    assert np.array_equal(shown_values(ct, fixed)[..., 0], np.round(expected * 255).astype(np.uint8))
+    assert np.array_equal(picture_view(ct, fixed)[..., 0], np.round(expected * 255).astype(np.uint8))
+    np.testing.assert_allclose(network_input(ct, fixed)[0], expected, atol=1e-6)
+    assert used_window(ct, fixed).words == "centre 40, width 400 (the model's)"
+    assert input_warnings(ct, fixed) == ()
+    np.testing.assert_allclose(unit(ct, spec("minmax")), (X + 300) / 595, atol=1e-6)
+    low, high = np.percentile(X, (10, 80))
+    some = spec("percentile", percentiles=(10.0, 80.0))
+    np.testing.assert_allclose(unit(ct, some), np.clip((X - low) / (high - low), 0, 1), atol=1e-6)
+
+
+def test_without_a_declaration_the_files_own_window_is_taken(tmp_path: Path) -> None:
+    linear = image(tmp_path, WindowCenter=["50", "0"], WindowWidth=["100", "10"])
+    expected = np.clip((X - 49.5) / 99 + 0.5, 0, 1)  # PS3.3, C.11.2.1.2.1
+    for how in (PLAIN, spec("file")):
+        np.testing.assert_allclose(unit(linear, how), expected, atol=1e-6)
+        assert input_warnings(linear, how) == ()
+    exact = image(tmp_path, WindowCenter="50", WindowWidth="100", VOILUTFunction="LINEAR_EXACT")
+    np.testing.assert_allclose(unit(exact, PLAIN), np.clip((X - 50) / 100 + 0.5, 0, 1), atol=1e-6)
+    sigmoid = image(tmp_path, WindowCenter="50", WindowWidth="100", VOILUTFunction="SIGMOID")
+    np.testing.assert_allclose(unit(sigmoid, PLAIN), 1 / (1 + np.exp(-4 * (X - 50) / 100)), atol=1e-6)
+    assert used_window(sigmoid, PLAIN).words == "centre 50, width 100 (the file's, sigmoid)"
+    threshold = image(tmp_path, WindowCenter="50", WindowWidth="1")
+    assert np.array_equal(unit(threshold, PLAIN), (X > 49.5).astype(np.float32))
+
+
+def test_a_table_of_the_file_takes_the_place_of_a_window(tmp_path: Path) -> None:
+    entries = (np.arange(100) ** 2 % 1024).astype(np.uint16)
+    table = item(LUTDescriptor=[100, -50, 10], LUTData=entries.astype("<u2").tobytes())
+    found = image(tmp_path, VOILUTSequence=[table], WindowCenter="50", WindowWidth="100")
+    expected = entries[np.clip(VALUES.astype(int) + 50, 0, 99)] / 1023
+    np.testing.assert_allclose(unit(found, PLAIN), expected, atol=1e-6)
+    assert found.dicom is not None
+    assert found.dicom.lut is not None
+    assert found.dicom.lut.entries == tuple(entries.tolist())
+
+
+def test_without_any_window_the_range_of_the_values_is_taken_with_a_warning(tmp_path: Path) -> None:
+    for how, words in ((PLAIN, "Neither the file nor the model"), (spec("file"), "The file has no window")):
+        found = image(tmp_path, PixelPaddingValue=-300)
+        np.testing.assert_allclose(unit(found, how), np.clip((X + 295) / 590, 0, 1), atol=1e-6)
+        (warning,) = input_warnings(found, how)
+        assert (warning.code, warning.startswith(words)) == ("window", True)
+        assert "from -295 to 295" in warning
+    even = read_image(write_dicom(tmp_path / "b", np.full((12, 10), 7, np.int16)))
+    assert not unit(even, PLAIN).any()
+
+
+def test_two_windows_of_the_same_pixels_are_two_inputs(tmp_path: Path) -> None:
+    from engine.network.feeding import DeclaredFeeding
+
+    feeding = DeclaredFeeding(PLAIN)
+    narrow, wide = (image(tmp_path, WindowCenter="0", WindowWidth=width) for width in ("100", "400"))
+    assert narrow.sha256 == wide.sha256
+    assert feeding.identity(narrow) != feeding.identity(wide)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('window = "fixed"', "[input.dicom] centre is missing"),
+        ('window = "fixed"\ncentre = 40', "[input.dicom] width is missing"),
+        ("width = 400", "[input.dicom] width must not be set"),
+        ('window = "fixed"\ncentre = 40\nwidth = 0', "[input.dicom] width must be a number between 0"),
+        ('window = "auto"', "[input.dicom] window must be one of"),
+        ("percentiles = [99, 1]", "[input.dicom] percentiles must be two numbers"),
+        ('modality = ["ct"]', "[input.dicom] modality must be a list of the standard's codes"),
+        ("colour = 1", "[input.dicom] has no key 'colour'"),
+    ],
+)
+def test_a_wrong_declaration_is_named(text: str, said: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        parse_model_toml(f"[input.dicom]\n{text}\n".encode(), Path("model.toml"))
+    assert said in caught.value.message
+
+
+def test_a_declaration_is_read(tmp_path: Path) -> None:
+    text = b'[input.dicom]\nwindow = "fixed"\ncentre = 40\nwidth = 400\nmodality = ["CT", "MR"]\n'
+    assert parse_model_toml(text, Path("model.toml")).input.dicom == DicomSpec(
+        "fixed", 40.0, 400.0, modality=("CT", "MR")
+    )
+    assert parse_model_toml(b"[input]\n", Path("model.toml")).input.dicom is None
+
+
+def test_other_modalities_and_photometric_interpretations_are_refused(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a", VALUES, Modality="MR")
+    ct = InputSpec(dicom=DicomSpec(modality=("CT", "PT")))
+    said = "Its modality is MR, and the model takes CT, PT only; use an image of the kind that the model was made for."
+    assert why_not_compliant(path, ct) == said
+    with pytest.raises(NotCompliantError) as caught:
+        check_compliance(read_image(path), ct)
+    assert caught.value.code == "modality"
+    inverted = InputSpec(dicom=DicomSpec(photometric=("MONOCHROME1",)))
+    assert "photometric interpretation is MONOCHROME2" in why_not_compliant(path, inverted)
+    assert why_not_compliant(path, InputSpec(accept_grey=False)).startswith("The image is grey")
+    assert why_not_compliant(path, InputSpec(dicom=DicomSpec(modality=("MR",)))) == ""
+    odd = write_dicom(tmp_path / "b", VALUES, Modality="SMITH")
+    assert why_not_compliant(odd, ct).startswith("Its modality is not known, and")
+
+
+def test_doses_and_segmentations_are_no_photographs(tmp_path: Path) -> None:
+    dose = write_dicom(
+        tmp_path / "a", VALUES.astype(np.uint16), SOPClassUID=uid.RTDoseStorage, Modality="RTDOSE", DoseGridScaling="1"
+    )
+    assert why_not_compliant(dose, InputSpec()) == (
+        "This is a radiation dose, not an image that a device took; choose an image, or a model that asks for such "
+        "objects (modality = ['RTDOSE'] under [input.dicom])."
+    )
+    assert why_not_compliant(dose, InputSpec(dicom=DicomSpec(modality=("RTDOSE",)))) == ""
+    made = dataset(np.zeros((8, 8), np.uint8), SOPClassUID=uid.SegmentationStorage, Modality="SEG")
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelData = 1, 1, 0, b"\xff\x00" * 4
+    path = write(tmp_path / "b", made)
+    assert "This is a segmentation" in why_not_compliant(path, InputSpec())
+    assert read_image(path).pixels[:, :, 0].tolist() == [[float(row % 2 == 0)] * 8 for row in range(8)]
+
+
+def test_text_that_may_be_in_the_pixels_is_warned_of(tmp_path: Path) -> None:
+    for said, modality, warned in (
+        ("NO", "US", False),
+        ("YES", "CT", True),
+        (None, "US", True),
+        (None, "CT", False),
+    ):
+        made = dataset(VALUES, Modality=modality, WindowCenter="0", WindowWidth="9")
+        del made.BurnedInAnnotation
+        if said:
+            made.BurnedInAnnotation = said
+        found = read_image(write(tmp_path / "a", made))
+        assert ("burned-in" in codes_of(found.warnings)) is warned
+
+
+def test_bits_said_by_the_user_are_not_for_dicom(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a", VALUES)
+    with pytest.raises(NotCompliantError, match="leave out --bits"):
+        check_compliance(read_image(path, bits=12), InputSpec())
