@@ -118,6 +118,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write where each image lies into explanation.json (default: its file's name, since folders often carry "
         "patients' names)",
     )
+    parser.add_argument(
+        "--report",
+        action="append",
+        choices=("html", "pdf"),
+        default=[],
+        help="write a report on one page, too: report.html (one file, with its pictures) or report.pdf; may be given "
+        "twice",
+    )
     parser.add_argument("--json", action="store_true", help="print the list of the explanation.json files")
     parser.set_defaults(run=run)
 
@@ -186,7 +194,8 @@ def _explain(
     names = {key: method_name(key) for key in method_keys()} | {KEY: EXACT_TITLE}
     with following(path.name, names) as progress, aside():
         explanation = explain(classifier, image, settings, progress=progress)
-    return explanation, save_explanation(explanation, arguments.out, full_paths=arguments.full_paths)
+    reports = tuple(dict.fromkeys(arguments.report))
+    return explanation, save_explanation(explanation, arguments.out, full_paths=arguments.full_paths, reports=reports)
 
 
 def _usual_samples() -> str:

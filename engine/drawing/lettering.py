@@ -20,10 +20,15 @@ _NO_CHARACTER = "\U0010ffff"
 @lru_cache(maxsize=32)
 def font(size: int, *, bold: bool = False) -> FreeTypeFont:
     """Return DejaVu Sans, which matplotlib includes: Latin, Greek, Cyrillic, Arabic, Hebrew, no East Asian scripts."""
+    return ImageFont.truetype(font_file(bold=bold), size)
+
+
+def font_file(*, bold: bool) -> Path:
+    """Return the file of the font."""
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
 
 
 def drawable(text: str, face: FreeTypeFont) -> str:

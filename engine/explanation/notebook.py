@@ -5,44 +5,22 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from engine.drawing.cells import draw_cells
 from engine.drawing.colormaps import DEFAULT_COLORMAP
-from engine.drawing.colours import colormap, signed_colours
-from engine.drawing.overlays import counts_over, map_over, signed_over
-from engine.drawing.scaling import scale_pixels
-from engine.explainers.registry import dependence_notes, method_name, silence_notes
-from engine.explanation.exact_words import (
-    EXACT_MEANS,
-    EXACT_TITLE,
-    exact_labels,
-    exact_lines,
-    exact_notes,
-    worth_words,
-)
-from engine.explanation.words import (
-    INTENDED_USE,
-    answer_notes,
-    cell_labels,
-    cells_in_words,
-    chance_words,
-    counted_words,
-    map_notes,
-    target_words,
-    view_words,
-)
-from engine.results.cells import CELLS
+from engine.drawing.colours import colormap
+from engine.explainers.registry import method_name
+from engine.explanation.exact_words import exact_lines
+from engine.explanation.figures import Figure, figure_size, figures_of
+from engine.explanation.words import INTENDED_USE, answer_notes, target_words
 from engine.results.diagnosis import probability_text
 from engine.text import safe_text
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from engine.explanation.explain import Explanation
 
 MOST_BYTES = 950_000
@@ -102,66 +80,16 @@ def _probabilities(explanation: Explanation) -> Iterator[str]:
 
 
 def _figures(explanation: Explanation, side: int) -> str:
-    size = _size(explanation.view, side)
-    seen = _figure(
-        Image.fromarray(scale_pixels(explanation.view, *size)),
-        view_words(explanation),
-        explanation.image.public_name,
-        (),
-        (),
-    )
-    maps = (_map(explanation, method, size) for method in explanation.maps)
-    figures = "".join((seen, *maps, _agreement(explanation, size), *_exact(explanation, size)))
+    figures = "".join(map(_figure, figures_of(explanation, figure_size(explanation.view, side))))
     return f'<div style="display:flex;flex-wrap:wrap;gap:14px;margin-top:8px">{figures}</div>'
 
 
-def _map(explanation: Explanation, method: str, size: tuple[int, int]) -> str:
-    saliency, statistics = explanation.maps[method], explanation.statistics[method]
-    picture = map_over(explanation.view, saliency.values, size)
-    draw_cells(picture, saliency.values.shape, cell_labels(statistics))
-    cells = cells_in_words(statistics)
-    notes = (cells, worth_words(explanation, method)) if explanation.exact is not None else (cells,)
-    return _figure(picture, method_name(method), cells, notes, map_notes(explanation, method))
-
-
-def _agreement(explanation: Explanation, size: tuple[int, int]) -> str:
-    consensus = explanation.consensus
-    shape = next(iter(explanation.maps.values())).values.shape
-    count = len(consensus.methods)
-    picture = counts_over(
-        explanation.view, consensus.counts, shape, size, methods=count, open_cells=consensus.unsettled
-    )
-    rows = " / ".join(" ".join(str(int(number)) for number in row) for row in consensus.counts)
-    counted = counted_words(explanation)
-    sentence = f"{counted[0].upper()}{counted[1:]}."
-    notes = (sentence, *chance_words(explanation), *silence_notes(explanation.maps, consensus.methods))
-    return _figure(picture, "Agreement", rows, notes, dependence_notes(explanation.maps))
-
-
-def _exact(explanation: Explanation, size: tuple[int, int]) -> Iterator[str]:
-    """Yield a figure for every fill of the exact cells, all in one scale of colours."""
-    exact = explanation.exact
-    if exact is None:
-        return
-    shape = next(iter(explanation.maps.values())).values.shape
-    found = list(exact.fills.values())
-    colours = signed_colours(np.stack([one.shapley for one in found]))
-    lines = list(exact_lines(explanation))
-    for i, one in enumerate(found):
-        labels = exact_labels(exact, one)
-        of_cells = colours[len(CELLS) * i : len(CELLS) * (i + 1)]
-        picture = signed_over(explanation.view, one.shapley, shape, size, colours=of_cells, labels=labels)
-        numbers = " / ".join(" ".join(f"{value:+.3f}" for value in row) for row in one.shapley)
-        notes = (lines[i], lines[-1], EXACT_MEANS)
-        yield _figure(picture, f"{EXACT_TITLE}: {one.fill}", numbers, notes, exact_notes(explanation))
-
-
-def _figure(picture: Image.Image, title: str, spoken: str, notes: Iterable[str], strong: Iterable[str]) -> str:
-    said = "".join([*(_line(note) for note in notes), *(_line(note, _STRONG) for note in strong)])
+def _figure(figure: Figure) -> str:
+    notes = (*(_line(note) for note in figure.notes), *(_line(note, _STRONG) for note in figure.strong))
     return (
-        f'<figure style="{_FIGURE}"><div style="font-weight:600">{_text(title)}</div>'
-        f'<img style="{_PICTURE}" alt="{_text(f"{title}: {spoken}")}" src="{_data(picture)}">'
-        f"<figcaption>{said}</figcaption></figure>"
+        f'<figure style="{_FIGURE}"><div style="font-weight:600">{_text(figure.title)}</div>'
+        f'<img style="{_PICTURE}" alt="{_text(f"{figure.title}: {figure.spoken}")}" src="{_data(figure.picture)}">'
+        f"<figcaption>{''.join(notes)}</figcaption></figure>"
     )
 
 
@@ -177,16 +105,6 @@ def _end(explanation: Explanation) -> Iterator[str]:
     for sentence in explanation.assumed:
         yield _line(sentence)
     yield _line(INTENDED_USE)
-
-
-def _size(view: NDArray[np.uint8], side: int) -> tuple[int, int]:
-    """Return the (height, width) of a picture whose longer side is about `side`: a whole multiple of a small view."""
-    height, width = view.shape[:2]
-    longer = max(height, width)
-    if longer <= side:
-        factor = side // longer
-        return max(height * factor, 9), max(width * factor, 9)
-    return max(round(height * side / longer), 9), max(round(width * side / longer), 9)
 
 
 def _data(picture: Image.Image) -> str:

@@ -9,6 +9,7 @@ import os
 import re
 import unicodedata
 import zipfile
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,9 @@ from engine.errors import ExportError
 from engine.export.exact_picture import exact_picture
 from engine.export.pictures import agreement_picture, cells_picture, original_picture, overlay_picture
 from engine.export.record import explanation_record, record_bytes
+from engine.export.report import ReportKind, report_file, report_of
+from engine.export.report_html import report_html
+from engine.export.report_pdf import report_pdf
 from engine.results.cells import CELLS
 from engine.storage.deleting import delete
 from engine.storage.partial import partial_folder, remove_beside
@@ -28,7 +32,7 @@ from engine.storage.writing import flush_folder
 from engine.text import safe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from PIL.Image import Image
 
@@ -51,7 +55,14 @@ _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 """Errors of a rename that mean that something else has the name."""
 
 
-def save_explanation(explanation: Explanation, out: Path, *, name: str | None = None, full_paths: bool = False) -> Path:
+def save_explanation(
+    explanation: Explanation,
+    out: Path,
+    *,
+    name: str | None = None,
+    full_paths: bool = False,
+    reports: Collection[ReportKind] = (),
+) -> Path:
     """Write an explanation's files into a new folder in `out`.
 
     The files are written to a hidden folder in `out` and flushed; then the folder is renamed. After a crash, a folder
@@ -61,9 +72,9 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
         explanation: what to write.
         out: where to make the folder; created if it does not exist.
         name: the folder's name, which is made safe; None for the stem of the image's file, or a short hash for a
-            DICOM image. If the name is taken, `-2`,
-            `-3`, ... is appended.
+            DICOM image. If the name is taken, `-2`, `-3`, ... is appended.
         full_paths: write where the image's file lies into `explanation.json`, not only the file's name.
+        reports: write a report of each of these kinds, too.
 
     Returns:
         The new folder.
@@ -78,7 +89,7 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
         remove_beside(out)
         with partial_folder(out) as partial:
             written = []
-            for file_name, content in explanation_files(explanation, full_paths=full_paths):
+            for file_name, content in explanation_files(explanation, full_paths=full_paths, reports=reports):
                 _write(partial / file_name, content)
                 written.append(file_name)
             flush_folder(partial)
@@ -96,8 +107,10 @@ def save_explanation(explanation: Explanation, out: Path, *, name: str | None = 
     return final
 
 
-def explanation_files(explanation: Explanation, *, full_paths: bool = False) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of every file of an explanation; `full_paths` as for `save_explanation`."""
+def explanation_files(
+    explanation: Explanation, *, full_paths: bool = False, reports: Collection[ReportKind] = ()
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of every file of an explanation; the options are those of `save_explanation`."""
     original = original_picture(explanation.image, explanation.bundle.input)
     yield "original.png", _png(original, explanation.diagnosis.warnings)
     for method in explanation.maps:
@@ -107,21 +120,34 @@ def explanation_files(explanation: Explanation, *, full_paths: bool = False) -> 
     if explanation.exact is not None:
         yield "exact-cells.png", _png(exact_picture(explanation, explanation.exact).image)
         yield "exact.csv", exact_bytes(explanation.exact)
+    for kind in reports:
+        yield report_file(kind), report_bytes(explanation, kind)
     yield "saliency.npz", maps_bytes(explanation.maps)
     yield "statistics.csv", statistics_bytes(explanation.statistics, codes_by_method(explanation))
     yield "explanation.json", record_bytes(explanation_record(explanation, full_paths=full_paths))
 
 
-def explanation_file_names(methods: Iterable[str], *, exact: bool = False) -> list[str]:
+def report_bytes(explanation: Explanation, kind: ReportKind) -> bytes:
+    """Return the content of a report."""
+    created = datetime.now(UTC)
+    report = report_of(explanation, created=created)
+    return report_html(report) if kind == "html" else report_pdf(report, created=created)
+
+
+def explanation_file_names(
+    methods: Iterable[str], *, exact: bool = False, reports: Collection[ReportKind] = ()
+) -> list[str]:
     """Return the file names of an explanation with these maps, in the order in which they are written.
 
     Args:
         methods: of the maps.
         exact: whether it has exact cells.
+        reports: of which kinds it has a report.
     """
     maps = [name for method in methods for name in (f"{method}.png", f"{method}-cells.png")]
     cells = ["exact-cells.png", "exact.csv"] if exact else []
-    return ["original.png", *maps, "agreement.png", *cells, "saliency.npz", "statistics.csv", "explanation.json"]
+    more = (*cells, *map(report_file, reports))
+    return ["original.png", *maps, "agreement.png", *more, "saliency.npz", "statistics.csv", "explanation.json"]
 
 
 def next_folder(out: Path, stem: str) -> Path:
