@@ -20,6 +20,8 @@ from engine.explainers.perturbation import MaskedForward, prepared_tuning
 from engine.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from engine.images.image import MedicalImage
@@ -97,40 +99,64 @@ def fidelity_curve(
     def measure() -> FidelityCurve:
         tensor, target = classifier.tensor(image), classifier.class_index(saliency.target)
         request = Request(classifier, tensor, target, seed=0, progress=progress, stop=signal)
-        return _measured(request, saliency, kind, step)
+        _check(saliency, request.size)
+        return measured_curves(request, [saliency.values], kind, request.size[1] if step is None else step)[0]
 
     with classifier.lock:
         curve = classifier.with_memory(measure)
         return replace(curve, warnings=(*classifier.cautions, *curve.warnings))
 
 
-def _measured(request: Request, saliency: SaliencyMap, kind: Kind, step: int | None) -> FidelityCurve:
-    height, width = request.size
-    step = width if step is None else step
-    _check(saliency, request.size, step)
-    ranks = torch.from_numpy(_ranks(saliency.values)).to(request.tensor.device)
-    steps = -(-height * width // step)
+def measured_curves(
+    request: Request, maps: Sequence[NDArray[np.floating]], kind: Kind, step: int
+) -> list[FidelityCurve]:
+    """Return the curves of several maps of one image, in one run of the masked-forward loop.
+
+    Args:
+        request: the image, the network and the class; hold its lock. `progress` and `stop` are looked at every pass.
+        maps: (H, W) each, not constant.
+        kind: which curve.
+        step: pixels a step, from 1.
+
+    Raises:
+        ExplanationError: a step below 1, or the network gave NaN.
+        Stopped: stopped before the end.
+    """
+    if step < 1:
+        raise ExplanationError(f"a step of {step} pixels is not possible", remedy="give a number from 1")
+    pixels = request.size[0] * request.size[1]
+    steps = -(-pixels // step)
+    # Two masks are the same for all maps: nothing taken, and everything. Between them lie `inner` masks of each map.
+    inner = steps - 1
+    ranks = torch.from_numpy(np.stack([_ranks(values) for values in maps])).to(request.tensor.device)
 
     def draw(start: int, end: int) -> torch.Tensor:
-        taken = torch.arange(start, end, device=ranks.device)[:, None, None, None] * step
-        return ranks >= taken if kind == "deletion" else ranks < taken
+        samples = torch.arange(start, end, device=ranks.device) - 2
+        of = samples.clamp_min(0) // max(inner, 1)
+        taken = torch.where(samples < 0, (samples + 2) * pixels, (samples % max(inner, 1) + 1) * step)
+        own, taken = ranks[of.clamp_max(len(maps) - 1)][:, None], taken[:, None, None, None]
+        return own >= taken if kind == "deletion" else own < taken
 
     # Nothing calls `settle_precision` here, so reduced precision would go unchecked.
     tuning = Tuning(prepared_tuning(request).batch_for("fp32"), "fp32")
     loop = MaskedForward(request, _hidden(kind, request.tensor), draw, tuning)
-    done = 0
-    for done in loop.run(steps + 1, request.stop):
-        request.progress(Progress(kind, done, steps + 1))
-    if done <= steps:
+    done, total = 0, 2 + inner * len(maps)
+    for done in loop.run(total, request.stop):
+        request.progress(Progress(kind, done, total))
+    if done < total:
         raise Stopped(kind)
-    probabilities = loop.outputs(steps + 1)
-    shares = np.minimum(np.arange(steps + 1) * step, height * width) / (height * width)
-    for array in (shares, probabilities):
-        array.setflags(write=False)
-    return FidelityCurve(kind, shares, probabilities, step, _HIDDEN[kind], tuple(loop.warnings))
+    outputs = loop.outputs(total)
+    shares = np.minimum(np.arange(steps + 1) * step, pixels) / pixels
+    shares.setflags(write=False)
+    curves = []
+    for own in outputs[2:].reshape(len(maps), inner):
+        probabilities = np.concatenate([outputs[:1], own, outputs[1:2]])
+        probabilities.setflags(write=False)
+        curves.append(FidelityCurve(kind, shares, probabilities, step, _HIDDEN[kind], tuple(loop.warnings)))
+    return curves
 
 
-def _check(saliency: SaliencyMap, size: tuple[int, int], step: int) -> None:
+def _check(saliency: SaliencyMap, size: tuple[int, int]) -> None:
     if saliency.constant:
         raise ExplanationError("a constant map does not rank the pixels", subject=saliency.method)
     if saliency.values.shape != size:
@@ -140,11 +166,9 @@ def _check(saliency: SaliencyMap, size: tuple[int, int], step: int) -> None:
             subject=saliency.method,
             remedy="take a map that this network gave",
         )
-    if step < 1:
-        raise ExplanationError(f"a step of {step} pixels is not possible", remedy="give a number from 1")
 
 
-def _ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
+def _ranks(values: NDArray[np.floating]) -> NDArray[np.int64]:
     """Return each pixel's rank by falling value, (H, W); equal values rank in reading order."""
     order = np.argsort(-values, axis=None, kind="stable")
     ranks = np.empty(values.size, dtype=np.int64)

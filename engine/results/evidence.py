@@ -32,11 +32,14 @@ class Right:
     Attributes:
         verdict: the answer.
         fills: what the three cells are worth under every fill that was asked for; empty for a constant map.
+        chance: the share of all 84 triples of cells that would be called right here, in [0, 1]: how often a guess is.
+            None where no verdict is possible.
         why: one sentence about what the verdict rests on, or why none is possible.
     """
 
     verdict: Verdict = Verdict.NOT_ASKED
     fills: Mapping[str, Judged] = field(default_factory=dict)
+    chance: float | None = None
     why: str = ""
 
 
@@ -88,14 +91,17 @@ class Stable:
     Attributes:
         verdict: the answer.
         settled: for sampling methods: whether the choice of the three cells is settled; None for others.
+        settled_cells: for sampling methods: how many of the three are settled, 0..3; None for others.
         copies: for CAMs: how many copies of the image with a little noise were explained; 0 for others.
-        correlation: mean rank correlation of the cell means with the map's own over these copies; None for others.
+        correlation: mean correlation of the nine cell means with the map's own over these copies, in [-1, 1]; None for
+            others.
         same_three: share of the copies that name the same three cells, in [0, 1]; None for others.
         why: as for `Right`.
     """
 
     verdict: Verdict = Verdict.NOT_ASKED
     settled: bool | None = None
+    settled_cells: int | None = None
     copies: int = 0
     correlation: float | None = None
     same_three: float | None = None
@@ -110,12 +116,14 @@ class OfThisNetwork:
         verdict: the answer.
         correlations: mean rank correlation with the map of the trained network, by which weights were randomised:
             `head`, `half`, `all`.
+        shared: how many of the three cells both maps mark on average, 0..3, by the same; chance is 1.
         images: on how many images this was measured; it is measured once for each model and method.
         why: as for `Right`.
     """
 
     verdict: Verdict = Verdict.NOT_ASKED
     correlations: Mapping[str, float] = field(default_factory=dict)
+    shared: Mapping[str, float] = field(default_factory=dict)
     images: int = 0
     why: str = ""
 
