@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal, TypeVar
+from copy import copy
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -121,6 +122,17 @@ class NetworkOnDevice:
         self.moved: tuple[Caution, ...] = ()
         self.network: nn.Module = network
         self.with_memory(self._settle_on_device)
+
+    def around(self, network: nn.Module) -> Self:
+        """Return one like this around a copy of its network with other weights; the two share no passes and no lock.
+
+        Args:
+            network: a copy of `network`, on the same device and in evaluation mode.
+        """
+        made = copy(self)
+        made.network, made.lock = network, threading.RLock()
+        made._fast, made._kept = None, ("", {})
+        return made
 
     def require_layers(self, method: str) -> None:
         """Check that the network has layers and gradients for a method to look at.

@@ -60,6 +60,11 @@ def app_state() -> Path:
     return state() / "app.json"
 
 
+def figures() -> Path:
+    """The folder of what was measured once of a model and its methods, a file a model; need not exist."""
+    return state() / "figures"
+
+
 def task_folders(chosen: Path | None = None) -> tuple[Path, ...]:
     """Return the tasks folders. If models of one task have the same name, the one in the first folder wins.
 

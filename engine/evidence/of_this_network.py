@@ -1,0 +1,200 @@
+"""*Of this network*: does a method's map change when the network's weights are random? (Adebayo et al. 2018.)
+
+It is measured once for each model and method, on four images. A map that stays what it was shows edges of the image, or
+what the method always shows, and not what this network has learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from engine.errors import ExplanationError, Stopped, XAIMedError
+from engine.evidence.random_weights import DEPTHS, Depth, randomised
+from engine.evidence.thresholds import CHANGED_BELOW, FEWEST_MAPS, FEWEST_RELIABLE, UNCHANGED_FROM
+from engine.progress import Progress, ProgressCallback, StopSignal, no_progress
+from engine.results.consensus import spearman
+from engine.results.evidence import OfThisNetwork, Verdict
+from engine.results.statistics import grid_statistics
+
+if TYPE_CHECKING:
+    from engine.explainers.base import Request
+    from engine.network.classifier import Classifier
+    from engine.results.saliency import SaliencyMap
+
+QUESTION = "of_this_network"
+
+IMAGES = 4
+"""On how many images a method is measured."""
+
+MOST_SAMPLES = 500
+"""Samples of a map at most: the question asks for large differences."""
+
+Explain = Callable[["Request"], "SaliencyMap"]
+
+_IN_WORDS = {"half": "the later half", "all": "all"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured of a model and a method.
+
+    Attributes:
+        correlations: mean Spearman rank correlation of the map's pixels with those of the trained network's, by how
+            many layers had random weights: `head`, `half`, `all`. 0 for a map that became constant. Depths at which the
+            method cannot work are left out.
+        shared: how many of the three cells both maps have on average, by the same.
+        images: on how many images: those whose map of the trained network is not constant.
+        reliability: of the nine cell means of the trained network's map, in [0, 1]: 1 for methods that draw no samples.
+    """
+
+    correlations: Mapping[str, float]
+    shared: Mapping[str, float]
+    images: int
+    reliability: float = 1.0
+
+
+def inputs_of(classifier: Classifier, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return four inputs: the first four of those given, filled up with mirrored copies of them.
+
+    Args:
+        classifier: the network; what it takes is kept in its memory format.
+        tensors: (1, C, H, W) inputs, at least one.
+    """
+    made = list(tensors[:IMAGES])
+    for axes in ((-1,), (-2,), (-2, -1)):
+        made += [tensor.flip(axes) for tensor in tensors]
+    return [tensor.contiguous(memory_format=classifier.memory_format) for tensor in made[:IMAGES]]
+
+
+def measure_method(
+    requests: Sequence[Request],
+    explain: Explain,
+    *,
+    seed: int,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal,
+) -> Figures:
+    """Measure how far a method's map changes when the network's weights are random; the network stays as it is.
+
+    Args:
+        requests: one for each image and the class to explain, of the trained network.
+        explain: makes the method's map for a request.
+        seed: of the random weights of the first image; the next images have the next seeds.
+        progress: told after every map.
+        stop: asked before every map, and by the method before every pass.
+
+    Raises:
+        Stopped: stopped before the end.
+        ExplanationError: the trained network has no map that is not constant, or its weights cannot be made random.
+    """
+    classifier = requests[0].classifier
+    total, done = len(requests) * (1 + len(DEPTHS)), 0
+
+    def made(request: Request) -> SaliencyMap:
+        nonlocal done
+        if stop.is_set():
+            raise Stopped(QUESTION)
+        with request.classifier.lock:
+            found = request.classifier.with_memory(
+                lambda: explain(replace(request, kept={}, progress=no_progress, stop=stop))
+            )
+        if found.stopped:
+            raise Stopped(QUESTION)
+        done += 1
+        progress(Progress(QUESTION, done, total))
+        return found
+
+    own = [(request, made(request)) for request in requests]
+    own = [(request, saliency) for request, saliency in own if not saliency.constant]
+    if not own:
+        raise ExplanationError("its maps of the trained network are constant", subject=QUESTION)
+    correlations: dict[str, float] = {}
+    shared: dict[str, float] = {}
+    inputs = torch.cat([request.tensor for request in requests])
+    for depth in DEPTHS:
+        pairs = []
+        for number, (request, saliency) in enumerate(own):
+            # Other weights for every image: a single draw may have, by chance, much of what was learnt.
+            other = _random(classifier, depth, inputs, seed + number)
+            try:
+                pairs.append((saliency, made(replace(request, classifier=other))))
+            except Stopped:
+                raise
+            except ExplanationError:  # such as a formula that does not hold for these activations
+                done += 1
+        if pairs:
+            correlations[depth] = float(np.mean([_correlation(*pair) for pair in pairs]))
+            shared[depth] = float(np.mean([_shared(*pair) for pair in pairs]))
+    if not correlations:
+        raise ExplanationError("it cannot work with random weights", subject=QUESTION)
+    reliability = float(np.mean([reliability_of(saliency) for _, saliency in own]))
+    return Figures(MappingProxyType(correlations), MappingProxyType(shared), len(own), reliability)
+
+
+def judge_figures(figures: Figures) -> OfThisNetwork:
+    """Return what the figures of a model and a method say.
+
+    A map that does not change although most of the network is random gets a *no*. One that changes then, but hardly
+    notices that the last layer is random, shows what the network sees and not what makes it decide: that cannot be a
+    *yes*, and the reason says so.
+    """
+    deep = {depth: value for depth, value in figures.correlations.items() if depth != "head"}
+    deepest, highest = max(deep.items(), key=lambda item: item[1], default=("", -1.0))
+    head = figures.correlations.get("head", -1.0)
+    if figures.images < FEWEST_MAPS:
+        verdict, why = Verdict.UNKNOWN, "too few of its maps show anything"
+    elif highest >= UNCHANGED_FROM:
+        verdict, why = Verdict.NO, f"the map hardly changes when {_IN_WORDS[deepest]} of the network is random"
+    elif figures.reliability < FEWEST_RELIABLE:
+        verdict, why = Verdict.UNKNOWN, "with so few samples the map changes by chance alone"
+    elif head >= CHANGED_BELOW:
+        verdict, why = Verdict.UNKNOWN, "the map hardly notices that the last layer, which decides, is random"
+    elif highest >= CHANGED_BELOW:
+        verdict, why = (
+            Verdict.UNKNOWN,
+            f"the map changes only in part when {_IN_WORDS[deepest]} of the network is random",
+        )
+    else:
+        verdict, why = Verdict.YES, "the map changes when the network's weights are random"
+    return OfThisNetwork(verdict, figures.correlations, figures.shared, figures.images, why)
+
+
+def reliability_of(saliency: SaliencyMap) -> float:
+    """Return which share of the variance of the nine cell means is not the chance of the samples, in [0, 1]."""
+    if saliency.cells is None:
+        return 1.0
+    means, covariance = saliency.cells.means, saliency.cells.covariance
+    # What all nine have in common, ranks do not show.
+    centring = np.eye(len(means)) - 1.0 / len(means)
+    chance = float(np.trace(centring @ covariance @ centring))
+    spread = float(((means - means.mean()) ** 2).sum())
+    return max(0.0, 1.0 - chance / spread) if spread > 0.0 else 0.0
+
+
+def _random(classifier: Classifier, depth: Depth, inputs: torch.Tensor, seed: int) -> Classifier:
+    if classifier.black_box:
+        raise ExplanationError(f"{classifier.black_box}, so its weights cannot be made random", subject=QUESTION)
+    try:
+        with classifier.lock:
+            return classifier.with_memory(lambda: randomised(classifier, depth, inputs, seed))
+    except (XAIMedError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # a network's code may raise anything when it is copied
+        raise ExplanationError(
+            f"its weights cannot be made random ({type(error).__name__}: {error})", subject=QUESTION
+        ) from error
+
+
+def _correlation(own: SaliencyMap, other: SaliencyMap) -> float:
+    # Rounding may take it beyond 1.
+    return 0.0 if other.constant else float(np.clip(spearman(own, other), -1.0, 1.0))
+
+
+def _shared(own: SaliencyMap, other: SaliencyMap) -> int:
+    return len(set(grid_statistics(own).top) & set(grid_statistics(other).top))
