@@ -301,9 +301,14 @@ def assemble(
 ) -> Explanation:
     """Put maps of one image and one class together with their statistics, agreement and worth.
 
+    Of the evidence, what costs no pass is answered here: *right* by the exact cells, *stable* for methods that draw
+    samples, and what was measured of this network before. `engine.explanation.evidence.ask` answers the rest.
+
     Raises:
         ValueError: no maps, or maps of different classes or sizes.
     """
+    from engine.explanation.evidence import first_answers  # late: torch, as above
+
     if not maps:
         raise ValueError("an explanation needs at least one map")
     ordered = {method: maps[method] for method in sorted(maps, key=_place)}
@@ -324,7 +329,9 @@ def assemble(
         assumed=(*classifier.assumed, *foreign_sections(classifier.bundle)),
         exact=exact,
         exact_failure=exact_failure,
-        evidence=MappingProxyType(dict(evidence)),
+        evidence=MappingProxyType(
+            first_answers(classifier, ordered, statistics, settings, exact=exact, known=evidence)
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from engine.drawing.colours import colormap, count_colours, signed_colours
 from engine.drawing.overlays import counts_over, map_over, signed_over
 from engine.drawing.scaling import scale_pixels
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
+from engine.explanation.evidence_words import evidence_notes
 from engine.explanation.exact_words import (
     EXACT_MEANS,
     EXACT_TITLE,
@@ -120,7 +121,8 @@ def _map(explanation: Explanation, method: str, size: tuple[int, int]) -> Figure
     picture = map_over(explanation.view, saliency.values, size)
     draw_cells(picture, saliency.values.shape, cell_labels(statistics))
     cells = cells_in_words(statistics)
-    notes = (cells, worth_words(explanation, method)) if explanation.exact is not None else (cells,)
+    worth = (worth_words(explanation, method),) if explanation.exact is not None else ()
+    notes = (cells, *worth, *evidence_notes(explanation, method))
     strong = tuple(map_notes(explanation, method))
     return Figure(method_name(method), picture, cells, notes, strong, saliency_bar())
 

@@ -25,6 +25,7 @@ from engine.drawing.half_blocks import (
 from engine.drawing.overlays import counts_tint, map_over
 from engine.drawing.scaling import scale_pixels
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
+from engine.explanation.evidence_words import evidence_notes
 from engine.explanation.exact_words import EXACT_TITLE, exact_lines, exact_notes, worth_words
 from engine.explanation.words import (
     INTENDED_USE,
@@ -120,6 +121,8 @@ def explanation_lines(explanation: Explanation, colours: Colours | None, width: 
     for note in silence_notes(explanation.maps, explanation.consensus.methods):
         yield from _wrapped(note, width)
     for method in explanation.maps:
+        for line in evidence_notes(explanation, method):
+            yield from _wrapped(f"{method_name(method)}: {line}", width)
         if forced := forced_words(explanation.statistics[method]):
             yield from _wrapped(f"{method_name(method)}: {forced}", width)
         for note in map_notes(explanation, method):

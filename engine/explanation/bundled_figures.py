@@ -1,0 +1,93 @@
+"""Measure *of this network* for every bundled model and built-in method, for `engine/evidence/bundled_figures.json`.
+
+    python -m engine.explanation.bundled_figures [--data FOLDER] [--task TASK]
+
+After a change to a bundled model, or to what a method does, run it again; a test says when that is due. FOLDER holds
+`idc/patches.zip` and `brain_mri/slices.zip`, which the models' `train.py` read: those two models bring no images of
+their own. Figures of models that are not measured, for want of images or by `--task`, stay where they are not stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.bundle.model_bundle import read_bundle
+from engine.evidence.figures import BUNDLED, bundled_figures, figures_as_json, figures_key
+from engine.evidence.of_this_network import IMAGES, Figures, judge_figures
+from engine.explainers.registry import METHODS
+from engine.explainers.settings import Settings
+from engine.explanation.measuring import compliant_images, measure
+from engine.images.listing import SUFFIXES
+from engine.network.classifier import Classifier
+from engine.storage import places
+
+if TYPE_CHECKING:
+    from engine.bundle.model_bundle import ModelBundle
+    from engine.images.image import MedicalImage
+
+ARCHIVES = {"HIS Breast Cancer": "idc/patches.zip", "Brain Tumour MRI": "brain_mri/slices.zip"}
+"""Where a bundled task's images lie below FOLDER."""
+
+_DRAWN = 25
+"""Images taken from an archive, evenly spread: not every one has the size that the model takes."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure all bundled models, print what was found, and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the models' training images lie")
+    parser.add_argument("--task", metavar="TASK", help="measure only the models of this task")
+    given = parser.parse_args(arguments)
+    found: dict[str, dict[str, Figures]] = {}
+    for weights in sorted(places.bundled_tasks().glob("*/*/weights.pt")):
+        bundle = read_bundle(weights.parent)
+        keys = {method: figures_key(bundle, method, Settings()) for method in METHODS}
+        kept = bundled_figures().get(bundle.digest, {})
+        found[bundle.digest] = {key: kept[key] for key in keys.values() if key in kept}
+        if given.task in (None, bundle.task):
+            found[bundle.digest] |= _measured(bundle, keys, given.data)
+    BUNDLED.write_text(figures_as_json(found), encoding="ascii")
+    return 0
+
+
+def _measured(bundle: ModelBundle, keys: Mapping[str, str], data: Path | None) -> dict[str, Figures]:
+    """Return the figures of a model by key, and print them."""
+    classifier = Classifier.load(bundle, device="cpu", precision="fp32")
+    images = list(_images(classifier, bundle.samples, data, bundle.task))[:IMAGES]
+    if not images:
+        print(f"{bundle.task}: there are no images to measure it with")
+        return {}
+    found = {}
+    for method, key in keys.items():
+        found[key] = measure(classifier, method, Settings(), images)
+        answer = judge_figures(found[key])
+        numbers = ", ".join(f"{depth} {value:.2f}" for depth, value in answer.correlations.items())
+        print(f"{bundle.task}: {method}: {answer.verdict} ({answer.why}): {numbers}", flush=True)
+    return found
+
+
+def _images(classifier: Classifier, samples: Path | None, data: Path | None, task: str) -> Iterator[MedicalImage]:
+    """Yield images that the model takes: its samples, or some of its training images."""
+    if samples is not None:
+        yield from compliant_images(classifier, samples)
+        return
+    archive = None if data is None or task not in ARCHIVES else data / ARCHIVES[task]
+    if archive is None or not archive.is_file():
+        return
+    with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(archive) as file:
+        pictures = [name for name in file.namelist() if name.lower().endswith(SUFFIXES) and "mask" not in name]
+        for drawn, number in enumerate(range(0, len(pictures), max(len(pictures) // _DRAWN, 1))):
+            folder = Path(place, str(drawn))
+            folder.mkdir()
+            (folder / Path(pictures[number]).name).write_bytes(file.read(pictures[number]))
+            yield from compliant_images(classifier, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

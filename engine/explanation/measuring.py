@@ -1,0 +1,173 @@
+"""Measure *of this network* for a model and a method, or look it up: which images, which class, which seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from engine.errors import ExplanationError, ImageError, NotCompliantError
+from engine.evidence.figures import figures_key, keep_figures, known_figures
+from engine.evidence.of_this_network import (
+    IMAGES,
+    MOST_SAMPLES,
+    QUESTION,
+    Figures,
+    inputs_of,
+    judge_figures,
+    measure_method,
+)
+from engine.explainers.base import Request
+from engine.explainers.plugins import run_plug_in
+from engine.explainers.registry import plug_in
+from engine.explainers.settings import Settings, chosen_parameters, make_explainer
+from engine.explanation.request import NEVER_STOP, derive_seed
+from engine.images.image import read_image
+from engine.images.listing import list_images
+from engine.progress import ProgressCallback, StopSignal, no_progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.images.image import MedicalImage
+    from engine.network.classifier import Classifier
+    from engine.results.evidence import OfThisNetwork
+    from engine.results.saliency import SaliencyMap
+
+
+def known_answer(classifier: Classifier, method: str, settings: Settings) -> OfThisNetwork | None:
+    """Return what is known of a model and a method without any pass; None if it was not measured yet.
+
+    Raises:
+        ExplanationError: a plug-in that cannot be used.
+    """
+    bundle = classifier.bundle
+    known = known_figures(bundle.digest, figures_key(bundle, method, settings))
+    return None if known is None else judge_figures(known)
+
+
+def known_or_measured(
+    classifier: Classifier,
+    method: str,
+    settings: Settings,
+    image: MedicalImage,
+    others: Callable[[], Iterable[MedicalImage]] = tuple,
+    *,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = NEVER_STOP,
+) -> OfThisNetwork:
+    """Return whether a method's maps are of this network: as measured before, else measured now and kept.
+
+    Args:
+        classifier: the network; its lock is taken for each map, and it is left as it is.
+        method: the method's key.
+        settings: with which its maps are made.
+        image: to measure with, where the model has no samples of its own; mirrored copies make four where there are no
+            more.
+        others: gives more images to measure with; those that cannot be fed to the model are left out.
+        progress: told after every map.
+        stop: asked before every pass.
+
+    Raises:
+        Stopped: stopped before the end; nothing is kept.
+        ExplanationError, DeviceError: it cannot be measured.
+        NotCompliantError: the image cannot be fed to this model.
+    """
+    if (known := known_answer(classifier, method, settings)) is not None:
+        return known
+    bundle = classifier.bundle
+    images = [] if bundle.samples is None else compliant_images(classifier, bundle.samples)
+    images = images or [image, *_compliant(classifier, others(), IMAGES - 1)]
+    figures = measure(classifier, method, settings, images, progress=progress, stop=stop)
+    keep_figures(bundle.digest, figures_key(bundle, method, settings), figures)
+    return judge_figures(figures)
+
+
+def measure(
+    classifier: Classifier,
+    method: str,
+    settings: Settings,
+    images: Sequence[MedicalImage],
+    *,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = NEVER_STOP,
+) -> Figures:
+    """Measure *of this network*; nothing is looked up or kept. The arguments are those of `known_or_measured`.
+
+    The class explained is the one that the trained network predicts for each image.
+
+    Raises:
+        Stopped, ExplanationError, DeviceError, NotCompliantError: as for `known_or_measured`.
+    """
+    parameters = chosen_parameters(method, classifier.bundle, settings)
+    samples = parameters.get("samples")
+    fewer = {method: min(samples, MOST_SAMPLES)} if isinstance(samples, int) else {}
+    own = {key: dict(values) for key, values in settings.parameters.items() if key == method}
+    own.get(method, {}).pop("samples", None)
+    settings = replace(settings, samples=fewer, parameters=own, until="samples", target=None, seed=None)
+    explain, digest = explaining(classifier, method, settings), classifier.bundle.digest
+    with classifier.lock:
+        inputs = inputs_of(classifier, [classifier.tensor(image) for image in images[:IMAGES]])
+        targets = classifier.with_memory(lambda: _predicted(classifier, inputs))
+    requests = [
+        Request(classifier, tensor, target, derive_seed(str(number), digest, method))
+        for number, (tensor, target) in enumerate(zip(inputs, targets, strict=True))
+    ]
+    seed = derive_seed("weights", digest, QUESTION)
+    return measure_method(requests, explain, seed=seed, progress=progress, stop=stop)
+
+
+def explaining(classifier: Classifier, method: str, settings: Settings) -> Callable[[Request], SaliencyMap]:
+    """Return what makes a method's map for a request, with its parameters set.
+
+    Raises:
+        ExplanationError: a parameter out of range, or a plug-in that cannot be used.
+    """
+    explainer = make_explainer(method, classifier.bundle, settings)
+    if plug_in(method) is None:
+        return explainer.explain
+    return lambda request: run_plug_in(explainer, request)
+
+
+def compliant_images(classifier: Classifier, folder: Path) -> list[MedicalImage]:
+    """Return up to four of a folder's images, evenly spread over it; those that cannot be fed are left out."""
+    try:
+        files = list_images(folder)
+    except ImageError:
+        return []
+    chosen = range(0, len(files), max(len(files) // IMAGES, 1))
+    return _compliant(classifier, readable(files[place].path for place in chosen), IMAGES)
+
+
+def readable(paths: Iterable[Path]) -> Iterator[MedicalImage]:
+    """Yield the images in these files, without those that cannot be read."""
+    for path in paths:
+        try:
+            yield read_image(path)
+        except ImageError:
+            continue
+
+
+def _compliant(classifier: Classifier, images: Iterable[MedicalImage], most: int) -> list[MedicalImage]:
+    """Return the first images that the model takes."""
+    found: list[MedicalImage] = []
+    for image in images:
+        if len(found) == most:
+            break
+        try:
+            classifier.tensor(image)
+        except (NotCompliantError, ExplanationError):
+            continue
+        found.append(image)
+    return found
+
+
+def _predicted(classifier: Classifier, inputs: Sequence[torch.Tensor]) -> list[int]:
+    """Return the index of the class that the network predicts for each input."""
+    with classifier.many_passes("fp32"):
+        probabilities = classifier.probabilities(classifier.logits(torch.cat(list(inputs)))).cpu()
+    if classifier.one_logit:
+        return [int(value) for value in probabilities[:, 1] >= classifier.threshold]
+    return [int(index) for index in probabilities.argmax(dim=1)]
