@@ -30,6 +30,8 @@ from engine.images.image import read_image
 from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.bundle.keys import Scalar
     from engine.bundle.model_bundle import ModelBundle
     from engine.explainers.settings import Settings
@@ -111,6 +113,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out the exact cells, which judge the maps; they cost 1,023 passes with two fills",
     )
+    parser.add_argument(
+        "--evidence",
+        action="store_true",
+        help="ask of every map whether it is better than random maps, stable, and of this network; that takes at most "
+        "as long as RISE for each map (default: only what costs no time)",
+    )
+    parser.add_argument(
+        "--evidence-seconds",
+        type=_seconds,
+        metavar="S",
+        help="the same, with so many seconds for each map; what is not answered by then stays not asked",
+    )
     common.configure_device(parser)
     parser.add_argument(
         "--full-paths",
@@ -153,7 +167,7 @@ def run(arguments: argparse.Namespace) -> int:
         if settings.layer is not None:
             classifier.anatomy.check_layer(settings.layer)
         for path in images:
-            found = common.attempt(path, partial(_explain, classifier, path, settings, arguments))
+            found = common.attempt(path, partial(_explain, classifier, path, images, settings, arguments))
             if isinstance(found, XAIMedError):
                 complete = False
                 continue
@@ -183,19 +197,53 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _explain(
-    classifier: Classifier, path: Path, settings: Settings, arguments: argparse.Namespace
+    classifier: Classifier, path: Path, images: Sequence[Path], settings: Settings, arguments: argparse.Namespace
 ) -> tuple[Explanation, Path]:
-    from engine.evidence.exact import KEY  # late, like the next lines: torch and matplotlib
-    from engine.explanation.exact_words import EXACT_TITLE
-    from engine.explanation.explain import explain
+    from engine.explanation.explain import explain  # late, like those below: torch and matplotlib
     from engine.export.folder import save_explanation
 
     image = read_image(path, bits=arguments.bits)
-    names = {key: method_name(key) for key in method_keys()} | {KEY: EXACT_TITLE}
-    with following(path.name, names) as progress, aside():
+    with following(path.name, _names()) as progress, aside():
         explanation = explain(classifier, image, settings, progress=progress)
+        if arguments.evidence or arguments.evidence_seconds is not None:
+            from engine.explanation.evidence import ask_all
+            from engine.explanation.measuring import readable
+
+            others = [each for each in images if each != path]
+            explanation = ask_all(
+                classifier,
+                explanation,
+                seconds=arguments.evidence_seconds,
+                others=lambda: readable(others),
+                progress=progress,
+            )
     reports = tuple(dict.fromkeys(arguments.report))
     return explanation, save_explanation(explanation, arguments.out, full_paths=arguments.full_paths, reports=reports)
+
+
+def _names() -> dict[str, str]:
+    """Return what is shown beside a bar of progress: methods, and questions about their maps."""
+    from engine.evidence.exact import KEY  # late, like the next lines: torch
+    from engine.explanation.evidence_words import QUESTION_WORDS
+    from engine.explanation.exact_words import EXACT_TITLE
+
+    names = {key: method_name(key) for key in method_keys()}
+    asked = {
+        f"{key} {question}": f"{name}: {QUESTION_WORDS[question]}?"
+        for key, name in names.items()
+        for question in QUESTION_WORDS
+    }
+    return names | asked | {KEY: EXACT_TITLE}
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError("give a number of seconds above 0")
+    return seconds
 
 
 def _usual_samples() -> str:
@@ -283,6 +331,8 @@ def _check_writable(out: Path) -> None:
 
 
 def _print_explanation(explanation: Explanation, folder: Path) -> None:
+    from engine.explanation.evidence_words import evidence_notes  # late: numpy
+
     diagnosis = explanation.diagnosis
     probability = float(diagnosis.probabilities[diagnosis.index])
     answer = f"{diagnosis.predicted}, {probability_text(probability, 3)} ({diagnosis.standing})"
@@ -317,6 +367,8 @@ def _print_explanation(explanation: Explanation, folder: Path) -> None:
     for note in silence_notes(explanation.maps, explanation.consensus.methods):
         print_line(note)
     for method, saliency in explanation.maps.items():
+        for line in evidence_notes(explanation, method):
+            print_line(f"{method_name(method)}: {line}")
         for warning in saliency.warnings:
             print_line(f"{method_name(method)}: {warning}")
     for warning in diagnosis.warnings:

@@ -26,6 +26,7 @@ from engine.export.report import ReportKind, report_file, report_of
 from engine.export.report_html import report_html
 from engine.export.report_pdf import report_pdf
 from engine.results.cells import CELLS
+from engine.results.evidence import Verdict
 from engine.storage.deleting import delete
 from engine.storage.partial import partial_folder, remove_beside
 from engine.storage.writing import flush_folder
@@ -37,13 +38,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from engine.explanation.explain import Explanation
+    from engine.results.evidence import Evidence
     from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
 
-COLUMNS = ("method", "row", "column", "mean", "median", "min", "max", "std", "top", "certain", "warning_codes")
+COLUMNS = (
+    *("method", "row", "column", "mean", "median", "min", "max", "std"),
+    *("top", "certain", "warning_codes", "stable"),
+)
 """Header of `statistics.csv`; `certain` is 0 if it is not settled whether the cell is among the three, and
-`warning_codes` are those of the answer and the map, separated by spaces, so that the table does not go without them."""
+`warning_codes` are those of the answer and the map, separated by spaces, so that the table does not go without them.
+`stable` is the answer to that question about the map: 1 for yes, 0 for no, empty where it was not asked or cannot be
+said."""
+
+_STABLE = {Verdict.YES: "1", Verdict.NO: "0"}
 
 EXACT_COLUMNS = ("fill", "row", "column", "shapley", "top", "firm")
 """Header of `exact.csv`."""
@@ -123,7 +132,10 @@ def explanation_files(
     for kind in reports:
         yield report_file(kind), report_bytes(explanation, kind)
     yield "saliency.npz", maps_bytes(explanation.maps)
-    yield "statistics.csv", statistics_bytes(explanation.statistics, codes_by_method(explanation))
+    yield (
+        "statistics.csv",
+        statistics_bytes(explanation.statistics, codes_by_method(explanation), explanation.evidence),
+    )
     yield "explanation.json", record_bytes(explanation_record(explanation, full_paths=full_paths))
 
 
@@ -177,7 +189,9 @@ def codes_by_method(explanation: Explanation) -> dict[str, tuple[str, ...]]:
 
 
 def statistics_bytes(
-    statistics: Mapping[str, GridStatistics], codes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    statistics: Mapping[str, GridStatistics],
+    codes: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    evidence: Mapping[str, Evidence] = MappingProxyType({}),
 ) -> bytes:
     """Return the content of `statistics.csv`, nine rows a method; numbers read back as the same float64.
 
@@ -186,6 +200,7 @@ def statistics_bytes(
     Args:
         statistics: by method.
         codes: the codes of the warnings by method; see `codes_by_method`.
+        evidence: by method.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -195,7 +210,8 @@ def statistics_bytes(
             numbers = (table.mean, table.median, table.min, table.max, table.std)
             marks = int(cell in table.top), int(bool(table.top) and cell not in table.ties)
             kinds = " ".join(codes.get(method, ()))
-            writer.writerow([method, *cell, *(repr(float(each[cell])) for each in numbers), *marks, kinds])
+            stable = _STABLE.get(evidence[method].stable.verdict, "") if method in evidence else ""
+            writer.writerow([method, *cell, *(repr(float(each[cell])) for each in numbers), *marks, kinds, stable])
     return text.getvalue().encode("ascii")
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from engine.explanation.words import INTENDED_USE
+from engine.export.evidence_record import evidence_record
+from engine.export.numbers import Json
+from engine.export.numbers import as_number as _number
+from engine.export.numbers import as_numbers as _numbers
 from engine.images.bits import bits_of, viewing
 from engine.images.dicom.windows import used_window
 from engine.results.exact_cells import Judged
@@ -23,9 +26,7 @@ if TYPE_CHECKING:
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
 
-Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
-"""A value that JSON can represent."""
-
+__all__ = ["SCHEMA", "Json", "explanation_record", "record_bytes"]
 
 SCHEMA = 2
 """Version of `explanation.json`, which `engine/export/schemas/explanation.json` describes; 0.1.0 wrote none."""
@@ -69,6 +70,7 @@ def explanation_record(
             method: {
                 **_method(saliency, explanation.statistics[method]),
                 "exact": _judged(explanation.exact, explanation.statistics[method]),
+                "evidence": evidence_record(explanation.evidence.get(method)),
             }
             for method, saliency in explanation.maps.items()
         },
@@ -230,12 +232,3 @@ def _settings(settings: Settings) -> dict[str, Json]:
 
 def _parameter(value: str | int | float | bool | None) -> Json:
     return _number(value) if isinstance(value, float) else value
-
-
-def _number(value: float) -> float | None:
-    value = float(value)
-    return value if math.isfinite(value) else None
-
-
-def _numbers(values: Iterable[float]) -> list[Json]:
-    return [_number(value) for value in values]

@@ -33,6 +33,7 @@ from engine.export.record import explanation_record, path_record, record_bytes
 from engine.results.caution import Caution
 from engine.results.cells import cell_slices
 from engine.results.diagnosis import Diagnosis
+from engine.results.evidence import BetterThanChance, Curves, Evidence, OfThisNetwork, Right, Stable, Verdict
 from engine.results.statistics import GridStatistics, grid_statistics
 from engine.storage import partial
 
@@ -101,7 +102,7 @@ def test_a_method_may_be_called_like_an_argument_of_savez() -> None:
 def test_the_numbers_of_the_table_are_those_of_the_maps(tmp_path: Path) -> None:
     saved = save_explanation(make_explanation(), tmp_path)
     lines = (saved / "statistics.csv").read_text(encoding="ascii").splitlines()
-    assert lines[0] == "method,row,column,mean,median,min,max,std,top,certain,warning_codes"
+    assert lines[0] == "method,row,column,mean,median,min,max,std,top,certain,warning_codes,stable"
     rows = list(csv.DictReader(lines))
     assert len(rows) == 9 * len(METHODS)
     with np.load(saved / "saliency.npz") as maps:
@@ -124,6 +125,14 @@ def test_the_table_marks_the_cells_whose_place_is_open() -> None:
         (row, column) for (method, row, column), certain in found.items() if method == "rise" and certain == "0"
     } == {*(tuple(map(str, cell)) for cell in unsettled.ties)}
     assert {certain for (method, _, _), certain in found.items() if method == "lime"} == {"1"}
+
+
+def test_the_table_says_which_maps_are_stable() -> None:
+    statistics = {method: grid_statistics(make_map(method)) for method in METHODS}
+    verdicts = dict(zip(METHODS, (Verdict.YES, Verdict.NO, Verdict.UNKNOWN, Verdict.NOT_ASKED), strict=False))
+    evidence = {method: Evidence(stable=Stable(verdict)) for method, verdict in verdicts.items()}
+    rows = list(csv.DictReader(statistics_bytes(statistics, evidence=evidence).decode("ascii").splitlines()))
+    assert [row["stable"] for row in rows] == [*"1" * 9, *"0" * 9, *[""] * 27]
 
 
 def test_no_cell_of_a_constant_map_is_certain_in_the_table() -> None:
@@ -155,12 +164,21 @@ def test_the_record_is_what_its_schema_says(name: str) -> None:
     schema = json.loads((Path(folder.__file__).parent / "schemas" / "explanation.json").read_text(encoding="ascii"))
     Draft202012Validator.check_schema(schema)
     diagnosis = replace(make_diagnosis(), warnings=(Caution("bits", "12 bits."), "A plug-in's own."))
+    none = np.zeros(5)
+    curves = Curves("deletion", none, none, none, none, 0.25, np.array([0.5, np.nan]), 0.5)
+    asked = Evidence(
+        Right(Verdict.YES, {}, 0.1, "why"),
+        BetterThanChance(Verdict.NO, curves, replace(curves, kind="insertion"), "why"),
+        Stable(Verdict.UNKNOWN, None, None, 16, 0.75, 0.5, "why"),
+        OfThisNetwork(Verdict.YES, {"head": -0.5, "all": 0.25}, {"head": 1.0, "all": 0.5}, 4, "why"),
+    )
     for explanation in (
         make_explanation(make_image(name), diagnosis=diagnosis),
         make_explanation(methods=("rise",), failures={"lime": "one superpixel only"}),
         make_explanation(
             maps={"rise": make_map("rise", settled=False, stopped=True), "x": make_map("x", constant=True)}
         ),
+        replace(make_explanation(methods=("rise", "lime")), evidence={"rise": Evidence(), "lime": asked}),
     ):
         record = json.loads(record_bytes(explanation_record(explanation)))
         Draft202012Validator(schema).validate(record)

@@ -19,7 +19,8 @@ def statistics_csv(explanation: Explanation, key: str) -> str:
     if key != "agreement":
         from engine.export.folder import codes_by_method, statistics_bytes
 
-        return statistics_bytes({key: explanation.statistics[key]}, codes_by_method(explanation)).decode("ascii")
+        own, codes = {key: explanation.statistics[key]}, codes_by_method(explanation)
+        return statistics_bytes(own, codes, explanation.evidence).decode("ascii")
     lines = ["row,column,count,methods"]
     for cell in CELLS:
         count = int(explanation.consensus.counts[cell])
