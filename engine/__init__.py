@@ -18,6 +18,7 @@ _HOME = {
     "Consensus": "engine.results.consensus",
     "Declaration": "engine.explainers.registry",
     "Diagnosis": "engine.results.diagnosis",
+    "Evidence": "engine.results.evidence",
     "Explanation": "engine.explanation.explain",
     "FidelityCurve": "engine.evidence.fidelity",
     "GridStatistics": "engine.results.statistics",
@@ -29,7 +30,9 @@ _HOME = {
     "SaliencyMap": "engine.results.saliency",
     "Settings": "engine.explainers.settings",
     "Task": "engine.library.tasks",
+    "Verdict": "engine.results.evidence",
     "XAIMedError": "engine.errors",
+    "ask_evidence": "engine.explanation.evidence",
     "explain": "engine.explanation.explain",
     "explain_classes": "engine.explanation.explain",
     "fidelity_curve": "engine.evidence.fidelity",
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from engine.explainers.base import Request, scaled_map
     from engine.explainers.registry import METHODS, Choices, Declaration, method_keys
     from engine.explainers.settings import Settings
+    from engine.explanation.evidence import ask_evidence
     from engine.explanation.explain import Explanation, explain, explain_classes
     from engine.export.folder import save_explanation
     from engine.images.image import MedicalImage, read_image
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
     from engine.network.classifier import Classifier
     from engine.results.consensus import Consensus
     from engine.results.diagnosis import Confidence, Diagnosis
+    from engine.results.evidence import Evidence, Verdict
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
     from engine.storage.places import task_folders

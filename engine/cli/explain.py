@@ -206,11 +206,11 @@ def _explain(
     with following(path.name, _names()) as progress, aside():
         explanation = explain(classifier, image, settings, progress=progress)
         if arguments.evidence or arguments.evidence_seconds is not None:
-            from engine.explanation.evidence import ask_all
+            from engine.explanation.evidence import ask_evidence
             from engine.explanation.measuring import readable
 
             others = [each for each in images if each != path]
-            explanation = ask_all(
+            explanation = ask_evidence(
                 classifier,
                 explanation,
                 seconds=arguments.evidence_seconds,

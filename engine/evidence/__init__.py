@@ -1,1 +1,1 @@
-"""Test whether a map can be believed: deletion and insertion curves."""
+"""Test whether a map can be believed: the exact cells, and four questions about every map."""

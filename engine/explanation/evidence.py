@@ -125,7 +125,7 @@ def ask(
     raise ValueError(f"{question} is not a question that costs passes")
 
 
-def ask_all(
+def ask_evidence(
     classifier: Classifier,
     explanation: Explanation,
     *,

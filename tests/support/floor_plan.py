@@ -26,6 +26,7 @@ WIDTH = 120
 NOT_PYTHON = {
     "app.tcss": "The style sheet of the frame. The styles of a widget or a screen stand in its module.",
     "bundled_digests.json": "The digests themselves; `python -m engine.trust.bundled` writes them.",
+    "bundled_figures.json": "What was measured; `python -m engine.explanation.bundled_figures` writes it.",
     "guide.md": "The guide that Home and the help show.",
 }
 """Captions of the files that have no docstring."""

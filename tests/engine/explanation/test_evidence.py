@@ -19,7 +19,7 @@ from engine.acceleration.torch_private import hooks_of
 from engine.evidence.figures import known_figures
 from engine.explainers.settings import Settings
 from engine.explanation import evidence as asking
-from engine.explanation.evidence import LATER, QUESTIONS, Deadline, ask, ask_all, usual_seconds
+from engine.explanation.evidence import LATER, QUESTIONS, Deadline, ask, ask_evidence, usual_seconds
 from engine.explanation.evidence_words import (
     MARKS,
     evidence_details,
@@ -92,7 +92,7 @@ def test_everything_is_asked_and_the_network_is_left_as_it_was(model: Classifier
     gradients = [(value.requires_grad, value.grad) for value in network.parameters()]
     reports: list[Progress] = []
     answered: list[tuple[str, Evidence]] = []
-    found = ask_all(
+    found = ask_evidence(
         model,
         explained,
         seconds=600,
@@ -146,13 +146,13 @@ def shown(explanation: Explanation) -> str:
 def test_what_does_not_fit_the_budget_stays_not_asked_with_a_reason(
     model: Classifier, explained: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = ask_all(model, explained, seconds=0.0)
+    found = ask_evidence(model, explained, seconds=0.0)
     assert {found.evidence["gradcam"].verdicts[question] for question in LATER} == {Verdict.NOT_ASKED}
     assert found.evidence["gradcam"].stable.why == "not answered within 0 s"
     assert list(places.figures().parent.glob("figures/*")) == []
     stop = threading.Event()
     stop.set()
-    stopped = ask_all(model, explained, seconds=600, stop=stop)
+    stopped = ask_evidence(model, explained, seconds=600, stop=stop)
     assert "stopped" in stopped.evidence["gradcam"].better_than_chance.why
     assert stopped.evidence["gradcam"].right == explained.evidence["gradcam"].right
     slow = {"rise": replace(explained.maps["rise"], seconds=75.0)}
