@@ -57,27 +57,40 @@ def flips(count: int, seed: int) -> Iterator[Path]:
             path.unlink()
 
 
-def outcome(path: Path) -> str:
-    """What becomes of a file: `shown`, or why it is refused; empty for anything else."""
-    said = ""
+def outcome(path: Path) -> tuple[str, str]:
+    """What becomes of a file: `shown`, or the code and the cause of its refusal; no code for anything else."""
+    said = ("", "")
     for image in images_at(path)[:2]:
         for read in (read_header, read_image):
             try:
                 read(image)
-                said = said or "shown"
+                said = said if said[0] else ("shown", "")
             except XAIMedError as error:
-                if "\n" in error.message or not error.remedy or error.subject != str(image):
-                    return ""
-                said = error.cause
+                if "\n" in error.message or not error.remedy or error.subject != str(image) or "Error" in error.cause:
+                    return "", error.message
+                said = (error.code, re.sub("[0-9][0-9,]*", "N", error.cause) if "(" not in error.cause else error.cause)
     return said
 
 
 def _shown(path: Path) -> bool:
-    return outcome(path) == "shown"
+    return outcome(path)[0] == "shown"
 
 
-def _reason(said: str) -> str:
-    return re.sub(r"[0-9][0-9,]*", "N", said) if "(" not in said else said
+def table(counts: dict[str, Counter[tuple[str, str]]]) -> str:
+    """The counts as Markdown: a row for each code, with its causes."""
+    total: Counter[tuple[str, str]] = sum(counts.values(), Counter())
+    codes = Counter({code: sum(n for (other, _), n in total.items() if other == code) for code, _ in total})
+    lines = [f"| outcome | {' | '.join(counts)} |", f"|---|{'---|' * len(counts)}"]
+    for code, _ in sorted(codes.items(), key=lambda pair: (pair[0] != "shown", -pair[1])):
+        details: dict[str, list[str]] = {}
+        for (other, cause), n in total.most_common():
+            if other == code and cause:
+                what, _, detail = cause.rstrip(")").partition(" (")
+                details.setdefault(what, []).append(f"{detail}{detail and ' '}{n}")
+        told = "; ".join(f"{what} ({', '.join(each)})" for what, each in details.items())
+        numbers = [str(sum(n for (other, _), n in found.items() if other == code)) for found in counts.values()]
+        lines.append(f"| {code}{told and ': '}{told} | {' | '.join(numbers)} |")
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -86,20 +99,17 @@ def main() -> int:
     parser.add_argument("--flips", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    counts = {package: Counter(_reason(outcome(path)) for path in shipped(package)) for package in PACKAGES}
-    print(f"| outcome | {' | '.join(PACKAGES)} |\n|---|{'---|' * len(PACKAGES)}")
-    total: Counter[str] = sum(counts.values(), Counter())
-    for said in sorted(total, key=lambda said: (said != "shown", -total[said], said)):
-        print(f"| {said} | {' | '.join(str(counts[package][said]) for package in PACKAGES)} |")
-    flipped = Counter(_reason(outcome(path)) for path in flips(arguments.flips, arguments.seed))
-    print(f"\n{flipped.total():,} files with flipped bits: {flipped['shown']:,} shown")
-    for said, count in flipped.most_common():
-        print(f"{count:6}  {said}")
+    counts = {package: Counter(outcome(path) for path in shipped(package)) for package in PACKAGES}
+    print(table(counts))
+    flipped = Counter(outcome(path) for path in flips(arguments.flips, arguments.seed))
+    print(f"\n{flipped.total():,} files with flipped bits:")
+    for (code, cause), count in flipped.most_common():
+        print(f"{count:6}  {code or 'FAULT'} {cause}")
     end_all()
     print(
         f"most memory in the process that decodes: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024} MB"
     )
-    return 1 if total[""] or flipped[""] else 0
+    return 1 if any(not code for found in (flipped, *counts.values()) for code, _ in found) else 0
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ from engine.images.decoding.hanging import EndedIfItHangs
 from engine.images.decoding.opening import damaged, load_plugins, open_picture
 from engine.images.decoding.pixels import decode
 from engine.images.decoding.protocol import DICOM_REQUESTS, OPENED, READY
-from engine.images.dicom.serving import HEADER_TIMES, answer_header, answer_listed, answer_pixels, load_pydicom
+from engine.images.dicom.serving import HEADER_TIMES, load_pydicom
+from engine.images.dicom.serving import answer as dicom_answer
 from engine.images.header import SAVE_AGAIN, Limits
 
 _Answer = tuple[dict[str, object], memoryview]
@@ -75,7 +76,9 @@ def main() -> None:
                     if wanted == "header":
                         work = partial(_header, file, asked["bytes"], limits)
                     else:
-                        work = partial(_dicom, wanted, file, asked["bytes"], asked["frame"], limits, opened)
+                        work = partial(
+                            dicom_answer, wanted, file, asked["bytes"], asked["frame"], _NAME, limits, opened
+                        )
                 if wanted in DICOM_REQUESTS:
                     # Not within the limit: importing pydicom takes as long as a hundred headers.
                     loaded, _ = _answer(_load_pydicom)
@@ -131,17 +134,6 @@ def _load_pydicom() -> _Answer:
 
 def _same(answer: dict[str, object]) -> _Answer:
     return answer, memoryview(b"")
-
-
-def _dicom(
-    wanted: str, file: FetchedFile, size: int, frame: int, limits: Limits, opened: Callable[[], None]
-) -> _Answer:
-    match wanted:
-        case "dicom":
-            return answer_pixels(file, size, frame, _NAME, limits, opened)
-        case "dicomdir":
-            return answer_listed(file, size, _NAME, limits)
-    return answer_header(file, size, frame, _NAME, limits)
 
 
 def _fetch(requests: BinaryIO, answers: BinaryIO, ending: EndedIfItHangs, place: int, length: int) -> bytes:

@@ -164,7 +164,7 @@ def facts_of(opened: OpenedDicom, path: Path, frame: int = 1) -> DicomFacts:
         raise ImageError(
             f"it has {holds}, and no frame {frame:,}", subject=path, remedy="name one that it has", code="frame"
         )
-    modality = words.code(dataset.get("Modality"), words.MODALITIES)
+    modality = words.code(_loose_text(dataset, "Modality"), words.MODALITIES)
     photometric = _photometric(dataset)
     bits, allocated, signed = _bits(dataset)
     low, high = _range(dataset, bits, signed)
@@ -187,18 +187,18 @@ def facts_of(opened: OpenedDicom, path: Path, frame: int = 1) -> DicomFacts:
         windows=tuple(_windows(dataset)) if grey else (),
         lut=_voi_lut(dataset) if grey else None,
         padding=_padding(dataset, signed, bits) if grey else None,
-        body_part=words.code(dataset.get("BodyPartExamined"), words.BODY_PARTS),
-        view=words.code(dataset.get("ViewPosition"), words.VIEWS),
+        body_part=words.code(_loose_text(dataset, "BodyPartExamined"), words.BODY_PARTS),
+        view=words.code(_loose_text(dataset, "ViewPosition"), words.VIEWS),
         laterality=_laterality(dataset),
         spacing=spacing,
         aspect=_aspect(dataset, spacing),
         edges=_edges(dataset),
         burned_in=_burned_in(dataset),
-        series=hashlib.sha256(str(dataset.get("SeriesInstanceUID", "")).encode()).hexdigest()[:16],
-        series_number=int(_number(dataset, "SeriesNumber", 0)),
-        instance_number=int(_number(dataset, "InstanceNumber", 0)),
+        series=hashlib.sha256(_loose_text(dataset, "SeriesInstanceUID").encode()).hexdigest()[:16],
+        series_number=_count(dataset, "SeriesNumber"),
+        instance_number=_count(dataset, "InstanceNumber"),
         position=_position(dataset),
-        description=words.description(dataset.get("SeriesDescription")),
+        description=words.description(_loose_text(dataset, "SeriesDescription")),
     )
 
 
@@ -328,7 +328,7 @@ def rescale(dataset: Dataset) -> tuple[float, float]:
 
 def _unit(dataset: Dataset, modality: str) -> str:
     for name in ("DoseUnits", "Units", "RescaleType"):
-        if found := words.UNITS.get(str(dataset.get(name) or "").strip().upper()):
+        if found := words.UNITS.get(_loose_text(dataset, name).strip().upper()):
             return found
     # The standard demands HU of CT (PS3.3, C.8.2.1.1.3) unless the type says otherwise.
     rescaled = "RescaleSlope" in dataset and not dataset.get("RescaleType")
@@ -376,7 +376,7 @@ def _padding(dataset: Dataset, signed: bool, bits: int) -> tuple[float, float] |
 
 
 def _burned_in(dataset: Dataset) -> BurnedIn:
-    said = str(dataset.get("BurnedInAnnotation") or "").strip().upper()
+    said = _loose_text(dataset, "BurnedInAnnotation").strip().upper()
     return "no" if said == "NO" else "yes" if said else "unknown"
 
 
@@ -394,7 +394,7 @@ def _coding(syntax: str) -> str:
 
 def _laterality(dataset: Dataset) -> str:
     for name in ("FrameLaterality", "ImageLaterality", "Laterality"):
-        if found := words.code(dataset.get(name), words.LATERALITIES):
+        if found := words.code(_loose_text(dataset, name), words.LATERALITIES):
             return found if found != "U" else ""
     return ""
 
@@ -406,14 +406,14 @@ def _aspect(dataset: Dataset, spacing: tuple[float, float] | None) -> float:
 
 def _edges(dataset: Dataset) -> tuple[str, str] | None:
     """Return where the right and the lower edge lie."""
-    cosines = _numbers(dataset, "ImageOrientationPatient")
+    cosines = _loose(dataset, "ImageOrientationPatient")
     if len(cosines) == 6:
         right, lower = _letters(cosines[:3]), _letters(cosines[3:])
         return (right, lower) if right and lower else None
-    said = dataset.get("PatientOrientation")
-    if said is None or isinstance(said, str) or len(said) != 2:
+    try:
+        right, lower = (str(each).strip().upper() for each in dataset.get("PatientOrientation") or ())
+    except Exception:  # a damaged value may make pydicom raise anything, and one letter is no pair
         return None
-    right, lower = (str(each).strip().upper() for each in said)
     sound = all(1 <= len(each) <= 3 and set(each) <= set("LRAPHF") for each in (right, lower))
     return (right, lower) if sound else None
 
@@ -427,25 +427,31 @@ def _letters(direction: list[float]) -> str:
 
 def _position(dataset: Dataset) -> float | None:
     """Return where along its normal a slice lies."""
-    cosines, place = (_numbers(dataset, name) for name in ("ImageOrientationPatient", "ImagePositionPatient"))
+    cosines, place = (_loose(dataset, name) for name in ("ImageOrientationPatient", "ImagePositionPatient"))
     if len(cosines) != 6 or len(place) != 3:
         return None
     (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
     return place[0] * (b * f - c * e) + place[1] * (c * d - a * f) + place[2] * (a * e - b * d)
 
 
-# Values: what cannot be read counts as missing, and is not quoted
+# Values. What the pixels depend on must be readable; of the rest, what cannot be read counts as missing.
 
 
 def _numbers(dataset: Dataset, name: str) -> list[float]:
-    try:
-        value = dataset.get(name)
-        if value is None or isinstance(value, str | bytes):
-            return []
-        numbers = [float(each) for each in value] if hasattr(value, "__iter__") else [float(value)]
-    except (ValueError, TypeError, OverflowError, ArithmeticError):
+    """Return the numbers of a tag that the pixels depend on, none if it is missing or empty.
+
+    Raises:
+        ValueError: it holds anything else. (pydicom raises other errors, too.)
+    """
+    value = dataset.get(name)
+    if value is None or value == "":
         return []
-    return numbers if all(math.isfinite(number) for number in numbers) else []
+    if isinstance(value, str | bytes):
+        raise ValueError(name)
+    numbers = [float(each) for each in value] if hasattr(value, "__iter__") else [float(value)]
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(name)
+    return numbers
 
 
 def _number(dataset: Dataset, name: str, default: float) -> float:
@@ -453,6 +459,27 @@ def _number(dataset: Dataset, name: str, default: float) -> float:
     return found[0] if found else default
 
 
+def _loose(dataset: Dataset, name: str) -> list[float]:
+    """Return the numbers of a tag that says no more than where a picture belongs; none if they cannot be read."""
+    try:
+        return _numbers(dataset, name)
+    except Exception:  # a damaged value may make pydicom raise anything; nothing depends on it
+        return []
+
+
+def _loose_text(dataset: Dataset, name: str) -> str:
+    """Return the text of such a tag; empty if it cannot be read."""
+    try:
+        return str(dataset.get(name) or "")
+    except Exception:  # as above
+        return ""
+
+
+def _count(dataset: Dataset, name: str) -> int:
+    found = _loose(dataset, name)
+    return int(found[0]) if found else 0
+
+
 def _pair(dataset: Dataset, name: str) -> tuple[float, float] | None:
-    found = _numbers(dataset, name)
+    found = _loose(dataset, name)
     return (found[0], found[1]) if len(found) == 2 and min(found) > 0 else None

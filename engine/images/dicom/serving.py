@@ -47,12 +47,41 @@ def load_pydicom(path: Path) -> None:
     config.settings.reading_validation_mode = config.IGNORE
 
 
-def answer_header(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits) -> Answer:
-    """Answer with the facts of a frame.
+def answer(
+    wanted: str, file: FetchedFile, size: int, frame: int, path: Path, limits: Limits, opened: Callable[[], None]
+) -> Answer:
+    """Answer a request about a DICOM file.
+
+    Args:
+        wanted: one of `DICOM_REQUESTS`.
+        file: its content.
+        size: of the file, in bytes.
+        frame: the one that is asked for, from 1.
+        path: its name, for errors.
+        limits: beyond which it is refused.
+        opened: called once the header has passed, before a pixel is decoded.
 
     Raises:
-        ImageError: the file is refused.
+        ImageError: the file is refused. Nothing that stands in it is part of the error.
     """
+    from engine.images.dicom.header import AGAIN, NOT_READ
+
+    try:
+        if wanted == "dicom":
+            return _pixels(file, size, frame, path, limits, opened)
+        return _listed(file, size, path, limits) if wanted == "dicomdir" else _header(file, size, frame, path, limits)
+    except (ImageError, MemoryError):
+        raise
+    except TooMuchWorkError as error:
+        raise ImageError(str(error), subject=path, remedy=AGAIN, code="too-slow") from error
+    # Values are converted when they are first looked at; a damaged one may make pydicom raise anything. What it says
+    # may quote the file, so it is dropped.
+    except Exception as error:
+        raise ImageError(NOT_READ, subject=path, remedy=AGAIN, code="damaged") from error
+
+
+def _header(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits) -> Answer:
+    """Answer with the facts of a frame."""
     from engine.images.dicom.header import facts_of, open_dicom
     from engine.images.dicom.pixels import check_size
 
@@ -61,14 +90,8 @@ def answer_header(file: FetchedFile, size: int, frame: int, path: Path, limits: 
     return {"dicom": facts_record(facts), "entries": 0, "shape": [0, 0, 1], "sample": "u1"}, memoryview(b"")
 
 
-def answer_pixels(
-    file: FetchedFile, size: int, frame: int, path: Path, limits: Limits, opened: Callable[[], None]
-) -> Answer:
-    """Answer with the pixels of a frame, its facts, and the entries of its table.
-
-    Raises:
-        ImageError: the file is refused.
-    """
+def _pixels(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits, opened: Callable[[], None]) -> Answer:
+    """Answer with the pixels of a frame, its facts, and the entries of its table."""
     from engine.images.dicom.header import facts_of, open_dicom
     from engine.images.dicom.pixels import frame_pixels
 
@@ -90,12 +113,8 @@ def answer_pixels(
     return record, memoryview(little.tobytes() + entries) if entries else little.data.cast("B")
 
 
-def answer_listed(file: FetchedFile, size: int, path: Path, limits: Limits) -> Answer:
-    """Answer with the names of the files that a DICOMDIR lists.
-
-    Raises:
-        ImageError: the file is no DICOMDIR, or refused.
-    """
+def _listed(file: FetchedFile, size: int, path: Path, limits: Limits) -> Answer:
+    """Answer with the names of the files that a DICOMDIR lists."""
     from engine.images.dicom.directory import listed_files
     from engine.images.dicom.header import open_dicom
 
