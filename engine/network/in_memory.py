@@ -58,6 +58,7 @@ class Declarations(TypedDict, total=False):
     bits: int
     accept_grey: bool
     accept_colour: bool
+    dicom: Mapping[str, Scalar | Sequence[Scalar]]
     classes: Sequence[str]
     activation: Activation
     multilabel: bool

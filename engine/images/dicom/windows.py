@@ -7,7 +7,6 @@ file's low values are white (MONOCHROME1), black and white are exchanged behind 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -22,6 +21,12 @@ if TYPE_CHECKING:
     from engine.images.image import MedicalImage
 
 Source = Literal["bundle", "file", "values", "colours"]
+
+_Range = tuple[float, float]
+_KEPT = 256
+_ranges: dict[tuple[str, _Range | None, _Range | None], _Range] = {}
+"""What was measured of images, by their digest, the values that fill them up, and the percentiles: it is asked for
+several times an image, and takes a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class UsedWindow:
         if self.lut is not None:
             return f"a table of the file, from {self.lut.first:,} on"
         centre, width = (self.low + self.high) / 2, self.high - self.low
+        if self.shape == "linear":  # as the file says it, see `_of_file`
+            centre, width = centre + 0.5, width + 1
         of = {"bundle": "the model's", "file": "the file's", "values": "the image's own range"}[self.source]
         curved = ", sigmoid" if self.shape == "sigmoid" else ""
         return f"centre {centre:g}, width {width:g} ({of}{curved})"
@@ -59,8 +66,18 @@ class UsedWindow:
 
 def used_window(image: MedicalImage, spec: InputSpec) -> UsedWindow:
     """Return the window that a DICOM image is fed through."""
-    assert image.dicom is not None
-    return _used(_Held(image), spec.dicom)
+    facts, declared = image.dicom, spec.dicom
+    assert facts is not None
+    if not facts.grey:
+        return UsedWindow("colours", 0.0, facts.high)
+    if declared is not None and declared.centre is not None and declared.width is not None:  # "fixed"
+        half = declared.width / 2
+        return UsedWindow("bundle", declared.centre - half, declared.centre + half)
+    measured = declared is not None and declared.window in ("minmax", "percentile")
+    if not measured and (own := _of_file(facts)) is not None:
+        return own
+    low, high = _range_of_values(image, declared)
+    return UsedWindow("values", low, high, guessed=not measured)
 
 
 def window_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
@@ -85,37 +102,23 @@ def windowed(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
     return np.float32(1) - unit if image.dicom.inverted else unit
 
 
-class _Held:
-    """An image as a key: the window of one is looked for more than once, and is always the same."""
-
-    def __init__(self, image: MedicalImage) -> None:
-        self.image = image
-
-    def __hash__(self) -> int:
-        return hash(self.image.sha256)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held) and self.image is other.image
-
-
-@lru_cache(maxsize=4)
-def _used(held: _Held, declared: DicomSpec | None) -> UsedWindow:
-    image = held.image
-    facts = image.dicom
-    assert facts is not None
-    if not facts.grey:
-        return UsedWindow("colours", 0.0, facts.high)
-    if declared is not None and declared.centre is not None and declared.width is not None:  # "fixed"
-        half = declared.width / 2
-        return UsedWindow("bundle", declared.centre - half, declared.centre + half)
-    if declared is not None and declared.window in ("minmax", "percentile"):
-        low, high = _range_of_values(image.pixels, facts, declared)
-        return UsedWindow("values", low, high)
-    own = _of_file(facts)
-    if own is not None:
-        return own
-    low, high = _range_of_values(image.pixels, facts, None)
-    return UsedWindow("values", low, high, guessed=True)
+def _range_of_values(image: MedicalImage, declared: DicomSpec | None) -> tuple[float, float]:
+    """Return the least and the greatest value of an image, or its percentiles; what fills up its frame aside."""
+    assert image.dicom is not None
+    padding = image.dicom.padding
+    percentiles = declared.percentiles if declared is not None and declared.window == "percentile" else None
+    key = (image.sha256, padding, percentiles)
+    if (known := _ranges.get(key)) is not None:
+        return known
+    values = image.pixels.ravel()
+    if padding is not None:
+        real = values[(values < padding[0]) | (values > padding[1])]
+        values = real if real.size else values
+    low, high = (values.min(), values.max()) if percentiles is None else np.percentile(values, percentiles)
+    if len(_ranges) >= _KEPT:
+        _ranges.clear()
+    _ranges[key] = found = float(low), float(high)
+    return found
 
 
 def _of_file(facts: DicomFacts) -> UsedWindow | None:
@@ -128,19 +131,6 @@ def _of_file(facts: DicomFacts) -> UsedWindow | None:
             centre, width = centre - 0.5, width - 1
         return UsedWindow("file", centre - width / 2, centre + width / 2, window.shape)
     return None
-
-
-def _range_of_values(pixels: NDArray[np.float32], facts: DicomFacts, declared: DicomSpec | None) -> tuple[float, float]:
-    """Return the least and the greatest value of an image, or its percentiles; what fills up its frame aside."""
-    values = pixels.ravel()
-    if facts.padding is not None:
-        low, high = facts.padding
-        real = values[(values < low) | (values > high)]
-        values = real if real.size else values
-    if declared is not None and declared.window == "percentile":
-        first, last = np.percentile(values, declared.percentiles)
-        return float(first), float(last)
-    return float(values.min()), float(values.max())
 
 
 def _through(pixels: NDArray[np.float32], used: UsedWindow) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from torch import nn
 
 from engine import Classifier, MedicalImage, Settings, explain, save_explanation
 from engine.bundle.schema import EXPLAIN, INPUT, OUTPUT
+from engine.bundle.specs import DicomSpec
 from engine.errors import BundleError, ExplanationError
 from engine.network.in_memory import Declarations, digest_of
 
@@ -72,7 +73,9 @@ def test_everything_that_a_folder_may_declare_may_be_said() -> None:
         target_layer="3",
         rise={"samples": 50, "grid": 5},
         lime={"superpixels": 20},
+        dicom={"window": "fixed", "centre": 40, "width": 400, "modality": ["CT"]},
     ).bundle
+    assert bundle.input.dicom == DicomSpec("fixed", 40.0, 400.0, modality=("CT",))
     assert (bundle.input.mean, bundle.input.std, bundle.input.minimum_size) == ((0.5,), (0.25,), (12, 12))
     assert (bundle.output.threshold, bundle.output.temperature) == (0.25, 2.0)
     assert bundle.explain.target_layer == "3"
@@ -91,6 +94,7 @@ def test_everything_that_a_folder_may_declare_may_be_said() -> None:
         ({"classes": ["a", "b"]}, "correct classes in the call of Classifier.from_module"),
         ({"threshold": 0.3}, "remove threshold in the call of Classifier.from_module"),
         ({"activation": "sigmoid"}, 'set activation = "none" in the call of Classifier.from_module'),
+        ({"dicom": {"window": "fixed"}}, "centre is missing"),
         ({"rise": {"grids": 3}}, "there is no argument 'rise.grids'"),
     ],
     ids=str,

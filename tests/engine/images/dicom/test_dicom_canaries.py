@@ -148,7 +148,7 @@ def test_nothing_that_names_a_patient_leaves_a_file(tmp_path: Path, xaimed: Run)
     assert len(folders) == 3
     assert all(re.fullmatch(r"[0-9a-f]{12}(-[2-9])?", name) for name in folders)
     record = json.loads((out / folders[0] / "explanation.json").read_bytes())
-    assert record["image"]["metadata"]["window"] == "centre 899.5, width 799 (the file's)"
+    assert record["image"]["metadata"]["window"] == "centre 900, width 800 (the file's)"
     for place in (out, *(Path(os.environ[f"XDG_{name}_HOME"]) for name in ("CACHE", "STATE", "DATA", "CONFIG"))):
         for file in place.rglob("*"):
             said += [os.fsencode(file.relative_to(place)), file.read_bytes() if file.is_file() else b""]

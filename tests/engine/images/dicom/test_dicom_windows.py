@@ -58,6 +58,7 @@ def test_without_a_declaration_the_files_own_window_is_taken(tmp_path: Path) -> 
     for how in (PLAIN, spec("file")):
         np.testing.assert_allclose(unit(linear, how), expected, atol=1e-6)
         assert input_warnings(linear, how) == ()
+        assert used_window(linear, how).words == "centre 50, width 100 (the file's)"
     exact = image(tmp_path, WindowCenter="50", WindowWidth="100", VOILUTFunction="LINEAR_EXACT")
     np.testing.assert_allclose(unit(exact, PLAIN), np.clip((X - 50) / 100 + 0.5, 0, 1), atol=1e-6)
     sigmoid = image(tmp_path, WindowCenter="50", WindowWidth="100", VOILUTFunction="SIGMOID")
