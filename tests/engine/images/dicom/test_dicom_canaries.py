@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 from command_line import Run
 from dicom_files import dataset, item, pydicom, write
 from factories import make_model
@@ -112,6 +113,7 @@ def everything(image: MedicalImage) -> bytes:
     return said.encode()
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_nothing_that_names_a_patient_leaves_a_file(tmp_path: Path, xaimed: Run) -> None:
     study = tmp_path / "study"
     study.mkdir()
@@ -155,3 +157,14 @@ def test_nothing_that_names_a_patient_leaves_a_file(tmp_path: Path, xaimed: Run)
     for text in said:
         found = CANARIES.search(text.replace(os.fsencode(study), b""))
         assert found is None, text[max(found.start() - 200, 0) : found.end() + 100]
+
+
+def test_two_windows_of_the_same_pixels_are_two_inputs(tmp_path: Path) -> None:
+    from engine.network.feeding import DeclaredFeeding  # late: torch, which the test above has imported
+
+    pixels = np.arange(120, dtype=np.uint16).reshape(12, 10)
+    made = (dataset(pixels, WindowCenter="50", WindowWidth=width) for width in ("40", "90"))
+    narrow, wide = (read_image(write(tmp_path / "a", one)) for one in made)
+    assert narrow.sha256 == wide.sha256
+    feeding = DeclaredFeeding(InputSpec(channels=1))
+    assert feeding.identity(narrow) != feeding.identity(wide)

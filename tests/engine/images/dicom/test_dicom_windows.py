@@ -90,15 +90,6 @@ def test_without_any_window_the_range_of_the_values_is_taken_with_a_warning(tmp_
     assert not unit(even, PLAIN).any()
 
 
-def test_two_windows_of_the_same_pixels_are_two_inputs(tmp_path: Path) -> None:
-    from engine.network.feeding import DeclaredFeeding
-
-    feeding = DeclaredFeeding(PLAIN)
-    narrow, wide = (image(tmp_path, WindowCenter="0", WindowWidth=width) for width in ("100", "400"))
-    assert narrow.sha256 == wide.sha256
-    assert feeding.identity(narrow) != feeding.identity(wide)
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
