@@ -19,6 +19,7 @@ _HOME = {
     "Declaration": "engine.explainers.registry",
     "Diagnosis": "engine.results.diagnosis",
     "Evidence": "engine.results.evidence",
+    "ExactCells": "engine.results.exact_cells",
     "Explanation": "engine.explanation.explain",
     "FidelityCurve": "engine.evidence.fidelity",
     "GridStatistics": "engine.results.statistics",
@@ -35,6 +36,7 @@ _HOME = {
     "ask_evidence": "engine.explanation.evidence",
     "explain": "engine.explanation.explain",
     "explain_classes": "engine.explanation.explain",
+    "explain_exact": "engine.explanation.exact",
     "fidelity_curve": "engine.evidence.fidelity",
     "find_model": "engine.library.tasks",
     "list_tasks": "engine.library.tasks",
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from engine.explainers.registry import METHODS, Choices, Declaration, method_keys
     from engine.explainers.settings import Settings
     from engine.explanation.evidence import ask_evidence
+    from engine.explanation.exact import explain_exact
     from engine.explanation.explain import Explanation, explain, explain_classes
     from engine.export.folder import save_explanation
     from engine.images.image import MedicalImage, read_image
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from engine.results.consensus import Consensus
     from engine.results.diagnosis import Confidence, Diagnosis
     from engine.results.evidence import Evidence, Verdict
+    from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
     from engine.storage.places import task_folders
