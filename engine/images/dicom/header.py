@@ -316,11 +316,19 @@ def _range(dataset: Dataset, bits: int, signed: bool) -> tuple[float, float]:
     return min(ends), max(ends)
 
 
+def scaling(dataset: Dataset) -> float | None:
+    """Return what the values of a dose, or of a segmentation by shares, are multiplied by; None for other objects."""
+    if dose := _number(dataset, "DoseGridScaling", 0.0):
+        return dose
+    most = _number(dataset, "MaximumFractionalValue", 0.0)
+    shares = str(dataset.get("SegmentationType") or "").strip().upper() == "FRACTIONAL"
+    return 1 / most if shares and most > 0 else None
+
+
 def rescale(dataset: Dataset) -> tuple[float, float]:
-    """Return slope and intercept; (1, 0) where the header has not both. A dose has its own scaling."""
-    scaling = _number(dataset, "DoseGridScaling", 0.0)
-    if scaling:
-        return scaling, 0.0
+    """Return slope and intercept; (1, 0) where the header has not both."""
+    if (own := scaling(dataset)) is not None:
+        return own, 0.0
     if "RescaleSlope" in dataset and "RescaleIntercept" in dataset:
         return _number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", 0.0)
     return 1.0, 0.0

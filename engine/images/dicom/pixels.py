@@ -11,7 +11,7 @@ from engine.errors import ImageError
 from engine.images.decoding.budget import TooMuchWorkError
 from engine.images.dicom.codecs import check_frame, damaged, decoder_of
 from engine.images.dicom.facts import DicomFacts
-from engine.images.dicom.header import AGAIN, OpenedDicom, rescale
+from engine.images.dicom.header import AGAIN, OpenedDicom, scaling
 from engine.images.header import EXPORT, SMALLER, Limits
 
 if TYPE_CHECKING:
@@ -164,12 +164,11 @@ def _decoded(opened: OpenedDicom, facts: DicomFacts, stored: _Stored, decoder: D
 
 
 def _values(array: NDArray[Any], opened: OpenedDicom) -> NDArray[Any]:
-    """Return values after the modality LUT or the rescale (PS3.3, C.11.1), or a dose in its unit."""
+    """Return values after the modality LUT or the rescale (PS3.3, C.11.1), a dose in its unit, or shares."""
     from pydicom.pixels.processing import apply_modality_lut
 
-    if opened.dataset.get("DoseGridScaling"):
-        slope, _ = rescale(opened.dataset)
-        return array.astype("float64") * slope
+    if (factor := scaling(opened.dataset)) is not None:
+        return array.astype("float64") * factor
     return apply_modality_lut(array, opened.dataset)
 
 

@@ -147,6 +147,10 @@ def test_doses_and_segmentations_are_no_photographs(tmp_path: Path) -> None:
     path = write(tmp_path / "b", made)
     assert "This is a segmentation" in why_not_compliant(path, InputSpec())
     assert read_image(path).pixels[:, :, 0].tolist() == [[float(row % 2 == 0)] * 8 for row in range(8)]
+    shares = np.array([[0, 50], [100, 200]], np.uint8)
+    asked = {"SOPClassUID": uid.SegmentationStorage, "Modality": "SEG", "SegmentationType": "FRACTIONAL"}
+    path = write_dicom(tmp_path / "c", shares, MaximumFractionalValue=200, **asked)
+    assert read_image(path).pixels[:, :, 0].tolist() == [[0.0, 0.25], [0.5, 1.0]]
 
 
 def test_text_that_may_be_in_the_pixels_is_warned_of(tmp_path: Path) -> None:
