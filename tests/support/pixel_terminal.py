@@ -6,6 +6,7 @@ It knows as much of Sixel and of Kitty's protocol as the app uses, and fails on 
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import re
 from collections.abc import Iterable
@@ -21,13 +22,14 @@ TOKEN = re.compile(
     r"|\x1b_G(?P<kitty>[^;\x1b]*)(?:;(?P<data>[^\x1b]*))?\x1b\\"
     r"|\x1b\[(?P<private>[<>=?]?)(?P<numbers>[0-9;:]*)(?P<mode>\$?)(?P<command>[A-Za-z])"
     r"|\x1b\](?:[^\x07\x1b]*)(?:\x07|\x1b\\)"
-    r"|(?P<text>[^\x1b])",
+    r"|(?P<text>[^\x1b]+)",
     re.DOTALL,
 )
 
 
+@functools.lru_cache(maxsize=64)  # the pictures on a screen are looked at after each key
 def decoded_sixel(body: str) -> np.ndarray:
-    """(h, w, 3) int of a sequence's body; -1 where nothing was painted."""
+    """(h, w, 3) int of a sequence's body, not writable; -1 where nothing was painted."""
     size = re.match(r'7;1;0q"1;1;(\d+);(\d+)', body)
     assert size is not None, body[:40]
     width, height = int(size[1]), int(size[2])
@@ -62,7 +64,14 @@ def decoded_sixel(body: str) -> np.ndarray:
             x += repeat
         repeat = 1
     assert len(colours) <= 256
+    pixels.flags.writeable = False
     return pixels
+
+
+@functools.cache
+def _single(text: str) -> bool:
+    """Whether each character takes one column; a line feed and what goes onto the one before take none."""
+    return all(cell_len(character) == 1 for character in text)
 
 
 class PixelTerminal:
@@ -149,7 +158,19 @@ class PixelTerminal:
         elif command == "m":
             self._style, self._ink = (0, 0), "" if numbers == "0" else numbers
 
-    def _write(self, character: str) -> None:
+    def _write(self, text: str) -> None:
+        """Write a run of characters: at once if each takes one column and all are on the screen."""
+        end = self._x + len(text)
+        if self._y < self.rows and end <= self.columns and PLACEHOLDER not in text and _single(text):
+            self.letters[self._y][self._x : end] = text
+            self.styles[self._y][self._x : end] = [self._ink] * len(text)
+            self.seen([self._y], range(self._x, end))[:] = -1
+            self._x = end
+            return
+        for character in text:
+            self._write_one(character)
+
+    def _write_one(self, character: str) -> None:
         if character == "\n":
             raise AssertionError("a line feed may scroll")
         wide = cell_len(character)
