@@ -97,6 +97,11 @@ class Shot:
     size: Size | None = None
     completed: bool = False
 
+    @property
+    def shows_guide(self) -> bool:
+        """Whether the guide can be seen there, or Home behind it."""
+        return self.keys[:1] not in (("2",), ("3",)) or self.screen == "HelpScreen"
+
     async def walk(self, pilot: Pilot[int], theme: str | None = None) -> None:
         """Go there, in a theme, and see that it is there."""
         app = pilot.app

@@ -18,6 +18,7 @@ import xaimed_tui
 from xaimed_tui.themes import COLOUR_BLIND, HIGH_CONTRAST, LIGHT
 
 Compare = Callable[..., bool]
+UseGuide = Callable[..., None]
 
 SMALL, MIDDLE, LARGE = (80, 24), (120, 40), (200, 60)
 
@@ -39,14 +40,18 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize(("size", "theme"), LOOKS)
 @pytest.mark.parametrize("name", SCREENS)
-def test_screen(snap_compare: Compare, place: Path, name: str, size: Size, theme: str | None) -> None:
+def test_screen(
+    snap_compare: Compare, place: Path, use_guide: UseGuide, name: str, size: Size, theme: str | None
+) -> None:
     shot = SCREENS[name]
+    use_guide(whole=shot.shows_guide)
     assert snap_compare(shot.app(place), terminal_size=size, run_before=lambda pilot: shot.walk(pilot, theme))
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_state(snap_compare: Compare, place: Path, name: str) -> None:
+def test_state(snap_compare: Compare, place: Path, use_guide: UseGuide, name: str) -> None:
     shot = STATES[name]
+    use_guide(whole=shot.shows_guide)
     assert snap_compare(shot.app(place), terminal_size=shot.size or SMALL, run_before=shot.walk)
 
 

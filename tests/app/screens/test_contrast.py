@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,9 +106,10 @@ OTHERS = (
 
 @pytest.mark.parametrize("name", [*SCREENS, *OTHERS])
 async def test_every_text_stands_out_from_its_ground_in_every_theme(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, use_guide: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shot, sizes = (SCREENS[name], SIZES) if name in SCREENS else (STATES[name], (STATES[name].size or SIZES[-1],))
+    use_guide(whole=shot.shows_guide)
     faint: dict[tuple[Rgb, Rgb], str] = {}
     with one_place(monkeypatch, tmp_path / "place") as place:
         app = shot.app(place)
