@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.authoring.settings_file import settings_to_change
-from engine.bundle.model_bundle import ModelBundle, read_bundle
+from engine.bundle.model_bundle import SETTINGS, ModelBundle, read_bundle
 from engine.bundle.model_toml import toml_string
 from engine.errors import LibraryError, XAIMedError
 from engine.images.image import MedicalImage, read_image
@@ -26,6 +26,7 @@ from engine.text import safe_text
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
+    from torch import nn
 
     from engine.network.classifier import Classifier
     from engine.results.diagnosis import Diagnosis
@@ -108,6 +109,31 @@ def write_selftest(bundle: ModelBundle, image: MedicalImage | None, answer: Diag
         return read_bundle(bundle.path, task=bundle.task), name
 
 
+def selftest_after_training(folder: Path, network: nn.Module, image: str | None = None) -> None:
+    """Write `[selftest]` into the `model.toml` beside weights that a training script has just written.
+
+    Args:
+        folder: the model folder, with weights and `model.toml` as they will be used.
+        network: the trained network, with the same weights as the file.
+        image: path in the folder of an image to test with, such as one of its samples; None for noise.
+
+    Raises:
+        BundleError: the folder is not a model.
+        LibraryError: the section cannot be replaced without touching another.
+    """
+    from engine.network.classifier import Classifier  # late: reading models needs no torch
+
+    bundle = read_bundle(folder)
+    name = image or IMAGE
+    if image is None:
+        replace_file(folder / IMAGE, _noise_png(bundle), mode=SHARED)
+    answer = Classifier(bundle, network).diagnose(read_image(folder / name))
+    settings = folder / SETTINGS
+    probabilities = tuple(float(p) for p in answer.probabilities)
+    toml = with_selftest(settings.read_bytes(), name, probabilities, settings, by="train.py")
+    replace_file(settings, toml, mode=SHARED)
+
+
 def _image_to_keep(bundle: ModelBundle, image: MedicalImage | None) -> tuple[str, bytes | None]:
     """Return an image's path in the model folder, and its content if it has yet to be written there."""
     if image is None:
@@ -125,8 +151,22 @@ def _image_to_keep(bundle: ModelBundle, image: MedicalImage | None) -> tuple[str
     return f"{Path(IMAGE).stem}{suffix}", data
 
 
-def with_selftest(toml: bytes, image: str, probabilities: tuple[float, ...], path: Path) -> bytes:
+def with_selftest(
+    toml: bytes,
+    image: str,
+    probabilities: tuple[float, ...],
+    path: Path,
+    *,
+    by: str = "xaimed models check --write-selftest",
+) -> bytes:
     """Return a `model.toml` with a new `[selftest]`; everything else stays as it is, with the comments above it.
+
+    Args:
+        toml: the file's content.
+        image: path of the image in the model folder.
+        probabilities: the model's answer for it.
+        path: of the file, for errors.
+        by: who writes it, for the comment.
 
     Raises:
         LibraryError: the section cannot be replaced without touching another.
@@ -148,7 +188,7 @@ def with_selftest(toml: bytes, image: str, probabilities: tuple[float, ...], pat
     table.add("image", tomlkit.value(toml_string(image)))
     table.add("probabilities", [round(p, 6) for p in probabilities])
     table.add("tolerance", 0.001)
-    table.comment("written by xaimed models check --write-selftest")
+    table.comment(f"written by {by}")
     table.trivia.comment_ws = " " * 19  # aligned with the comments of a draft
     section = tomlkit.document().add(_SECTION, table).as_string()
     body = _without_selftest(document).rstrip("\n")

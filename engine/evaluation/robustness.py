@@ -70,26 +70,32 @@ def robustness(
 
 
 def table(rows: Sequence[Row], classes: Sequence[str]) -> list[str]:
-    """Return the lines of the table: recall of each class, balanced accuracy, area; in brackets the change.
+    """Return the lines of the table: recall of each class, balanced accuracy and area; after the first row the changes.
 
     Args:
         rows: as `robustness` returns them; the first is what the others are compared with.
         classes: their names, for the head.
     """
-    columns = [*(f"recall {name}" for name in classes), "balanced acc.", "AUROC"]
-    widths = [max(len(column), len("0.000 (-0.000)")) for column in columns]
+    columns = [*classes, "accuracy", "AUROC"]
+    widths = [max(len(column), len("+0.000")) for column in columns]
     first = max(len(row.name) for row in rows)
-    head = "  ".join(f"{column:<{width}}" for column, width in zip(columns, widths, strict=True))
-    lines = [f"{'images':<{first}}  {head}".rstrip()]
-    clean = _figures(rows[0])
-    for row in rows:
-        cells = [
-            f"{value:.3f}" if row is rows[0] else f"{value:.3f} ({round(value - before, 3) + 0.0:+.3f})"  # no -0.000
-            for value, before in zip(_figures(row), clean, strict=True)
-        ]
+
+    def line(name: str, cells: Sequence[str]) -> str:
         padded = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-        lines.append(f"{row.name:<{first}}  {padded}".rstrip())
-    return lines
+        return f"{name:<{first}}  {padded}".rstrip()
+
+    clean = _figures(rows[0])
+    changes = [
+        # Rounded before the sign is written, so that no change is not -0.000.
+        [f"{round(value - before, 3) + 0.0:+.3f}" for value, before in zip(_figures(row), clean, strict=True)]
+        for row in rows[1:]
+    ]
+    return [
+        line("", ["recall", *[""] * (len(classes) - 1), "balanced", ""]),
+        line("images", columns),
+        line(rows[0].name, [f"{value:.3f}" for value in clean]),
+        *(line(row.name, change) for row, change in zip(rows[1:], changes, strict=True)),
+    ]
 
 
 def worst(rows: Sequence[Row]) -> Row:

@@ -10,11 +10,15 @@ patients varies about that in turn: half as far again out is nothing unusual.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
+
+from engine.bundle.model_toml import toml_string
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,11 +58,21 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure and the limits of its 95 % interval by patient."""
+    """A figure and the limits of its 95 % interval by patient; NaN where they are not defined."""
 
     value: float
     low: float
     high: float
+
+    @property
+    def defined(self) -> bool:
+        """Whether there is a figure: there is no recall of a class without images."""
+        return not math.isnan(self.value)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there are limits: one patient gives none."""
+        return self.defined and not math.isnan(self.low)
 
     def __str__(self) -> str:
         """Write it as `0.966 (0.91 to 1.00)`."""
@@ -87,7 +101,28 @@ class ScoresByPatient:
     balanced_accuracy: Interval
     auroc: Interval
 
-    def lines(self, classes: tuple[str, ...]) -> list[str]:
+    def performance(self, classes: Sequence[str]) -> list[str]:
+        """Return the lines of `[performance]` in a model.toml: each defined figure with the limits of its interval."""
+
+        def of_all(name: str, found: Interval) -> list[str]:
+            limits = [f"test_{name}_interval = {found.limits()}"] if found.bounded else []
+            return [f"test_{name} = {found.value:.3f}", *limits] if found.defined else []
+
+        def of_each(name: str, found: Sequence[Interval]) -> list[str]:
+            pairs = [(toml_string(key), each) for key, each in zip(classes, found, strict=True)]
+            values = ", ".join(f"{key} = {each.value:.3f}" for key, each in pairs if each.defined)
+            limits = ", ".join(f"{key} = {each.limits()}" for key, each in pairs if each.bounded)
+            return [f"test_{name} = {{ {values} }}", f"test_{name}_interval = {{ {limits} }}"]
+
+        return [
+            *of_all("auroc", self.auroc),
+            *of_all("balanced_accuracy", self.balanced_accuracy),
+            *of_each("recall", self.recall),
+            *of_each("precision", self.precision),
+            *of_each("f1", self.f1),
+        ]
+
+    def lines(self, classes: Sequence[str]) -> list[str]:
         """Return the lines of a table: a head, a row for each class, then what concerns all classes."""
         width = max(len("class"), *map(len, classes))
         rows = zip(classes, self.precision, self.recall, self.f1, strict=True)
@@ -191,6 +226,17 @@ def score_by_patient(
         _interval(whole.balanced_accuracy, drawn["balanced_accuracy"], fewest),
         _interval(whole.auroc, drawn["auroc"], fewest),
     )
+
+
+def mean_by_patient(
+    values: NDArray[np.generic], patients: NDArray[np.generic], *, seed: int = 0, draws: int = DRAWS
+) -> Interval:
+    """Return the mean of one value for each image (N,), such as whether a map hits, with its interval by patient."""
+    names, patient = np.unique(patients, return_inverse=True)
+    sums, counts = np.bincount(patient, weights=values.astype(np.float64)), np.bincount(patient)
+    chosen = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
+    drawn = sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1)
+    return _interval(float(sums.sum() / counts.sum()), drawn, len(names))
 
 
 def _table(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:

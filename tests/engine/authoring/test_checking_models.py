@@ -15,7 +15,7 @@ from factories import MODEL_CODE, approve, make_model
 from PIL import Image
 
 from engine.authoring.check import check_model
-from engine.authoring.selftest import with_selftest
+from engine.authoring.selftest import run_selftest, selftest_after_training, with_selftest
 from engine.bundle.model_bundle import read_bundle
 from engine.bundle.model_toml import parse_model_toml
 from engine.errors import BundleError, LibraryError
@@ -359,3 +359,23 @@ def test_of_many_classes_the_five_most_probable_are_listed(xaimed: Run, model: P
     start = next(place for place, line in enumerate(lines) if "kind" in line)
     assert [line.split()[2] for line in lines[start : start + 5]] == ["5", "4", "6", "3", "2"]
     assert lines[start + 5].strip() == "(and 2 classes that are less probable)"
+
+
+def test_a_training_script_writes_a_selftest_that_holds_until_the_weights_change(model: Path, image: Path) -> None:
+    network = Classifier.load(read_bundle(model), device="cpu").network
+    (model / "samples").mkdir()
+    (model / "samples" / "a.png").write_bytes(image.read_bytes())
+    for name in (None, "samples/a.png"):
+        selftest_after_training(model, network, name)
+        written = read_bundle(model)
+        assert written.selftest is not None
+        assert written.selftest.image == (name or "selftest.png")
+        assert "# written by train.py" in (model / "model.toml").read_text()
+        result = run_selftest(Classifier(written, network))
+        assert result is not None
+        assert result.failure == ""
+    with torch.no_grad():
+        network.conv.bias[0] += 0.1
+    result = run_selftest(Classifier(read_bundle(model), network))
+    assert result is not None
+    assert "a probability differs by" in result.failure

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import numpy as np
 import pytest
 from sklearn import metrics
 
-from engine.evaluation.scores import Interval, answers, score, score_by_patient
+from engine.evaluation.scores import Interval, answers, mean_by_patient, score, score_by_patient
 
 RNG = np.random.default_rng(7)
 
@@ -94,3 +96,23 @@ def test_intervals_are_written_for_people_and_for_model_toml() -> None:
     lines = score_by_patient(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.6, 0.9]), np.arange(4)).lines(("no", "yes"))
     assert [line.split()[0] for line in lines] == ["class", "no", "yes", "balanced", "area"]
     assert lines[2].split()[1] == "0.667"
+
+
+def test_the_performance_of_a_model_toml_can_be_read_back() -> None:
+    found = score_by_patient(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.6, 0.9]), np.arange(4))
+    read = tomllib.loads("\n".join(found.performance(("NO-IDC", 'a "b"'))))
+    assert read["test_auroc"] == 0.875
+    assert read["test_f1"] == {"NO-IDC": 0.667, 'a "b"': 0.8}
+    assert read["test_recall_interval"]["NO-IDC"] == found.recall[0].limits()
+    one = score_by_patient(np.array([0, 0]), np.array([0.1, 0.6]), np.array([1, 1]))
+    read = tomllib.loads("\n".join(one.performance(("NO-IDC", "IDC"))))
+    assert read["test_recall"] == {"NO-IDC": 0.5}, "there is no image of the other class"
+    assert read["test_recall_interval"] == {}, "and no other patient"
+    assert "test_auroc" not in read
+
+
+def test_a_mean_over_images_has_an_interval_by_patient() -> None:
+    hit, patients = np.array([True, True, False, True]), np.array(["a", "a", "b", "c"])
+    found = mean_by_patient(hit, patients)
+    assert (found.value, found.low, found.high) == (0.75, 0.0, 1.0)
+    assert mean_by_patient(np.ones(4, bool), np.arange(4)).low == 1
