@@ -101,18 +101,23 @@ class ScoresByPatient:
     balanced_accuracy: Interval
     auroc: Interval
 
-    def performance(self, classes: Sequence[str]) -> list[str]:
-        """Return the lines of `[performance]` in a model.toml: each defined figure with the limits of its interval."""
+    def performance(self, classes: Sequence[str], of: str = "test") -> list[str]:
+        """Return the lines of `[performance]` in a model.toml: each defined figure with the limits of its interval.
+
+        Args:
+            classes: their names.
+            of: which patients these are; the keys begin with it.
+        """
 
         def of_all(name: str, found: Interval) -> list[str]:
-            limits = [f"test_{name}_interval = {found.limits()}"] if found.bounded else []
-            return [f"test_{name} = {found.value:.3f}", *limits] if found.defined else []
+            limits = [f"{of}_{name}_interval = {found.limits()}"] if found.bounded else []
+            return [f"{of}_{name} = {found.value:.3f}", *limits] if found.defined else []
 
         def of_each(name: str, found: Sequence[Interval]) -> list[str]:
             pairs = [(toml_string(key), each) for key, each in zip(classes, found, strict=True)]
             values = ", ".join(f"{key} = {each.value:.3f}" for key, each in pairs if each.defined)
             limits = ", ".join(f"{key} = {each.limits()}" for key, each in pairs if each.bounded)
-            return [f"test_{name} = {{ {values} }}", f"test_{name}_interval = {{ {limits} }}"]
+            return [f"{of}_{name} = {{ {values} }}", f"{of}_{name}_interval = {{ {limits} }}"]
 
         return [
             *of_all("auroc", self.auroc),
