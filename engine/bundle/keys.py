@@ -171,6 +171,7 @@ LIME_KEYS: tuple[Key[Scalar], ...] = (
     Key.whole("samples", 1000, 100, 1_000_000, "perturbed images, the original included"),
     Key.whole("superpixels", 50, 2, 1_000, "number of superpixels to aim at"),
     Key.between("kernel_width", 0.25, 0, 1_000, "width of the kernel on the distance from the original"),
+    Key.whole("segmentations", 5, 1, 1_000, "segmentations that share the samples; 1 is the paper's LIME"),
     Key.choice("fill", "own-mean", ("own-mean", "blur"), "what a hidden superpixel shows: its mean colour, or a blur"),
 )
 """LIME's parameters: `[explain.lime]` of `model.toml`."""

@@ -117,6 +117,15 @@ class MaskedForward:
         if not self.warnings:  # a warning means that the device ran out of memory and the batch was halved
             self.batch = self._tuning.batch_for(self.precision)
 
+    def follow(self, other: MaskedForward, target: int) -> None:
+        """Take the precision that `other`, a loop for the same image and class, has settled.
+
+        Args:
+            other: the other loop.
+            target: index of the class to explain.
+        """
+        self._target, self.precision, self.batch = target, other.precision, other.batch
+
     def run(self, total: int, stop: StopSignal, looks: Sequence[int] = ()) -> Iterator[int]:
         """Yield how many samples are done, batch by batch, until `total` or until stopped.
 

@@ -70,7 +70,7 @@ class SuperpixelMasks:
         return rows.gather(1, self.labels.flatten().expand(len(rows), -1)).view(-1, 1, *self.labels.shape)
 
 
-def superpixels(picture: NDArray[np.float32], wanted: int = 50) -> Superpixels:
+def superpixels(picture: NDArray[np.float32], wanted: int = 50, shift: tuple[int, int] = (0, 0)) -> Superpixels:
     """Return about `wanted` SLIC superpixels.
 
     On pictures with few colours SLIC returns fewer than requested (24 to 29 for 50 on 50x50 patches of tissue), so
@@ -81,23 +81,30 @@ def superpixels(picture: NDArray[np.float32], wanted: int = 50) -> Superpixels:
     Args:
         picture: (H, W, C) in [0, 1], C 1 or 3.
         wanted: number of superpixels to aim at.
+        shift: by how many rows and columns to shift the grid from which SLIC starts.
     """
     from skimage.segmentation import slic
 
     colour = picture.shape[2] == 3
-    data = picture.astype(np.float64) if colour else picture[..., 0].astype(np.float64)
+    down, right = shift
+    # The grid starts at the picture's corner, so a border that mirrors the picture shifts it.
+    padded = np.pad(picture, ((down, 0), (right, 0), (0, 0)), mode="symmetric")
+    enlarged = padded.shape[0] * padded.shape[1] / (picture.shape[0] * picture.shape[1])
+    data = padded.astype(np.float64) if colour else padded[..., 0].astype(np.float64)
+    shifted = f", shifted by {down} and {right}" if shift != (0, 0) else ""
     axis = -1 if colour else None
     found: list[Superpixels] = []
     for compactness in _COLOUR_COMPACTNESS if colour else _GREY_COMPACTNESS:
         for factor in _ASK_FOR:
-            ask = round(wanted * factor)
+            ask = round(wanted * factor * enlarged)
             labels = slic(data, n_segments=ask, compactness=compactness, start_label=0, channel_axis=axis)
-            result = _counted(labels, f"slic(n_segments={ask}, compactness={compactness:g})")
+            result = _counted(labels[down:, right:], f"slic(n_segments={ask}, compactness={compactness:g}{shifted})")
             if abs(result.count - wanted) <= SLACK * wanted:
                 return result
             found.append(result)
-    labels = slic(data, n_segments=wanted, slic_zero=True, start_label=0, channel_axis=axis)
-    found.append(_counted(labels, f"slic(n_segments={wanted}, slic_zero)"))
+    ask = round(wanted * enlarged)
+    labels = slic(data, n_segments=ask, slic_zero=True, start_label=0, channel_axis=axis)
+    found.append(_counted(labels[down:, right:], f"slic(n_segments={ask}, slic_zero{shifted})"))
     return min(found, key=lambda result: abs(result.count - wanted))
 
 

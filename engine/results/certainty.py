@@ -19,13 +19,24 @@ CONFIDENCE = 0.99
 _PAIRS = TOP * (GRID * GRID - TOP)
 
 
-def separation_quantile(looks: int) -> float:
+def separation_quantile(looks: int, freedom: float = math.inf) -> float:
     """Return how many standard errors the means of two cells must differ by to count as separated.
 
     The choice is wrong only if one of the 3 x 6 pairs (chosen, not chosen) is in the wrong order, so each pair gets an
     equal share of the error probability, and each look at the running result another (Bonferroni on both counts).
+
+    Args:
+        looks: how often the choice is looked at.
+        freedom: degrees of freedom of the errors, see `CellEstimate`; 0 gives infinity.
     """
-    return NormalDist().inv_cdf(1.0 - (1.0 - CONFIDENCE) / (_PAIRS * max(looks, 1)))
+    share = (1.0 - CONFIDENCE) / (_PAIRS * max(looks, 1))
+    if freedom <= 0.0:
+        return math.inf
+    if math.isinf(freedom):
+        return NormalDist().inv_cdf(1.0 - share)
+    from scipy.special import stdtrit  # late: only LIME needs it, which imports scipy anyway
+
+    return float(stdtrit(freedom, 1.0 - share))
 
 
 def unsettled_cells(estimate: CellEstimate) -> tuple[Cell, ...]:
@@ -35,7 +46,7 @@ def unsettled_cells(estimate: CellEstimate) -> tuple[Cell, ...]:
     of the difference, the cells' covariance included. Without any spread (variance 0), any difference settles it.
     """
     order = [CELLS.index(cell) for cell in rank_cells(estimate.means.reshape(GRID, GRID))]
-    quantile = separation_quantile(estimate.looks)
+    quantile = separation_quantile(estimate.looks, estimate.freedom)
     open_cells: set[int] = set()
     for chosen in order[:TOP]:
         for other in order[TOP:]:
@@ -45,7 +56,8 @@ def unsettled_cells(estimate: CellEstimate) -> tuple[Cell, ...]:
             )
             # Var(a - b) = Var(a) + Var(b) - 2 Cov(a, b).
             variance = own + others - 2.0 * both  # rounding may make it negative
-            if not math.isfinite(variance) or gap <= quantile * math.sqrt(max(variance, 0.0)):
+            # Written so that NaN, from an infinite quantile, leaves a pair open.
+            if not math.isfinite(variance) or not gap > quantile * math.sqrt(max(variance, 0.0)):
                 open_cells |= {chosen, other}
     return tuple(CELLS[i] for i in sorted(open_cells))
 

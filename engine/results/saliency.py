@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,11 +25,14 @@ class CellEstimate:
         means: (9,) float64, in reading order.
         covariance: (9, 9) float64, of the estimated means; cells are correlated, so differences need it.
         looks: how often the choice of cells may be looked at during the run; each makes certainty harder to claim.
+        freedom: degrees of freedom of Student's t for the errors; infinity for the normal distribution, 0 where a part
+            of the error is not known at all.
     """
 
     means: NDArray[np.float64]
     covariance: NDArray[np.float64]
     looks: int = 1
+    freedom: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

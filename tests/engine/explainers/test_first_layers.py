@@ -110,7 +110,7 @@ def asked(model: Classifier) -> Request:
 @pytest.mark.parametrize("name", [*LOCAL, *PARTLY_LOCAL, "a blur"])
 def test_maps_are_the_same_to_1e_6_whatever_the_layers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     features, convolutions = {**LOCAL, **PARTLY_LOCAL, "a blur": LOCAL["a residual block"]}[name]
-    request, method = asked(wrapped(features)), Lime(superpixels=12, samples=400)
+    request, method = asked(wrapped(features)), Lime(segmentations=1, superpixels=12, samples=400)
     if name == "a blur":
         method = replace(method, fill="blur")
     found = method.explain(request)
@@ -197,10 +197,10 @@ def test_an_activation_changed_behind_its_back_is_noticed(batch: int, monkeypatc
 
     monkeypatch.setattr(lime, "prepared_tuning", lambda _: Tuning(batch=batch, precision="fp32"))
     request = asked(wrapped(changed))
-    found = Lime(superpixels=12, samples=400).explain(request)
+    found = Lime(segmentations=1, superpixels=12, samples=400).explain(request)
     assert found.parameters["convolutions_looked_up"] < 2
     monkeypatch.setattr(perturbation, "find_first_layers", lambda *_: None)
-    plain = Lime(superpixels=12, samples=400).explain(replace(request, kept={}))
+    plain = Lime(segmentations=1, superpixels=12, samples=400).explain(replace(request, kept={}))
     np.testing.assert_allclose(found.values, plain.values, atol=1e-6)
 
 
@@ -214,7 +214,9 @@ def test_what_must_stay_in_float32_is_never_among_the_first_layers() -> None:
 def test_few_samples_are_not_worth_a_table_and_many_are() -> None:
     request = asked(wrapped(residual))
     looked_up = [
-        Lime(superpixels=12, samples=samples).explain(replace(request, kept={})).parameters["convolutions_looked_up"]
+        Lime(segmentations=1, superpixels=12, samples=samples)
+        .explain(replace(request, kept={}))
+        .parameters["convolutions_looked_up"]
         for samples in (16, 400)
     ]
     assert looked_up == [0, 2]
@@ -223,13 +225,18 @@ def test_few_samples_are_not_worth_a_table_and_many_are() -> None:
 @pytest.mark.parametrize("limit", ["_MOST_BYTES", "_MOST_PIXELS"])
 def test_a_table_that_is_too_large_is_not_made(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuts, limit, 1000)
-    assert Lime(superpixels=12, samples=400).explain(asked(wrapped(residual))).parameters["convolutions_looked_up"] == 0
+    assert (
+        Lime(segmentations=1, superpixels=12, samples=400)
+        .explain(asked(wrapped(residual)))
+        .parameters["convolutions_looked_up"]
+        == 0
+    )
 
 
 @pytest.mark.parametrize("lie", ["activations", "answers"])
 def test_a_table_that_answers_otherwise_is_not_used(lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
     request = asked(wrapped(residual))
-    true = Lime(superpixels=12, samples=400).explain(request)
+    true = Lime(segmentations=1, superpixels=12, samples=400).explain(request)
     if lie == "activations":
         look_up = FirstLayers.look_up
         monkeypatch.setattr(FirstLayers, "look_up", lambda *a: tuple(values + 0.1 for values in look_up(*a)))
@@ -241,7 +248,7 @@ def test_a_table_that_answers_otherwise_is_not_used(lie: str, monkeypatch: pytes
             return scores(network, *inputs) * (1.0 if network is whole else 1.5)
 
         monkeypatch.setattr(request.classifier, "scores", other)
-    found = Lime(superpixels=12, samples=400).explain(replace(request, kept={}))
+    found = Lime(segmentations=1, superpixels=12, samples=400).explain(replace(request, kept={}))
     assert found.parameters["convolutions_looked_up"] == 0
     np.testing.assert_allclose(found.values, true.values, atol=1e-6)
 
@@ -258,8 +265,8 @@ def test_the_table_goes_when_the_samples_are_done_and_another_class_needs_none(m
 
     monkeypatch.setattr(perturbation, "find_first_layers", noted)
     request = asked(wrapped(residual))
-    Lime(superpixels=12, samples=400).explain(request)
-    Lime(superpixels=12, samples=400).explain(replace(request, target=1))
+    Lime(segmentations=1, superpixels=12, samples=400).explain(request)
+    Lime(segmentations=1, superpixels=12, samples=400).explain(replace(request, target=1))
     gc.collect()
     assert [reference() for reference in made] == [None]
 
@@ -274,13 +281,13 @@ def test_a_stop_takes_effect_while_the_table_is_filled_and_progress_is_told() ->
 
     request = replace(asked(wrapped(residual)), progress=hear, stop=stop)
     with pytest.raises(Stopped):
-        Lime(superpixels=12, samples=400).explain(request)
+        Lime(segmentations=1, superpixels=12, samples=400).explain(request)
     assert [report.done for report in reports] == [0, 0]
 
 
 def test_a_device_without_memory_for_the_table_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
     request = asked(wrapped(residual))
-    true = Lime(superpixels=12, samples=400).explain(request)
+    true = Lime(segmentations=1, superpixels=12, samples=400).explain(request)
     note = _Table.note
 
     def too_large(self: _Table, *arguments: Any) -> None:
@@ -288,7 +295,7 @@ def test_a_device_without_memory_for_the_table_does_without(monkeypatch: pytest.
         raise torch.cuda.OutOfMemoryError
 
     monkeypatch.setattr(_Table, "note", too_large)
-    found = Lime(superpixels=12, samples=400).explain(replace(request, kept={}))
+    found = Lime(segmentations=1, superpixels=12, samples=400).explain(replace(request, kept={}))
     assert found.parameters["convolutions_looked_up"] == 0
     assert not any("memory" in warning for warning in found.warnings)
     np.testing.assert_allclose(found.values, true.values, atol=1e-6)
@@ -296,7 +303,7 @@ def test_a_device_without_memory_for_the_table_does_without(monkeypatch: pytest.
 
 def test_a_device_that_fills_up_gives_the_table_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
     request = asked(wrapped(residual))
-    true = Lime(superpixels=12, samples=400).explain(request)
+    true = Lime(segmentations=1, superpixels=12, samples=400).explain(request)
     scores, whole, calls = request.classifier.scores, request.classifier.fast_copy().network, []
 
     def small(network: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
@@ -307,7 +314,7 @@ def test_a_device_that_fills_up_gives_the_table_up_first(monkeypatch: pytest.Mon
         return scores(network, *inputs)
 
     monkeypatch.setattr(request.classifier, "scores", small)
-    found = Lime(superpixels=12, samples=400).explain(replace(request, kept={}))
+    found = Lime(segmentations=1, superpixels=12, samples=400).explain(replace(request, kept={}))
     assert len(calls) == 6
     assert found.warnings == true.warnings
     np.testing.assert_allclose(found.values, true.values, atol=1e-6)
@@ -318,7 +325,7 @@ def test_fewer_samples_than_settle_the_precision_are_enough() -> None:
     tuned = Tuning(batch=16, precision="bf16", exact_batch=16)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lime, "prepared_tuning", lambda _: tuned)
-        assert Lime(superpixels=12, samples=20).explain(asked(model)).samples == 20
+        assert Lime(segmentations=1, superpixels=12, samples=20).explain(asked(model)).samples == 20
 
 
 def test_a_network_that_gives_nan_is_still_told_of() -> None:
@@ -326,7 +333,7 @@ def test_a_network_that_gives_nan_is_still_told_of() -> None:
         return residual(m, x) * torch.where(x.mean() < x.amax() * 2, torch.nan, 1.0)
 
     with pytest.raises(NotFiniteError):
-        Lime(superpixels=12, samples=400).explain(asked(wrapped(broken)))
+        Lime(segmentations=1, superpixels=12, samples=400).explain(asked(wrapped(broken)))
 
 
 @pytest.mark.parametrize("until", ["certain", "samples"])
@@ -334,10 +341,10 @@ def test_until_certain_the_same_samples_give_the_same_map_with_and_without(
     until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = asked(wrapped(residual))
-    found = Lime(superpixels=12, samples=1000, until=until).explain(request)
+    found = Lime(segmentations=1, superpixels=12, samples=1000, until=until).explain(request)
     assert found.parameters["convolutions_looked_up"] > 0
     monkeypatch.setattr(perturbation, "find_first_layers", lambda *_: None)
-    plain = Lime(superpixels=12, samples=1000, until=until).explain(replace(request, kept={}))
+    plain = Lime(segmentations=1, superpixels=12, samples=1000, until=until).explain(replace(request, kept={}))
     assert found.samples == plain.samples
     np.testing.assert_allclose(found.values, plain.values, atol=1e-6)
 
@@ -349,9 +356,9 @@ def test_reduced_precision_looks_up_what_reduced_precision_gives(
     model = classifier(Network(residual).eval(), size=(SIDE, SIDE), precision=precision)
     monkeypatch.setattr(lime, "prepared_tuning", lambda _: Tuning(batch=16, precision="bf16", exact_batch=16))
     request = asked(model)
-    found = Lime(superpixels=12, samples=400).explain(request)
+    found = Lime(segmentations=1, superpixels=12, samples=400).explain(request)
     assert found.parameters["convolutions_looked_up"] == 2
     monkeypatch.setattr(perturbation, "find_first_layers", lambda *_: None)
-    plain = Lime(superpixels=12, samples=400).explain(replace(request, kept={}))
+    plain = Lime(segmentations=1, superpixels=12, samples=400).explain(replace(request, kept={}))
     assert plain.parameters["precision"] == found.parameters["precision"]
     np.testing.assert_allclose(found.values, plain.values, atol=2e-3)

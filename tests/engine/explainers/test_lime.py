@@ -15,8 +15,9 @@ from torch import nn
 from engine.acceleration.tuning import Tuning
 from engine.errors import Stopped
 from engine.explainers import lime
-from engine.explainers.lime import Lime, cell_shares, fit_surrogate, mean_colours, neighbourhood
+from engine.explainers.lime import Lime, mean_colours
 from engine.explainers.superpixels import Superpixels, superpixels
+from engine.explainers.surrogate import cell_shares, fit_surrogate, neighbourhood
 from engine.results.cells import CELLS, cell_slices
 from engine.results.certainty import unsettled_cells
 from engine.results.statistics import grid_statistics
@@ -45,7 +46,7 @@ def test_coefficients_are_those_of_the_lime_package() -> None:
     expected = np.zeros(segments.count)
     for superpixel, weight in theirs.local_exp[2]:
         expected[superpixel] = weight
-    saliency = Lime(samples=300, superpixels=30).explain(asked)
+    saliency = Lime(samples=300, superpixels=30, segmentations=1).explain(asked)
     raw = saliency.values.astype(float) * (saliency.raw_max - saliency.raw_min) + saliency.raw_min
     np.testing.assert_allclose(raw, expected[segments.labels], atol=1e-5)
     assert saliency.parameters["surrogate_r2"] == pytest.approx(theirs.score, abs=1e-4)
