@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +13,7 @@ import numpy as np
 from engine.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
 from engine.results.caution import Caution
 from engine.results.cells import TOP
+from engine.results.diagnosis import probability_text
 from engine.results.saliency import CellEstimate, Parameter, SaliencyMap
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def scaled_map(
     constant: bool = False,
     stopped: bool = False,
     warnings: tuple[str, ...] = (),
+    blank: float | None = None,
 ) -> SaliencyMap:
     """Scale a raw (H, W) map to [0, 1] by its own minimum and maximum.
 
@@ -136,6 +138,7 @@ def scaled_map(
         stopped=stopped,
         cells=cells,
         warnings=warnings,
+        blank=blank,
     )
 
 
@@ -146,7 +149,34 @@ def unmoved(outputs: NDArray[np.float64]) -> bool:
     return float(np.ptp(outputs)) <= _ROUNDING * slope
 
 
-def weak_effect(outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bool = True) -> tuple[Caution, ...]:
+def absence(request: Request, own: float, blank: float) -> tuple[Caution, ...]:
+    """Return the warning that the class is what the network says where it sees nothing, if that is so.
+
+    Args:
+        request: the image and the class.
+        own: probability of the class for the image.
+        blank: the same where the whole image is hidden.
+    """
+    if blank < own:
+        return ()
+    classes, target = request.classifier.classes, request.classifier.classes[request.target]
+    remedy = ""
+    if not request.classifier.bundle.output.multilabel:
+        other = f"“{classes[1 - request.target]}”" if len(classes) == 2 else "another class"
+        remedy = f" Explain {other} to see what speaks for that one."
+    return (
+        Caution(
+            "absence",
+            f"With the whole image hidden, the network says “{target}” with {probability_text(blank, 3)}, no less than "
+            f"for the image ({probability_text(own, 3)}): this class is its answer where it sees nothing, and what the "
+            f"image shows as a whole speaks against it.{remedy}",
+        ),
+    )
+
+
+def weak_effect(
+    outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bool = True, absent: Sequence[Caution] = ()
+) -> tuple[Caution, ...]:
     """Return the warnings for a map whose brightest places mean little.
 
     Every map is stretched to [0, 1] whatever its range, and it has three top cells even if no cell speaks for the
@@ -156,6 +186,7 @@ def weak_effect(outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bo
         outputs: (N,) probabilities of the target class under the masks.
         cells: the estimated cell means.
         signed: whether a mean below 0 speaks against the class (it does not with the estimator of the RISE paper).
+        absent: the warning of `absence`, which takes the place of the one that cells speak against the class.
     """
     said = []
     effect = float(np.ptp(outputs))
@@ -169,7 +200,9 @@ def weak_effect(outputs: NDArray[np.float64], cells: CellEstimate, *, signed: bo
         )
     means = np.sort(cells.means)[::-1][:TOP]
     against = int((means <= 0.0).sum())
-    if signed and against:
+    if absent:
+        said += absent
+    elif signed and against:
         which = "None of the three cells speaks" if against == TOP else f"Only {TOP - against} of the three cells speak"
         rest = "they are" if against == TOP else "the others are"
         sentence = f"{which} for this class; {rest} merely those that speak least against it."

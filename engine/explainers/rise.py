@@ -9,16 +9,27 @@ and its complement (Hammersley and Morton 1956): interactions of an even number 
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 
 from engine.acceleration.tuning import Tuning
 from engine.errors import Stopped
-from engine.explainers.base import FEWEST_SAMPLES, Reporter, Request, interim_looks, scaled_map, unmoved, weak_effect
+from engine.explainers.base import (
+    FEWEST_SAMPLES,
+    Reporter,
+    Request,
+    absence,
+    interim_looks,
+    scaled_map,
+    unmoved,
+    weak_effect,
+)
 from engine.explainers.fills import blur_fill, blur_words, mean_fill
 from engine.explainers.perturbation import MaskedForward, kept_or_made, prepared_tuning
 from engine.explainers.rise_masks import RiseMasks
@@ -63,6 +74,8 @@ class Rise:
         started = time.perf_counter()
         kept = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Kept)
         masks, loop = kept.masks, kept.loop
+        own, hidden = (float(value) for value in kept.ends[:, request.target])
+        blank = hidden if math.isfinite(hidden) else None
         loop.settle_precision(request.target, request.stop)
         looks = interim_looks(self.samples) if self.until == "certain" else (self.samples,)
         reporter = Reporter(self.key, self.samples, request.progress)
@@ -71,7 +84,8 @@ class Rise:
         def result(stopped: bool = False) -> SaliencyMap:
             estimate = RiseEstimate(masks, loop.outputs(done), self.estimator, len(looks))
             cells = estimate.cells()
-            doubts = weak_effect(loop.outputs(done), cells, signed=self.estimator == "centred")
+            absent = () if blank is None else absence(request, own, blank)
+            doubts = weak_effect(loop.outputs(done), cells, signed=self.estimator == "centred", absent=absent)
             return scaled_map(
                 estimate.raw(),
                 request,
@@ -84,6 +98,7 @@ class Rise:
                 constant=estimate.constant,
                 stopped=stopped,
                 warnings=(*loop.warnings, *(() if estimate.constant else doubts)),
+                blank=blank,
             )
 
         for done in loop.run(self.samples, request.stop, looks):
@@ -104,7 +119,10 @@ class Rise:
         device = request.classifier.device
         masks = RiseMasks(request.size, self.grid, self.probability, request.seed, device, antithetic=pairs)
         hidden = blur_fill(request.tensor) if self.fill == "blur" else mean_fill(request.tensor)
-        return _Kept(masks, MaskedForward(request, hidden, masks, tuning))
+        with request.classifier.many_passes("fp32"):
+            both = torch.cat([request.tensor, hidden])
+            ends = request.classifier.probabilities(request.classifier.logits(both)).cpu().numpy()
+        return _Kept(masks, MaskedForward(request, hidden, masks, tuning), ends)
 
     def _parameters(self, request: Request, loop: MaskedForward, estimate: RiseEstimate) -> dict[str, Parameter]:
         return {
@@ -123,10 +141,17 @@ class Rise:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What a later request for another class of the same image uses again."""
+    """What a later request for another class of the same image uses again.
+
+    Attributes:
+        masks: the stream of masks.
+        loop: with the outputs.
+        ends: (2, K) probabilities of the classes: for the image, and where all of it is hidden.
+    """
 
     masks: RiseMasks
     loop: MaskedForward
+    ends: NDArray[np.float64]
 
 
 class RiseEstimate:

@@ -51,6 +51,8 @@ class SaliencyMap:
         stopped: True if the user stopped it before all samples were used.
         cells: the cell means and their covariance, for sampling methods.
         warnings: sentences that must be shown with the map; those of a known kind are `Caution`s.
+        blank: probability of the class where the whole image is hidden as this method hides parts of it; None for
+            methods that do not know it.
     """
 
     method: str
@@ -65,6 +67,7 @@ class SaliencyMap:
     stopped: bool = False
     cells: CellEstimate | None = None
     warnings: tuple[str, ...] = ()
+    blank: float | None = None
 
     @property
     def constant(self) -> bool:

@@ -75,10 +75,8 @@ def main() -> None:
     say(table(("segmentations", "runs", "shared of 3", "certain", "of these right"), rows))
     for count, row in found.items():
         if count > 1:
-            met = row["right"] >= _GOAL * row["certain"]
-            say(
-                f"{'met ' if met else 'LOST'} {count} segmentations: {row['right']} of {row['certain']} certain are right"
-            )
+            met = "met " if row["right"] >= _GOAL * row["certain"] else "LOST"
+            say(f"{met} {count} segmentations: {row['right']} of {row['certain']} certain choices are right")
     write_json(arguments.json, {"machine": machine(), "from": source, "segmentations": found})
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from factories import make_image
+from networks import MeanOfOneChannel, classifier, request, small_cnn
 from skimage.transform import resize
 
-from engine.explainers.base import interim_looks
-from engine.explainers.rise import RiseEstimate
+from engine.explainers.base import absence, interim_looks
+from engine.explainers.rise import Rise, RiseEstimate
 from engine.explainers.rise_masks import RiseMasks
 from engine.results.cells import part_weights
 from engine.results.certainty import unsettled_cells
@@ -200,3 +204,25 @@ def test_of_the_choices_called_certain_at_99_percent_at_least_97_percent_are_rig
                 break
     assert certain > 40
     assert right >= 0.97 * certain
+
+
+def test_a_class_of_absence_says_so_and_offers_the_other_class() -> None:
+    # One logit, 4 (mean red - 0.3): a black image gets 1.2 for the negative class, a bright one -0.8.
+    model = classifier(MeanOfOneChannel(scale=4.0, shift=-1.2, sigmoid=False), classes=("quiet", "loud"))
+    image = make_image(pixels=np.full((24, 24, 3), 127.5))
+    none = 1.0 / (1.0 + np.exp(-1.2))
+    asked = request(model, image, target=0)
+    quiet, loud = Rise(samples=64).explain(asked), Rise(samples=64).explain(replace(asked, target=1))
+    assert quiet.blank == pytest.approx(none, abs=1e-6)
+    assert loud.blank == pytest.approx(1.0 - none, abs=1e-6)
+    assert quiet.warning_codes == ("absence",)
+    for words in ("“quiet” with 0.769", "no less than for the image (0.310)", "Explain “loud”"):
+        assert words in quiet.warnings[0]
+    assert "absence" not in loud.warning_codes
+
+
+def test_several_classes_offer_another_one_and_labels_that_exclude_none_offer_nothing() -> None:
+    for multilabel, offered in ((False, True), (True, False)):
+        asked = request(classifier(small_cnn(3), multilabel=multilabel), target=1)
+        assert ("Explain another class" in absence(asked, 0.5, 0.5)[0]) is offered
+        assert not absence(asked, 0.5, 0.49)
