@@ -25,7 +25,7 @@ from engine.explainers.registry import (
     silence_notes,
     usual_samples,
 )
-from engine.explanation.words import chance_words, number_of_cells
+from engine.explanation.words import blank_words, chance_words, number_of_cells
 from engine.images.image import read_image
 from engine.results.diagnosis import probability_text
 
@@ -367,6 +367,8 @@ def _print_explanation(explanation: Explanation, folder: Path) -> None:
     for note in silence_notes(explanation.maps, explanation.consensus.methods):
         print_line(note)
     for method, saliency in explanation.maps.items():
+        if blank := blank_words(saliency):
+            print_line(f"{method_name(method)}: {blank}")
         for line in evidence_notes(explanation, method):
             print_line(f"{method_name(method)}: {line}")
         for warning in saliency.warnings:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from engine.progress import NeverStop, Progress, ProgressCallback, StopSignal, no_progress
-from engine.results.caution import Caution
+from engine.results.caution import ABSENCE, Caution
 from engine.results.cells import TOP
 from engine.results.diagnosis import probability_text
 from engine.results.saliency import CellEstimate, Parameter, SaliencyMap
@@ -166,7 +166,7 @@ def absence(request: Request, own: float, blank: float) -> tuple[Caution, ...]:
         remedy = f" Explain {other} to see what speaks for that one."
     return (
         Caution(
-            "absence",
+            ABSENCE,
             f"With the whole image hidden, the network says “{target}” with {probability_text(blank, 3)}, no less than "
             f"for the image ({probability_text(own, 3)}): this class is its answer where it sees nothing, and what the "
             f"image shows as a whole speaks against it.{remedy}",

@@ -30,6 +30,7 @@ from engine.explanation.exact_words import EXACT_TITLE, exact_lines, exact_notes
 from engine.explanation.words import (
     INTENDED_USE,
     answer_notes,
+    blank_words,
     cell_labels,
     chance_words,
     counted_words,
@@ -123,8 +124,9 @@ def explanation_lines(explanation: Explanation, colours: Colours | None, width: 
     for method in explanation.maps:
         for line in evidence_notes(explanation, method):
             yield from _wrapped(f"{method_name(method)}: {line}", width)
-        if forced := forced_words(explanation.statistics[method]):
-            yield from _wrapped(f"{method_name(method)}: {forced}", width)
+        for sentence in (forced_words(explanation.statistics[method]), blank_words(explanation.maps[method])):
+            if sentence:
+                yield from _wrapped(f"{method_name(method)}: {sentence}", width)
         for note in map_notes(explanation, method):
             yield from _wrapped(f"! {method_name(method)}: {note}", width)
     for method, reason in explanation.failures.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from engine.explainers.registry import method_name
+from engine.results.caution import ABSENCE
 from engine.results.cells import CELL_NAMES, Cell
 from engine.results.diagnosis import probability_text
 from engine.text import word_list
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.explanation.explain import Explanation
+    from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
 
 INTENDED_USE = "Research use only; not a medical device."
@@ -88,6 +90,13 @@ def forced_words(statistics: GridStatistics) -> str:
         f"This map points at {number_of_cells(statistics)}: {' and '.join(forced)} {has} only because three cells are "
         "marked, with less than a quarter of the first cell's mean saliency."
     )
+
+
+def blank_words(saliency: SaliencyMap) -> str:
+    """Return what the network says where the whole image is hidden; empty where no one knows or a warning says it."""
+    if saliency.blank is None or ABSENCE in saliency.warning_codes:
+        return ""
+    return f"With the whole image hidden, the probability is {probability_text(saliency.blank, 3)}."
 
 
 def counted_words(explanation: Explanation) -> str:

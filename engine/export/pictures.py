@@ -16,6 +16,7 @@ from engine.explainers.registry import dependence_notes, method_name, silence_no
 from engine.explanation.words import (
     INTENDED_USE,
     answer_notes,
+    blank_words,
     cell_labels,
     chance_words,
     counted_words,
@@ -90,8 +91,9 @@ def cells_picture(explanation: Explanation, method: str) -> Sheet:
         page.add_outline(outline_of(label), text)
     if labels:
         page.add_note("Numbers are the ranks of the three cells with the highest mean saliency.")
-    if forced := forced_words(statistics):
-        page.add_note(forced)
+    for sentence in (forced_words(statistics), blank_words(saliency)):
+        if sentence:
+            page.add_note(sentence)
     if statistics.ties:
         page.add_note("Dashed, with “?”: a cell whose place among the three is not settled.")
     _add_warnings(page, explanation, method)

@@ -118,6 +118,7 @@ def _method(saliency: SaliencyMap, statistics: GridStatistics) -> dict[str, Json
         "stopped": saliency.stopped,
         "raw_min": _number(saliency.raw_min),
         "raw_max": _number(saliency.raw_max),
+        "blank": None if saliency.blank is None else _number(saliency.blank),
         "cell_means": [_numbers(row) for row in statistics.mean],
         "cell_standard_errors": None if errors is None else [_numbers(row) for row in errors],
         "warnings": list(saliency.warnings),

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 OTHER = "other"
 """The code of a warning that has none of its own, such as a plug-in's."""
 
+ABSENCE = "absence"
+"""The code of the warning that a class is what the network says where it sees nothing."""
+
 
 class Caution(str):
     """A warning: its text is the sentence, and it also has a code.

@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -114,6 +115,7 @@ def test_html_tells_the_answer_its_doubts_and_what_each_map_points_at() -> None:
 def test_chance_stands_beside_the_agreement_and_forced_places_are_told_of() -> None:
     values = np.kron([[0.0, 0.0, 0.1], [0.4, 0.0, 0.0], [1.0, 0.0, 0.0]], np.ones((16, 16))).astype(np.float32)
     maps = {method: make_map(method, values=values) for method in ("lime", "rise", "gradcam", "gradcam++")}
+    maps["rise"] = replace(maps["rise"], blank=0.25)
     explanation = make_explanation(maps=maps)
     page, text = Page(explanation._repr_html_()).text, " ".join(shown(explanation, io.StringIO()).split())
     for words in (
@@ -123,6 +125,7 @@ def test_chance_stands_beside_the_agreement_and_forced_places_are_told_of() -> N
         assert words in page
         assert words in text
     assert "two cells: 1 bottom left 1.00, 2 left 0.40" in page
+    assert "RISE: With the whole image hidden, the probability is 0.250." in text
     assert "RISE: This map points at two cells: top right has its mark only because three cells are marked" in text
 
 
