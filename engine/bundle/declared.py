@@ -16,6 +16,10 @@ _MOST_STD = 10
 """A standard deviation may be at most so many times the range of the values."""
 
 
+UNNAMED = "The classes are not declared: they are numbered by the network's outputs."
+"""What is assumed before the network is known; then its classes get names, and another sentence tells them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What a model folder declares, with defaults for the rest.
@@ -59,7 +63,7 @@ class Declared:
         elif "input.std" not in self.given:
             sentences.append("The std is not declared: 1 is assumed.")
         if "output.classes" not in self.given:
-            sentences.append("The classes are not declared: they are numbered by the network's outputs.")
+            sentences.append(UNNAMED)
         if "output.activation" not in self.given:
             sentences.append(
                 "The activation at the network's end is not declared: it is taken from the last module, if that is a "

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.bundle.declared import UNNAMED
 from engine.bundle.fit_npz import Fit, signature
 from engine.bundle.model_bundle import FIT, InputSpec, ModelBundle
 from engine.errors import ExplanationError, NotFiniteError
@@ -80,7 +81,9 @@ class Classifier(NetworkOnDevice):
         super().__init__(bundle, network, device=device, precision=precision, watch=watch)
         self.classes, more = settle_classes(bundle, self.anatomy.outputs, self._subject)
         check_threshold(bundle, self.anatomy.outputs, self._subject)
-        self.assumed: tuple[str, ...] = (*bundle.assumed, *self.anatomy.notes, *self._doubts, *more)
+        # The classes have names now: `more` says which.
+        declared = (sentence for sentence in bundle.assumed if sentence != UNNAMED)
+        self.assumed: tuple[str, ...] = (*declared, *self.anatomy.notes, *self._doubts, *more)
         self._feeding = None if feeding is None else feeding(self.bundle.input)
         if self.black_box:
             self.assumed += (f"No layers and no gradients are known: {self.black_box}.",)

@@ -27,7 +27,8 @@ class GridStatistics:
         mean, median, min, max, std: (3, 3) float64 over the pixels of each cell, in [0, 1]; `std` divides by n.
         top: the three cells with the highest mean, the highest first; empty for a constant map.
         certain: True if no other cell could replace one of the three: for sampling methods at 99 % confidence, for the
-            others unless the third and the fourth cell are equal. False for a constant map.
+            others unless the third and the fourth cell are equal, which says nothing of noise in the image. False for a
+            constant map.
         ties: the cells whose place among the three is not settled; empty if `certain`. Contains cells of `top` and
             cells outside it.
     """

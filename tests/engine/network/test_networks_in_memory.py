@@ -50,6 +50,7 @@ def test_classes_have_names_of_their_own_or_numbers() -> None:
     unnamed = from_module(small_cnn())
     assert unnamed.classes == ("class 0", "class 1", "class 2")
     assert any("have no names" in sentence for sentence in unnamed.assumed)
+    assert not any("not declared: they are numbered" in sentence for sentence in unnamed.assumed), "said once"
 
 
 def test_everything_that_a_folder_may_declare_may_be_said() -> None:
