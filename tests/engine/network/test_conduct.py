@@ -264,5 +264,5 @@ def test_the_engines_own_warnings_all_have_a_code() -> None:
             settings = Settings(samples={"lime": 100, "rise": 100}, target=model.classes[target])
             for method in ("lime", "rise", "gradcam", "hirescam"):
                 codes.update(explain_method(model, image, method, settings).warning_codes)
-    assert {"activation", "rounded", "batch-dependent", "constant", "cells-against"} <= codes
+    assert {"activation", "rounded", "batch-dependent", "constant", "absence"} <= codes
     assert "other" not in codes
