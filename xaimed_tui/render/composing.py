@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.drawing.colours import RGB, backdrop, blend, colour_values, count_colours
+from engine.drawing.colours import backdrop, blend, colour_values
 from engine.drawing.scaling import scale_pixels, scale_values
 from engine.results.cells import cell_edges
 from xaimed_tui.render.depth import in_colours, stepped_map, stepped_overlay
+from xaimed_tui.render.plates import plate_numbers, plates_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,9 +46,9 @@ def compose(spec: PictureSpec, placement: Placement, grain: Grain = HALF_BLOCKS)
     if spec.style == "overlay" and spec.values is not None:
         heat = colour_values(scale_values(spec.values, *size), spec.colormap)
         return blend(grey_below(spec, placement, grain), heat, spec.opacity)
-    if spec.style == "agreement" and spec.counts is not None:
+    if (numbers := plate_numbers(spec)) is not None:
         y, x = cells_of_pixels(placement, grain)
-        planes = _planes(spec, spec.counts[np.ix_(y, x)])
+        planes = _planes(spec, numbers[np.ix_(y, x)])
         return blend(grey_below(spec, placement, grain), planes, spec.opacity)
     return scale_pixels(spec.pixels, *size)
 
@@ -60,7 +61,7 @@ def compose_stepped(spec: PictureSpec, placement: Placement, depth: Depth) -> ND
     if spec.style == "overlay" and spec.values is not None:
         values = scale_values(spec.values, *size)
         return stepped_overlay(grey_below(spec, placement), values, spec.colormap, spec.opacity, depth)
-    if spec.style == "agreement":
+    if spec.style in ("agreement", "exact"):
         return in_colours(grey_below(spec, placement), depth, grey=True)
     return in_colours(scale_pixels(spec.pixels, *size), depth)
 
@@ -75,11 +76,11 @@ def compose_native(spec: PictureSpec) -> NDArray[np.uint8]:
     if spec.style in ("map", "overlay") and spec.values is not None:
         heat = colour_values(scale_values(spec.values, height, width), spec.colormap)
         pixels = heat if spec.style == "map" else blend(backdrop(pixels), heat, spec.opacity)
-    elif spec.style == "agreement" and spec.counts is not None:
+    elif (numbers := plate_numbers(spec)) is not None:
         # The inner edges divide the pixels; with `right` a pixel on an edge belongs to the cell that begins there.
         y = np.searchsorted(rows[1:-1], np.arange(height), side="right")
         x = np.searchsorted(columns[1:-1], np.arange(width), side="right")
-        pixels = blend(backdrop(pixels), _planes(spec, spec.counts[np.ix_(y, x)]), spec.opacity)
+        pixels = blend(backdrop(pixels), _planes(spec, numbers[np.ix_(y, x)]), spec.opacity)
     if _has_grid(spec) and min(height, width) >= _GRID_FROM[0]:
         thick = max(min(height, width) // 100, 1)
         pixels = _with_lines(pixels, [*rows[1:-1]], [*columns[1:-1]], (thick, thick))
@@ -143,12 +144,11 @@ def _with_lines(
 
 
 def _has_grid(spec: PictureSpec) -> bool:
-    return spec.show_grid or spec.style == "agreement"
+    return spec.show_grid or spec.style in ("agreement", "exact")
 
 
-def _planes(spec: PictureSpec, counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    colours: tuple[RGB, ...] = count_colours(spec.methods, spec.colormap)
-    return np.asarray(np.array(colours, dtype=np.uint8)[counts])
+def _planes(spec: PictureSpec, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return np.asarray(np.array(plates_of(spec), dtype=np.uint8)[numbers])
 
 
 def size_of(placement: Placement, grain: Grain = HALF_BLOCKS) -> tuple[int, int, Part | None]:

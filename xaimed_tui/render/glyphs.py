@@ -9,6 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from engine.drawing.colours import signed_steps
 from engine.drawing.scaling import scale_values
 from xaimed_tui.render.composing import cells_of_pixels, grey_below, grid_lines, shows_grid, size_of
 from xaimed_tui.render.marks import by_row
@@ -43,6 +44,9 @@ def glyph_lines(spec: PictureSpec, placement: Placement, marks: Marks, *, dark: 
     elif spec.style == "agreement" and spec.counts is not None:
         down, across = cells_of_pixels(placement)
         steps, ramp = spec.counts[np.ix_(down[::2], across)] / max(spec.methods, 1), _SHADES
+    elif spec.style == "exact" and spec.signed is not None:
+        down, across = cells_of_pixels(placement)
+        steps, ramp = signed_steps(spec.signed)[np.ix_(down[::2], across)], _SHADES
     else:
         light = grey_below(spec, placement)[:, :, 0] / 255.0
         steps, ramp = (light[0::2] + light[1::2]) / 2, _RAMP

@@ -99,7 +99,7 @@ _ready = _Ready()
 
 def kitty_image(spec: PictureSpec) -> KittyImage:
     """Return the picture of a spec without marks: the same one whatever part is visible and whatever is marked."""
-    key = replace(spec, zoom=1, centre=(0.5, 0.5), highlight=None, top=(), ties=()).key
+    key = replace(spec, zoom=1, centre=(0.5, 0.5), highlight=None, top=(), ties=(), exact=(), firm=()).key
     with _ready.lock:
         if (image := _ready.images.get(key)) is not None:
             _ready.images.move_to_end(key)

@@ -21,11 +21,11 @@ Kind = Literal["line", "open line", "pointer", "badge", "open badge", "count"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One character instead of a half block; for a count also the number, which decides its colour."""
+    """One character instead of a half block; for a number also its place in `plates_of`, which decides its colour."""
 
     character: str
     kind: Kind
-    count: int = 0
+    plate: int = 0
 
 
 Marks = dict[tuple[int, int], Mark]
@@ -51,7 +51,14 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
     if spec.style == "agreement" and spec.counts is not None:
         for cell in CELLS:
             if (box := placement.seen(placement.box(cell))) is not None:
-                _count(marks, box, int(spec.counts[cell]), unsettled=cell in spec.ties)
+                count = int(spec.counts[cell])
+                _number(marks, box, f"{count}?" if cell in spec.ties else str(count), count)
+        _exact(marks, spec, placement, "E")
+    elif spec.style == "exact" and spec.signed is not None:
+        for place, cell in enumerate(CELLS):
+            if (box := placement.seen(placement.box(cell))) is not None:
+                _number(marks, box, signed_text(float(spec.signed[cell]), box[3] - box[1]), place)
+        _exact(marks, spec, placement)
     elif spec.style != "image":
         for cell in spec.ties:
             if cell not in spec.top:
@@ -74,6 +81,30 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
     return {place: mark for place, mark in marks.items() if place[0] in rows and place[1] in columns}
 
 
+def signed_text(value: float, columns: int = 5) -> str:
+    """Return a signed number in so many columns: `+0.31`, `+.31`, or its sign alone."""
+    text = f"{value:+.2f}"
+    if text in ("+0.00", "-0.00"):
+        text = " 0.00" if columns > 4 else "0"
+    if columns >= 5:
+        return text
+    return text.replace("0.", ".", 1) if columns == 4 else text[0]
+
+
+def _exact(marks: Marks, spec: PictureSpec, placement: Placement, prefix: str = "") -> None:
+    """Outline the exact three, the firm ones with solid lines and, where there is room, with the word."""
+    for rank, cell in enumerate(spec.exact, start=1):
+        firm = cell in spec.firm
+        box = placement.seen(placement.box(cell))
+        if box is None or box[3] - box[1] < _CORNERS[0] or box[2] - box[0] < _CORNERS[1]:
+            continue  # a badge would lie on the number, which says more
+        _outline(marks, placement.box(cell), SOLID if firm else DASHED, "line" if firm else "open line")
+        text = f"{prefix}{rank}"
+        if firm and not prefix and box[3] - box[1] >= len(text) + 7:
+            text += " firm"
+        _badge(marks, box, text, "badge" if firm else "open badge")
+
+
 def by_row(marks: Marks) -> dict[int, list[tuple[int, Mark]]]:
     """Return the marks of each row that has any, each with its column."""
     rows: dict[int, list[tuple[int, Mark]]] = {}
@@ -92,6 +123,8 @@ def letters(spec: PictureSpec, columns: int) -> str:
         return (" " if columns >= len(" ".join(rows)) else "").join(rows)
     if spec.style == "image":
         return ""
+    if spec.style == "exact":
+        return " ".join(f"{rank}{_letters_of(cell)}" for rank, cell in enumerate(spec.exact, start=1)) or "no cell"
     return " ".join(
         f"{rank}{'?' if cell in spec.ties else ''}{_letters_of(cell)}" for rank, cell in enumerate(spec.top, start=1)
     )
@@ -166,15 +199,14 @@ def _badge(marks: Marks, box: tuple[int, int, int, int] | None, text: str, kind:
         marks[y, x + i] = Mark(character, kind)
 
 
-def _count(marks: Marks, box: tuple[int, int, int, int], count: int, *, unsettled: bool) -> None:
-    """Put a count on a plate in the middle of its cell, which grows with the cell; `?` if the count may be another."""
+def _number(marks: Marks, box: tuple[int, int, int, int], text: str, plate: int) -> None:
+    """Put a number on a plate in the middle of its cell, which grows with the cell."""
     top, left, bottom, right = box
     columns, rows = right - left, bottom - top
     wide, high = (5, 3) if columns >= _PLATE[0] and rows >= _PLATE[1] else (3 if columns >= 5 else 1, 1)
-    text = f"{count}?" if unsettled else str(count)
     wide = max(wide, min(len(text), columns))
     x, y = left + (columns - wide) // 2, top + (rows - high) // 2
     for row in range(high):
         line = text.center(wide) if row == high // 2 else " " * wide
         for i, character in enumerate(line[:wide]):
-            marks[y + row, x + i] = Mark(character, "count", count)
+            marks[y + row, x + i] = Mark(character, "count", plate)

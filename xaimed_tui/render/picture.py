@@ -12,14 +12,14 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from engine.drawing.colours import RGB, count_colours, text_on
+from engine.drawing.colours import RGB, text_on
 from xaimed_tui.render.composing import compose, compose_stepped, draw_grid, shows_grid
-from xaimed_tui.render.depth import count_steps
 from xaimed_tui.render.glyphs import glyph_lines
 from xaimed_tui.render.halfblocks import FrugalRenderer
 from xaimed_tui.render.kitty import KittyPicture, kitty_image
 from xaimed_tui.render.marks import Mark, Marks, by_row, letters, marks_of
 from xaimed_tui.render.placement import Placement, place
+from xaimed_tui.render.plates import plates_of
 from xaimed_tui.render.sixel import sixel_picture
 from xaimed_tui.render.tiles import LARGEST, TilePicture, tile_rows
 from xaimed_tui.terminal.colour_depth import Depth
@@ -131,10 +131,7 @@ def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks, depth: D
     pixels = compose(spec, placement) if depth == "true" else compose_stepped(spec, placement, depth)
     if shows_grid(spec, placement):
         pixels = draw_grid(pixels, placement)
-    plates: tuple[RGB, ...] = ()
-    if spec.style == "agreement":
-        few = depth != "true"
-        plates = count_steps(spec.methods, spec.colormap, depth) if few else count_colours(spec.methods, spec.colormap)
+    plates = plates_of(spec, depth)
     marked = by_row(marks)
     lines = []
     for row, segments in enumerate(_rows(FrugalRenderer().render(Image.fromarray(pixels)))):
@@ -150,7 +147,7 @@ def _half_blocks(spec: PictureSpec, placement: Placement, marks: Marks, depth: D
 def _kitty(spec: PictureSpec, placement: Placement, marks: Marks, *, stark: bool) -> tuple[TilePicture, list[Strip]]:
     """Draw the picture at its own resolution, for the terminal to scale, with the marks on it as text."""
     picture = KittyPicture(kitty_image(spec), placement.whole_columns, placement.whole_rows)
-    plates = count_colours(spec.methods, spec.colormap) if spec.style == "agreement" else ()
+    plates = plates_of(spec)
     marked = by_row(marks)
     # Only for the colours behind the marks, for which half blocks are fine enough.
     small = compose(spec, placement) if marks else None
@@ -190,7 +187,7 @@ def _characters(segments: list[Segment]) -> list[Segment]:
 def _marked(mark: Mark, below: NDArray[np.uint8], plates: tuple[RGB, ...], *, stark: bool) -> Segment:
     """Return a mark's character on (2, 3) pixels of the picture; counts lie on a plate with its own colour."""
     if mark.kind == "count" and (mark.character == " " or not stark):
-        plate = plates[mark.count]
+        plate = plates[mark.plate]
         return Segment(mark.character, Style(color=_rich(text_on(plate)), bgcolor=_rich(plate), bold=True))
     if mark.kind == "badge":
         return Segment(mark.character, _BADGE)

@@ -48,8 +48,8 @@ def draw_marks(
         indices: (h, w) uint8, each pixel's place in a palette that begins with `INKS` and `plates`.
         marks: by row and column of characters.
         cell: height and width of a character in pixels.
-        plates: the colours behind the counts 0, 1 and so on.
-        stark: whether counts are white on black in the middle of their plates.
+        plates: the colours behind the numbers, by `Mark.plate`.
+        stark: whether numbers are white on black in the middle of their plates.
     """
     out = indices.copy()
     high, wide = cell
@@ -57,8 +57,8 @@ def draw_marks(
         part = out[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
         ink = _YELLOW if mark.kind == "pointer" else _WHITE
         if mark.kind == "count" and (mark.character == " " or not stark):
-            part[:] = len(INKS) + mark.count
-            ink = _BLACK if text_on(plates[mark.count]) == INKS[_BLACK] else _WHITE
+            part[:] = len(INKS) + mark.plate
+            ink = _BLACK if text_on(plates[mark.plate]) == INKS[_BLACK] else _WHITE
         elif mark.kind == "badge":
             part[:], ink = _WHITE, _BLACK
         elif mark.kind in ("open badge", "count"):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.drawing.colours import count_colours
 from xaimed_tui.render.composing import Grain, compose, draw_grid, shows_grid
 from xaimed_tui.render.pixel_marks import INKS, draw_marks
+from xaimed_tui.render.plates import plates_of
 from xaimed_tui.render.tiles import TilePicture
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def sixel_picture(
     points = compose(spec, placement, grain)
     if shows_grid(spec, placement):
         points = draw_grid(points, placement, grain)
-    plates = count_colours(spec.methods, spec.colormap) if spec.style == "agreement" else ()
+    plates = plates_of(spec)
     inks = np.array([*INKS, *plates], dtype=np.uint8)
     small, palette = _in_palette(points, pixels.colours - len(inks))
     indices = small[np.ix_(_nearest(grain[0], cell[0], placement.rows), _nearest(grain[1], cell[1], placement.columns))]

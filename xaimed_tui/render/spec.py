@@ -16,7 +16,7 @@ from engine.results.cells import GRID, Cell
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Style = Literal["image", "overlay", "map", "cells", "agreement"]
+Style = Literal["image", "overlay", "map", "cells", "agreement", "exact"]
 
 _DIGESTS: dict[int, tuple[weakref.ref[NDArray[np.generic]], str]] = {}
 """Digests of read-only arrays by `id`, as arrays cannot be hashed; the reference tells when an id is used again."""
@@ -32,15 +32,19 @@ class PictureSpec:
         pixels: (h, w, C) uint8, C 1 or 3: the view that the network saw.
         values: (H, W) float32 in [0, 1], a saliency map whose edges are the view's edges; for `overlay` and `map`.
         style: `image` the view alone; `overlay` the map over the view in grey; `map` the map alone; `cells` the
-            view in its own colours with the cells marked; `agreement` the counts on the view's cells.
-        top: cells to mark, in the order of their ranks; drawn in every style but `image` and `agreement`.
+            view in its own colours with the cells marked; `agreement` the counts on the view's cells; `exact` a signed number on each of them.
+        top: cells to mark, in the order of their ranks; drawn in the styles `overlay`, `map` and `cells`.
         ties: cells whose place among the three is not settled, in `top` or not; for counts, those whose count may be
             another.
+        exact: those of the exact three that speak for the class, in the order of their ranks; for `exact` and
+            `agreement`.
+        firm: those of `exact` that are firm.
         counts: (3, 3), how many methods marked each cell; for `agreement`.
+        signed: (3, 3) float64, what each cell is worth; for `exact`.
         methods: the highest count that is possible.
         colormap: one of `engine.drawing.colormaps.COLORMAPS`.
         opacity: how much of the map or the counts covers the view, 0 to 1.
-        show_grid: thin lines between the cells; always there for `agreement`.
+        show_grid: thin lines between the cells; always there for `agreement` and `exact`.
         highlight: a cell to point out, e.g. the one of a table's cursor.
         zoom: how many times larger than the largest fit the picture is drawn; a whole number, 1 shows all of it.
         centre: the point (x, y) of the picture, each in [0, 1], in the middle of the box while it is magnified.
@@ -54,7 +58,10 @@ class PictureSpec:
     style: Style = "image"
     top: tuple[Cell, ...] = ()
     ties: tuple[Cell, ...] = ()
+    exact: tuple[Cell, ...] = ()
+    firm: tuple[Cell, ...] = ()
     counts: NDArray[np.int64] | None = None
+    signed: NDArray[np.float64] | None = None
     methods: int = 4
     colormap: str = DEFAULT_COLORMAP
     opacity: float = 0.55
@@ -72,6 +79,8 @@ class PictureSpec:
             raise ValueError(f"the style {self.style} needs a map of shape (H, W)")
         if self.style == "agreement" and (self.counts is None or self.counts.shape != (GRID, GRID)):
             raise ValueError("the style agreement needs (3, 3) counts")
+        if self.style == "exact" and (self.signed is None or self.signed.shape != (GRID, GRID)):
+            raise ValueError("the style exact needs (3, 3) signed numbers")
         if self.colormap not in COLORMAPS:
             raise ValueError(f"{self.colormap!r} is not a colormap")
         if not 0.0 <= self.opacity <= 1.0:
@@ -91,7 +100,8 @@ class PictureSpec:
             self.image_key,
             None if self.values is None else _digest(self.values),
             None if self.counts is None else _digest(self.counts),
-            *(self.style, self.top, self.ties, self.methods, self.colormap, self.opacity, self.show_grid),
+            None if self.signed is None else _digest(self.signed),
+            *(self.style, self.top, self.ties, self.exact, self.firm, self.methods, self.colormap, self.opacity, self.show_grid),
             *(self.highlight, self.zoom, self.centre),
         )
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()

@@ -33,7 +33,8 @@ COLOUR = re.compile(r"\x1b\[([0-9;]*)m")
 def make_spec(style: str, **kwargs: object) -> PictureSpec:
     pixels = make_pixels(48, 48).astype(np.uint8)
     counts = np.array([[1, 0, 0], [0, 2, 0], [2, 4, 3]])
-    return PictureSpec(pixels, values=make_values(TOP), style=style, top=TOP, counts=counts, **kwargs)  # type: ignore[arg-type]
+    numbers = {"counts": counts, "signed": counts / 4 - 0.5}
+    return PictureSpec(pixels, values=make_values(TOP), style=style, top=TOP, **numbers, **kwargs)  # type: ignore[arg-type]
 
 
 def sent(spec: PictureSpec, depth: Depth) -> str:
@@ -58,7 +59,7 @@ def test_the_steps_of_a_colormap_are_told_by_their_luminance_alone(name: str, de
     assert all(after - before > 0.005 for before, after in pairwise(lights))
 
 
-@pytest.mark.parametrize("style", ["image", "overlay", "map", "cells", "agreement"])
+@pytest.mark.parametrize("style", ["image", "overlay", "map", "cells", "agreement", "exact"])
 def test_in_256_colours_only_indexed_colours_are_sent(style: str) -> None:
     codes = COLOUR.findall(sent(make_spec(style), "256"))
     parts = [re.sub(r"[34]8;5;[0-9]+", "", code) for code in codes]
@@ -67,7 +68,7 @@ def test_in_256_colours_only_indexed_colours_are_sent(style: str) -> None:
     assert not any("8;2;" in code for code in codes)
 
 
-@pytest.mark.parametrize("style", ["image", "overlay", "map", "cells", "agreement"])
+@pytest.mark.parametrize("style", ["image", "overlay", "map", "cells", "agreement", "exact"])
 def test_in_16_colours_only_those_are_sent(style: str) -> None:
     codes = COLOUR.findall(sent(make_spec(style), "16"))
     parts = {int(part) for code in codes for part in code.split(";")}

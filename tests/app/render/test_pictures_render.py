@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich_pixels import HalfcellRenderer
 
-from engine.drawing.colours import colormap, contrast, count_colours
+from engine.drawing.colours import colormap, contrast, count_colours, luminance
 from engine.results.cells import CELLS
 from xaimed_tui.render.halfblocks import FrugalRenderer
 from xaimed_tui.render.picture import compose, render
 from xaimed_tui.render.placement import Placement, place
+from xaimed_tui.render.plates import plates_of
 from xaimed_tui.render.spec import PictureSpec
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
 TOP = ((2, 1), (2, 2), (1, 1))
 WHOLE = Placement(0, 0, 48, 24)
 COUNTS = np.array([[1, 0, 0], [0, 2, 0], [2, 4, 3]])
+SIGNED = np.array([[0.31, -0.02, 0.001], [0.05, 0.22, -0.11], [-0.004, 0.12, 0.03]])
 
 
 def make_spec(style: str = "image", size: int = 48, **kwargs: object) -> PictureSpec:
     pixels = make_pixels(size, size).astype(np.uint8)
     values = {"values": make_values(TOP)} if style in ("overlay", "map") else {}
     counts = {"counts": COUNTS} if style == "agreement" else {}
-    return PictureSpec(pixels, style=style, **values, **counts, **kwargs)  # type: ignore[arg-type]
+    signed = {"signed": SIGNED} if style == "exact" else {}
+    return PictureSpec(pixels, style=style, **values, **counts, **signed, **kwargs)  # type: ignore[arg-type]
 
 
 def characters(drawn: Rendered) -> list[list[tuple[str, object, object]]]:
@@ -143,7 +146,7 @@ def test_an_image_of_the_boxs_size_is_painted_pixel_by_pixel() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(["image", "overlay", "map", "cells", "agreement"]),
+    st.sampled_from(["image", "overlay", "map", "cells", "agreement", "exact"]),
     st.integers(1, 70),
     st.integers(1, 30),
     st.sampled_from(["true", "256", "16", "none"]),
@@ -272,6 +275,41 @@ def test_counts_can_be_read_on_their_plates(name: str) -> None:
     assert seen == set("01234")
 
 
+@pytest.mark.parametrize("depth", ["true", "256", "16", "none"])
+def test_exact_values_have_signs_and_firm_cells_can_be_told_from_the_others(depth: str) -> None:
+    exact = {"exact": ((0, 0), (1, 1)), "firm": ((0, 0),)}
+    drawn = render(make_spec("exact", **exact), 60, 30, depth=depth)
+    assert re.findall(r"[+-]?\d\.\d\d", drawn.text) == [
+        *("+0.31", "-0.02", "0.00", "+0.05", "+0.22", "-0.11", "0.00", "+0.12", "+0.03")
+    ]
+    first, middle = drawn.text.split("\n")[0], drawn.text.split("\n")[10]
+    assert "1 firm" in first
+    assert " 2 " in middle
+    assert "firm" not in middle
+    assert "━" in first
+    assert "╍" in middle
+    small = render(make_spec("exact", **exact), 12, 6, depth=depth).text
+    assert "+.31-.02" in small
+    assert not set(small) & set("┏┗"), "an outline would hide a number"
+    assert render(make_spec("exact", **exact), 20, 2, depth=depth).text.strip() == "1tl 2mc"
+    counts = render(make_spec("agreement", **exact), 60, 30, depth=depth).text
+    assert "E1" in counts.split("\n")[0]
+    assert re.sub(r"E\d", "", counts).count("4") == 1
+
+
+@pytest.mark.parametrize("name", ["viridis", "cividis", "magma", "grey"])
+def test_exact_values_can_be_read_on_their_plates_and_are_brighter_the_higher_they_are(name: str) -> None:
+    plates = plates_of(make_spec("exact", colormap=name))
+    rising = [plates[place] for place in np.argsort(SIGNED.ravel())]
+    assert [luminance(plate) for plate in rising] == sorted(luminance(plate) for plate in rising)
+    for row in characters(render(make_spec("exact", colormap=name), 48, 24)):
+        for character, ink, paper in row:
+            if character in "+-." or character.isdigit():
+                assert contrast(tuple(ink.triplet), tuple(paper.triplet)) >= 4.5  # type: ignore[attr-defined]
+    flat = PictureSpec(np.zeros((9, 9, 1), dtype=np.uint8), style="exact", signed=np.zeros((3, 3)), colormap=name)
+    assert len(set(plates_of(flat))) == 1
+
+
 @pytest.mark.parametrize("tone", [0, 128, 255])
 def test_outlines_can_be_seen_on_black_grey_and_white_tissue(tone: int) -> None:
     spec = PictureSpec(np.full((48, 48, 3), tone, dtype=np.uint8), style="cells", top=TOP)
@@ -282,7 +320,7 @@ def test_outlines_can_be_seen_on_black_grey_and_white_tissue(tone: int) -> None:
 
 
 def test_without_colour_nothing_is_said_by_colour() -> None:
-    for style in ("image", "overlay", "map", "cells", "agreement"):
+    for style in ("image", "overlay", "map", "cells", "agreement", "exact"):
         for row in characters(render(make_spec(style, top=TOP, highlight=(0, 0)), 48, 24, depth="none")):
             assert all(ink is None and paper is None for _, ink, paper in row)
 
@@ -369,6 +407,7 @@ def test_keys_of_arrays_that_are_gone_are_not_taken_for_others() -> None:
         ({"pixels": np.zeros((4, 4, 3))}, "uint8"),
         ({"style": "overlay"}, "needs a map"),
         ({"style": "agreement"}, "counts"),
+        ({"style": "exact"}, "signed numbers"),
         ({"colormap": "jet"}, "jet"),
         ({"opacity": 1.5}, r"not in \[0, 1\]"),
     ],
