@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 LONG_LINE = 72
 """Characters from which a line of a description counts as broken because of its length."""
 
+EXACT = "exact"
+"""The key of the exact cells among those of the methods: in reports of progress, and of their card."""
+
+EXACT_KEY = "c"
+"""The key on the keyboard that starts and shows the exact cells."""
+
 _DIGITS = "1234567890"
 """Keys of the methods that have no letter, by their place: the fifth method has the 5."""
 
@@ -45,11 +51,15 @@ def count_word(count: int) -> str:
 
 def method_name(method: str) -> str:
     """Return a method's name; its key if there is no such method."""
+    if method == EXACT:
+        return "Exact cells"
     return safe_name(registry.method_name(method), 30)
 
 
 def key_of(method: str) -> str:
     """Return the key that starts a method; empty if it has none."""
+    if method == EXACT:
+        return EXACT_KEY
     return next((key for key, name in method_bindings().items() if name == method), "")
 
 

@@ -20,6 +20,7 @@ from engine.images.image import MedicalImage
 from engine.results.cells import CELLS, Cell, cell_slices
 from engine.results.consensus import consensus
 from engine.results.diagnosis import Diagnosis
+from engine.results.exact_cells import ExactCells, fill_values
 from engine.results.saliency import CellEstimate, SaliencyMap
 from engine.results.statistics import grid_statistics
 from engine.trust import permission
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from engine.results.evidence import Evidence
 
 CLASSES = ("benign", "malignant")
 
@@ -152,6 +155,31 @@ def make_map(
         cells=estimate,
         warnings=warnings,
     )
+
+
+EXACT_VALUES: Mapping[str, Sequence[float]] = MappingProxyType(
+    {
+        "mean": (0.0, 0.0, 0.0, 0.05, 0.15, -0.05, 0.2, 0.35, 0.1),
+        "blur": (0.0, 0.02, 0.0, 0.2, 0.1, -0.02, 0.1, 0.4, 0.05),
+    }
+)
+"""The value of each cell under each fill in `make_exact`: the exact three are bottom, bottom left and centre under one,
+bottom, left and centre under the other."""
+
+
+def make_exact(
+    *, target: str = CLASSES[1], fills: Sequence[str] = ("mean", "blur"), matters: bool = True
+) -> ExactCells:
+    """Exact cells that add up: each combination's value is the sum of its cells', from 0.1 on.
+
+    Without `matters` the cells move the probability by less than a twentieth.
+    """
+    found = {}
+    for fill in fills:
+        worth = np.array(EXACT_VALUES[fill]) * (1.0 if matters else 0.04)
+        shown = np.arange(512)[:, None] >> np.arange(9) & 1
+        found[fill] = fill_values(fill, 0.1 + shown @ worth, hidden=f"{fill}, made up")
+    return ExactCells(target, MappingProxyType(found), passes=1 + 511 * len(fills), seconds=0.25)
 
 
 def make_bundle(path: Path | str = "tasks/Demo task/Small CNN", *, classes: tuple[str, ...] = CLASSES) -> ModelBundle:
@@ -283,6 +311,9 @@ def make_explanation(
     settings: Settings | None = None,
     bundle: ModelBundle | None = None,
     view: NDArray[np.uint8] | None = None,
+    exact: ExactCells | None = None,
+    exact_failure: str = "",
+    evidence: Mapping[str, Evidence] | None = None,
 ) -> Explanation:
     """A whole answer for one image, computed from made-up maps by the engine's own grid and consensus."""
     image = image if image is not None else make_image()
@@ -306,4 +337,7 @@ def make_explanation(
         settings=settings if settings is not None else Settings(),
         bundle=bundle if bundle is not None else make_bundle(classes=diagnosis.classes),
         environment=MappingProxyType({"xaimed": "0.1.0", "python": "3.11", "device": "cpu"}),
+        exact=exact,
+        exact_failure=exact_failure,
+        evidence=MappingProxyType(dict(evidence or {})),
     )

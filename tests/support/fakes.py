@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from factories import TOPS, make_bundle, make_diagnosis, make_explanation, make_image, make_map, make_pixels
+from factories import (
+    TOPS,
+    make_bundle,
+    make_diagnosis,
+    make_exact,
+    make_explanation,
+    make_image,
+    make_map,
+    make_pixels,
+)
 
 from engine.errors import ImageError, Stopped
 from engine.explainers.registry import METHODS
@@ -32,8 +41,11 @@ if TYPE_CHECKING:
 
     from engine.authoring.check import Advanced
     from engine.bundle.model_bundle import ModelBundle
+    from engine.bundle.specs import Fill
     from engine.library.trash import Removed
     from engine.progress import ProgressCallback, StopSignal
+    from engine.results.evidence import Evidence
+    from engine.results.exact_cells import ExactCells
     from xaimed_tui.background.backend import Model
     from xaimed_tui.background.library_changes import Change
 
@@ -108,6 +120,7 @@ class FakeEngine(Engine):
     classes: tuple[str, ...] = CLASSES
     answer: Diagnosis | None = None
     """What the network says about every image; None for the usual answer."""
+    exact_fills: tuple[Fill, ...] = ("mean", "blur")
     flat: bool = False
     """Images and maps of few plain colours: their snapshots are small."""
 
@@ -242,6 +255,27 @@ class FakeEngine(Engine):
         made = make_map(method, target=target, values=values, settled=self.settled, warnings=self.warnings)
         return replace(made, parameters={**made.parameters, "layer": settings.layer or "features.4"})
 
+    def fills(self, model: Model, settings: Settings) -> tuple[Fill, ...]:
+        return self.exact_fills
+
+    def exact_cells(
+        self,
+        model: Model,
+        image: MedicalImage,
+        settings: Settings,
+        fills: Sequence[Fill],
+        progress: ProgressCallback,
+        stop: StopSignal,
+    ) -> ExactCells:
+        total = 1 + 511 * len(fills)
+        progress(Progress("exact", total // 2, total))
+        self._call("exact", image.path.name, str(settings.target), " ".join(fills), stop=stop)
+        if stop.is_set():
+            self.stopped.append("exact")
+            raise Stopped("exact")
+        progress(Progress("exact", total, total))
+        return make_exact(target=settings.target or self.classes[-1], fills=fills)
+
     def statistics(self, saliency: SaliencyMap) -> GridStatistics:
         return grid_statistics(saliency)
 
@@ -253,6 +287,9 @@ class FakeEngine(Engine):
         maps: Mapping[str, SaliencyMap],
         failures: Mapping[str, str],
         settings: Settings,
+        exact: ExactCells | None,
+        exact_failure: str,
+        evidence: Mapping[str, Evidence],
     ) -> Explanation:
         order = {m: maps[m] for m in sorted(maps, key=lambda m: METHODS.index(m) if m in METHODS else len(METHODS))}
         return make_explanation(
@@ -263,6 +300,9 @@ class FakeEngine(Engine):
             failures=failures,
             settings=settings,
             bundle=model.bundle,
+            exact=exact,
+            exact_failure=exact_failure,
+            evidence=evidence,
         )
 
     def save(self, explanation: Explanation, folder: Path) -> Path:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from engine.authoring.check import Advanced
     from engine.bundle.model_bundle import InputSpec, ModelBundle
+    from engine.bundle.specs import Fill
     from engine.explainers.settings import Settings
     from engine.explanation.explain import Explanation
     from engine.images.image import MedicalImage
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from engine.network.classifier import Classifier, Precision
     from engine.progress import ProgressCallback, StopSignal
     from engine.results.diagnosis import Diagnosis
+    from engine.results.evidence import Evidence
+    from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
     from engine.trust.permission import Review
@@ -231,6 +234,30 @@ class Engine:
 
         return explain_method(_classifier(model), image, method, settings, progress=progress, stop=stop)
 
+    def fills(self, model: Model, settings: Settings) -> tuple[Fill, ...]:
+        """Return what hidden cells show for the exact cells, one answer for each; none for no exact cells."""
+        from engine.explainers.settings import chosen_fills
+
+        return chosen_fills(model.bundle, settings)
+
+    def exact_cells(
+        self,
+        model: Model,
+        image: MedicalImage,
+        settings: Settings,
+        fills: Sequence[Fill],
+        progress: ProgressCallback,
+        stop: StopSignal,
+    ) -> ExactCells:
+        """Return the exact answer for the nine cells; see `engine.explanation.exact.explain_exact`.
+
+        What was passed for the image before is not passed again, be it for other fills, for another class, or until it
+        was stopped.
+        """
+        from engine.explanation.exact import explain_exact
+
+        return explain_exact(_classifier(model), image, settings, fills=fills, progress=progress, stop=stop)
+
     def statistics(self, saliency: SaliencyMap) -> GridStatistics:
         """Return the statistics of a map's cells; see `engine.results.statistics.grid_statistics`."""
         from engine.results.statistics import grid_statistics
@@ -245,11 +272,24 @@ class Engine:
         maps: Mapping[str, SaliencyMap],
         failures: Mapping[str, str],
         settings: Settings,
+        exact: ExactCells | None,
+        exact_failure: str,
+        evidence: Mapping[str, Evidence],
     ) -> Explanation:
         """Assemble the explanation from the maps that there are; see `engine.explanation.explain.assemble`."""
         from engine.explanation.explain import assemble
 
-        return assemble(_classifier(model), image, diagnosis, maps, failures=failures, settings=settings)
+        return assemble(
+            _classifier(model),
+            image,
+            diagnosis,
+            maps,
+            failures=failures,
+            settings=settings,
+            exact=exact,
+            exact_failure=exact_failure,
+            evidence=evidence,
+        )
 
     def save(self, explanation: Explanation, folder: Path) -> Path:
         """Save an explanation; return its folder. See `engine.export.folder.save_explanation`."""

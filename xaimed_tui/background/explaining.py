@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from engine.images.image import MedicalImage
     from engine.progress import Progress
     from engine.results.diagnosis import Diagnosis
+    from engine.results.evidence import Evidence
+    from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
 
 log = logging.getLogger("xaimed.jobs")
@@ -39,7 +41,7 @@ PREVIEW_EVERY = 1 / 4
 class Subject:
     """One image with the network's answer: what the methods explain.
 
-    Only the explaining thread writes its maps.
+    Only the explaining thread writes its maps, its exact cells and its evidence.
     """
 
     ticket: Ticket
@@ -49,12 +51,15 @@ class Subject:
     settings: Settings
     maps: dict[str, SaliencyMap] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    exact: ExactCells | None = None
+    exact_failure: str = ""
+    evidence: dict[str, Evidence] = field(default_factory=dict)
     stops: dict[str, threading.Event] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
-class Explaining:
-    """The making of one map; what happens to it is told to `target` in messages."""
+class Work:
+    """One thing at work on a subject; what happens to it is told to `target` in messages."""
 
     engine: Engine
     app: App[int]
@@ -63,16 +68,18 @@ class Explaining:
     method: str
     stop: threading.Event
     progress_at: float = 0.0
-    preview_at: float = 0.0
 
     def run(self) -> None:
-        """Make the map and report how it ended."""
+        """Do the work and report how it ended."""
         subject = self.subject
-        ending: messages.MethodEnded
+        ending: Message
         try:
-            ending = self._make()
+            # It may have been stopped while it waited in the lane.
+            if self.stop.is_set():
+                raise Stopped
+            ending = self.make()
         except Stopped:
-            ending = messages.MethodStopped(subject.ticket.number, self.method, self._others())
+            ending = self.stopped()
         except XAIMedError as error:
             log.warning("%s: %s", self.method, error)
             ending = self._failed(error.message, failure_of("method", error))
@@ -82,59 +89,100 @@ class Explaining:
             ending = self._failed(fault_line(error), failure)
             self.app.post_message(messages.FaultFound(failure))
         # Before the message: its receiver may start the method again at once.
-        subject.stops.pop(self.method, None)
-        self._post(ending)
+        if self.ended:
+            subject.stops.pop(self.method, None)
+        self.post(ending)
 
-    def _make(self) -> messages.MapFinished:
-        subject, method = self.subject, self.method
-        # It may have been stopped while it waited in the lane.
-        if self.stop.is_set():
-            raise Stopped
-        self._post(messages.MethodStarted(subject.ticket.number, method))
-        made = self.engine.explain_method(
-            subject.model, subject.image, method, subject.settings, self._progress, self.stop
-        )
-        subject.maps[method] = made
-        # It may have failed before; only the last attempt counts.
-        subject.failures.pop(method, None)
-        return messages.MapFinished(subject.ticket.number, method, self._assemble())
+    def make(self) -> Message:
+        """Do the work; return the message that says so."""
+        raise NotImplementedError
 
-    def _assemble(self) -> Explanation:
+    def forget(self, reason: str) -> None:
+        """Note on the subject that there is no result, and why."""
+        raise NotImplementedError
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it is left to be done."""
+        return True
+
+    def stopped(self) -> Message:
+        """Return the message that it was stopped."""
+        return messages.MethodStopped(self.subject.ticket.number, self.method, self.others())
+
+    def assemble(self) -> Explanation:
+        """Put together what is known of the subject; there must be a map."""
         subject = self.subject
         settings = replace(subject.settings, methods=tuple(subject.maps))
         return self.engine.assemble(
-            subject.model, subject.image, subject.diagnosis, subject.maps, subject.failures, settings
+            subject.model,
+            subject.image,
+            subject.diagnosis,
+            subject.maps,
+            subject.failures,
+            settings,
+            subject.exact,
+            subject.exact_failure,
+            dict(subject.evidence),
         )
 
-    def _others(self) -> Explanation | None:
-        """Return the explanation without this map; None if there is none.
+    def others(self) -> Explanation | None:
+        """Return the explanation without a result of this; None if there is none.
 
         An error in putting it together is reported on its own, so that this method still ends.
         """
         if not self.subject.maps or self.subject.ticket.withdrawn.is_set():
             return None
         try:
-            return self._assemble()
+            return self.assemble()
         except Exception as error:  # as the docstring says
             log.exception("what was made before %s cannot be put together", self.method)
             self.app.post_message(messages.FaultFound(failure_of("method", error)))
             return None
 
     def _failed(self, reason: str, failure: Failure) -> messages.MethodFailed:
+        self.forget(reason)
+        return messages.MethodFailed(self.subject.ticket.number, self.method, self.others(), reason, failure)
+
+    def advanced(self, done: int, total: int) -> None:
+        """Report how far it is, unless the last report is too recent."""
+        now = time.monotonic()
+        # The last one is never held back: else the bar would stop short of its end.
+        if now - self.progress_at >= PROGRESS_EVERY or done >= total:
+            self.progress_at = now
+            self.post(messages.MethodAdvanced(self.subject.ticket.number, self.method, done, total))
+
+    def post(self, message: Message) -> None:
+        self.subject.ticket.post(self.target, message)
+
+
+@dataclass(eq=False)
+class Explaining(Work):
+    """The making of one map."""
+
+    preview_at: float = 0.0
+
+    def make(self) -> messages.MapFinished:
+        subject, method = self.subject, self.method
+        self.post(messages.MethodStarted(subject.ticket.number, method))
+        made = self.engine.explain_method(
+            subject.model, subject.image, method, subject.settings, self._progress, self.stop
+        )
+        subject.maps[method] = made
+        # What was found out about the map before it is not true of this one; neither is that it failed.
+        subject.failures.pop(method, None)
+        subject.evidence.pop(method, None)
+        return messages.MapFinished(subject.ticket.number, method, self.assemble())
+
+    def forget(self, reason: str) -> None:
         self.subject.failures[self.method] = reason
         self.subject.maps.pop(self.method, None)
-        return messages.MethodFailed(self.subject.ticket.number, self.method, self._others(), reason, failure)
+        self.subject.evidence.pop(self.method, None)
 
     def _progress(self, progress: Progress) -> None:
         now, ticket = time.monotonic(), self.subject.ticket.number
         if progress.preview is not None and now - self.preview_at >= PREVIEW_EVERY:
             self.preview_at = now
             statistics = self.engine.statistics(progress.preview)
-            self._post(messages.MapSharpened(ticket, self.method, progress.preview, statistics))
-        # The last one is never held back: else the bar would stop short of its end.
-        if now - self.progress_at >= PROGRESS_EVERY or progress.done >= progress.total:
-            self.progress_at = now
-            self._post(messages.MethodAdvanced(ticket, self.method, progress.done, progress.total))
-
-    def _post(self, message: Message) -> None:
-        self.subject.ticket.post(self.target, message)
+            self.post(messages.MapSharpened(ticket, self.method, progress.preview, statistics))
+        self.advanced(progress.done, progress.total)

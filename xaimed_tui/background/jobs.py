@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from engine.errors import Stopped, XAIMedError
-from engine.explainers.registry import running_place
+from engine.explainers.registry import running_place, sampling
 from engine.text import safe_text
 from xaimed_tui.background import messages
 from xaimed_tui.background.backend import Engine, Model
-from xaimed_tui.background.explaining import Explaining, Subject
+from xaimed_tui.background.explaining import Explaining, Subject, Work
 from xaimed_tui.background.failure import DOING, failure_of, fault_line
 from xaimed_tui.background.lanes import Lane, Ticket
 from xaimed_tui.background.listing import Listing
+from xaimed_tui.background.weighing import Weighing
+from xaimed_tui.wording import EXACT
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
     from engine.images.image import MedicalImage
     from engine.results.diagnosis import Diagnosis
+    from engine.results.evidence import Evidence
+    from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
     from xaimed_tui.background.library_changes import Change
     from xaimed_tui.preferences.remembered import StateFile
@@ -45,6 +49,13 @@ COMPLIANCE_EVERY = 1 / 10
 """Seconds between two messages about the compliance of files."""
 
 _LANES = ("pytorch", "tasks", "model", "check", "picture", "folder", "compliance", "image", "explain", "save", "state")
+
+
+_RANKS = 2
+"""Ranks of a place in the order of running, so that something fits in between."""
+
+_LAST = 1000
+"""The rank of what runs after all methods."""
 
 
 class Jobs:
@@ -275,25 +286,52 @@ class Jobs:
         target_class: str | None = None,
         layer: str | None = None,
         maps: Mapping[str, SaliencyMap] | None = None,
+        exact: ExactCells | None = None,
+        evidence: Mapping[str, Evidence] | None = None,
     ) -> Subject:
-        """Get an image ready to be explained, and stop explaining the previous one. `maps` are those already made."""
+        """Get an image ready to be explained, and stop explaining the previous one.
+
+        `maps`, `exact` and `evidence` are what is known already.
+        """
         self.withdraw("explain")
         settings = self._engine.settings(target=target_class, layer=layer)
-        self._subject = Subject(self._ticket("explain"), model, image, diagnosis, settings, dict(maps or {}))
+        self._subject = Subject(
+            self._ticket("explain"),
+            model,
+            image,
+            diagnosis,
+            settings,
+            dict(maps or {}),
+            exact=exact,
+            evidence=dict(evidence or {}),
+        )
         return self._subject
 
     def explain(self, target: Widget, subject: Subject, methods: Iterable[str]) -> None:
-        """Start methods; those that run or wait already are left alone."""
+        """Start methods, the exact cells among them; those that run or wait already are left alone."""
         for method in methods:
             if method in subject.stops:
                 continue
             subject.stops[method] = stop = threading.Event()
-            job = Explaining(self._engine, self._app, target, subject, method, stop)
-            self._lanes["explain"].put(
-                # Not a lambda, which would find the last job of the loop.
-                partial(self._guarded, "method", subject.ticket, target, job.run),
-                rank=running_place(method),
-            )
+            if method == EXACT:
+                self._weigh(target, subject, stop)
+            else:
+                job = Explaining(self._engine, self._app, target, subject, method, stop)
+                self._put(job, _RANKS * running_place(method))
+
+    def _weigh(self, target: Widget, subject: Subject, stop: threading.Event) -> None:
+        """Start the exact cells: just before the methods that draw samples, or after all if they take long."""
+
+        def put() -> None:
+            first = min(running_place(method.key) for method in sampling())
+            self._put(job, _LAST if job.slow else _RANKS * first - 1)
+
+        job = Weighing(self._engine, self._app, target, subject, EXACT, stop, again=put)
+        put()
+
+    def _put(self, job: Work, rank: int) -> None:
+        work = partial(self._guarded, "method", job.subject.ticket, job.target, job.run)
+        self._lanes["explain"].put(work, rank=rank)
 
     def stop_methods(self, *methods: str) -> None:
         """Ask the running or waiting methods (all, if none is named) to stop; they keep the map they have."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.library.tasks import Task
     from engine.library.trash import Removed
     from engine.results.diagnosis import Diagnosis
+    from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
     from engine.trust.permission import Review
@@ -236,6 +237,23 @@ class MethodFailed(MethodEnded):
 
     reason: str
     failure: Failure
+
+
+@dataclass
+class MethodPostponed(OfMethod):
+    """The exact cells take long: they go on once the maps are made."""
+
+
+@dataclass
+class ExactFound(OfMethod):
+    """The exact cells are known under one fill more; under all of them if that is the `whole`.
+
+    The explanation is None while there is no map.
+    """
+
+    explanation: Explanation | None
+    exact: ExactCells
+    whole: bool
 
 
 @dataclass

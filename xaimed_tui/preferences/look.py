@@ -26,11 +26,13 @@ class Look:
         display: the map laid over the image, the map alone, or the image with its cells marked.
         colormap: one of `engine.drawing.colormaps.COLORMAPS`.
         opacity: how much of the image a map or the counts cover, 0 to 1.
+        fill: the way to hide cells for which the exact cells are shown; empty for the first one.
     """
 
     display: Display = "overlay"
     colormap: str = DEFAULT_COLORMAP
     opacity: float = 0.55
+    fill: str = ""
 
     @classmethod
     def first(cls, last: Remembered, *, colormap: str | None = None, opacity: int | None = None) -> Look:
@@ -59,6 +61,11 @@ class Look:
 
     def next_colormap(self) -> None:
         self.colormap = COLORMAPS[(COLORMAPS.index(self.colormap) + 1) % len(COLORMAPS)]
+
+    def next_fill(self, fills: Sequence[str]) -> None:
+        """Go on to the next of these fills."""
+        place = fills.index(self.fill) if self.fill in fills else 0
+        self.fill = fills[(place + 1) % len(fills)]
 
     def opacity_after(self, step: int) -> float:
         """Return the next opacity up (1) or down (-1); the last one at either end."""

@@ -113,6 +113,9 @@ class AppSettings:
     voters: Literal["paper", "all"] = _one_of(
         "paper", ("paper", "all"), "counted in the agreement: the paper's four methods, or all"
     )
+    exact: Literal["on", "off"] = _one_of(
+        "on", ("on", "off"), "weigh the nine cells with every first map: what no map can say for itself"
+    )
     rise_samples: int = _samples("rise", RISE_KEYS, "masks of RISE")
     lime_samples: int = _samples("lime", LIME_KEYS, "samples of LIME")
     memory: int = _whole(256, 0, 1_000_000, "MB", "for the last images and their maps, so that going back is instant")

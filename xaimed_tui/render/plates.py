@@ -1,4 +1,4 @@
-"""The colours behind the numbers on cells: one for each count of the agreement, one for each cell of the exact values."""
+"""The colours behind the numbers on cells: one for each count of the agreement, one for each cell's exact value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def plates_of(spec: PictureSpec, depth: Depth = "true") -> tuple[RGB, ...]:
         if depth == "true":
             return signed_colours(spec.signed, spec.colormap)
         steps = step_colours(spec.colormap, depth)
-        return tuple(steps[place] for place in np.rint(signed_steps(spec.signed).ravel() * (len(steps) - 1)).astype(int))
+        return tuple(
+            steps[place] for place in np.rint(signed_steps(spec.signed).ravel() * (len(steps) - 1)).astype(int)
+        )
     return ()
 
 

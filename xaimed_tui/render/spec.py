@@ -32,7 +32,8 @@ class PictureSpec:
         pixels: (h, w, C) uint8, C 1 or 3: the view that the network saw.
         values: (H, W) float32 in [0, 1], a saliency map whose edges are the view's edges; for `overlay` and `map`.
         style: `image` the view alone; `overlay` the map over the view in grey; `map` the map alone; `cells` the
-            view in its own colours with the cells marked; `agreement` the counts on the view's cells; `exact` a signed number on each of them.
+            view in its own colours with the cells marked; `agreement` the counts on the view's cells; `exact` a
+            signed number on each.
         top: cells to mark, in the order of their ranks; drawn in the styles `overlay`, `map` and `cells`.
         ties: cells whose place among the three is not settled, in `top` or not; for counts, those whose count may be
             another.
@@ -101,7 +102,17 @@ class PictureSpec:
             None if self.values is None else _digest(self.values),
             None if self.counts is None else _digest(self.counts),
             None if self.signed is None else _digest(self.signed),
-            *(self.style, self.top, self.ties, self.exact, self.firm, self.methods, self.colormap, self.opacity, self.show_grid),
+            *(
+                self.style,
+                self.top,
+                self.ties,
+                self.exact,
+                self.firm,
+                self.methods,
+                self.colormap,
+                self.opacity,
+                self.show_grid,
+            ),
             *(self.highlight, self.zoom, self.centre),
         )
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()

@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
     from engine.images.image import MedicalImage
     from engine.results.diagnosis import Diagnosis
+    from engine.results.exact_cells import ExactCells
 
 
 @dataclass(frozen=True, slots=True)
 class CachedImage:
-    """An image, the part of it that the network sees, the network's answer, and the maps made."""
+    """An image, the part of it that the network sees, the network's answer, the maps made and the exact cells."""
 
     image: MedicalImage
     pixels: NDArray[np.uint8]
     diagnosis: Diagnosis
     explanation: Explanation | None
+    exact: ExactCells | None = None
 
     @property
     def bytes(self) -> int:
@@ -31,6 +33,12 @@ class CachedImage:
         held = self.image.pixels.nbytes + self.pixels.nbytes
         if self.explanation is not None:
             held += self.explanation.view.nbytes + sum(made.values.nbytes for made in self.explanation.maps.values())
+        if self.exact is not None:
+            held += sum(
+                array.nbytes
+                for found in self.exact.fills.values()
+                for array in (found.values, found.shapley, found.interactions, found.kept_ranks, found.hidden_ranks)
+            )
         return held
 
 

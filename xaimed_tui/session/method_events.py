@@ -1,4 +1,4 @@
-"""Receive what the methods at work report, and keep their states."""
+"""Receive what the methods and the exact cells at work report, and keep their states."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from engine.text import safe_text
 from xaimed_tui.background import messages
 from xaimed_tui.session.method_run import MethodRun, State
+from xaimed_tui.wording import EXACT
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
+    from engine.results.exact_cells import ExactCells
     from xaimed_tui.background.explaining import Subject
     from xaimed_tui.background.failure import Failure
     from xaimed_tui.background.jobs import Jobs
@@ -20,6 +22,8 @@ class MethodListener:
 
     subject: Subject | None = None
     runs: dict[str, MethodRun]
+    exact_run: MethodRun | None = None
+    """The run of the exact cells; None where they are not shown."""
 
     if TYPE_CHECKING:
 
@@ -43,16 +47,25 @@ class MethodListener:
         """Called when a method is not at work any more."""
         raise NotImplementedError
 
+    def exact_found(self, exact: ExactCells) -> None:
+        """Called when the exact cells are known under one fill more."""
+        raise NotImplementedError
+
     @property
     def busy(self) -> bool:
         """Whether a method is running or waiting."""
-        return any(run.busy for run in self.runs.values())
+        return any(run.busy for run in self.all_runs)
+
+    @property
+    def all_runs(self) -> list[MethodRun]:
+        """The runs of the methods and of the exact cells."""
+        return [*self.runs.values(), *([] if self.exact_run is None else [self.exact_run])]
 
     def _run_of(self, message: messages.OfMethod) -> MethodRun | None:
         """Return the run that a message is about; None if the message is stale."""
         if self.subject is None or message.ticket != self.subject.ticket.number:
             return None
-        return self.runs[message.method]
+        return self.exact_run if message.method == EXACT else self.runs[message.method]
 
     def on_method_started(self, message: messages.MethodStarted) -> None:
         if (run := self._run_of(message)) is not None:
@@ -72,6 +85,22 @@ class MethodListener:
             # Intermediate: it is shown, but neither counted nor saved.
             run.map, run.statistics = message.map, message.statistics
             self.run_changed(run)
+
+    def on_method_postponed(self, message: messages.MethodPostponed) -> None:
+        if (run := self._run_of(message)) is not None:
+            run.state = "waiting"
+            self.run_changed(run)
+
+    def on_exact_found(self, message: messages.ExactFound) -> None:
+        """The exact cells are known under one fill more; the others wait for their turn."""
+        if (run := self._run_of(message)) is not None:
+            run.state = "done" if message.whole else "waiting"
+            self.exact_found(message.exact)
+            if message.explanation is not None:
+                self.explained(message.explanation)
+            self.run_changed(run)
+            if message.whole:
+                self.run_ended()
 
     def on_map_finished(self, message: messages.MapFinished) -> None:
         self._ended(message, "done")

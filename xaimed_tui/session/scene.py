@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from engine.images.image import MedicalImage
     from engine.results.cells import Cell
     from engine.results.diagnosis import Diagnosis
+    from engine.results.exact_cells import ExactCells
     from xaimed_tui.background.backend import Model
 
 
@@ -30,6 +31,7 @@ class Scene:
         image, pixels: the image and the part of it that the network sees, once read.
         diagnosis: the network's answer, once made.
         explanation: the maps made so far.
+        exact: the exact cells, under the fills done so far; they may be known before there is a map.
         words: what to say instead of an image while there is none.
         cell: the cell pointed out in every picture, with its numbers below them; None for no cell.
         look: how pictures are shown; it stays the same for the next image.
@@ -43,6 +45,7 @@ class Scene:
     pixels: NDArray[np.uint8] | None = None
     diagnosis: Diagnosis | None = None
     explanation: Explanation | None = None
+    exact: ExactCells | None = None
     words: str = ""
     cell: Cell | None = None
     look: Look = field(default_factory=Look)
@@ -54,4 +57,4 @@ class Scene:
 
     def forget_image(self) -> None:
         """Forget the image and all that belongs to it: none of it may be drawn any more."""
-        self.image = self.pixels = self.diagnosis = self.explanation = None
+        self.image = self.pixels = self.diagnosis = self.explanation = self.exact = None

@@ -50,8 +50,11 @@ def cells_line(statistics: GridStatistics, width: int, *, settled: str) -> list[
     return parts
 
 
-def method_caption(run: MethodRun, width: int, now: float) -> Content:
-    """Return what there is to say about a method: how far it is, what it found, what to be careful about."""
+def method_caption(run: MethodRun, width: int, now: float, worth: str = "") -> Content:
+    """Return what there is to say about a method: how far it is, what it found, what to be careful about.
+
+    `worth` is what its three cells are worth, if that is known; then how long it took has no room.
+    """
     parts: list[Part] = []
     if run.state == "running":
         parts += [_progress(run, width, now), "\n"]
@@ -62,11 +65,13 @@ def method_caption(run: MethodRun, width: int, now: float) -> Content:
         parts.append("waits for its turn\n")
     elif run.state == "failed":
         return Content.assemble(("failed: ", "bold $text-error"), run.reason)
-    elif run.map is not None:
+    elif run.map is not None and not worth:
         parts += [_made(run.map, width), "\n"]
     # Above the cells and in one line, because a small card cuts off the last lines. The detail shows all warnings.
     if run.map is not None and run.map.warnings and run.state == "done":
         parts.append((f"! {safe_text(run.map.warnings[0], limit=max(width - 2, 8))}\n", "$text-warning"))
+    if worth and run.state == "done":
+        parts.append(f"{worth}\n")
     if run.statistics is not None:
         parts += cells_line(run.statistics, width, settled=_settled(run))
     return Content.assemble(*parts)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LOOK_BINDINGS: tuple[BindingType, ...] = (
     Binding("o", "display", "View"),
+    Binding("u", "fill", "Fill"),
     Binding("m", "colormap", "Colours", show=False),
     Binding("left_square_bracket", "opacity(-1)", "Less opaque", key_display="[", show=False),
     Binding("right_square_bracket", "opacity(1)", "More opaque", key_display="]", show=False),
@@ -25,6 +26,7 @@ Offer = tuple[str, str, str]
 
 LOOK_OFFERS: tuple[Offer, ...] = (
     ("Overlay, map alone, or cells", "o", "display"),
+    ("Hide cells in another way, for the exact cells", "u", "fill"),
     ("Change the colours of the maps", "m", "colormap"),
     ("Let the map cover less of the image", "[", "opacity(-1)"),
     ("Let the map cover more of the image", "]", "opacity(1)"),
@@ -42,6 +44,18 @@ class LookKeys:
     displays: Sequence[Display] = DISPLAYS
     """The displays that pictures are shown in here."""
 
+    @property
+    def fills(self) -> Sequence[str]:
+        """The fills for which the exact cells are known here."""
+        return ()
+
+    @property
+    def why_no_fill(self) -> str:
+        """The sentence for the key of the fills where it changes nothing."""
+        if not self.fills:
+            return "The exact cells are not known yet: c weighs them."
+        return "The exact cells are known for one way to hide cells only."
+
     def look_changed(self) -> None:
         """Draw the pictures again."""
         raise NotImplementedError
@@ -58,6 +72,11 @@ class LookKeys:
     def action_display(self) -> None:
         """Go on to the next display: overlay, map alone, cells on the image, as far as they are shown here."""
         self.look.next_display(self.displays)
+        self._changed()
+
+    def action_fill(self) -> None:
+        """Show the exact cells for the next way to hide cells."""
+        self.look.next_fill(self.fills)
         self._changed()
 
     def action_colormap(self) -> None:

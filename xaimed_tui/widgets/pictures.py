@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.explainers.registry import method_keys, voting
+from xaimed_tui.widgets.exact_words import shown_fill, speaking
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from engine.explanation.explain import Explanation
     from engine.results.cells import Cell
+    from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
     from xaimed_tui.preferences.look import Display, Look
@@ -46,15 +48,39 @@ def method_picture(
     )
 
 
-def agreement_picture(explanation: Explanation, look: Look, *, highlight: Cell | None = None) -> PictureSpec:
-    """Return the counts on the image's cells."""
+def exact_picture(
+    pixels: NDArray[np.uint8] | None, exact: ExactCells | None, look: Look, *, highlight: Cell | None = None
+) -> PictureSpec | None:
+    """Return the exact value of each cell under the fill looked at; None while there are none."""
     from xaimed_tui.render.spec import PictureSpec
 
+    if pixels is None or exact is None:
+        return None
+    found = shown_fill(exact, look)
+    return PictureSpec(
+        pixels,
+        style="exact",
+        signed=found.shapley,
+        exact=speaking(found),
+        firm=exact.firm or (),
+        colormap=look.colormap,
+        opacity=look.opacity,
+        highlight=highlight,
+    )
+
+
+def agreement_picture(explanation: Explanation, look: Look, *, highlight: Cell | None = None) -> PictureSpec:
+    """Return the counts on the image's cells, the exact three outlined."""
+    from xaimed_tui.render.spec import PictureSpec
+
+    exact = explanation.exact
     return PictureSpec(
         explanation.view,
         style="agreement",
         counts=explanation.consensus.counts,
         ties=explanation.consensus.unsettled,
+        exact=() if exact is None else speaking(shown_fill(exact, look)),
+        firm=() if exact is None else exact.firm or (),
         methods=max(len(voting(method_keys(), explanation.settings.voters)), len(explanation.consensus.methods)),
         colormap=look.colormap,
         opacity=look.opacity,

@@ -11,9 +11,10 @@ from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.screens.explain.diagnosis_panel import warning_lines
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.captions import agreement_caption, cell_caption, method_caption, method_state
-from xaimed_tui.widgets.pictures import agreement_picture, method_picture
+from xaimed_tui.widgets.exact_words import exact_caption, worth_of
+from xaimed_tui.widgets.pictures import agreement_picture, exact_picture, method_picture
 from xaimed_tui.widgets.words import Part
-from xaimed_tui.wording import key_of
+from xaimed_tui.wording import EXACT, key_of
 
 if TYPE_CHECKING:
     from xaimed_tui.session.scene import Scene
@@ -45,10 +46,20 @@ def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     )
 
 
+def show_exact(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
+    """Show the exact value of every cell, under the fill looked at."""
+    card.show(
+        exact_picture(scene.pixels, scene.exact, scene.look, highlight=scene.cell),
+        words=_words(run, answered=scene.diagnosis is not None),
+        state=_state(run, scene),
+        caption=_caption(card, run, scene, now),
+    )
+
+
 def show_progress(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """Update only the words of a method's card; its picture has not changed."""
     card.caption(_caption(card, run, scene, now), _state(run, scene))
-    if run.map is None:
+    if run.map is None and card.view.picture is None:
         card.view.placeholder = _words(run, answered=scene.diagnosis is not None)
 
 
@@ -68,22 +79,30 @@ def _state(run: MethodRun, scene: Scene) -> str:
 
 
 def _caption(card: Card, run: MethodRun, scene: Scene, now: float) -> Content:
+    exact = scene.exact
+    if run.method == EXACT:
+        if exact is None or (run.busy and run.state == "running" and scene.cell is None):
+            return method_caption(run, card.room, now)
+        return exact_caption(exact, scene.look, card.room, scene.cell)
     if scene.cell is not None and run.map is not None and run.statistics is not None:
         return cell_caption(run.map, run.statistics, scene.cell)
-    return method_caption(run, card.room, now)
+    worth = "" if exact is None else worth_of(run, exact, scene.look, card.room)
+    return method_caption(run, card.room, now, worth)
 
 
 def _words(run: MethodRun, *, answered: bool) -> str:
     match run.state:
         case "failed":
-            return "no map"
+            return "no answer" if run.method == EXACT else "no map"
         case "waiting":
             return "waits for its turn"
         case "running":
             return "at work…"
         case "stopped":
-            return "stopped before a first map"
+            return "stopped before an answer" if run.method == EXACT else "stopped before a first map"
     if not answered:
         return ""
     key = key_of(run.method)
+    if run.method == EXACT:
+        return f"{key} weighs the nine cells\ne makes all"
     return f"{key} makes this map\ne makes all" if key else "e makes all maps"

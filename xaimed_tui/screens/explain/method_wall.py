@@ -10,16 +10,18 @@ from engine.explainers.registry import voting
 from engine.text import safe_text
 from xaimed_tui.app_services import services
 from xaimed_tui.screens.explain.card import Card
-from xaimed_tui.screens.explain.cards import show_agreement, show_method, show_original, show_progress
+from xaimed_tui.screens.explain.cards import show_agreement, show_exact, show_method, show_original, show_progress
 from xaimed_tui.screens.explain.wall import Wall
 from xaimed_tui.session.method_events import MethodListener
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.cell_keys import neighbour
 from xaimed_tui.widgets.image_view import ImageView
+from xaimed_tui.wording import EXACT
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
     from engine.results.cells import Cell
+    from engine.results.exact_cells import ExactCells
     from xaimed_tui.background.jobs import Jobs
     from xaimed_tui.session.scene import Scene
 
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
 class MethodWall(MethodListener, Wall):
     """The cards of one scene, and the state of every method on it."""
 
+    exact_run: MethodRun
+
     def __init__(self, scene: Scene, *, methods: Sequence[str] | None = None, id: str | None = None) -> None:
         super().__init__(methods, id=id)
         self._scene = scene
         self.runs = {method: MethodRun(method) for method in self._methods}
+        self.exact_run = MethodRun(EXACT)
 
     def on_mount(self) -> None:
         """Keep the elapsed times of running methods up to date."""
@@ -41,32 +46,45 @@ class MethodWall(MethodListener, Wall):
         return services(self).jobs
 
     def unfinished(self) -> list[str]:
-        """The methods without a whole map."""
-        return [
+        """The methods without a whole map, and the exact cells if they are not known under every fill."""
+        missing = [
             method
             for method, run in self.runs.items()
             if not run.busy and (run.state != "done" or (run.map is not None and run.map.stopped))
         ]
+        return [*missing, *([] if self.exact_run.busy or self.exact_run.state == "done" else [EXACT])]
+
+    def run(self, key: str) -> MethodRun | None:
+        """Return the run of a card; None for one that shows no work."""
+        return self.exact_run if key == EXACT else self.runs.get(key)
 
     # Starting
 
     def forget(self) -> None:
         """Stop all methods and drop their maps."""
         self.jobs.withdraw("explain")
-        self.subject = self._scene.explanation = None
+        self.subject = self._scene.explanation = self._scene.exact = None
         self.runs = {method: MethodRun(method) for method in self.runs}
+        self.exact_run = MethodRun(EXACT)
         self._changed()
 
-    def restore(self, explanation: Explanation) -> None:
-        """Show maps that were made before."""
-        self._scene.explanation = explanation
-        for method, made in explanation.maps.items():
-            statistics = explanation.statistics[method]
-            self.runs[method] = MethodRun(method, "done", map=made, statistics=statistics)
+    def restore(self, explanation: Explanation | None, exact: ExactCells | None) -> None:
+        """Show what was made before: the maps, and the exact cells."""
+        scene = self._scene
+        scene.explanation, scene.exact = explanation, exact
+        if explanation is not None:
+            for method, made in explanation.maps.items():
+                statistics = explanation.statistics[method]
+                self.runs[method] = MethodRun(method, "done", map=made, statistics=statistics)
+        if exact is not None:
+            self.exact_run = MethodRun(EXACT, "stopped" if exact.stopped else "done")
         self._changed()
 
     def start(self, methods: Iterable[str]) -> None:
-        """Start methods on the scene, except those that already work or wait."""
+        """Start methods on the scene, except those that already work or wait.
+
+        The exact cells, which say what a map is worth, begin with the first of them unless a setting is against it.
+        """
         scene = self._scene
         if scene.model is None or scene.image is None or scene.diagnosis is None:
             return
@@ -74,11 +92,22 @@ class MethodWall(MethodListener, Wall):
             # Finished maps are not made again, but count in the agreement.
             kept = {m: run.map for m, run in self.runs.items() if run.map is not None and run.state == "done"}
             self.subject = self.jobs.prepare(
-                scene.model, scene.image, scene.diagnosis, target_class=scene.target, layer=scene.layer, maps=kept
+                scene.model,
+                scene.image,
+                scene.diagnosis,
+                target_class=scene.target,
+                layer=scene.layer,
+                maps=kept,
+                exact=None if scene.exact is None else replace(scene.exact, stopped=False),
             )
-        wanted = [method for method in methods if not self.runs[method].busy]
+        wanted = [method for method in methods if (run := self.run(method)) is not None and not run.busy]
+        if wanted and EXACT not in wanted and self.exact_run.state == "idle" and services(self).settings.exact == "on":
+            wanted.append(EXACT)
         for method in wanted:
-            self.runs[method] = MethodRun(method, "waiting")
+            if method == EXACT:
+                self.exact_run = MethodRun(EXACT, "waiting")
+            else:
+                self.runs[method] = MethodRun(method, "waiting")
             self.show_card(method)
         self.jobs.explain(self, self.subject, wanted)
         self._changed()
@@ -86,7 +115,7 @@ class MethodWall(MethodListener, Wall):
     def again(self, affected: Iterable[str]) -> None:
         """Make the affected maps again with the new settings, and whatever is still at work; other maps stay."""
         scene, affected = self._scene, tuple(affected)
-        again = [m for m, run in self.runs.items() if run.busy or (m in affected and run.state != "idle")]
+        again = [run.method for run in self.all_runs if run.busy or (run.method in affected and run.state != "idle")]
         self.jobs.withdraw("explain")
         self.subject = None
         if again or scene.explanation is None:
@@ -96,7 +125,12 @@ class MethodWall(MethodListener, Wall):
             settings = replace(scene.explanation.settings, target=scene.target, layer=scene.layer)
             scene.explanation = replace(scene.explanation, settings=settings)
         for method in {*again, *affected}:
-            self.runs[method] = MethodRun(method)
+            if method == EXACT:
+                self.exact_run = MethodRun(EXACT)
+            else:
+                self.runs[method] = MethodRun(method)
+        if EXACT in affected:
+            scene.exact = None
         self.show_all()
         self.start(again)
 
@@ -106,7 +140,7 @@ class MethodWall(MethodListener, Wall):
         key = message.card.key
         self.go(key)
         self.post_message(self.Moved(key))
-        if key in self.runs and self.runs[key].busy:
+        if (run := self.run(key)) is not None and run.busy:
             self.jobs.stop_methods(key)
         elif key in self.unfinished():
             self.start((key,))
@@ -114,12 +148,21 @@ class MethodWall(MethodListener, Wall):
     # What the methods report
 
     def run_changed(self, run: MethodRun) -> None:
-        """Show the method's card."""
+        """Show the method's card; if the exact cells could not be made, they are not there any more."""
+        if run.method == EXACT and run.state == "failed":
+            self._scene.exact = None
         self.show_card(run.method)
 
     def run_advanced(self, run: MethodRun) -> None:
         """Update the words of the method's card."""
         show_progress(self.card(run.method), run, self._scene, self.jobs.clock())
+
+    def exact_found(self, exact: ExactCells) -> None:
+        """Show what every map is worth by the exact cells."""
+        self._scene.exact = exact
+        for run in self.runs.values():
+            if run.statistics is not None:
+                self.show_card(run.method)
 
     def explained(self, explanation: Explanation | None) -> None:
         """Show the new counts of where the methods agree."""
@@ -135,7 +178,7 @@ class MethodWall(MethodListener, Wall):
         self.refresh_bindings()
         if self._scene.model is None:
             return
-        asked = [run for run in self.runs.values() if run.state != "idle"]
+        asked = [run for run in self.all_runs if run.state != "idle"]
         ended = sum(1 for run in asked if not run.busy)
         if ended < len(asked):
             services(self).say(f"explaining, {ended} of {len(asked)} done")
@@ -178,16 +221,18 @@ class MethodWall(MethodListener, Wall):
             self.show_card(card.key)
 
     def show_card(self, key: str) -> None:
-        """Show one card: a method's, the `original` or the `agreement`."""
+        """Show one card: a method's, the exact cells', the `original` or the `agreement`."""
         card = self.card(key)
         if key == "original":
             show_original(card, self._scene)
         elif key == "agreement":
             show_agreement(card, self._scene, len(voting(self.runs, services(self).settings.voters)))
+        elif key == EXACT:
+            show_exact(card, self.exact_run, self._scene, self.jobs.clock())
         else:
             show_method(card, self.runs[key], self._scene, self.jobs.clock())
 
     def _tick(self) -> None:
-        for run in self.runs.values():
+        for run in self.all_runs:
             if run.state == "running":
                 self.run_advanced(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,10 +22,14 @@ from xaimed_tui.terminal.textual_private import bind
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.row_list import RowList
 from xaimed_tui.widgets.why_not import WhyNot
-from xaimed_tui.wording import doubts, method_bindings, method_name
+from xaimed_tui.wording import EXACT, EXACT_KEY, doubts, method_bindings, method_name
 
 if TYPE_CHECKING:
     from xaimed_tui.background.failure import Failure
+
+
+def _are(key: str) -> str:
+    return "are" if key == EXACT else "is"
 
 
 class ExplainView(LookKeys, WhyNot, Viewing):
@@ -45,6 +49,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         *LOOK_BINDINGS,
         Binding("t", "target", "Class"),
         Binding("n", "numbers", "Numbers"),
+        Binding(EXACT_KEY, "explain('exact')", "Exact cells"),
         Binding("b", "compare", "Beside"),
         Binding("y", "layer", "Layer"),
         Binding("x", "stop_one", "Stop this"),
@@ -59,6 +64,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
             ("Choose an image folder", "f", "folder"),
             ("Explain with all methods", "e", "explain_all"),
             *((f"Explain with {method_name(method)}", "one map", f"explain({method!r})") for method in self.runs),
+            ("Weigh the nine cells exactly", EXACT_KEY, f"explain({EXACT!r})"),
             ("Stop all methods", "s", "stop"),
             ("Stop the method chosen", "x", "stop_one"),
             ("Look closely at the picture chosen", "Enter", "open"),
@@ -114,8 +120,10 @@ class ExplainView(LookKeys, WhyNot, Viewing):
             case "stop":
                 return self.wall.busy or self.asked
             case "stop_one":
-                run = self.runs.get(self.wall.active)
+                run = self.wall.run(self.wall.active)
                 return run is not None and run.busy
+            case "fill":
+                return len(self.fills) > 1
             case "open":
                 if self._failure is not None:
                     return True
@@ -145,10 +153,15 @@ class ExplainView(LookKeys, WhyNot, Viewing):
             case "stop":
                 return "No method is at work."
             case "stop_one":
-                return f"{method_name(active)} is not at work." if active in self.runs else "No method is chosen."
+                chosen = self.wall.run(active) is not None
+                return f"{method_name(active)} {_are(active)} not at work." if chosen else "No method is chosen."
+            case "fill":
+                return self._why_no_answer() or self.why_no_fill
             case "opacity" if self._has_maps:
                 return self.no_more_opacity(parameters)
             case "open" if self.scene.explanation is not None:
+                if active == EXACT:
+                    return "The exact cells are not known yet: c weighs them."
                 return f"{method_name(active)} has no map yet: e makes it."
             case "open" | "numbers" | "display" | "colormap" | "opacity":
                 return no_map
@@ -175,7 +188,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
     @property
     def _failure(self) -> Failure | None:
         """What went wrong with the image, or with the method of the active card."""
-        run = self.runs.get(self.wall.active)
+        run = self.wall.run(self.wall.active)
         return self.image_failure or (run.failure if run is not None and run.state == "failed" else None)
 
     @property
@@ -184,7 +197,9 @@ class ExplainView(LookKeys, WhyNot, Viewing):
 
     def _can_open(self) -> bool:
         return self.scene.explanation is not None and (
-            self.wall.active in self.scene.explanation.maps or self.wall.active == "agreement"
+            self.wall.active in self.scene.explanation.maps
+            or self.wall.active == "agreement"
+            or (self.wall.active == EXACT and self.scene.explanation.exact is not None)
         )
 
     @on(RowList.Chosen, "#images-list")
@@ -276,6 +291,10 @@ class ExplainView(LookKeys, WhyNot, Viewing):
     def look(self) -> Look:
         return self.scene.look
 
+    @property
+    def fills(self) -> Sequence[str]:
+        return () if self.scene.exact is None else tuple(self.scene.exact.fills)
+
     def look_changed(self) -> None:
         """Show every card in the new way."""
         self.show_everything()
@@ -300,7 +319,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         """Choose the class to explain."""
         from xaimed_tui.screens.choices import choose_class
 
-        choose_class(self.app, self.scene, lambda: self._explain_again(self.runs))
+        choose_class(self.app, self.scene, lambda: self._explain_again((*self.runs, EXACT)))
 
     def action_layer(self) -> None:
         """Choose the layer at which the CAMs look."""

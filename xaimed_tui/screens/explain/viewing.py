@@ -183,7 +183,7 @@ class Viewing(Horizontal):
         """Keep the results of the current image and clear it: none of it may be drawn from here on."""
         scene = self.scene
         if scene.image is not None and scene.pixels is not None and scene.diagnosis is not None:
-            known = CachedImage(scene.image, scene.pixels, scene.diagnosis, scene.explanation)
+            known = CachedImage(scene.image, scene.pixels, scene.diagnosis, scene.explanation, scene.exact)
             self._kept.keep(self._key(scene.image.path), known)
         self.image_failure = self._asked = None
         self.jobs.withdraw("image")
@@ -224,8 +224,7 @@ class Viewing(Horizontal):
     def _show_known(self, known: CachedImage) -> None:
         scene = self.scene
         scene.image, scene.pixels, scene.diagnosis = known.image, known.pixels, known.diagnosis
-        if known.explanation is not None:
-            self.wall.restore(known.explanation)
+        self.wall.restore(known.explanation, known.exact)
         self._answered()
 
     def on_image_read(self, message: messages.ImageRead) -> None:

@@ -17,7 +17,7 @@ from engine.explainers.registry import find_method, method_keys
 from xaimed_tui.app_services import services
 from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.widgets.words import FixedWords, Part
-from xaimed_tui.wording import method_name
+from xaimed_tui.wording import EXACT, method_name
 
 SMALLEST_CARD = (22, 12)
 """Columns and rows below which a card has no room for its picture and its words."""
@@ -31,7 +31,7 @@ ROOMY_CARD = (22, 17)
 _WORDS = 5
 """Rows of a card that are not picture: headline and caption."""
 
-_SHORT = {"original": "Image", "agreement": "Agree"}
+_SHORT = {"original": "Image", "agreement": "Agree", EXACT: "Exact"}
 """What the tabs call the pictures that are no method's."""
 
 
@@ -39,11 +39,12 @@ def in_order(methods: Sequence[str], columns: int) -> list[str]:
     """Return the cards from left to right and top to bottom.
 
     In three columns the first four methods are arranged as in the paper's figure 6: the original and the agreement on
-    the left, the methods beside them; further methods follow below. Else the original and the agreement come first.
+    the left, the methods beside them; the exact cells and further methods follow below. Else the pictures that are no
+    method's come first.
     """
     if columns == 3 and len(methods) >= 4:
-        return ["original", *methods[:2], "agreement", *methods[2:]]
-    return ["original", "agreement", *methods]
+        return ["original", *methods[:2], "agreement", *methods[2:4], EXACT, *methods[4:]]
+    return ["original", "agreement", EXACT, *methods]
 
 
 def layout_for(cards: int, width: int, height: int) -> tuple[int, int]:
@@ -116,7 +117,7 @@ class Tabs(FixedWords):
 
 
 class Wall(Container, can_focus=True):
-    """The original, one card per method, and the agreement; one of the cards is active."""
+    """The original, the exact cells, one card per method, and the agreement; one of the cards is active."""
 
     DEFAULT_CSS = """
     Wall { layout: grid; grid-size: 3; grid-gutter: 0 1; padding: 0 0 0 1; }
@@ -197,7 +198,7 @@ class Wall(Container, can_focus=True):
         return self._active
 
     def card(self, key: str) -> Card:
-        """The card of a method, `original` or `agreement`."""
+        """The card of a method, `original`, `agreement` or the exact cells'."""
         return self._cards[key]
 
     def __iter__(self) -> Iterator[Card]:

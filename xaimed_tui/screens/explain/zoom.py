@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -16,13 +17,18 @@ from xaimed_tui.screens.explain.method_wall import MethodWall
 from xaimed_tui.screens.explain.pannable_view import ZOOMS, PannableView
 from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.colour_bar import ColourBar
+from xaimed_tui.widgets.exact_words import FILL_WORDS, shown_fill
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.widgets.words import FixedWords, Part
+from xaimed_tui.wording import EXACT
 
 if TYPE_CHECKING:
     from xaimed_tui.session.scene import Scene
+
+_LAID_OVER = ("overlay", "agreement", "exact")
+"""Styles whose colours lie over the image."""
 
 FOLLOW_EVERY = 1 / 4
 """Seconds between updates of a map that is getting sharper."""
@@ -96,6 +102,10 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         self.refresh_bindings()
 
     @property
+    def fills(self) -> Sequence[str]:
+        return () if self._scene.exact is None else tuple(self._scene.exact.fills)
+
+    @property
     def view(self) -> PannableView:
         return self.query_one(PannableView)
 
@@ -121,8 +131,11 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         if self._scene.image is not None:
             parts.append(f"  of {safe_name(self._scene.image.path.name, 60)}")
         if picture is not None and picture.style != "image":
-            parts.append(f"  {picture.style}")
-            if picture.style in ("overlay", "agreement"):
+            if picture.style == "exact" and self._scene.exact is not None:
+                parts.append(f"  hidden: {FILL_WORDS[shown_fill(self._scene.exact, self.look).fill]}")
+            else:
+                parts.append(f"  {picture.style}")
+            if picture.style in _LAID_OVER:
                 parts.append(f" {picture.opacity:.0%}")
         if self.view.zoom > 1:
             parts.append((f"  {self.view.zoom}x", "bold"))
@@ -142,11 +155,13 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
             case "step":
                 return len(self._pictures) > 1
             case "display":
-                return self._key not in ("original", "agreement")
+                return self._key not in ("original", "agreement", EXACT)
+            case "fill":
+                return self._key in ("agreement", EXACT) and len(self.fills) > 1
             case "colormap":
-                return self._style in ("overlay", "map", "agreement")
+                return self._style in ("overlay", "map", "agreement", "exact")
             case "opacity":
-                return self._style in ("overlay", "agreement") and self.steps_opacity(parameters)
+                return self._style in _LAID_OVER and self.steps_opacity(parameters)
         return True
 
     def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
@@ -160,7 +175,9 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
                 return "There is no other picture yet."
             case "display" | "colormap":
                 return "This picture has no other view." if action == "display" else "This picture shows no map."
-            case "opacity" if self._style in ("overlay", "agreement"):
+            case "fill":
+                return self.why_no_fill if self._key in ("agreement", EXACT) else "This picture shows no exact cells."
+            case "opacity" if self._style in _LAID_OVER:
                 return self.no_more_opacity(parameters)
         return "This picture shows no map over an image."
 
