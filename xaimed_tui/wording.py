@@ -25,6 +25,9 @@ LONG_LINE = 72
 EXACT = "exact"
 """The key of the exact cells among those of the methods: in reports of progress, and of their card."""
 
+EVIDENCE = "evidence"
+"""The key of the questions about the maps among those of the methods, in reports of progress."""
+
 EXACT_KEY = "c"
 """The key on the keyboard that starts and shows the exact cells."""
 
@@ -32,6 +35,17 @@ _DIGITS = "1234567890"
 """Keys of the methods that have no letter, by their place: the fifth method has the 5."""
 
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+QUESTION_WORDS = {
+    "right": "right",
+    "better_than_chance": "better than chance",
+    "stable": "stable",
+    "of_this_network": "of this network",
+}
+"""The four questions about a map, as they are named."""
+
+_NO_METHODS = {EXACT: "Exact cells", EVIDENCE: "Evidence"}
 
 
 def method_bindings() -> dict[str, str]:
@@ -51,8 +65,8 @@ def count_word(count: int) -> str:
 
 def method_name(method: str) -> str:
     """Return a method's name; its key if there is no such method."""
-    if method == EXACT:
-        return "Exact cells"
+    if method in _NO_METHODS:
+        return _NO_METHODS[method]
     return safe_name(registry.method_name(method), 30)
 
 

@@ -20,6 +20,7 @@ from engine.images.image import MedicalImage
 from engine.results.cells import CELLS, Cell, cell_slices
 from engine.results.consensus import consensus
 from engine.results.diagnosis import Diagnosis
+from engine.results.evidence import BetterThanChance, Curves, Evidence, OfThisNetwork, Stable, Verdict
 from engine.results.exact_cells import ExactCells, fill_values
 from engine.results.saliency import CellEstimate, SaliencyMap
 from engine.results.statistics import grid_statistics
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from engine.results.evidence import Evidence
 
 CLASSES = ("benign", "malignant")
 
@@ -180,6 +179,26 @@ def make_exact(
         shown = np.arange(512)[:, None] >> np.arange(9) & 1
         found[fill] = fill_values(fill, 0.1 + shown @ worth, hidden=f"{fill}, made up")
     return ExactCells(target, MappingProxyType(found), passes=1 + 511 * len(fills), seconds=0.25)
+
+
+def make_evidence() -> Evidence:
+    """Answers to the three questions that cost passes: yes, cannot be said, no. *Right* is not asked."""
+    shares = np.linspace(0.0, 1.0, 33)
+    falling, random = 0.9 * (1.0 - shares) ** 3, np.linspace(0.5, 1.5, 16)[:, None] * 0.6 * (1.0 - shares)
+    curves = []
+    for kind in ("deletion", "insertion"):
+        own, others = (falling, random) if kind == "deletion" else (falling[::-1], random[:, ::-1])
+        areas, centre = others.mean(axis=1), 0.7 * (1.0 - shares if kind == "deletion" else shares)
+        curves.append(Curves(kind, shares, own, others, centre, float(own.mean()), areas, float(centre.mean())))
+    return Evidence(
+        better_than_chance=BetterThanChance(
+            Verdict.UNKNOWN, curves[0], curves[1], why="it beats 12 of 16 random maps, by chance 8"
+        ),
+        stable=Stable(Verdict.YES, copies=16, correlation=0.99, same_three=0.9375, why="made up"),
+        of_this_network=OfThisNetwork(
+            Verdict.NO, correlations={"head": 0.83, "half": 0.6, "all": 0.41}, images=4, why="made up"
+        ),
+    )
 
 
 def make_bundle(path: Path | str = "tasks/Demo task/Small CNN", *, classes: tuple[str, ...] = CLASSES) -> ModelBundle:

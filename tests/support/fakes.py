@@ -14,6 +14,7 @@ from factories import (
     TOPS,
     make_bundle,
     make_diagnosis,
+    make_evidence,
     make_exact,
     make_explanation,
     make_image,
@@ -22,6 +23,7 @@ from factories import (
 )
 
 from engine.errors import ImageError, Stopped
+from engine.evidence.right import judge_right
 from engine.explainers.registry import METHODS
 from engine.explainers.settings import Settings
 from engine.explanation.explain import Explanation
@@ -31,6 +33,7 @@ from engine.library.tasks import ModelEntry, Task
 from engine.progress import Progress
 from engine.results.cells import cell_slices
 from engine.results.diagnosis import Diagnosis
+from engine.results.evidence import Evidence
 from engine.results.saliency import SaliencyMap
 from engine.results.statistics import GridStatistics, grid_statistics
 from engine.trust.permission import Review, Standing
@@ -42,9 +45,9 @@ if TYPE_CHECKING:
     from engine.authoring.check import Advanced
     from engine.bundle.model_bundle import ModelBundle
     from engine.bundle.specs import Fill
+    from engine.explanation.evidence import Question
     from engine.library.trash import Removed
     from engine.progress import ProgressCallback, StopSignal
-    from engine.results.evidence import Evidence
     from engine.results.exact_cells import ExactCells
     from xaimed_tui.background.backend import Model
     from xaimed_tui.background.library_changes import Change
@@ -291,6 +294,10 @@ class FakeEngine(Engine):
         exact_failure: str,
         evidence: Mapping[str, Evidence],
     ) -> Explanation:
+        known = {
+            method: replace(evidence.get(method, Evidence()), right=judge_right(exact, grid_statistics(made).top))
+            for method, made in maps.items()
+        }
         order = {m: maps[m] for m in sorted(maps, key=lambda m: METHODS.index(m) if m in METHODS else len(METHODS))}
         return make_explanation(
             image,
@@ -302,8 +309,32 @@ class FakeEngine(Engine):
             bundle=model.bundle,
             exact=exact,
             exact_failure=exact_failure,
-            evidence=evidence,
+            evidence=known,
         )
+
+    def questions(self) -> tuple[Question, ...]:
+        return ("stable", "better_than_chance", "of_this_network")
+
+    def seconds_to_ask(self, maps: Mapping[str, SaliencyMap]) -> float:
+        return 2.5
+
+    def ask(
+        self,
+        model: Model,
+        image: MedicalImage,
+        saliency: SaliencyMap,
+        evidence: Evidence,
+        question: Question,
+        settings: Settings,
+        seconds: float,
+        progress: ProgressCallback,
+        stop: StopSignal,
+    ) -> Evidence:
+        self._call("ask", saliency.method, question, stop=stop)
+        if stop.is_set():
+            self.stopped.append("ask")
+            raise Stopped(question)
+        return replace(evidence, **{question: getattr(make_evidence(), question)})
 
     def save(self, explanation: Explanation, folder: Path) -> Path:
         self._call("save", str(folder))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from engine.errors import ExplanationError
+from engine.errors import ExplanationError, Stopped
 from engine.storage import places
 from xaimed_tui.preferences.settings import AppSettings
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from engine.bundle.model_bundle import InputSpec, ModelBundle
     from engine.bundle.specs import Fill
     from engine.explainers.settings import Settings
+    from engine.explanation.evidence import Question
     from engine.explanation.explain import Explanation
     from engine.images.image import MedicalImage
     from engine.images.watching import FolderChange
@@ -276,9 +278,14 @@ class Engine:
         exact_failure: str,
         evidence: Mapping[str, Evidence],
     ) -> Explanation:
-        """Assemble the explanation from the maps that there are; see `engine.explanation.explain.assemble`."""
+        """Assemble the explanation from the maps that there are; see `engine.explanation.explain.assemble`.
+
+        The questions about the maps that cost no pass are answered with it.
+        """
+        from engine.explanation.evidence import first_answers
         from engine.explanation.explain import assemble
 
+        evidence = first_answers(_classifier(model), maps, settings, exact=exact, known=evidence)
         return assemble(
             _classifier(model),
             image,
@@ -290,6 +297,46 @@ class Engine:
             exact_failure=exact_failure,
             evidence=evidence,
         )
+
+    def questions(self) -> tuple[Question, ...]:
+        """Return the questions about a map that may cost passes, in the order in which they are asked."""
+        from engine.explanation.evidence import LATER
+
+        return LATER
+
+    def seconds_to_ask(self, maps: Mapping[str, SaliencyMap]) -> float:
+        """Return how long the questions about one map may take; see `engine.explanation.evidence.usual_seconds`."""
+        from engine.explanation.evidence import usual_seconds
+
+        return usual_seconds(maps)
+
+    def ask(
+        self,
+        model: Model,
+        image: MedicalImage,
+        saliency: SaliencyMap,
+        evidence: Evidence,
+        question: Question,
+        settings: Settings,
+        seconds: float,
+        progress: ProgressCallback,
+        stop: StopSignal,
+    ) -> Evidence:
+        """Ask one question about a map; return the map's evidence with the answer, or why there is none in this time.
+
+        What is measured once for a network and a method has all the time it needs: cut short, nothing of it is kept.
+        See `engine.explanation.evidence.ask`.
+        """
+        from engine.explanation.evidence import Deadline, ask, with_answer
+
+        limited = stop if question == "of_this_network" else Deadline(seconds, stop)
+        try:
+            answer = ask(_classifier(model), image, saliency, question, settings, progress=progress, stop=limited)
+        except Stopped:
+            if stop.is_set():
+                raise
+            return with_answer(evidence, replace(getattr(evidence, question), why=f"not answered in {seconds:.3g} s"))
+        return with_answer(evidence, answer)
 
     def save(self, explanation: Explanation, folder: Path) -> Path:
         """Save an explanation; return its folder. See `engine.export.folder.save_explanation`."""

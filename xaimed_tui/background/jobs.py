@@ -21,13 +21,14 @@ from engine.errors import Stopped, XAIMedError
 from engine.explainers.registry import running_place, sampling
 from engine.text import safe_text
 from xaimed_tui.background import messages
+from xaimed_tui.background.asking import Asking
 from xaimed_tui.background.backend import Engine, Model
 from xaimed_tui.background.explaining import Explaining, Subject, Work
 from xaimed_tui.background.failure import DOING, failure_of, fault_line
 from xaimed_tui.background.lanes import Lane, Ticket
 from xaimed_tui.background.listing import Listing
 from xaimed_tui.background.weighing import Weighing
-from xaimed_tui.wording import EXACT
+from xaimed_tui.wording import EVIDENCE, EXACT
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -309,6 +310,7 @@ class Jobs:
 
     def explain(self, target: Widget, subject: Subject, methods: Iterable[str]) -> None:
         """Start methods, the exact cells among them; those that run or wait already are left alone."""
+        self.stop_methods(EVIDENCE)  # what a person asks for goes first
         for method in methods:
             if method in subject.stops:
                 continue
@@ -328,6 +330,12 @@ class Jobs:
 
         job = Weighing(self._engine, self._app, target, subject, EXACT, stop, again=put)
         put()
+
+    def ask(self, target: Widget, subject: Subject) -> None:
+        """Ask the questions about the maps that are left, once nothing else is at work."""
+        if EVIDENCE not in subject.stops:
+            subject.stops[EVIDENCE] = stop = threading.Event()
+            self._put(Asking(self._engine, self._app, target, subject, EVIDENCE, stop), _LAST + 1)
 
     def _put(self, job: Work, rank: int) -> None:
         work = partial(self._guarded, "method", job.subject.ticket, job.target, job.run)

@@ -257,6 +257,35 @@ class ExactFound(OfMethod):
 
 
 @dataclass
+class QuestionAsked(OfMethod):
+    """A question about a map is being asked: so many of all that are to be asked are done.
+
+    A map's questions together may take so many `seconds`.
+    """
+
+    question: str
+    done: int
+    total: int
+    seconds: float
+
+    def can_replace(self, message: Message) -> bool:
+        """The next question replaces an unread one."""
+        return isinstance(message, QuestionAsked) and message.ticket == self.ticket
+
+
+@dataclass
+class EvidenceFound(OfMethod):
+    """There is an answer more to the questions about the maps; the last one if that is the `whole`."""
+
+    explanation: Explanation
+    whole: bool
+
+    def can_replace(self, message: Message) -> bool:
+        """Newer evidence holds an unread older one's answers."""
+        return isinstance(message, EvidenceFound) and message.ticket == self.ticket
+
+
+@dataclass
 class ExplanationSaved(Message):
     """Results are on the disk."""
 

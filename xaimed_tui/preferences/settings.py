@@ -116,6 +116,9 @@ class AppSettings:
     exact: Literal["on", "off"] = _one_of(
         "on", ("on", "off"), "weigh the nine cells with every first map: what no map can say for itself"
     )
+    evidence: Literal["on", "off"] = _one_of(
+        "on", ("on", "off"), "ask of every map whether it can be believed, once all are made"
+    )
     rise_samples: int = _samples("rise", RISE_KEYS, "masks of RISE")
     lime_samples: int = _samples("lime", LIME_KEYS, "samples of LIME")
     memory: int = _whole(256, 0, 1_000_000, "MB", "for the last images and their maps, so that going back is instant")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from engine.text import safe_text
 from xaimed_tui.background import messages
 from xaimed_tui.session.method_run import MethodRun, State
-from xaimed_tui.wording import EXACT
+from xaimed_tui.wording import EVIDENCE, EXACT
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
@@ -24,6 +24,8 @@ class MethodListener:
     runs: dict[str, MethodRun]
     exact_run: MethodRun | None = None
     """The run of the exact cells; None where they are not shown."""
+    asking: MethodRun | None = None
+    """The asking of the questions about the maps; None where they are not asked."""
 
     if TYPE_CHECKING:
 
@@ -51,6 +53,10 @@ class MethodListener:
         """Called when the exact cells are known under one fill more."""
         raise NotImplementedError
 
+    def question_asked(self, question: str, seconds: float) -> None:
+        """Called when a question about a map is asked; all about one map may take so many seconds."""
+        raise NotImplementedError
+
     @property
     def busy(self) -> bool:
         """Whether a method is running or waiting."""
@@ -65,7 +71,8 @@ class MethodListener:
         """Return the run that a message is about; None if the message is stale."""
         if self.subject is None or message.ticket != self.subject.ticket.number:
             return None
-        return self.exact_run if message.method == EXACT else self.runs[message.method]
+        own = {EXACT: self.exact_run, EVIDENCE: self.asking}
+        return own[message.method] if message.method in own else self.runs[message.method]
 
     def on_method_started(self, message: messages.MethodStarted) -> None:
         if (run := self._run_of(message)) is not None:
@@ -101,6 +108,19 @@ class MethodListener:
             self.run_changed(run)
             if message.whole:
                 self.run_ended()
+
+    def on_question_asked(self, message: messages.QuestionAsked) -> None:
+        if (run := self._run_of(message)) is not None and run.busy:
+            run.done, run.total = message.done, message.total
+            self.question_asked(message.question, message.seconds)
+
+    def on_evidence_found(self, message: messages.EvidenceFound) -> None:
+        """There are more answers about the maps, or all that can be had."""
+        if (run := self._run_of(message)) is not None:
+            if message.whole:
+                run.state = "done"
+            self.explained(message.explanation)
+            self.run_changed(run)
 
     def on_map_finished(self, message: messages.MapFinished) -> None:
         self._ended(message, "done")

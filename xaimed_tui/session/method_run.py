@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from engine.results.evidence import Evidence
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
     from xaimed_tui.background.failure import Failure
@@ -25,6 +26,7 @@ class MethodRun:
         paced_since, paced_from: when it last had only its first samples done, and how many these are. The pace is
             counted from there: the time before, such as measuring the batch size, says nothing about it.
         map, statistics: the map (while it runs: an intermediate one) and its cells.
+        evidence: what is known of the finished map's worth.
         reason, failure: why it failed.
     """
 
@@ -37,6 +39,7 @@ class MethodRun:
     paced_from: int = 0
     map: SaliencyMap | None = None
     statistics: GridStatistics | None = None
+    evidence: Evidence | None = None
     reason: str = ""
     failure: Failure | None = None
 

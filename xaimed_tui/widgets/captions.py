@@ -9,6 +9,7 @@ from textual.content import Content
 from engine.explainers.registry import sharing_gradients
 from engine.results.cells import CELL_NAMES, Cell, rank_cells
 from engine.text import safe_text
+from xaimed_tui.widgets.evidence_words import evidence_line
 from xaimed_tui.widgets.words import Part
 from xaimed_tui.wording import count_word, key_of, method_name, seconds_text, settled_by, time_left
 
@@ -70,6 +71,8 @@ def method_caption(run: MethodRun, width: int, now: float, worth: str = "") -> C
     # Above the cells and in one line, because a small card cuts off the last lines. The detail shows all warnings.
     if run.map is not None and run.map.warnings and run.state == "done":
         parts.append((f"! {safe_text(run.map.warnings[0], limit=max(width - 2, 8))}\n", "$text-warning"))
+    if run.evidence is not None and run.state == "done":
+        parts += [*evidence_line(run.evidence, width), "\n"]
     if worth and run.state == "done":
         parts.append(f"{worth}\n")
     if run.statistics is not None:

@@ -64,6 +64,14 @@ def worth_line(judged: Judged | None, width: int) -> str:
     )
 
 
+def ranks_words(judged: Judged) -> str:
+    """Return what three cells are worth under a fill, without chance."""
+    shared = f"{judged.shared} of {TOP} shared"
+    if judged.kept_rank is None or judged.hidden_rank is None:
+        return f"{shared}; no cell matters"
+    return f"{shared}, kept {ordinal(judged.kept_rank)}, hidden {ordinal(judged.hidden_rank)} of {len(TRIPLES)}"
+
+
 def worth_of(run: MethodRun, exact: ExactCells, look: Look, width: int) -> str:
     """Return what a finished map's three cells are worth under the fill looked at; empty for other maps."""
     if run.state != "done" or run.statistics is None or not run.statistics.top:

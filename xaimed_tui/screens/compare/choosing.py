@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,8 +48,10 @@ def choices(scene: Scene, library: Sequence[Task]) -> list[Row]:
     return rows
 
 
-def open_comparison(app: AppServices, scene: Scene, runs: Mapping[str, MethodRun], method: str) -> None:
-    """Ask what to compare with, and show it beside what is shown now."""
+def open_comparison(
+    app: AppServices, scene: Scene, runs: Mapping[str, MethodRun], method: str, comparing: Callable[[bool], None]
+) -> None:
+    """Ask what to compare with, and show it beside what is shown now; tell `comparing` when that begins and ends."""
     library = app.library
     rows = choices(scene, library)
     if scene.bundle is None or scene.image is None or scene.diagnosis is None:
@@ -79,6 +81,8 @@ def open_comparison(app: AppServices, scene: Scene, runs: Mapping[str, MethodRun
             else:
                 app.notify(safe_text(entry.reason), title="Not usable", severity="warning", markup=False)
         if second is not None:
-            app.push_screen(SideBySideScreen(first, second, app.jobs, scene.look, method=method))
+            comparing(True)
+            screen = SideBySideScreen(first, second, app.jobs, scene.look, method=method)
+            app.push_screen(screen, lambda _: comparing(False))
 
     app.push_screen(ChooseDialog("Side by side", ABOUT, rows, None), chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rich.text import Text
@@ -19,27 +20,39 @@ from engine.text import safe_name, safe_text
 from xaimed_tui.app_services import services
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.detail.statistics_table import StatisticsTable
+from xaimed_tui.screens.detail.worth import exact_facts, worth_facts
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
 from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.colour_bar import ColourBar
+from xaimed_tui.widgets.exact_words import FILL_WORDS, shown_fill, speaking
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.layouts import OVER_NUMBERS
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
-from xaimed_tui.widgets.pictures import agreement_picture, method_picture
+from xaimed_tui.widgets.pictures import agreement_picture, exact_picture, method_picture
 from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.widgets.words import FixedWords, Part, ScrolledWords, Words
-from xaimed_tui.wording import cell_list, count_text, doubts, method_name, seconds_text, settled_by, undecided_mark
+from xaimed_tui.wording import (
+    EXACT,
+    cell_list,
+    count_text,
+    doubts,
+    method_name,
+    seconds_text,
+    settled_by,
+    undecided_mark,
+)
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
+    from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
     from xaimed_tui.render.spec import PictureSpec
 
 
 class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
-    """One method, or the agreement, of an explanation; returns the key of the one shown last."""
+    """One method, the exact cells or the agreement of an explanation; returns the key of the one shown last."""
 
     DEFAULT_CSS = (
         OVER_NUMBERS.format(name="DetailScreen")
@@ -58,6 +71,7 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         Binding("escape", "leave", "Back"),
         Binding("left,h", "method(-1)", "Previous", key_display="←"),
         Binding("right,l", "method(1)", "Next method", key_display="→"),
+        Binding("e", "evidence", "Evidence"),
         *LOOK_BINDINGS,
         Binding("c", "copy('text')", "Copy"),
         Binding("v", "copy('CSV')", "Copy CSV"),
@@ -66,6 +80,7 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
     ]
 
     offered: tuple[Offer, ...] = (
+        ("Can this map be believed? The figures", "e", "evidence"),
         *LOOK_OFFERS,
         ("Copy the numbers as text", "c", "copy('text')"),
         ("Copy the numbers as CSV", "v", "copy('CSV')"),
@@ -77,7 +92,7 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         super().__init__()
         self._look = look
         self._explanation = explanation
-        self._keys = [*explanation.maps, "agreement"]
+        self._keys = [*explanation.maps, *([] if explanation.exact is None else [EXACT]), "agreement"]
         self._key = key if key in self._keys else self._keys[0]
         self._cell: Cell | None = None
 
@@ -114,9 +129,16 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         return self._look
 
     def look_changed(self) -> None:
-        """Show both pictures in the new way."""
-        self._draw()
+        """Show both pictures in the new way, and the numbers of the fill looked at."""
+        if self._key == EXACT:
+            self._show()
+        else:
+            self._draw()
         self.refresh_bindings()
+
+    @property
+    def fills(self) -> Sequence[str]:
+        return () if self._explanation.exact is None else tuple(self._explanation.exact.fills)
 
     def _show(self) -> None:
         explanation = self._explanation
@@ -134,19 +156,23 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         )
         if self._key == "agreement":
             self._show_agreement()
+        elif self._key == EXACT and explanation.exact is not None:
+            self._show_exact(explanation.exact)
         else:
             self._show_method(explanation.maps[self._key], explanation.statistics[self._key])
         self._draw()
 
     def _draw(self) -> None:
-        explanation = self._explanation
-        if self._key == "agreement":
-            from xaimed_tui.render.spec import PictureSpec
+        from xaimed_tui.render.spec import PictureSpec
 
-            left: PictureSpec | None
+        explanation = self._explanation
+        left: PictureSpec | None
+        if self._key == "agreement":
             left = PictureSpec(explanation.view, style="image", highlight=self._cell, show_grid=True)
             right: PictureSpec | None = agreement_picture(explanation, self.look, highlight=self._cell)
             names = ("the image", "how many methods mark each cell")
+        elif self._key == EXACT and explanation.exact is not None:
+            left, right, names = self._exact_pictures(explanation.exact)
         else:
             made, cells = explanation.maps[self._key], explanation.statistics[self._key]
             display = self.look.display_among(self.displays)
@@ -160,14 +186,32 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
             names = ("its three cells on the image", f"{name} alone" if display == "map" else f"{name} on the image")
         bar = self.query_one(ColourBar)
         # Hidden, not removed: its line stays, so that both pictures have the same size.
-        bar.visible, bar.colormap = self._key != "agreement", self.look.colormap
+        bar.visible, bar.colormap = self._key in explanation.maps, self.look.colormap
         for which, spec, words in (("image", left, names[0]), ("map", right, names[1])):
             self.query_one(f"#{which}", ImageView).picture = spec
             self.query_one(f"#{which}-frame .name", FixedWords).say(words)
 
+    def _exact_pictures(self, exact: ExactCells) -> tuple[PictureSpec, PictureSpec | None, tuple[str, str]]:
+        from xaimed_tui.render.spec import PictureSpec
+
+        view, found = self._explanation.view, shown_fill(exact, self.look)
+        left = PictureSpec(view, style="cells", top=speaking(found), highlight=self._cell, show_grid=True)
+        right = exact_picture(view, exact, self.look, highlight=self._cell)
+        return left, right, ("the exact three on the image", f"hidden: {FILL_WORDS[found.fill]}")
+
+    def _show_exact(self, exact: ExactCells) -> None:
+        found = shown_fill(exact, self.look)
+        self.query_one(StatisticsTable).show_exact(exact, found.fill)
+        facts = [*_answer_facts(self._explanation), *exact_facts(self._explanation, exact, found)]
+        self.query_one("#facts-text", Words).say(Content.assemble(*facts))
+
     def _show_method(self, made: SaliencyMap, cells: GridStatistics) -> None:
         self.query_one(StatisticsTable).show(cells, made.cell_errors)
-        facts = [*_answer_facts(self._explanation), *_method_facts(made, cells)]
+        facts = [
+            *_answer_facts(self._explanation),
+            *worth_facts(self._explanation, self._key),
+            *_method_facts(made, cells),
+        ]
         self.query_one("#facts-text", Words).say(Content.assemble(*facts))
 
     def _show_agreement(self) -> None:
@@ -208,14 +252,26 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what changes something: a map alone has no opacity, and the agreement is always an overlay."""
         if action == "opacity":
-            return (self._key == "agreement" or self.look.display != "map") and self.steps_opacity(parameters)
-        return self._key != "agreement" if action == "display" else True
+            return (self._key not in self._maps or self.look.display != "map") and self.steps_opacity(parameters)
+        if action == "evidence":
+            return self._key in self._maps
+        if action == "fill":
+            return self._key not in self._maps and len(self.fills) > 1
+        return self._key in self._maps if action == "display" else True
+
+    @property
+    def _maps(self) -> Mapping[str, SaliencyMap]:
+        return self._explanation.maps
 
     def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
         """Say why the look of the picture does not change."""
         if action == "display":
-            return "The agreement has no other view."
-        if self._key != "agreement" and self.look.display == "map":
+            return "The agreement has no other view." if self._key == "agreement" else "The exact cells are numbers."
+        if action == "evidence":
+            return "The questions are asked about single maps: ← and → choose one."
+        if action == "fill":
+            return "The words below tell of every fill." if self._key in self._maps else self.why_no_fill
+        if self._key in self._maps and self.look.display == "map":
             return "The map is shown alone: there is no image below it."
         return self.no_more_opacity(parameters)
 
@@ -227,6 +283,12 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
     def _show_other(self) -> None:
         self._show()
         self.refresh_bindings()
+
+    def action_evidence(self) -> None:
+        """Show the figures behind what is said of the map's worth."""
+        from xaimed_tui.screens.detail.evidence import EvidenceScreen
+
+        self.app.push_screen(EvidenceScreen(self._explanation, self._key))
 
     def action_copy(self, form: Literal["text", "CSV"]) -> None:
         """Copy the statistics shown to the terminal's clipboard."""
@@ -295,6 +357,8 @@ def _agreement_facts(explanation: Explanation) -> list[Part]:
     )
     notes = (*dependence_notes(explanation.maps), *silence_notes(explanation.maps, consensus.methods))
     parts.extend(f"{safe_text(note)}\n" for note in notes)
+    if explanation.exact is not None:
+        parts.append("\nE1, E2, E3: the exact three under the fill looked at, whole lines where they are firm.\n")
     if consensus.correlation:
         parts.append("\nSpearman's rank correlation of the maps\n")
     for (one, other), value in consensus.correlation.items():

@@ -9,11 +9,13 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from engine.results.cells import CELL_NAMES, CELLS, Cell
+from xaimed_tui.widgets.exact_words import FILL_WORDS, speaking
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from engine.results.exact_cells import ExactCells
     from engine.results.statistics import GridStatistics
 
 
@@ -65,5 +67,25 @@ class StatisticsTable(CellTable):
                 Text(f"{mark:<2}", style="bold"),
                 Text(CELL_NAMES[cell], style=style),
                 *(Text(value, style=style, justify="right") for value in values),
+            )
+        self.move_cursor(row=max(row, 0))
+
+    def show_exact(self, exact: ExactCells, shown: str) -> None:
+        """Fill the table with the exact value of every cell under every fill; ranks are those of the fill `shown`."""
+        row = self.cursor_row
+        self.clear(columns=True)
+        for name in ("", "cell", *(FILL_WORDS[fill] for fill in exact.fills), "firm"):
+            self.add_column(Text(name, justify="left" if name in ("", "cell", "firm") else "right"))
+        three = speaking(exact.fills[shown])
+        for cell in CELLS:
+            style = "bold" if cell in three else ""
+            self.add_row(
+                Text(f"{three.index(cell) + 1 if cell in three else ''!s:<2}", style="bold"),
+                Text(CELL_NAMES[cell], style=style),
+                *(
+                    Text(f"{found.shapley[cell]:+.3f}", style=style if fill == shown else "", justify="right")
+                    for fill, found in exact.fills.items()
+                ),
+                Text("firm" if exact.firm is not None and cell in exact.firm else ""),
             )
         self.move_cursor(row=max(row, 0))

@@ -26,7 +26,7 @@ class Card(Vertical):
     Card { height: 1fr; width: 1fr; padding: 0; }
     Card > .headline { height: 1; width: 100%; background: $panel; color: $text-muted; padding: 0 1; }
     Card > ImageView { height: 1fr; width: 100%; }
-    Card > .caption { height: 4; width: 100%; padding: 0 1; color: $text-muted; }
+    Card > .caption { height: 5; width: 100%; padding: 0 1; color: $text-muted; }
     Card.-active > .headline { background: $primary 30%; color: $foreground; text-style: bold; }
     """
 

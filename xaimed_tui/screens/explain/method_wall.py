@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.explainers.registry import voting
+from engine.results.evidence import Evidence, Verdict
 from engine.text import safe_text
 from xaimed_tui.app_services import services
+from xaimed_tui.background import messages
 from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.screens.explain.cards import show_agreement, show_exact, show_method, show_original, show_progress
 from xaimed_tui.screens.explain.wall import Wall
@@ -16,26 +18,40 @@ from xaimed_tui.session.method_events import MethodListener
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.cell_keys import neighbour
 from xaimed_tui.widgets.image_view import ImageView
-from xaimed_tui.wording import EXACT
+from xaimed_tui.wording import EVIDENCE, EXACT, QUESTION_WORDS, seconds_text
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from engine.explanation.explain import Explanation
+    from engine.images.image import MedicalImage
     from engine.results.cells import Cell
+    from engine.results.diagnosis import Diagnosis
     from engine.results.exact_cells import ExactCells
+    from xaimed_tui.background.backend import Model
+    from xaimed_tui.background.explaining import Subject
     from xaimed_tui.background.jobs import Jobs
     from xaimed_tui.session.scene import Scene
+
+
+ASK_AFTER = 0.1
+"""Seconds without work after which the questions about the maps are asked."""
 
 
 class MethodWall(MethodListener, Wall):
     """The cards of one scene, and the state of every method on it."""
 
     exact_run: MethodRun
+    asking: MethodRun
 
     def __init__(self, scene: Scene, *, methods: Sequence[str] | None = None, id: str | None = None) -> None:
         super().__init__(methods, id=id)
         self._scene = scene
         self.runs = {method: MethodRun(method) for method in self._methods}
         self.exact_run = MethodRun(EXACT)
+        self.asking = MethodRun(EVIDENCE)
+        self._soon: Timer | None = None
+        self._held = False
 
     def on_mount(self) -> None:
         """Keep the elapsed times of running methods up to date."""
@@ -46,7 +62,7 @@ class MethodWall(MethodListener, Wall):
         return services(self).jobs
 
     def unfinished(self) -> list[str]:
-        """The methods without a whole map, and the exact cells if they are not known under every fill."""
+        """What is left to do: methods without a whole map, and the exact cells if a fill is missing."""
         missing = [
             method
             for method, run in self.runs.items()
@@ -65,7 +81,7 @@ class MethodWall(MethodListener, Wall):
         self.jobs.withdraw("explain")
         self.subject = self._scene.explanation = self._scene.exact = None
         self.runs = {method: MethodRun(method) for method in self.runs}
-        self.exact_run = MethodRun(EXACT)
+        self.exact_run, self.asking = MethodRun(EXACT), MethodRun(EVIDENCE)
         self._changed()
 
     def restore(self, explanation: Explanation | None, exact: ExactCells | None) -> None:
@@ -74,8 +90,13 @@ class MethodWall(MethodListener, Wall):
         scene.explanation, scene.exact = explanation, exact
         if explanation is not None:
             for method, made in explanation.maps.items():
-                statistics = explanation.statistics[method]
-                self.runs[method] = MethodRun(method, "done", map=made, statistics=statistics)
+                self.runs[method] = MethodRun(
+                    method,
+                    "done",
+                    map=made,
+                    statistics=explanation.statistics[method],
+                    evidence=explanation.evidence.get(method),
+                )
         if exact is not None:
             self.exact_run = MethodRun(EXACT, "stopped" if exact.stopped else "done")
         self._changed()
@@ -88,18 +109,7 @@ class MethodWall(MethodListener, Wall):
         scene = self._scene
         if scene.model is None or scene.image is None or scene.diagnosis is None:
             return
-        if self.subject is None:
-            # Finished maps are not made again, but count in the agreement.
-            kept = {m: run.map for m, run in self.runs.items() if run.map is not None and run.state == "done"}
-            self.subject = self.jobs.prepare(
-                scene.model,
-                scene.image,
-                scene.diagnosis,
-                target_class=scene.target,
-                layer=scene.layer,
-                maps=kept,
-                exact=None if scene.exact is None else replace(scene.exact, stopped=False),
-            )
+        subject = self._subject_of(scene.model, scene.image, scene.diagnosis)
         wanted = [method for method in methods if (run := self.run(method)) is not None and not run.busy]
         if wanted and EXACT not in wanted and self.exact_run.state == "idle" and services(self).settings.exact == "on":
             wanted.append(EXACT)
@@ -109,15 +119,93 @@ class MethodWall(MethodListener, Wall):
             else:
                 self.runs[method] = MethodRun(method, "waiting")
             self.show_card(method)
-        self.jobs.explain(self, self.subject, wanted)
+        # It goes on after them.
+        self.asking = MethodRun(EVIDENCE)
+        self.jobs.explain(self, subject, wanted)
         self._changed()
+
+    def _subject_of(self, model: Model, image: MedicalImage, diagnosis: Diagnosis) -> Subject:
+        """Return what is explained now. Finished maps are not made again, but count in the agreement."""
+        if self.subject is None:
+            scene = self._scene
+            kept = {m: run for m, run in self.runs.items() if run.map is not None and run.state == "done"}
+            self.subject = self.jobs.prepare(
+                model,
+                image,
+                diagnosis,
+                target_class=scene.target,
+                layer=scene.layer,
+                maps={method: run.map for method, run in kept.items() if run.map is not None},
+                exact=None if scene.exact is None else replace(scene.exact, stopped=False),
+                evidence={method: run.evidence for method, run in kept.items() if run.evidence is not None},
+            )
+        return self.subject
+
+    # Asking what the maps are worth
+
+    @property
+    def unasked(self) -> bool:
+        """Whether questions about the maps are left that were not tried in vain."""
+        if self.asking.busy or self.asking.state == "done":
+            return False
+        kept = [run for run in self.runs.values() if run.state == "done" and run.map is not None]
+        return any(
+            verdict is Verdict.NOT_ASKED and question != "right"
+            for run in kept
+            for question, verdict in (run.evidence or Evidence()).verdicts.items()
+        )
+
+    def _ask_soon(self) -> None:
+        """Ask what is left to be asked once all is quiet: the last map is drawn first."""
+        if self._soon is not None:
+            self._soon.stop()
+        self._soon = None
+        if services(self).settings.evidence == "on" and self.asking.state != "stopped" and self._may_ask():
+            self._soon = self.set_timer(ASK_AFTER, self.ask, name="ask")
+
+    def _may_ask(self) -> bool:
+        return not (self.busy or self._held) and self._scene.explanation is not None and self.unasked
+
+    def ask(self) -> None:
+        """Ask the questions about the maps that are left."""
+        scene = self._scene
+        if not self._may_ask() or scene.model is None or scene.image is None or scene.diagnosis is None:
+            return
+        self.asking = MethodRun(EVIDENCE, "waiting")
+        self.jobs.ask(self, self._subject_of(scene.model, scene.image, scene.diagnosis))
+        self._changed()
+
+    def hold_asking(self, held: bool) -> None:
+        """Ask nothing while another screen needs the network; go on afterwards."""
+        self._held = held
+        if held:
+            self.jobs.stop_methods(EVIDENCE)
+        self._changed()
+
+    def stop(self) -> None:
+        """Stop everything at work; the maps and answers so far are kept."""
+        if not self.asking.busy:
+            self.asking.state = "stopped"  # else the questions would begin as soon as the methods have ended
+        self.jobs.stop_methods()
+
+    def on_method_stopped(self, message: messages.MethodStopped) -> None:
+        """Note that something was stopped: the questions by a person, or only until others are done."""
+        super().on_method_stopped(message)
+        if message.method == EVIDENCE and self.asking.state == "stopped" and (self.busy or self._held):
+            self.asking.state = "idle"
+
+    def question_asked(self, question: str, seconds: float) -> None:
+        """Say in the line at the top what is asked."""
+        run = self.asking
+        so_far = f"asking: {QUESTION_WORDS[question]}, {run.done + 1} of {run.total}"
+        services(self).say(f"{so_far} (at most {seconds_text(seconds)} a map)")
 
     def again(self, affected: Iterable[str]) -> None:
         """Make the affected maps again with the new settings, and whatever is still at work; other maps stay."""
         scene, affected = self._scene, tuple(affected)
         again = [run.method for run in self.all_runs if run.busy or (run.method in affected and run.state != "idle")]
         self.jobs.withdraw("explain")
-        self.subject = None
+        self.subject, self.asking = None, MethodRun(EVIDENCE)
         if again or scene.explanation is None:
             scene.explanation = None  # until the first of them is done
         else:
@@ -149,12 +237,17 @@ class MethodWall(MethodListener, Wall):
 
     def run_changed(self, run: MethodRun) -> None:
         """Show the method's card; if the exact cells could not be made, they are not there any more."""
+        if run.method == EVIDENCE:
+            self._changed()
+            return
         if run.method == EXACT and run.state == "failed":
             self._scene.exact = None
         self.show_card(run.method)
 
     def run_advanced(self, run: MethodRun) -> None:
         """Update the words of the method's card."""
+        if run.method == EVIDENCE:
+            return
         show_progress(self.card(run.method), run, self._scene, self.jobs.clock())
 
     def exact_found(self, exact: ExactCells) -> None:
@@ -165,9 +258,14 @@ class MethodWall(MethodListener, Wall):
                 self.show_card(run.method)
 
     def explained(self, explanation: Explanation | None) -> None:
-        """Show the new counts of where the methods agree."""
+        """Show the new counts of where the methods agree, and what is known by now of every map's worth."""
         self._scene.explanation = explanation
         self.show_card("agreement")
+        for method, run in self.runs.items():
+            known = None if explanation is None else explanation.evidence.get(method)
+            if known is not run.evidence and run.state == "done":
+                run.evidence = known
+                self.show_card(method)
 
     def run_ended(self) -> None:
         """Offer what can be done now."""
@@ -176,13 +274,16 @@ class MethodWall(MethodListener, Wall):
     def _changed(self) -> None:
         """Update what can be done, and what the line at the top says."""
         self.refresh_bindings()
+        self._ask_soon()
         if self._scene.model is None:
             return
         asked = [run for run in self.all_runs if run.state != "idle"]
         ended = sum(1 for run in asked if not run.busy)
         if ended < len(asked):
             services(self).say(f"explaining, {ended} of {len(asked)} done")
-        else:
+        elif self.asking.state == "waiting":
+            services(self).say("asking what the maps are worth")
+        elif not self.asking.busy:
             services(self).say(f"ready on {safe_text(self._scene.model.device, limit=20)}")
 
     # One cell in all pictures

@@ -110,7 +110,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         answered, explanation = self.scene.diagnosis is not None, self.scene.explanation
         match action:
             case "explain_all":
-                return self.awaits_answer or (answered and bool(self.wall.unfinished()))
+                return self.awaits_answer or (answered and (bool(self.wall.unfinished()) or self.wall.unasked))
             case "explain":
                 return self.awaits_answer or answered
             case "target" | "compare":
@@ -118,7 +118,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
             case "read_on":
                 return bool(self._doubts)
             case "stop":
-                return self.wall.busy or self.asked
+                return self.wall.busy or self.wall.asking.busy or self.asked
             case "stop_one":
                 run = self.wall.run(self.wall.active)
                 return run is not None and run.busy
@@ -237,6 +237,8 @@ class ExplainView(LookKeys, WhyNot, Viewing):
             self.ask_for(())
             return
         methods = self.wall.unfinished()
+        if not methods:
+            self.wall.ask()
         if self.wall.one and self.wall.active == "original" and methods:
             self.wall.go(methods[0])
         self.wall.start(methods)
@@ -260,7 +262,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         """Stop all methods; their maps so far are kept. Those that wait for the answer are forgotten."""
         if self.asked:
             self.forget_asked()
-        self.jobs.stop_methods()
+        self.wall.stop()
 
     def action_stop_one(self) -> None:
         """Stop the method of the active card."""
@@ -348,7 +350,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         """Compare with another class or another network on this image."""
         from xaimed_tui.screens.compare.choosing import open_comparison
 
-        open_comparison(services(self), self.scene, self.runs, self.wall.active)
+        open_comparison(services(self), self.scene, self.runs, self.wall.active, self.wall.hold_asking)
 
     def action_save(self) -> None:
         from xaimed_tui.screens.explain.save import DEFAULT_FOLDER, SaveDialog

@@ -19,16 +19,16 @@ from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.widgets.words import FixedWords, Part
 from xaimed_tui.wording import EXACT, method_name
 
-SMALLEST_CARD = (22, 12)
+SMALLEST_CARD = (22, 13)
 """Columns and rows below which a card has no room for its picture and its words."""
 
 AT_ONCE = 6
 """Most pictures shown at once, unless all cards have `ROOMY_CARD`: more of them, and small, would be no calm view."""
 
-ROOMY_CARD = (22, 17)
+ROOMY_CARD = (22, 18)
 """Columns and rows from which on cards are large enough for any number of them."""
 
-_WORDS = 5
+_WORDS = 6
 """Rows of a card that are not picture: headline and caption."""
 
 _SHORT = {"original": "Image", "agreement": "Agree", EXACT: "Exact"}
@@ -122,7 +122,7 @@ class Wall(Container, can_focus=True):
     DEFAULT_CSS = """
     Wall { layout: grid; grid-size: 3; grid-gutter: 0 1; padding: 0 0 0 1; }
     Wall > Tabs { display: none; }
-    Wall.-tall > Card > .caption { height: 6; }
+    Wall.-tall > Card > .caption { height: 7; }
     Wall.-some > Tabs { display: block; dock: top; }
     Wall.-some > Card.-away { display: none; }
     Wall > Tabs { height: 1; width: 100%; color: $text-muted; }
