@@ -39,6 +39,7 @@ _LOOK = (
     ("o", "overlay, map alone, cells"),
     ("[ ]", "let the map cover less or more of the image"),
     ("m", "change the colours: viridis, cividis, magma, grey"),
+    ("u", "hide cells in another way: the mean colour, a blur; for the exact cells"),
 )
 
 _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -63,6 +64,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
             f"{', '.join(method.name for method in BUILT_IN)} alone; "
             f"{len(BUILT_IN) + 1} and on: the methods of plug-ins",
         ),
+        ("c", "the exact cells: which of the nine count, by showing and hiding them in every way"),
         ("s x", "stop all, stop the one chosen; its map so far is kept"),
         ("← →", "choose a picture"),
         ("Enter", "look at it closely"),
@@ -83,7 +85,8 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("Esc", "back"),
     ),
     "detail": (
-        ("← → or h l", "the other methods, the agreement"),
+        ("← → or h l", "the other methods, the exact cells, the agreement"),
+        ("e", "can this map be believed? the figures behind the answers"),
         ("↑ ↓ or j k", "move through the cells; they are shown in both pictures"),
         ("o", "overlay, map alone"),
         *_LOOK[1:],

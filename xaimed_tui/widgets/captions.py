@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -9,14 +10,15 @@ from textual.content import Content
 from engine.explainers.registry import sharing_gradients
 from engine.results.cells import CELL_NAMES, Cell, rank_cells
 from engine.text import safe_text
-from xaimed_tui.widgets.evidence_words import evidence_line
+from xaimed_tui.widgets.exact_words import shown_fill, speaking
 from xaimed_tui.widgets.words import Part
-from xaimed_tui.wording import count_word, key_of, method_name, seconds_text, settled_by, time_left
+from xaimed_tui.wording import cell_list, count_word, key_of, method_name, seconds_text, settled_by, time_left
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
+    from xaimed_tui.preferences.look import Look
     from xaimed_tui.session.method_run import MethodRun
 
 
@@ -51,10 +53,10 @@ def cells_line(statistics: GridStatistics, width: int, *, settled: str) -> list[
     return parts
 
 
-def method_caption(run: MethodRun, width: int, now: float, worth: str = "") -> Content:
+def method_caption(run: MethodRun, width: int, now: float, worth: Sequence[Part] = ()) -> Content:
     """Return what there is to say about a method: how far it is, what it found, what to be careful about.
 
-    `worth` is what its three cells are worth, if that is known; then how long it took has no room.
+    `worth` is what is known of the map's worth; beside that, how long it took has no room.
     """
     parts: list[Part] = []
     if run.state == "running":
@@ -71,10 +73,8 @@ def method_caption(run: MethodRun, width: int, now: float, worth: str = "") -> C
     # Above the cells and in one line, because a small card cuts off the last lines. The detail shows all warnings.
     if run.map is not None and run.map.warnings and run.state == "done":
         parts.append((f"! {safe_text(run.map.warnings[0], limit=max(width - 2, 8))}\n", "$text-warning"))
-    if run.evidence is not None and run.state == "done":
-        parts += [*evidence_line(run.evidence, width), "\n"]
     if worth and run.state == "done":
-        parts.append(f"{worth}\n")
+        parts += [*worth, "\n"]
     if run.statistics is not None:
         parts += cells_line(run.statistics, width, settled=_settled(run))
     return Content.assemble(*parts)
@@ -130,7 +130,7 @@ def _made(made: SaliencyMap, width: int) -> str:
     return both if len(both) <= width else f"{made.samples:,} samples"
 
 
-def agreement_caption(explanation: Explanation, cell: Cell | None = None) -> Content:
+def agreement_caption(explanation: Explanation, look: Look, cell: Cell | None = None) -> Content:
     """Return where most methods agree, and what that is worth; or which methods mark a cell."""
     counts = explanation.consensus.counts
     if cell is not None:
@@ -152,6 +152,9 @@ def agreement_caption(explanation: Explanation, cell: Cell | None = None) -> Con
     )
     made = len(explanation.consensus.methods)
     parts: list[Part] = [(f"{most} of {made}: ", "bold $foreground"), cells]
+    if explanation.exact is not None:
+        three = speaking(shown_fill(explanation.exact, look))
+        parts += ["\n", ("E ", "bold $foreground"), f"exact: {cell_list(three) or 'no cell'}"]
     parts.extend(
         f"\nthe {count_word(len(group))} CAMs are not independent" for group in sharing_gradients(explanation.maps)
     )

@@ -50,8 +50,12 @@ def test_no_card_is_smaller_than_its_words_need(cards: int, width: int, height: 
 
 
 def test_four_methods_in_three_columns_stand_as_in_the_papers_figure_six() -> None:
-    assert in_order(METHODS, 3) == ["original", "lime", "rise", "agreement", "gradcam", "gradcam++", "hirescam"]
-    assert in_order(METHODS, 2) == ["original", "agreement", "lime", "rise", "gradcam", "gradcam++", "hirescam"]
+    assert in_order(METHODS, 3) == [
+        *("original", "lime", "rise", "agreement", "gradcam", "gradcam++", "exact", "hirescam")
+    ]
+    assert in_order(METHODS, 2) == [
+        *("original", "agreement", "exact", "lime", "rise", "gradcam", "gradcam++", "hirescam")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,19 +90,21 @@ async def test_the_wall_shows_six_pictures_at_120x40_and_scrolls_to_the_seventh(
         assert all(wall.region.contains_region(wall.card(key).region) for key in shown())
         assert "HiRes" in str(wall.query_one(Tabs).render())
         await press(pilot, "h")
-        assert (wall.active, shown()) == ("hirescam", ["agreement", "gradcam", "gradcam++", "hirescam"])
+        assert (wall.active, shown()) == ("hirescam", ["agreement", "gradcam", "gradcam++", "exact", "hirescam"])
         assert wall.card("hirescam").region.y > wall.card("agreement").region.y
         wall.focus()
         await press(pilot, "up")
-        assert (wall.active, len(shown())) == ("agreement", 4)
+        assert (wall.active, len(shown())) == ("gradcam", 5)
         await press(pilot, "up")
-        assert (wall.active, len(shown())) == ("original", 6)
+        assert (wall.active, len(shown())) == ("lime", 6)
+        await press(pilot, "c")
+        assert (wall.active, len(shown())) == ("exact", 5)
         tabs = wall.query_one(Tabs)
         await pilot.click(Tabs, offset=(str(tabs.render()).index("HiRes"), 0))
         await until(pilot, lambda: wall.active == "hirescam")
         await pilot.resize_terminal(160, 50)
         await settled(pilot)
-        assert len(shown()) == 7
+        assert len(shown()) == 8
         assert not tabs.display
 
 
@@ -109,16 +115,16 @@ async def test_one_more_method_gets_a_card_a_tab_and_its_detail(monkeypatch: pyt
     async with app.run_test(size=(200, 60)) as pilot:
         await press(pilot, *TO_IMAGES, "e")
         assert app.explain.runs["occlusion"].state == "done"
-        assert len({card.region for card in app.explain.wall}) == 8
+        assert len({card.region for card in app.explain.wall}) == 9
         assert "bottom" in caption_of(app.explain.wall.card("occlusion"))
         assert "4 of 4" in screen_text(app)
-        for _ in range(8):
+        for _ in range(9):
             await press(pilot, "right")
         assert app.explain.wall.active == "original"
         await press(pilot, "left", "enter")
         assert isinstance(app.screen, DetailScreen)
         assert "occlusion" in screen_text(app).splitlines()[0]
-        await press(pilot, "right")
+        await press(pilot, "right", "right")
         assert "4 of 4 methods counted" in screen_text(app)
         await press(pilot, "escape")
         await pilot.resize_terminal(80, 24)

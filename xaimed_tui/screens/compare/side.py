@@ -285,7 +285,7 @@ class ComparedSide(MethodListener, CellFrame):
         if self.method != "agreement":
             words = method_caption(self.runs[self.method], max(self.size.width - 2, 20), self._jobs.clock())
         elif self.explanation is not None:
-            words = agreement_caption(self.explanation)
+            words = agreement_caption(self.explanation, self._look)
         self.query_one(".caption", FixedWords).say(words if not self.problem else "")
 
     def name_of_method(self) -> str:

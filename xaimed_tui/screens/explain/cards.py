@@ -11,6 +11,7 @@ from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.screens.explain.diagnosis_panel import warning_lines
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.captions import agreement_caption, cell_caption, method_caption, method_state
+from xaimed_tui.widgets.evidence_words import evidence_line
 from xaimed_tui.widgets.exact_words import exact_caption, worth_of
 from xaimed_tui.widgets.pictures import agreement_picture, exact_picture, method_picture
 from xaimed_tui.widgets.words import Part
@@ -70,7 +71,7 @@ def show_agreement(card: Card, scene: Scene, methods: int) -> None:
         return
     state = f"{len(scene.explanation.consensus.methods)} of {methods}"
     picture = agreement_picture(scene.explanation, scene.look, highlight=scene.cell)
-    card.show(picture, state=state, caption=agreement_caption(scene.explanation, scene.cell))
+    card.show(picture, state=state, caption=agreement_caption(scene.explanation, scene.look, scene.cell))
 
 
 def _state(run: MethodRun, scene: Scene) -> str:
@@ -86,8 +87,14 @@ def _caption(card: Card, run: MethodRun, scene: Scene, now: float) -> Content:
         return exact_caption(exact, scene.look, card.room, scene.cell)
     if scene.cell is not None and run.map is not None and run.statistics is not None:
         return cell_caption(run.map, run.statistics, scene.cell)
-    worth = "" if exact is None else worth_of(run, exact, scene.look, card.room)
-    return method_caption(run, card.room, now, worth)
+    return method_caption(run, card.room, now, _worth(run, scene, card.room))
+
+
+def _worth(run: MethodRun, scene: Scene, width: int) -> list[Part]:
+    """Return whether a finished map can be believed, and what its three cells are worth."""
+    parts: list[Part] = [] if run.evidence is None else evidence_line(run.evidence, width)
+    worth = "" if scene.exact is None else worth_of(run, scene.exact, scene.look, width)
+    return [*parts, *(["\n"] if parts and worth else []), *([worth] if worth else [])]
 
 
 def _words(run: MethodRun, *, answered: bool) -> str:
