@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from engine.explainers.registry import sharing_gradients
+from engine.explanation.words import number_of_cells
 from engine.results.cells import CELL_NAMES, Cell, rank_cells
 from engine.text import safe_text
 from xaimed_tui.widgets.exact_words import shown_fill, speaking
@@ -16,6 +17,7 @@ from xaimed_tui.wording import cell_list, count_word, key_of, method_name, secon
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
+    from engine.results.consensus import Consensus
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
     from xaimed_tui.preferences.look import Look
@@ -30,7 +32,9 @@ def cells_line(statistics: GridStatistics, width: int, *, settled: str) -> list[
     if not statistics.top:
         return [("marks no cell: the map is constant", "bold $text-warning")]
     items: list[tuple[str, str, str]] = []
-    for rank, cell in enumerate(statistics.top, start=1):
+    if len(statistics.named) < len(statistics.top):  # the others are marked only because three cells are
+        items.append(("", f"{number_of_cells(statistics)}:", ""))
+    for rank, cell in enumerate(statistics.named, start=1):
         items.append((f"{rank}{'?' if cell in statistics.ties else ''} ", CELL_NAMES[cell], "bold $foreground"))
     if statistics.certain:
         items += [("", settled, "")] if settled else []
@@ -130,6 +134,19 @@ def _made(made: SaliencyMap, width: int) -> str:
     return both if len(both) <= width else f"{made.samples:,} samples"
 
 
+def _beside_chance(consensus: Consensus) -> list[str]:
+    """Return how many cells have nearly all votes, and how many two independent opinions, each beside chance."""
+    lines = []
+    if (voters := len(consensus.chance)) > 1:
+        votes = max(voters - 1, 2)
+        found = int((consensus.counts >= votes).sum())
+        lines.append(f"{votes}{'+' if votes < voters else ''} votes: {found} (chance {consensus.chance[votes - 1]:.1f})")
+    if 1 < (opinions := len(consensus.opinions_chance)) < voters:
+        found = int((consensus.opinions >= 2).sum())
+        lines.append(f"2+ of {opinions} opinions: {found} ({consensus.opinions_chance[1]:.1f})")
+    return lines
+
+
 def agreement_caption(explanation: Explanation, look: Look, cell: Cell | None = None) -> Content:
     """Return where most methods agree, and what that is worth; or which methods mark a cell."""
     counts = explanation.consensus.counts
@@ -155,6 +172,7 @@ def agreement_caption(explanation: Explanation, look: Look, cell: Cell | None = 
     if explanation.exact is not None:
         three = speaking(shown_fill(explanation.exact, look))
         parts += ["\n", ("E ", "bold $foreground"), f"exact: {cell_list(three) or 'no cell'}"]
+    parts += [f"\n{line}" for line in _beside_chance(explanation.consensus)]
     parts.extend(
         f"\nthe {count_word(len(group))} CAMs are not independent" for group in sharing_gradients(explanation.maps)
     )

@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.widgets import DataTable
 
 from engine.explainers.registry import dependence_notes, method_keys, silence_notes, voting
+from engine.explanation.words import chance_words, forced_words
 from engine.results.cells import CELL_NAMES, CELLS, Cell
 from engine.text import safe_name, safe_text
 from xaimed_tui.app_services import services
@@ -320,11 +321,13 @@ def _method_facts(made: SaliencyMap, cells: GridStatistics) -> list[Part]:
         ]
     elif settled == "no samples":
         parts += [
-            ("Exact: ", "bold $foreground"),
+            ("Not sampled: ", "bold $foreground"),
             "this method draws no samples, so its cells are not down to chance.\n",
         ]
     elif settled:
         parts += [("Certain: ", "bold $foreground"), "no other cell could be among the three.\n"]
+    if forced := forced_words(cells):
+        parts.append(f"{forced}\n")
     parts.extend((f"! {safe_text(warning)}\n", "$text-warning") for warning in made.warnings)
     if made.stopped:
         parts.append("Stopped before all samples were used.\n")
@@ -355,6 +358,7 @@ def _agreement_facts(explanation: Explanation) -> list[Part]:
         (f"{method_name(method)}: {safe_text(reason)}\n", "$text-warning")
         for method, reason in explanation.failures.items()
     )
+    parts.extend(f"{safe_text(words)}\n" for words in chance_words(explanation))
     notes = (*dependence_notes(explanation.maps), *silence_notes(explanation.maps, consensus.methods))
     parts.extend(f"{safe_text(note)}\n" for note in notes)
     if explanation.exact is not None:
