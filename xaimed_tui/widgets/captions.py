@@ -140,7 +140,8 @@ def _beside_chance(consensus: Consensus) -> list[str]:
     if (voters := len(consensus.chance)) > 1:
         votes = max(voters - 1, 2)
         found = int((consensus.counts >= votes).sum())
-        lines.append(f"{votes}{'+' if votes < voters else ''} votes: {found} (chance {consensus.chance[votes - 1]:.1f})")
+        more = "+" if votes < voters else ""
+        lines.append(f"{votes}{more} votes: {found} (chance {consensus.chance[votes - 1]:.1f})")
     if 1 < (opinions := len(consensus.opinions_chance)) < voters:
         found = int((consensus.opinions >= 2).sum())
         lines.append(f"2+ of {opinions} opinions: {found} ({consensus.opinions_chance[1]:.1f})")

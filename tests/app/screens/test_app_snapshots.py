@@ -57,7 +57,7 @@ def test_state(snap_compare: Compare, place: Path, use_guide: UseGuide, name: st
 
 @pytest.mark.parametrize("theme", [COLOUR_BLIND.name, HIGH_CONTRAST.name])
 def test_explain_in_the_other_themes(snap_compare: Compare, place: Path, theme: str) -> None:
-    shot = Shot(MAPS, "ExplainView", "1,000 samples")
+    shot = Shot(MAPS, "ExplainView", "(chance 1)")
     assert snap_compare(shot.app(place), terminal_size=MIDDLE, run_before=lambda pilot: shot.walk(pilot, theme))
 
 

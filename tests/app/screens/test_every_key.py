@@ -86,7 +86,8 @@ FLOWS = {
     ),
     "images": Flow(
         f"{IMAGES} ExplainView:l down ExplainView:r down ExplainView:g down ExplainView:p down ExplainView:h down "
-        "ExplainView:e ExplainView:right ExplainView:left ExplainView:o ExplainView:m ExplainView:left_square_bracket "
+        "ExplainView:e ExplainView:c ExplainView:u ExplainView:right ExplainView:left ExplainView:o ExplainView:m "
+        "ExplainView:left_square_bracket "
         "ExplainView:right_square_bracket ExplainView:n Wall:down Wall:up ExplainView:n ExplainView:z escape "
         "ExplainView:t escape ExplainView:y escape ExplainView:b escape ExplainView:w SaveDialog:escape ExplainView:f "
         "escape right ExplainView:enter escape ExplainView:escape"
@@ -96,14 +97,16 @@ FLOWS = {
         f"{WALL} z ZoomScreen:plus ZoomScreen:equals_sign ZoomScreen:right ZoomScreen:left ZoomScreen:l ZoomScreen:h "
         "ZoomScreen:down ZoomScreen:up ZoomScreen:j ZoomScreen:k ZoomScreen:minus ZoomScreen:0 ZoomScreen:tab "
         "ZoomScreen:shift+tab ZoomScreen:m ZoomScreen:left_square_bracket "
-        "ZoomScreen:right_square_bracket ZoomScreen:o ZoomScreen:question_mark escape ZoomScreen:z z ZoomScreen:escape"
+        "ZoomScreen:right_square_bracket ZoomScreen:o tab tab ZoomScreen:u "
+        "ZoomScreen:question_mark escape ZoomScreen:z z ZoomScreen:escape"
     ),
     "detail": Flow(
         f"{WALL} enter DetailScreen:right DetailScreen:left DetailScreen:l DetailScreen:h DetailScreen:o "
         "DetailScreen:o DetailScreen:m DetailScreen:left_square_bracket DetailScreen:right_square_bracket "
         "DetailScreen:c DetailScreen:v DetailScreen:question_mark escape CellTable:down CellTable:up CellTable:j "
         "CellTable:k DetailScreen:tab tab CellFrame:down CellFrame:up CellFrame:j CellFrame:k CellFrame:right "
-        "CellFrame:left CellFrame:h CellFrame:l DetailScreen:escape"
+        "CellFrame:left CellFrame:h CellFrame:l DetailScreen:e EvidenceScreen:question_mark escape EvidenceScreen:c "
+        "EvidenceScreen:e e EvidenceScreen:escape h DetailScreen:u DetailScreen:escape"
     ),
     "side-by-side": Flow(
         f"{WALL} b enter SideBySideScreen:right SideBySideScreen:left SideBySideScreen:l SideBySideScreen:h "

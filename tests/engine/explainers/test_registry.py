@@ -25,8 +25,8 @@ from engine.explainers.registry import Choices, Declaration, Method, dependence_
 from engine.explainers.settings import Settings, make_explainer
 from engine.explanation.explain import explain, explain_method
 from engine.results.saliency import SaliencyMap
-from xaimed_tui.screens.explain.view import ExplainView
 from xaimed_tui.preferences.look import Look
+from xaimed_tui.screens.explain.view import ExplainView
 from xaimed_tui.widgets.captions import agreement_caption
 from xaimed_tui.wording import method_bindings
 
@@ -218,7 +218,8 @@ async def test_one_more_entry_has_a_card_a_key_and_a_tab() -> None:
         assert "4 of 4" in screen_text(app)
         assert "Ramp" in screen_text(app)
         assert app.explain.scene.explanation is not None
-        assert agreement_caption(app.explain.scene.explanation, Look()).plain.endswith("the four CAMs are not independent")
+        caption = agreement_caption(app.explain.scene.explanation, Look()).plain
+        assert caption.endswith("the four CAMs are not independent")
         await pilot.resize_terminal(80, 24)
         await press(pilot, "i")
         assert "RMP" in screen_text(app)
