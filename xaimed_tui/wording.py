@@ -37,14 +37,6 @@ _DIGITS = "1234567890"
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-QUESTION_WORDS = {
-    "right": "right",
-    "better_than_chance": "better than chance",
-    "stable": "stable",
-    "of_this_network": "of this network",
-}
-"""The four questions about a map, as they are named."""
-
 _NO_METHODS = {EXACT: "Exact cells", EVIDENCE: "Evidence"}
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from engine.errors import ExplanationError, Stopped
+from engine.errors import ExplanationError, ImageError, Stopped
 from engine.storage import places
 from xaimed_tui.preferences.settings import AppSettings
 
@@ -278,14 +278,9 @@ class Engine:
         exact_failure: str,
         evidence: Mapping[str, Evidence],
     ) -> Explanation:
-        """Assemble the explanation from the maps that there are; see `engine.explanation.explain.assemble`.
-
-        The questions about the maps that cost no pass are answered with it.
-        """
-        from engine.explanation.evidence import first_answers
+        """Assemble the explanation from the maps that there are; see `engine.explanation.explain.assemble`."""
         from engine.explanation.explain import assemble
 
-        evidence = first_answers(_classifier(model), maps, settings, exact=exact, known=evidence)
         return assemble(
             _classifier(model),
             image,
@@ -331,7 +326,16 @@ class Engine:
 
         limited = stop if question == "of_this_network" else Deadline(seconds, stop)
         try:
-            answer = ask(_classifier(model), image, saliency, question, settings, progress=progress, stop=limited)
+            answer = ask(
+                _classifier(model),
+                image,
+                saliency,
+                question,
+                settings,
+                others=lambda: _beside(image.path),
+                progress=progress,
+                stop=limited,
+            )
         except Stopped:
             if stop.is_set():
                 raise
@@ -352,6 +356,17 @@ def _classifier(model: Model) -> Classifier:
     if not isinstance(model, Classifier):
         raise TypeError(f"{type(model).__name__} is not a classifier of this engine")
     return model
+
+
+def _beside(path: Path) -> Iterable[MedicalImage]:
+    """Return the images that lie beside an image, as far as they can be read; each is read when it is needed."""
+    from engine.explanation.measuring import readable
+    from engine.images.listing import list_images
+
+    try:
+        return readable([other.path for other in list_images(path.parent) if other.path != path])
+    except ImageError:  # the folder is gone
+        return ()
 
 
 def _whole(image: MedicalImage) -> InputSpec:

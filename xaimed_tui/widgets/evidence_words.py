@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.explanation.evidence_words import MARKS
 from engine.results.evidence import Verdict
 from xaimed_tui.widgets.words import Part
 
 if TYPE_CHECKING:
     from engine.results.evidence import Evidence
-
-MARKS = {Verdict.YES: "✓", Verdict.NO: "✗", Verdict.UNKNOWN: "?", Verdict.NOT_ASKED: "·"}
-"""A sign for each verdict."""
-
-SAID = {Verdict.YES: "yes", Verdict.NO: "no", Verdict.UNKNOWN: "cannot be said", Verdict.NOT_ASKED: "not asked yet"}
-"""The verdicts in words."""
 
 _DOUBTS = {
     "better_than_chance": "no better than chance",

@@ -11,16 +11,17 @@ from textual.content import Content
 from textual.screen import Screen
 
 from engine.evidence import thresholds
+from engine.explanation.evidence_words import MARKS, QUESTION_WORDS, VERDICT_WORDS
 from engine.results.evidence import Evidence, Verdict
 from engine.results.exact_cells import MEAN_RANK, SHARED_BY_CHANCE, TRIPLES
 from engine.text import safe_name, safe_text
 from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.curves import CENTRE, OWN, RANDOM, CurvesChart
-from xaimed_tui.widgets.evidence_words import MARKS, SAID, evidence_line
+from xaimed_tui.widgets.evidence_words import evidence_line
 from xaimed_tui.widgets.exact_words import FILL_WORDS, ranks_words
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.words import FixedWords, Part, ScrolledWords, Words
-from xaimed_tui.wording import QUESTION_WORDS, method_name
+from xaimed_tui.wording import method_name
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
@@ -43,7 +44,8 @@ _HELD_AGAINST = {
         f"centre. No: better than fewer than {thresholds.BEATEN_FOR_NO}."
     ),
     "stable": (
-        f"Methods that draw samples: yes if all three cells are settled, no if none is. Others, over "
+        "Methods that draw samples: yes if all three cells are settled at 99 %, no if none is and "
+        f"{thresholds.OPEN_FOR_NO} or more cells might belong to them. Others, over "
         f"{thresholds.COPIES} copies with noise of one grey level: yes from a correlation of "
         f"{thresholds.CORRELATION_FOR_YES:g} and the same three cells in {thresholds.SAME_THREE_FOR_YES:.0%}; no below "
         f"{thresholds.CORRELATION_FOR_NO:g}."
@@ -111,7 +113,7 @@ class EvidenceScreen(ClosesOnce, Screen[None]):
         )
         self.query_one("#line", FixedWords).say(Content.assemble(*evidence_line(evidence, self.app.size.width - 2)))
         curves = evidence.better_than_chance
-        why = curves.why or f"{QUESTION_WORDS['better_than_chance']}: {SAID[curves.verdict]}"
+        why = curves.why or f"{QUESTION_WORDS['better_than_chance']}: {VERDICT_WORDS[curves.verdict]}"
         self.query_one("#deletion", CurvesChart).show(curves.deletion, f"No curves: {why}.")
         self.query_one("#insertion", CurvesChart).show(curves.insertion)
         if curves.deletion is not None:
@@ -136,7 +138,7 @@ def answer_parts(evidence: Evidence) -> list[Part]:
     for question, verdict in evidence.verdicts.items():
         why = getattr(evidence, question).why
         style = "bold $text-warning" if verdict is Verdict.NO else "bold $foreground"
-        parts += [(f"{MARKS[verdict]} {QUESTION_WORDS[question]}: {SAID[verdict]}", style)]
+        parts += [(f"{MARKS[verdict]} {QUESTION_WORDS[question]}: {VERDICT_WORDS[verdict]}", style)]
         parts += [f". {why[:1].upper()}{why[1:]}.\n" if why else ".\n"]
         parts += [f"  {_ASKS[question]}\n"]
         parts += [

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.explanation.evidence_words import MARKS, QUESTION_WORDS
 from engine.results.cells import CELL_NAMES, CELLS, TOP
 from engine.results.diagnosis import probability_text
 from engine.results.exact_cells import MEAN_RANK, SHARED_BY_CHANCE, TRIPLES
 from engine.text import safe_text
-from xaimed_tui.widgets.evidence_words import MARKS, evidence_line
+from xaimed_tui.widgets.evidence_words import evidence_line
 from xaimed_tui.widgets.exact_words import (
     FILL_WORDS,
     firm_words,
@@ -19,7 +20,7 @@ from xaimed_tui.widgets.exact_words import (
     supporting_words,
 )
 from xaimed_tui.widgets.words import Part
-from xaimed_tui.wording import QUESTION_WORDS, cell_list, method_name, seconds_text
+from xaimed_tui.wording import cell_list, method_name, seconds_text
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.explainers.registry import voting
+from engine.explanation.evidence_words import QUESTION_WORDS
 from engine.results.evidence import Evidence, Verdict
 from engine.text import safe_text
 from xaimed_tui.app_services import services
@@ -18,7 +19,7 @@ from xaimed_tui.session.method_events import MethodListener
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.cell_keys import neighbour
 from xaimed_tui.widgets.image_view import ImageView
-from xaimed_tui.wording import EVIDENCE, EXACT, QUESTION_WORDS, seconds_text
+from xaimed_tui.wording import EVIDENCE, EXACT, seconds_text
 
 if TYPE_CHECKING:
     from textual.timer import Timer
