@@ -76,7 +76,7 @@ async def test_the_exact_cells_come_after_the_cams_and_the_questions_after_all()
         assert "hidden: mean colour" in caption_of(exact)
         assert "firm: centre, bottom" in caption_of(exact)
         # The three of Grad-CAM are bottom, bottom left and bottom right.
-        assert "2 of 3 shared (chance 1)\nkept 2, hid 2 of 84" in caption_of(wall.card("gradcam"))
+        assert "2 of 3 shared (chance 1)\nkept 2nd, hidden 2nd of 84" in caption_of(wall.card("gradcam"))
         assert caption_of(wall.card("gradcam")).startswith("?··· "), "right at once, the others later"
         assert "of 84" not in caption_of(wall.card("lime")), "an intermediate map is not judged"
         assert "exact: bottom, bottom left, centre" in caption_of(wall.card("agreement"))

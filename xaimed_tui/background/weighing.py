@@ -37,7 +37,7 @@ class Turn:
     stop: threading.Event
     limited: bool
     overdue: bool = False
-    _begun: float = field(default_factory=time.monotonic)
+    _begun: float = field(default_factory=lambda: time.monotonic())
     _paced_since: float = 0.0
     _paced_from: int = -1
 

@@ -52,7 +52,7 @@ def chart_parts(curves: Curves, width: int, height: int) -> list[Part]:
     verb = "deleted" if curves.kind == "deletion" else "inserted"
     better = "small" if curves.kind == "deletion" else "large"
     parts: list[Part] = [(f"{curves.kind[:1].upper()}{curves.kind[1:]}", "bold $foreground")]
-    parts.append(f": probability as pixels are {verb}\n" if width >= 48 else "\n")
+    parts.append(f": probability as pixels are {verb}\n" if width >= 48 else f": a {better} area is good\n")
     for row in range(rows):
         label = {0: "1.0", rows // 2: "0.5", rows - 1: "0.0"}.get(row, "")
         parts.append((f"{label:>3}┤" if label else "   │", "$text-muted"))
@@ -70,7 +70,7 @@ def chart_parts(curves: Curves, width: int, height: int) -> list[Part]:
         (f"{OWN} {curves.area:.2f}", "bold $foreground"),
         (f" {RANDOM} {low:.2f}–{high:.2f}", "$text-muted"),
         (f" {CENTRE} {curves.centre_area:.2f}", "$secondary"),
-        f"  area, {better} is good" if width >= 44 else f" {better} is good",
+        f"  area, {better} is good" if width >= 48 else "",
     ]
     return parts
 

@@ -148,7 +148,7 @@ async def test_the_active_picture_is_the_same_one_after_the_terminal_is_turned()
         await press(pilot, "down")
         assert app.explain.wall.active == "hirescam"
         await press(pilot, "down")
-        assert app.explain.wall.active == "original"
+        assert app.explain.wall.active == "agreement"
         await press(pilot, "up")
         assert app.explain.wall.active == "hirescam"
 

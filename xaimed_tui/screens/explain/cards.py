@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from engine.results.evidence import Verdict
 from engine.text import safe_text
 from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.screens.explain.diagnosis_panel import warning_lines
@@ -92,7 +93,8 @@ def _caption(card: Card, run: MethodRun, scene: Scene, now: float) -> Content:
 
 def _worth(run: MethodRun, scene: Scene, width: int) -> list[Part]:
     """Return whether a finished map can be believed, and what its three cells are worth."""
-    parts: list[Part] = [] if run.evidence is None else evidence_line(run.evidence, width)
+    known = run.evidence is not None and any(each is not Verdict.NOT_ASKED for each in run.evidence.verdicts.values())
+    parts: list[Part] = evidence_line(run.evidence, width) if known and run.evidence is not None else []
     worth = "" if scene.exact is None else worth_of(run, scene.exact, scene.look, width)
     return [*parts, *(["\n"] if parts and worth else []), *([worth] if worth else [])]
 

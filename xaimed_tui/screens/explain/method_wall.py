@@ -11,7 +11,6 @@ from engine.explanation.evidence_words import QUESTION_WORDS
 from engine.results.evidence import Evidence, Verdict
 from engine.text import safe_text
 from xaimed_tui.app_services import services
-from xaimed_tui.background import messages
 from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.screens.explain.cards import show_agreement, show_exact, show_method, show_original, show_progress
 from xaimed_tui.screens.explain.wall import Wall
@@ -189,12 +188,6 @@ class MethodWall(MethodListener, Wall):
             self.asking.state = "stopped"  # else the questions would begin as soon as the methods have ended
         self.jobs.stop_methods()
 
-    def on_method_stopped(self, message: messages.MethodStopped) -> None:
-        """Note that something was stopped: the questions by a person, or only until others are done."""
-        super().on_method_stopped(message)
-        if message.method == EVIDENCE and self.asking.state == "stopped" and (self.busy or self._held):
-            self.asking.state = "idle"
-
     def question_asked(self, question: str, seconds: float) -> None:
         """Say in the line at the top what is asked."""
         run = self.asking
@@ -239,6 +232,8 @@ class MethodWall(MethodListener, Wall):
     def run_changed(self, run: MethodRun) -> None:
         """Show the method's card; if the exact cells could not be made, they are not there any more."""
         if run.method == EVIDENCE:
+            if run.state == "stopped" and (self.busy or self._held):
+                run.state = "idle"  # not by a person, but until others are done
             self._changed()
             return
         if run.method == EXACT and run.state == "failed":
