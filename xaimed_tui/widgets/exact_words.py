@@ -92,6 +92,12 @@ def supporting_words(found: FillValues) -> str:
     return f"{count_word(found.supporting)} {cells} for it"
 
 
+def blank_words(found: FillValues, target: str) -> str:
+    """Return the sentence for a class that a picture with every cell hidden has at least as surely."""
+    blank, whole = probability_text(found.none_shown, 3), probability_text(found.all_shown, 3)
+    return f"With every cell hidden, {target} has {blank}, as much as the whole image ({whole}): no cell can add much."
+
+
 def exact_caption(exact: ExactCells, look: Look, width: int, cell: Cell | None = None) -> Content:
     """Return what the exact cells say under the fill looked at; or of one cell, under every fill."""
     if cell is not None:
@@ -108,7 +114,10 @@ def exact_caption(exact: ExactCells, look: Look, width: int, cell: Cell | None =
         parts.append(f"\n{' · '.join(three) or 'no cell speaks for it'}")
         parts.append(f"\n{firm_words(exact)}")
     whole, blank = probability_text(found.all_shown), probability_text(found.none_shown)
-    parts.append(f"\nwhole image {whole}, none {blank}")
+    if found.none_shown >= found.all_shown:
+        parts.append((f"\na blank has {blank}, too: t", "$text-warning"))
+    else:
+        parts.append(f"\nwhole image {whole}, all hidden {blank}")
     return Content.assemble(*parts)
 
 

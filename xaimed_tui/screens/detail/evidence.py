@@ -102,6 +102,15 @@ class EvidenceScreen(ClosesOnce, Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
+        self._show()
+        self.query_one(ScrolledWords).focus()
+
+    def renew(self, explanation: Explanation) -> None:
+        """Show what is known by now."""
+        self._explanation = explanation
+        self._show()
+
+    def _show(self) -> None:
         explanation, evidence = self._explanation, self.evidence
         image, target = safe_name(explanation.image.path.name, 60), safe_name(explanation.target, 40)
         self.query_one("#title", FixedWords).say(
@@ -120,7 +129,6 @@ class EvidenceScreen(ClosesOnce, Screen[None]):
             signs = f"{OWN} this map   {RANDOM} random maps, lowest to highest   {CENTRE} blob in the centre"
             self.query_one("#signs", FixedWords).say(signs)
         self.query_one("#answers-text", Words).say(Content.assemble(*answer_parts(evidence)))
-        self.query_one(ScrolledWords).focus()
 
     def action_copy(self) -> None:
         """Copy the answers to the terminal's clipboard."""

@@ -93,7 +93,7 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         super().__init__()
         self._look = look
         self._explanation = explanation
-        self._keys = [*explanation.maps, *([] if explanation.exact is None else [EXACT]), "agreement"]
+        self._keys = _keys(explanation)
         self._key = key if key in self._keys else self._keys[0]
         self._cell: Cell | None = None
 
@@ -122,6 +122,13 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
     def on_resize(self, event: events.Resize) -> None:
         """Add padding on large terminals."""
         self.set_class(event.size.height >= 45, "-roomy")
+
+    def renew(self, explanation: Explanation) -> None:
+        """Show what is known by now."""
+        if self._key in _keys(explanation):
+            self._explanation, self._keys = explanation, _keys(explanation)
+            self._show()
+            self.refresh_bindings()
 
     # What is shown
 
@@ -302,6 +309,11 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
 
     def action_leave(self) -> None:
         self.dismiss(self._key)
+
+
+def _keys(explanation: Explanation) -> list[str]:
+    """Return what there is to be shown, in order: the maps, the exact cells, the agreement."""
+    return [*explanation.maps, *([] if explanation.exact is None else [EXACT]), "agreement"]
 
 
 def _answer_facts(explanation: Explanation) -> list[Part]:

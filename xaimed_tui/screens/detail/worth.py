@@ -14,6 +14,7 @@ from engine.text import safe_text
 from xaimed_tui.widgets.evidence_words import evidence_line
 from xaimed_tui.widgets.exact_words import (
     FILL_WORDS,
+    blank_words,
     firm_words,
     ranks_words,
     speaking,
@@ -65,6 +66,8 @@ def exact_facts(explanation: Explanation, exact: ExactCells, found: FillValues) 
         parts.append(f"{words[:1].upper()}{words[1:]}, the most {cell_list(speaking(found)[:1]) or 'none'}.\n")
     else:
         parts.append((f"No cell matters: the answer moves by {found.range:.3f} at most.\n", "$text-warning"))
+    if found.none_shown >= found.all_shown:
+        parts.append((f"{blank_words(found, target)} t explains another class.\n", "$text-warning"))
     parts.append(f"{firm_words(exact)[:1].upper()}{firm_words(exact)[1:]}.\n\n")
     facts = [
         (f"{target}, whole image", probability_text(found.all_shown, 3)),

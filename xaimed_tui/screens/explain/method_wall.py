@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from textual.message import Message
+
 from engine.explainers.registry import voting
 from engine.explanation.evidence_words import QUESTION_WORDS
 from engine.results.evidence import Evidence, Verdict
@@ -43,6 +45,9 @@ class MethodWall(MethodListener, Wall):
 
     exact_run: MethodRun
     asking: MethodRun
+
+    class Explained(Message):
+        """There are other maps than before, or more is known of them."""
 
     def __init__(self, scene: Scene, *, methods: Sequence[str] | None = None, id: str | None = None) -> None:
         super().__init__(methods, id=id)
@@ -257,6 +262,7 @@ class MethodWall(MethodListener, Wall):
         """Show the new counts of where the methods agree, and what is known by now of every map's worth."""
         self._scene.explanation = explanation
         self.show_card("agreement")
+        self.post_message(self.Explained())
         for method, run in self.runs.items():
             known = None if explanation is None else explanation.evidence.get(method)
             if known is not run.evidence and run.state == "done":

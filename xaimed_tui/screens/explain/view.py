@@ -16,6 +16,7 @@ from engine.text import safe_name
 from xaimed_tui.app_services import services
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.explain.diagnosis_panel import READ_ON
+from xaimed_tui.screens.explain.method_wall import MethodWall
 from xaimed_tui.screens.explain.viewing import Viewing
 from xaimed_tui.screens.explain.wall import Wall
 from xaimed_tui.terminal.textual_private import bind
@@ -96,6 +97,17 @@ class ExplainView(LookKeys, WhyNot, Viewing):
     def _card_moved(self) -> None:
         self.wall.show_card(self.wall.active)
         self.refresh_bindings()
+
+    @on(MethodWall.Explained)
+    def _more_is_known(self) -> None:
+        """Tell the screens that lie above this one and show the explanation."""
+        from xaimed_tui.screens.detail.evidence import EvidenceScreen
+        from xaimed_tui.screens.detail.screen import DetailScreen
+
+        explanation = self.scene.explanation
+        for screen in self.app.screen_stack[1:]:
+            if isinstance(screen, DetailScreen | EvidenceScreen) and explanation is not None:
+                screen.renew(explanation)
 
     @on(Wall.Opened)
     def _card_opened(self) -> None:
@@ -248,7 +260,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         self.wall.go(method)
         if self.awaits_answer:
             self.ask_for((method,))
-        else:
+        elif method != EXACT or self.wall.exact_run.state != "done":  # exact cells would be the same again
             self.wall.start((method,))
 
     def start_methods(self, methods: tuple[str, ...]) -> None:

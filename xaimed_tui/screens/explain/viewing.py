@@ -21,7 +21,7 @@ from xaimed_tui.session.image_cache import CachedImage, ImageCache
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.session.scene import Scene
 from xaimed_tui.widgets.row_list import RowList
-from xaimed_tui.wording import method_name
+from xaimed_tui.wording import EXACT, method_name
 
 if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
@@ -349,7 +349,8 @@ class Viewing(Horizontal):
         if self._asked is None:
             return words
         names = word_list([method_name(method) for method in self._asked.methods]) or "The methods"
-        return f"{words}\n{names} {'runs' if len(self._asked.methods) == 1 else 'run'} as soon as the answer is there."
+        runs = "runs" if len(self._asked.methods) == 1 and EXACT not in self._asked.methods else "run"
+        return f"{words}\n{names} {runs} as soon as the answer is there."
 
     def on_resize(self) -> None:
         """Fit all words to the new width of their cards."""
