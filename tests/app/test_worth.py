@@ -211,7 +211,7 @@ async def test_what_is_stopped_turned_off_or_fails_is_said_on_the_card() -> None
         engine.failures.clear()
         gate = engine.hold("exact")
         await press_until_held(pilot, "c", engine, "exact")
-        await until(pilot, lambda: "511/1,023" in caption_of(exact))
+        await until(pilot, lambda: "256/1,023" in caption_of(exact))
         await pilot.press("x")
         await until(pilot, lambda: wall.exact_run.state == "stopped")
         assert app.explain.scene.exact is None
@@ -299,12 +299,12 @@ def test_a_turn_is_overdue_by_its_pace_and_only_while_others_wait(monkeypatch: p
         patient.advanced(done, 1023)
         assert not turn.is_set()
     clock.now = 3.6
-    turn.advanced(201, 1023)
-    patient.advanced(201, 1023)
+    turn.advanced(400, 1023)
+    patient.advanced(400, 1023)
     assert (turn.is_set(), patient.is_set()) == (False, False)
     clock.now = 4.5
-    turn.advanced(210, 1023)
-    patient.advanced(210, 1023)
+    turn.advanced(410, 1023)
+    patient.advanced(410, 1023)
     assert (turn.is_set(), patient.is_set()) == (True, False)
     patient.stop.set()
     assert patient.is_set()

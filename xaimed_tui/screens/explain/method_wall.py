@@ -118,6 +118,9 @@ class MethodWall(MethodListener, Wall):
         wanted = [method for method in methods if (run := self.run(method)) is not None and not run.busy]
         if wanted and EXACT not in wanted and self.exact_run.state == "idle" and services(self).settings.exact == "on":
             wanted.append(EXACT)
+        if not wanted:
+            self._changed()
+            return
         for method in wanted:
             if method == EXACT:
                 self.exact_run = MethodRun(EXACT, "waiting")

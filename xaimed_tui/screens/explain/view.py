@@ -251,6 +251,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         methods = self.wall.unfinished()
         if not methods:
             self.wall.ask()
+            return
         if self.wall.one and self.wall.active == "original" and methods:
             self.wall.go(methods[0])
         self.wall.start(methods)
