@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from app_driver import TO_IMAGES, make_app, press, screen_text, settled, told, until
-from factories import make_explanation, make_map
+from factories import make_exact, make_explanation, make_map
 from fakes import FakeEngine
 
 from engine.export.folder import explanation_file_names, explanation_files, next_folder, save_explanation
@@ -58,13 +59,17 @@ def test_the_text_names_the_image_the_network_and_what_is_not_certain() -> None:
     assert "\x1b" not in text
     assert "Not sampled" in statistics_text(explanation, "gradcam")
     assert "it marks no cell" in statistics_text(explanation, "lime")
+    exact = replace(explanation, exact=make_exact())
+    assert statistics_text(exact, "exact").splitlines()[11].split() == ["bottom", "+0.350", "+0.400", "firm"]
+    assert statistics_csv(exact, "exact").splitlines()[0] == "fill,row,column,shapley,top,firm"
     assert "Methods counted: RISE, Grad-CAM, LIME." in statistics_text(explanation, "agreement")
 
 
 def test_the_names_announced_are_those_written() -> None:
     for methods in (("lime", "rise", "gradcam", "gradcam++"), ("rise",)):
-        explanation = make_explanation(methods=methods)
-        assert explanation_file_names(methods) == [name for name, _ in explanation_files(explanation)]
+        for exact in (None, make_exact()):
+            written = [name for name, _ in explanation_files(make_explanation(methods=methods, exact=exact))]
+            assert explanation_file_names(methods, exact=exact is not None) == written
 
 
 def test_the_folder_announced_is_the_one_made(tmp_path: Path) -> None:
@@ -85,6 +90,8 @@ async def test_the_dialog_says_which_folder_it_will_be_and_that_the_old_one_stay
         assert f"{tmp_path.name}/patch-01" in screen_text(app)
         assert "already exists" not in screen_text(app)
         assert "gradcam-cells.png" in screen_text(app)
+        assert "exact-cells.png" in screen_text(app)
+        assert "statistics.csv, exact.csv" in screen_text(app)
         assert "Not made yet, and not saved: LIME, RISE, Grad-CAM++, HiResCAM." in " ".join(screen_text(app).split())
         (tmp_path / "patch-01").mkdir()
         field.value = f"{tmp_path}/"

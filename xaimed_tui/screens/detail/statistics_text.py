@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING
 
 from engine.results.cells import CELL_NAMES, CELLS
 from engine.text import safe_text
-from xaimed_tui.wording import cell_list, count_text, doubts, method_name, settled_by
+from xaimed_tui.widgets.exact_words import FILL_WORDS
+from xaimed_tui.wording import EXACT, cell_list, count_text, doubts, method_name, settled_by
 
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
+    from engine.results.exact_cells import ExactCells
 
 Table = list[list[str]]
 
 
 def statistics_csv(explanation: Explanation, key: str) -> str:
-    """Return a method's nine rows as in `statistics.csv`; for the `agreement`, `row,column,count,methods`."""
+    """Return a method's nine rows as in `statistics.csv`, the exact cells as in `exact.csv`; else the counts."""
+    if key == EXACT and explanation.exact is not None:
+        from engine.export.folder import exact_bytes
+
+        return exact_bytes(explanation.exact).decode("ascii")
     if key != "agreement":
         from engine.export.folder import codes_by_method, statistics_bytes
 
@@ -34,7 +40,10 @@ def statistics_text(explanation: Explanation, key: str) -> str:
     network = safe_text(f"{explanation.bundle.task} / {explanation.bundle.name}")
     name = "Agreement" if key == "agreement" else method_name(key)
     head = f"{name} of {image}, what speaks for {safe_text(explanation.target)}\n{network}\n"
-    table, notes = _agreement(explanation) if key == "agreement" else _method(explanation, key)
+    if key == EXACT and explanation.exact is not None:
+        table, notes = _exact(explanation.exact)
+    else:
+        table, notes = _agreement(explanation) if key == "agreement" else _method(explanation, key)
     notes += "".join(f"! {safe_text(doubt)}\n" for doubt in doubts(explanation.diagnosis))
     return f"{head}\n{_aligned(table)}\n{notes}"
 
@@ -60,6 +69,16 @@ def _method(explanation: Explanation, key: str) -> tuple[Table, str]:
     if made.stopped:
         notes += "Stopped before all samples were used.\n"
     return table, notes + "".join(f"! {safe_text(warning)}\n" for warning in made.warnings)
+
+
+def _exact(exact: ExactCells) -> tuple[Table, str]:
+    table = [["cell", *(FILL_WORDS[fill] for fill in exact.fills), "firm"]]
+    for cell in CELLS:
+        firm = "firm" if exact.firm is not None and cell in exact.firm else ""
+        table.append([CELL_NAMES[cell], *(f"{found.shapley[cell]:+.3f}" for found in exact.fills.values()), firm])
+    notes = [f"Hidden cells show {found.hidden}: {FILL_WORDS[fill]}." for fill, found in exact.fills.items()]
+    notes += [f"No cell matters under {FILL_WORDS[fill]}." for fill, found in exact.fills.items() if not found.matters]
+    return table, "".join(f"{safe_text(note)}\n" for note in notes)
 
 
 def _agreement(explanation: Explanation) -> tuple[Table, str]:

@@ -26,6 +26,14 @@ from xaimed_tui.wording import method_name, path_text
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
 
+_KINDS = {
+    ".png": "PNG pictures",
+    ".npz": "Maps as float32 arrays (NumPy)",
+    ".csv": "Numbers (CSV)",
+    ".json": "Answer, agreement, evidence, and all to reproduce them (JSON)",
+}
+"""What the files of each kind hold."""
+
 DEFAULT_FOLDER = "xaimed-results"
 
 
@@ -65,11 +73,10 @@ class SaveDialog(TypeAheadDialog[Path | None]):
             parts += ["A new folder: ", (path_text(folder.absolute(), 52), "bold $foreground"), "\n"]
             if folder.name != stem:
                 parts.append((f"{stem} already exists and stays as it is.\n", "$text-warning"))
-        names = ", ".join(safe_text(name) for name in explanation_file_names(made))
-        pictures, rest = names.split(", saliency.npz")
-        parts += [f"\nPNG pictures: {pictures}\nMaps as float32 arrays (NumPy): saliency.npz\n"]
-        parts += [f"Statistics (CSV): {rest.split(', ')[1]}\n"]
-        parts += [f"Answer, agreement, and all to reproduce them (JSON): {rest.split(', ')[2]}\n"]
+        names = explanation_file_names(made, exact=self._explanation.exact is not None)
+        of_kind = {kind: ", ".join(safe_text(name) for name in names if name.endswith(kind)) for kind in _KINDS}
+        parts.append("\n")
+        parts.extend(f"{about}: {of_kind[kind]}\n" for kind, about in _KINDS.items())
         missing = [method_name(method) for method in method_keys() if method not in made]
         if missing:
             parts.append((f"Not made yet, and not saved: {', '.join(missing)}.\n", "$text-warning"))
