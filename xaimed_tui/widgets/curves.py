@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OWN, CENTRE, RANDOM = "●", "○", "░"
 """The signs of the map's curve, of that of a blob in the centre, and of the space that the random maps' curves take."""
 
-_STYLES = {OWN: "bold $foreground", CENTRE: "$secondary", RANDOM: "$text-muted"}
+_STYLES = {OWN: "bold $foreground", CENTRE: "$foreground", RANDOM: "$text-muted"}
 _MARGIN = 4
 """Columns for the numbers beside the chart."""
 
@@ -69,7 +69,7 @@ def chart_parts(curves: Curves, width: int, height: int) -> list[Part]:
     parts += [
         (f"{OWN} {curves.area:.2f}", "bold $foreground"),
         (f" {RANDOM} {low:.2f}–{high:.2f}", "$text-muted"),
-        (f" {CENTRE} {curves.centre_area:.2f}", "$secondary"),
+        (f" {CENTRE} {curves.centre_area:.2f}", "$foreground"),
         f"  area, {better} is good" if width >= 48 else "",
     ]
     return parts
