@@ -9,22 +9,18 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from engine.explainers.registry import voting
-from engine.explanation.evidence_words import QUESTION_WORDS
-from engine.results.evidence import Evidence, Verdict
 from engine.text import safe_text
 from xaimed_tui.app_services import services
+from xaimed_tui.screens.explain.asking import AsksLater
 from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.screens.explain.cards import show_agreement, show_exact, show_method, show_original, show_progress
 from xaimed_tui.screens.explain.wall import Wall
-from xaimed_tui.session.method_events import MethodListener
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.cell_keys import neighbour
 from xaimed_tui.widgets.image_view import ImageView
-from xaimed_tui.wording import EVIDENCE, EXACT, seconds_text
+from xaimed_tui.wording import EVIDENCE, EXACT
 
 if TYPE_CHECKING:
-    from textual.timer import Timer
-
     from engine.explanation.explain import Explanation
     from engine.images.image import MedicalImage
     from engine.results.cells import Cell
@@ -36,27 +32,20 @@ if TYPE_CHECKING:
     from xaimed_tui.session.scene import Scene
 
 
-ASK_AFTER = 0.1
-"""Seconds without work after which the questions about the maps are asked."""
-
-
-class MethodWall(MethodListener, Wall):
+class MethodWall(AsksLater, Wall):
     """The cards of one scene, and the state of every method on it."""
 
     exact_run: MethodRun
-    asking: MethodRun
 
     class Explained(Message):
         """There are other maps than before, or more is known of them."""
 
     def __init__(self, scene: Scene, *, methods: Sequence[str] | None = None, id: str | None = None) -> None:
         super().__init__(methods, id=id)
-        self._scene = scene
+        self.scene = scene
         self.runs = {method: MethodRun(method) for method in self._methods}
         self.exact_run = MethodRun(EXACT)
         self.asking = MethodRun(EVIDENCE)
-        self._soon: Timer | None = None
-        self._held = False
 
     def on_mount(self) -> None:
         """Keep the elapsed times of running methods up to date."""
@@ -84,14 +73,14 @@ class MethodWall(MethodListener, Wall):
     def forget(self) -> None:
         """Stop all methods and drop their maps."""
         self.jobs.withdraw("explain")
-        self.subject = self._scene.explanation = self._scene.exact = None
+        self.subject = self.scene.explanation = self.scene.exact = None
         self.runs = {method: MethodRun(method) for method in self.runs}
         self.exact_run, self.asking = MethodRun(EXACT), MethodRun(EVIDENCE)
-        self._changed()
+        self.changed()
 
     def restore(self, explanation: Explanation | None, exact: ExactCells | None) -> None:
         """Show what was made before: the maps, and the exact cells."""
-        scene = self._scene
+        scene = self.scene
         scene.explanation, scene.exact = explanation, exact
         if explanation is not None:
             for method, made in explanation.maps.items():
@@ -104,22 +93,22 @@ class MethodWall(MethodListener, Wall):
                 )
         if exact is not None:
             self.exact_run = MethodRun(EXACT, "stopped" if exact.stopped else "done")
-        self._changed()
+        self.changed()
 
     def start(self, methods: Iterable[str]) -> None:
         """Start methods on the scene, except those that already work or wait.
 
         The exact cells, which say what a map is worth, begin with the first of them unless a setting is against it.
         """
-        scene = self._scene
+        scene = self.scene
         if scene.model is None or scene.image is None or scene.diagnosis is None:
             return
-        subject = self._subject_of(scene.model, scene.image, scene.diagnosis)
+        subject = self.subject_of(scene.model, scene.image, scene.diagnosis)
         wanted = [method for method in methods if (run := self.run(method)) is not None and not run.busy]
         if wanted and EXACT not in wanted and self.exact_run.state == "idle" and services(self).settings.exact == "on":
             wanted.append(EXACT)
         if not wanted:
-            self._changed()
+            self.changed()
             return
         for method in wanted:
             if method == EXACT:
@@ -130,12 +119,12 @@ class MethodWall(MethodListener, Wall):
         # It goes on after them.
         self.asking = MethodRun(EVIDENCE)
         self.jobs.explain(self, subject, wanted)
-        self._changed()
+        self.changed()
 
-    def _subject_of(self, model: Model, image: MedicalImage, diagnosis: Diagnosis) -> Subject:
+    def subject_of(self, model: Model, image: MedicalImage, diagnosis: Diagnosis) -> Subject:
         """Return what is explained now. Finished maps are not made again, but count in the agreement."""
         if self.subject is None:
-            scene = self._scene
+            scene = self.scene
             kept = {m: run for m, run in self.runs.items() if run.map is not None and run.state == "done"}
             self.subject = self.jobs.prepare(
                 model,
@@ -149,62 +138,9 @@ class MethodWall(MethodListener, Wall):
             )
         return self.subject
 
-    # Asking what the maps are worth
-
-    @property
-    def unasked(self) -> bool:
-        """Whether questions about the maps are left that were not tried in vain."""
-        if self.asking.busy or self.asking.state == "done":
-            return False
-        kept = [run for run in self.runs.values() if run.state == "done" and run.map is not None]
-        return any(
-            verdict is Verdict.NOT_ASKED and question != "right"
-            for run in kept
-            for question, verdict in (run.evidence or Evidence()).verdicts.items()
-        )
-
-    def _ask_soon(self) -> None:
-        """Ask what is left to be asked once all is quiet: the last map is drawn first."""
-        if self._soon is not None:
-            self._soon.stop()
-        self._soon = None
-        if services(self).settings.evidence == "on" and self.asking.state != "stopped" and self._may_ask():
-            self._soon = self.set_timer(ASK_AFTER, self.ask, name="ask")
-
-    def _may_ask(self) -> bool:
-        return not (self.busy or self._held) and self._scene.explanation is not None and self.unasked
-
-    def ask(self) -> None:
-        """Ask the questions about the maps that are left."""
-        scene = self._scene
-        if not self._may_ask() or scene.model is None or scene.image is None or scene.diagnosis is None:
-            return
-        self.asking = MethodRun(EVIDENCE, "waiting")
-        self.jobs.ask(self, self._subject_of(scene.model, scene.image, scene.diagnosis))
-        self._changed()
-
-    def hold_asking(self, held: bool) -> None:
-        """Ask nothing while another screen needs the network; go on afterwards."""
-        self._held = held
-        if held:
-            self.jobs.stop_methods(EVIDENCE)
-        self._changed()
-
-    def stop(self) -> None:
-        """Stop everything at work; the maps and answers so far are kept."""
-        if not self.asking.busy:
-            self.asking.state = "stopped"  # else the questions would begin as soon as the methods have ended
-        self.jobs.stop_methods()
-
-    def question_asked(self, question: str, seconds: float) -> None:
-        """Say in the line at the top what is asked."""
-        run = self.asking
-        so_far = f"asking: {QUESTION_WORDS[question]}, {run.done + 1} of {run.total}"
-        services(self).say(f"{so_far} (at most {seconds_text(seconds)} a map)")
-
     def again(self, affected: Iterable[str]) -> None:
         """Make the affected maps again with the new settings, and whatever is still at work; other maps stay."""
-        scene, affected = self._scene, tuple(affected)
+        scene, affected = self.scene, tuple(affected)
         again = [run.method for run in self.all_runs if run.busy or (run.method in affected and run.state != "idle")]
         self.jobs.withdraw("explain")
         self.subject, self.asking = None, MethodRun(EVIDENCE)
@@ -240,30 +176,28 @@ class MethodWall(MethodListener, Wall):
     def run_changed(self, run: MethodRun) -> None:
         """Show the method's card; if the exact cells could not be made, they are not there any more."""
         if run.method == EVIDENCE:
-            if run.state == "stopped" and (self.busy or self._held):
-                run.state = "idle"  # not by a person, but until others are done
-            self._changed()
+            self.asking_changed()
             return
         if run.method == EXACT and run.state == "failed":
-            self._scene.exact = None
+            self.scene.exact = None
         self.show_card(run.method)
 
     def run_advanced(self, run: MethodRun) -> None:
         """Update the words of the method's card."""
         if run.method == EVIDENCE:
             return
-        show_progress(self.card(run.method), run, self._scene, self.jobs.clock())
+        show_progress(self.card(run.method), run, self.scene, self.jobs.clock())
 
     def exact_found(self, exact: ExactCells) -> None:
         """Show what every map is worth by the exact cells."""
-        self._scene.exact = exact
+        self.scene.exact = exact
         for run in self.runs.values():
             if run.statistics is not None:
                 self.show_card(run.method)
 
     def explained(self, explanation: Explanation | None) -> None:
         """Show the new counts of where the methods agree, and what is known by now of every map's worth."""
-        self._scene.explanation = explanation
+        self.scene.explanation = explanation
         self.show_card("agreement")
         self.post_message(self.Explained())
         for method, run in self.runs.items():
@@ -274,13 +208,13 @@ class MethodWall(MethodListener, Wall):
 
     def run_ended(self) -> None:
         """Offer what can be done now."""
-        self._changed()
+        self.changed()
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
         """Update what can be done, and what the line at the top says."""
         self.refresh_bindings()
-        self._ask_soon()
-        if self._scene.model is None:
+        self.ask_soon()
+        if self.scene.model is None:
             return
         asked = [run for run in self.all_runs if run.state != "idle"]
         ended = sum(1 for run in asked if not run.busy)
@@ -289,26 +223,26 @@ class MethodWall(MethodListener, Wall):
         elif self.asking.state == "waiting":
             services(self).say("asking what the maps are worth")
         elif not self.asking.busy:
-            services(self).say(f"ready on {safe_text(self._scene.model.device, limit=20)}")
+            services(self).say(f"ready on {safe_text(self.scene.model.device, limit=20)}")
 
     # One cell in all pictures
 
     def point_at(self, cell: Cell | None) -> None:
         """Point out a cell in every picture, with its numbers below; None shows the captions again."""
-        if cell != self._scene.cell:
-            self._scene.cell = cell
+        if cell != self.scene.cell:
+            self.scene.cell = cell
             self.show_all()
 
     def move_point(self, rows: int, columns: int) -> bool:
         """Point at the neighbouring cell; False if no cell is pointed out."""
-        if self._scene.cell is None:
+        if self.scene.cell is None:
             return False
-        self.point_at(neighbour(self._scene.cell, rows, columns))
+        self.point_at(neighbour(self.scene.cell, rows, columns))
         return True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer the rows of cells while one is pointed out."""
-        return (action == "vertical" and self._scene.cell is not None) or super().check_action(action, parameters)
+        return (action == "vertical" and self.scene.cell is not None) or super().check_action(action, parameters)
 
     def action_vertical(self, step: int) -> None:
         """Move between the rows: of cells while one is pointed out, else of pictures."""
@@ -317,7 +251,7 @@ class MethodWall(MethodListener, Wall):
 
     def on_image_view_cell_hovered(self, message: ImageView.CellHovered) -> None:
         """Let the mouse choose the cell while one is pointed out; else it may pass without a repaint."""
-        if self._scene.cell is not None and message.cell is not None:
+        if self.scene.cell is not None and message.cell is not None:
             self.point_at(message.cell)
 
     # Showing
@@ -330,13 +264,13 @@ class MethodWall(MethodListener, Wall):
         """Show one card: a method's, the exact cells', the `original` or the `agreement`."""
         card = self.card(key)
         if key == "original":
-            show_original(card, self._scene)
+            show_original(card, self.scene)
         elif key == "agreement":
-            show_agreement(card, self._scene, len(voting(self.runs, services(self).settings.voters)))
+            show_agreement(card, self.scene, len(voting(self.runs, services(self).settings.voters)))
         elif key == EXACT:
-            show_exact(card, self.exact_run, self._scene, self.jobs.clock())
+            show_exact(card, self.exact_run, self.scene, self.jobs.clock())
         else:
-            show_method(card, self.runs[key], self._scene, self.jobs.clock())
+            show_method(card, self.runs[key], self.scene, self.jobs.clock())
 
     def _tick(self) -> None:
         for run in self.all_runs:

@@ -1,0 +1,109 @@
+"""Ask whether the maps can be believed: once all is quiet, and giving way to whatever a person does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.explanation.evidence_words import QUESTION_WORDS
+from engine.results.evidence import Evidence, Verdict
+from xaimed_tui.app_services import services
+from xaimed_tui.session.method_events import MethodListener
+from xaimed_tui.session.method_run import MethodRun
+from xaimed_tui.wording import EVIDENCE, seconds_text
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+    from textual.widget import Widget
+
+    from engine.images.image import MedicalImage
+    from engine.results.diagnosis import Diagnosis
+    from xaimed_tui.background.backend import Model
+    from xaimed_tui.background.explaining import Subject
+    from xaimed_tui.session.scene import Scene
+
+    _Base = Widget
+else:
+    _Base = object
+
+ASK_AFTER = 0.1
+"""Seconds without work after which the questions about the maps are asked."""
+
+
+class AsksLater(MethodListener, _Base):
+    """A mixin for the widget that starts the methods and receives their messages.
+
+    Attributes:
+        scene: what is explained.
+        asking: how far the asking is; `stopped` if a person stopped it.
+        held: whether nothing is asked for now.
+    """
+
+    scene: Scene
+    asking: MethodRun
+    held: bool = False
+    _soon: Timer | None = None
+
+    if TYPE_CHECKING:
+
+        def subject_of(self, model: Model, image: MedicalImage, diagnosis: Diagnosis) -> Subject:
+            """Return what is explained now."""
+
+        def changed(self) -> None:
+            """Called when something begins or ends."""
+
+    @property
+    def unasked(self) -> bool:
+        """Whether questions about the maps are left that were not tried in vain."""
+        if self.asking.busy or self.asking.state == "done":
+            return False
+        kept = [run for run in self.runs.values() if run.state == "done" and run.map is not None]
+        return any(
+            verdict is Verdict.NOT_ASKED and question != "right"
+            for run in kept
+            for question, verdict in (run.evidence or Evidence()).verdicts.items()
+        )
+
+    def ask_soon(self) -> None:
+        """Ask what is left to be asked once all is quiet: the last map is drawn first."""
+        if self._soon is not None:
+            self._soon.stop()
+        self._soon = None
+        if services(self).settings.evidence == "on" and self.asking.state != "stopped" and self._may_ask():
+            self._soon = self.set_timer(ASK_AFTER, self.ask, name="ask")
+
+    def _may_ask(self) -> bool:
+        return not (self.busy or self.held) and self.scene.explanation is not None and self.unasked
+
+    def ask(self) -> None:
+        """Ask the questions about the maps that are left."""
+        scene = self.scene
+        if not self._may_ask() or scene.model is None or scene.image is None or scene.diagnosis is None:
+            return
+        self.asking = MethodRun(EVIDENCE, "waiting")
+        self.jobs.ask(self, self.subject_of(scene.model, scene.image, scene.diagnosis))
+        self.changed()
+
+    def hold_asking(self, held: bool) -> None:
+        """Ask nothing while another screen needs the network; go on afterwards."""
+        self.held = held
+        if held:
+            self.jobs.stop_methods(EVIDENCE)
+        self.changed()
+
+    def stop(self) -> None:
+        """Stop everything at work; the maps and answers so far are kept."""
+        if not self.asking.busy:
+            self.asking.state = "stopped"  # else the questions would begin as soon as the methods have ended
+        self.jobs.stop_methods()
+
+    def question_asked(self, question: str, seconds: float) -> None:
+        """Say in the line at the top what is asked."""
+        run = self.asking
+        so_far = f"asking: {QUESTION_WORDS[question]}, {run.done + 1} of {run.total}"
+        services(self).say(f"{so_far} (at most {seconds_text(seconds)} a map)")
+
+    def asking_changed(self) -> None:
+        """Note how the asking ended: by a person, or only until others are done."""
+        if self.asking.state == "stopped" and (self.busy or self.held):
+            self.asking.state = "idle"
+        self.changed()
