@@ -22,7 +22,6 @@ from xaimed_tui.screens.choices import default_layer
 from xaimed_tui.screens.explain.diagnosis_panel import DiagnosisPanel
 from xaimed_tui.screens.explain.file_rows import FileRows
 from xaimed_tui.widgets.colour_bar import ColourBar
-from xaimed_tui.widgets.exact_words import FILL_WORDS, shown_fill
 from xaimed_tui.widgets.filtered_list import FilteredList
 from xaimed_tui.widgets.row_list import RowList
 from xaimed_tui.widgets.words import FixedWords, Part, Words
@@ -31,7 +30,6 @@ from xaimed_tui.wording import path_text
 if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
     from engine.results.diagnosis import Diagnosis
-    from engine.results.exact_cells import ExactCells
     from xaimed_tui.background.backend import Model
     from xaimed_tui.preferences.look import Look
 
@@ -295,10 +293,8 @@ class ImageSide(Vertical):
         room = max(int(self.size.height * (most.value if most is not None else 0.0) / 100) - 1, 0)
         self.query_one("#diagnosis", DiagnosisPanel).show(diagnosis, words=words, target=target, room=room)
 
-    def show_choices(
-        self, model: Model | None, target: str | None, layer: str | None, look: Look, exact: ExactCells | None
-    ) -> None:
-        """Show the class to explain, the layer of the CAMs, how maps are drawn, and what hides cells."""
+    def show_choices(self, model: Model | None, target: str | None, layer: str | None, look: Look) -> None:
+        """Show the class to explain, the layer of the CAMs, and how maps are drawn."""
         choices = self.query_one("#choices", Words)
         self.set_class(model is not None, "-network")
         self.query_one(ColourBar).colormap = look.colormap
@@ -314,6 +310,4 @@ class ImageSide(Vertical):
         parts += [("o", key), f" {look.display}"]
         if look.display == "overlay":
             parts += [" ", ("[ ]", key), f" {look.opacity:.0%}"]
-        if exact is not None:
-            parts += ["  ", ("u", key), f" {FILL_WORDS[shown_fill(exact, look).fill]}"]
         choices.say(Content.assemble(*parts))

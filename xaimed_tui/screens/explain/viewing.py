@@ -334,7 +334,7 @@ class Viewing(Horizontal):
         scene, words = self.scene, self._words()
         scene.words = "" if scene.model is not None and self._path is None and self.folder is not None else words
         self.side.show_answer(self.answer, words=words, target=scene.explained_class)
-        self.side.show_choices(scene.model, scene.target, scene.layer, scene.look, scene.exact)
+        self.side.show_choices(scene.model, scene.target, scene.layer, scene.look)
 
     def _words(self) -> str:
         """Return what to say while there is no answer."""
