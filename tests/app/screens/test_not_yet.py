@@ -216,7 +216,9 @@ FLOWS = {
         ("0", "The whole picture is shown: + magnifies it."),
         ("minus", "The picture does not get any smaller."),
         ("escape t 9 9 9 enter enter", "No row is left to choose: Esc clears the filter."),
-        ("escape escape right right x", "LIME is not at work."),
+        ("escape escape right right x", "Exact cells are not at work."),
+        ("u", "The exact cells are not known yet: c weighs them."),
+        ("right x", "LIME is not at work."),
         ("z", "There is no picture here yet."),
     ),
     "maps": (
@@ -224,8 +226,11 @@ FLOWS = {
         ("e e", "All methods have made their maps."),
         ("right_square_bracket " * 9, "The map cannot cover more of the image."),
         ("b enter s", "No method is at work."),
-        ("escape g enter right right right o", "The agreement has no other view."),
-        ("left o right_square_bracket", "The map is shown alone: there is no image below it."),
+        ("escape g enter u", "The words below tell of every fill."),
+        ("right right right o", "The exact cells are numbers."),
+        ("right o", "The agreement has no other view."),
+        ("e", "The questions are asked about single maps: ← and → choose one."),
+        ("left left o right_square_bracket", "The map is shown alone: there is no image below it."),
     ),
 }
 
