@@ -46,7 +46,7 @@ async def test_the_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
         assert set(explanation.maps) == METHODS
         assert explanation.consensus.counts.sum() == 12
         assert explanation.image.path.name == name
-        await press(pilot, "right", "right", "right", "enter")  # past the agreement and the exact cells
+        await press(pilot, "right", "right", "enter")  # past the agreement
         assert f"{explanation.statistics['lime'].mean[0, 0]:.3f}" in screen_text(app)
         await press(pilot, "escape", "w", "enter")
         await until(pilot, lambda: (tmp_path / "xaimed-results").is_dir(), seconds=60)

@@ -119,7 +119,7 @@ async def test_the_walk_of_the_paper_by_keys_alone(tmp_path: Path) -> None:
         await press(pilot, "enter")
         assert isinstance(app.screen, DetailScreen)
         assert_statistics(app, "gradcam++")
-        await press(pilot, "right", "right")
+        await press(pilot, "right", "right", "right")  # past the exact cells
         assert "methods counted" in screen_text(app)
         await press(pilot, "escape")
         assert app.explain.wall.active == "agreement"

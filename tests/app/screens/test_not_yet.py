@@ -216,9 +216,8 @@ FLOWS = {
         ("0", "The whole picture is shown: + magnifies it."),
         ("minus", "The picture does not get any smaller."),
         ("escape t 9 9 9 enter enter", "No row is left to choose: Esc clears the filter."),
-        ("escape escape right right x", "Exact cells are not at work."),
+        ("escape escape right right x", "LIME is not at work."),
         ("u", "The exact cells are not known yet: c weighs them."),
-        ("right x", "LIME is not at work."),
         ("z", "There is no picture here yet."),
     ),
     "maps": (

@@ -39,12 +39,12 @@ def in_order(methods: Sequence[str], columns: int) -> list[str]:
     """Return the cards from left to right and top to bottom.
 
     In three columns the first four methods are arranged as in the paper's figure 6: the original and the agreement on
-    the left, the methods beside them; the exact cells and further methods follow below. Else the pictures that are no
-    method's come first.
+    the left, the methods beside them; the exact cells and further methods follow below. Else the original and the
+    agreement come first, and the exact cells last.
     """
     if columns == 3 and len(methods) >= 4:
         return ["original", *methods[:2], "agreement", *methods[2:4], EXACT, *methods[4:]]
-    return ["original", "agreement", EXACT, *methods]
+    return ["original", "agreement", *methods, EXACT]
 
 
 def layout_for(cards: int, width: int, height: int) -> tuple[int, int]:
