@@ -7,7 +7,7 @@ what the method always shows, and not what this network has learnt.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -72,69 +72,97 @@ def inputs_of(classifier: Classifier, tensors: Sequence[torch.Tensor]) -> list[t
     return [tensor.contiguous(memory_format=classifier.memory_format) for tensor in made[:IMAGES]]
 
 
-def measure_method(
-    requests: Sequence[Request],
-    explain: Explain,
-    *,
-    seed: int,
-    progress: ProgressCallback = no_progress,
-    stop: StopSignal,
-) -> Figures:
-    """Measure how far a method's map changes when the network's weights are random; the network stays as it is.
+@dataclass(slots=True)
+class Measurement:
+    """A measurement that is made image by image; one that is stopped goes on where it was.
 
-    Args:
+    Attributes:
         requests: one for each image and the class to explain, of the trained network.
-        explain: makes the method's map for a request.
         seed: of the random weights of the first image; the next images have the next seeds.
-        progress: told after every map.
-        stop: asked before every map, and by the method before every pass.
-
-    Raises:
-        Stopped: stopped before the end.
-        ExplanationError: the trained network has no map that is not constant, or its weights cannot be made random.
+        known: what was found, by the number of the image; None for one whose map of the trained network is constant.
     """
-    classifier = requests[0].classifier
-    total, done = len(requests) * (1 + len(DEPTHS)), 0
 
-    def made(request: Request) -> SaliencyMap:
-        nonlocal done
-        if stop.is_set():
-            raise Stopped(QUESTION)
-        with request.classifier.lock:
-            found = request.classifier.with_memory(
-                lambda: explain(replace(request, kept={}, progress=no_progress, stop=stop))
-            )
-        if found.stopped:
-            raise Stopped(QUESTION)
-        done += 1
-        progress(Progress(QUESTION, done, total))
-        return found
+    requests: Sequence[Request]
+    seed: int
+    known: dict[int, _OfImage | None] = field(default_factory=dict)
 
-    own = [(request, made(request)) for request in requests]
-    own = [(request, saliency) for request, saliency in own if not saliency.constant]
-    if not own:
-        raise ExplanationError("its maps of the trained network are constant", subject=QUESTION)
-    correlations: dict[str, float] = {}
-    shared: dict[str, float] = {}
-    inputs = torch.cat([request.tensor for request in requests])
-    for depth in DEPTHS:
-        pairs = []
-        for number, (request, saliency) in enumerate(own):
+    def run(self, explain: Explain, *, progress: ProgressCallback = no_progress, stop: StopSignal) -> Figures:
+        """Measure what is missing, and return the figures. The network stays as it is.
+
+        Args:
+            explain: makes the method's map for a request.
+            progress: told after every map.
+            stop: asked before every map, and by the method before every pass.
+
+        Raises:
+            Stopped: stopped before the end.
+            ExplanationError: the trained network has no map that is not constant, its weights cannot be made random, or
+                the method never works with random weights.
+        """
+        for number in range(len(self.requests)):
+            if number not in self.known:
+                self.known[number] = self._of_image(number, explain, progress, stop)
+        own = [found for found in self.known.values() if found is not None]
+        if not own:
+            raise ExplanationError("its maps of the trained network are constant", subject=QUESTION)
+        depths = [depth for depth in DEPTHS if any(depth in found.pairs for found in own)]
+        if not depths:
+            raise ExplanationError("it cannot work with random weights", subject=QUESTION)
+        means = {
+            depth: np.mean([found.pairs[depth] for found in own if depth in found.pairs], axis=0) for depth in depths
+        }
+        return Figures(
+            MappingProxyType({depth: float(mean[0]) for depth, mean in means.items()}),
+            MappingProxyType({depth: float(mean[1]) for depth, mean in means.items()}),
+            len(own),
+            float(np.mean([found.reliability for found in own])),
+        )
+
+    def _of_image(self, number: int, explain: Explain, progress: ProgressCallback, stop: StopSignal) -> _OfImage | None:
+        request, maps = self.requests[number], 1 + len(DEPTHS)
+
+        def made(asked: Request, place: int) -> SaliencyMap:
+            if stop.is_set():
+                raise Stopped(QUESTION)
+            with asked.classifier.lock:
+                found = asked.classifier.with_memory(
+                    lambda: explain(replace(asked, kept={}, progress=no_progress, stop=stop))
+                )
+            if found.stopped:
+                raise Stopped(QUESTION)
+            progress(Progress(QUESTION, number * maps + place, len(self.requests) * maps))
+            return found
+
+        own = made(request, 1)
+        if own.constant:
+            return None
+        inputs = torch.cat([each.tensor for each in self.requests])
+        pairs = {}
+        for place, depth in enumerate(DEPTHS, start=2):
             # Other weights for every image: a single draw may have, by chance, much of what was learnt.
-            other = _random(classifier, depth, inputs, seed + number)
+            other = _random(request.classifier, depth, inputs, self.seed + number)
             try:
-                pairs.append((saliency, made(replace(request, classifier=other))))
+                found = made(replace(request, classifier=other), place)
             except Stopped:
                 raise
             except ExplanationError:  # such as a formula that does not hold for these activations
-                done += 1
-        if pairs:
-            correlations[depth] = float(np.mean([_correlation(*pair) for pair in pairs]))
-            shared[depth] = float(np.mean([_shared(*pair) for pair in pairs]))
-    if not correlations:
-        raise ExplanationError("it cannot work with random weights", subject=QUESTION)
-    reliability = float(np.mean([reliability_of(saliency) for _, saliency in own]))
-    return Figures(MappingProxyType(correlations), MappingProxyType(shared), len(own), reliability)
+                continue
+            pairs[depth] = (_correlation(own, found), float(_shared(own, found)))
+        return _OfImage(pairs, reliability_of(own))
+
+
+@dataclass(frozen=True, slots=True)
+class _OfImage:
+    """What was found on one image.
+
+    Attributes:
+        pairs: rank correlation with the map of the trained network, and how many of the three cells are shared, by
+            depth.
+        reliability: see `Figures`.
+    """
+
+    pairs: Mapping[str, tuple[float, float]]
+    reliability: float
 
 
 def judge_figures(figures: Figures) -> OfThisNetwork:

@@ -22,7 +22,8 @@ from engine.evidence.figures import BUNDLED, bundled_figures, figures_as_json, f
 from engine.evidence.of_this_network import IMAGES, Figures, judge_figures
 from engine.explainers.registry import METHODS
 from engine.explainers.settings import Settings
-from engine.explanation.measuring import compliant_images, measure
+from engine.explanation.measuring import begin, compliant_images, fewer_samples
+from engine.explanation.request import NEVER_STOP
 from engine.images.listing import SUFFIXES
 from engine.network.classifier import Classifier
 from engine.storage import places
@@ -65,7 +66,8 @@ def _measured(bundle: ModelBundle, keys: Mapping[str, str], data: Path | None) -
         return {}
     found = {}
     for method, key in keys.items():
-        found[key] = measure(classifier, method, Settings(), images)
+        explain = fewer_samples(classifier, method, Settings())
+        found[key] = begin(classifier, method, images).run(explain, stop=NEVER_STOP)
         answer = judge_figures(found[key])
         numbers = ", ".join(f"{depth} {value:.2f}" for depth, value in answer.correlations.items())
         print(f"{bundle.task}: {method}: {answer.verdict} ({answer.why}): {numbers}", flush=True)

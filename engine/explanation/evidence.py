@@ -40,7 +40,7 @@ Answer = BetterThanChance | Stable | OfThisNetwork
 USUAL_SECONDS = 10.0
 """Budget for the evidence of a map where RISE did not run."""
 
-SHORTEST_SECONDS = 2.0
+SHORTEST_SECONDS = 5.0
 """Budget at the least: on a small network RISE takes less time than a question needs to begin."""
 
 
@@ -140,8 +140,8 @@ def ask_evidence(
     Args:
         classifier: the network of the explanation.
         explanation: its maps are asked about in their order.
-        seconds: at most for each map; None for the time that RISE took, see `usual_seconds`. What is not answered by
-            then stays *not asked yet*.
+        seconds: for each map, on average; None for the time that RISE took, see `usual_seconds`. What is not answered
+            by then stays *not asked yet*.
         others: as for `ask`.
         progress: as for `ask`, under the name of the method and that of the question: `rise stable`.
         stop: asked before every pass; the answers so far are kept.
@@ -159,30 +159,32 @@ def ask_evidence(
         exact=explanation.exact,
         known=explanation.evidence,
     )
-    for method, saliency in explanation.maps.items():
-        deadline = Deadline(seconds, stop)
-        for question in LATER:
-            if found[method].verdicts[question] is not Verdict.NOT_ASKED:
-                continue
-            try:
-                answer = ask(
-                    classifier,
-                    explanation.image,
-                    saliency,
-                    question,
-                    explanation.settings,
-                    others=others,
-                    progress=_under(f"{method} {question}", progress),
-                    stop=deadline,
-                )
-            except Stopped:
-                why = "stopped before there was an answer" if stop.is_set() else f"not answered within {seconds:.3g} s"
-                left = replace(getattr(found[method], question), why=why)
-                found[method] = with_answer(found[method], left)
-                continue
-            found[method] = with_answer(found[method], answer)
-            if on_answer is not None:
-                on_answer(method, found[method])
+    started, budget = time.monotonic(), seconds * len(explanation.maps)
+    # What one map does not use is left for the next. What concerns the network, and not the image, comes last.
+    waiting = [(question, place, method) for place, method in enumerate(explanation.maps) for question in LATER]
+    for question, place, method in sorted(waiting, key=lambda each: each[0] == "of_this_network"):
+        if found[method].verdicts[question] is not Verdict.NOT_ASKED:
+            continue
+        share = budget if question == "of_this_network" else seconds * (place + 1)
+        try:
+            answer = ask(
+                classifier,
+                explanation.image,
+                explanation.maps[method],
+                question,
+                explanation.settings,
+                others=others,
+                progress=_under(f"{method} {question}", progress),
+                stop=Deadline(started + share - time.monotonic(), stop),
+            )
+        except Stopped:
+            left = f"not answered within {seconds:.3g} s a map"
+            why = "stopped before there was an answer" if stop.is_set() else left
+            found[method] = with_answer(found[method], replace(getattr(found[method], question), why=why))
+            continue
+        found[method] = with_answer(found[method], answer)
+        if on_answer is not None:
+            on_answer(method, found[method])
     return replace(explanation, evidence=MappingProxyType(found))
 
 

@@ -14,10 +14,9 @@ from engine.evidence.of_this_network import (
     IMAGES,
     MOST_SAMPLES,
     QUESTION,
-    Figures,
+    Measurement,
     inputs_of,
     judge_figures,
-    measure_method,
 )
 from engine.explainers.base import Request
 from engine.explainers.plugins import run_plug_in
@@ -60,6 +59,8 @@ def known_or_measured(
 ) -> OfThisNetwork:
     """Return whether a method's maps are of this network: as measured before, else measured now and kept.
 
+    What is stopped goes on where it was when the same is asked again, of whatever image.
+
     Args:
         classifier: the network; its lock is taken for each map, and it is left as it is.
         method: the method's key.
@@ -71,43 +72,33 @@ def known_or_measured(
         stop: asked before every pass.
 
     Raises:
-        Stopped: stopped before the end; nothing is kept.
+        Stopped: stopped before the end.
         ExplanationError, DeviceError: it cannot be measured.
         NotCompliantError: the image cannot be fed to this model.
     """
     if (known := known_answer(classifier, method, settings)) is not None:
         return known
     bundle = classifier.bundle
-    images = [] if bundle.samples is None else compliant_images(classifier, bundle.samples)
-    images = images or [image, *_compliant(classifier, others(), IMAGES - 1)]
-    figures = measure(classifier, method, settings, images, progress=progress, stop=stop)
-    keep_figures(bundle.digest, figures_key(bundle, method, settings), figures)
+    key = figures_key(bundle, method, settings)
+    measurement = classifier.unfinished.get(key)
+    if not isinstance(measurement, Measurement):
+        images = [] if bundle.samples is None else compliant_images(classifier, bundle.samples)
+        images = images or [image, *_compliant(classifier, others(), IMAGES - 1)]
+        measurement = classifier.unfinished[key] = begin(classifier, method, images)
+    figures = measurement.run(fewer_samples(classifier, method, settings), progress=progress, stop=stop)
+    classifier.unfinished.pop(key, None)
+    keep_figures(bundle.digest, key, figures)
     return judge_figures(figures)
 
 
-def measure(
-    classifier: Classifier,
-    method: str,
-    settings: Settings,
-    images: Sequence[MedicalImage],
-    *,
-    progress: ProgressCallback = no_progress,
-    stop: StopSignal = NEVER_STOP,
-) -> Figures:
-    """Measure *of this network*; nothing is looked up or kept. The arguments are those of `known_or_measured`.
-
-    The class explained is the one that the trained network predicts for each image.
+def begin(classifier: Classifier, method: str, images: Sequence[MedicalImage]) -> Measurement:
+    """Return a measurement that has not begun, for the class that the trained network predicts for each image.
 
     Raises:
-        Stopped, ExplanationError, DeviceError, NotCompliantError: as for `known_or_measured`.
+        NotCompliantError: an image cannot be fed to this model.
+        DeviceError: there is not enough memory.
     """
-    parameters = chosen_parameters(method, classifier.bundle, settings)
-    samples = parameters.get("samples")
-    fewer = {method: min(samples, MOST_SAMPLES)} if isinstance(samples, int) else {}
-    own = {key: dict(values) for key, values in settings.parameters.items() if key == method}
-    own.get(method, {}).pop("samples", None)
-    settings = replace(settings, samples=fewer, parameters=own, until="samples", target=None, seed=None)
-    explain, digest = explaining(classifier, method, settings), classifier.bundle.digest
+    digest = classifier.bundle.digest
     with classifier.lock:
         inputs = inputs_of(classifier, [classifier.tensor(image) for image in images[:IMAGES]])
         targets = classifier.with_memory(lambda: _predicted(classifier, inputs))
@@ -115,8 +106,20 @@ def measure(
         Request(classifier, tensor, target, derive_seed(str(number), digest, method))
         for number, (tensor, target) in enumerate(zip(inputs, targets, strict=True))
     ]
-    seed = derive_seed("weights", digest, QUESTION)
-    return measure_method(requests, explain, seed=seed, progress=progress, stop=stop)
+    return Measurement(requests, derive_seed("weights", digest, QUESTION))
+
+
+def fewer_samples(classifier: Classifier, method: str, settings: Settings) -> Callable[[Request], SaliencyMap]:
+    """Return what makes a method's map with as many samples as the question needs.
+
+    Raises:
+        ExplanationError: a parameter out of range, or a plug-in that cannot be used.
+    """
+    samples = chosen_parameters(method, classifier.bundle, settings).get("samples")
+    fewer = {method: min(samples, MOST_SAMPLES)} if isinstance(samples, int) else {}
+    own = {key: dict(values) for key, values in settings.parameters.items() if key == method}
+    own.get(method, {}).pop("samples", None)
+    return explaining(classifier, method, replace(settings, samples=fewer, parameters=own, until="samples"))
 
 
 def explaining(classifier: Classifier, method: str, settings: Settings) -> Callable[[Request], SaliencyMap]:

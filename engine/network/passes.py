@@ -54,6 +54,7 @@ class NetworkOnDevice:
         lock: hold it while using the network.
         inverted: whether the scores of the last pass come from the network's probabilities, so that digits are lost.
         one_at_a_time: whether each image is passed by itself, because answers depend on the other images of a batch.
+        unfinished: work on the network itself that was stopped and goes on when it is asked for again, by what it is.
         moved: a sentence if the network was moved to the CPU because the device ran out of memory.
     """
 
@@ -119,6 +120,7 @@ class NetworkOnDevice:
             raise self._watch.blamed(error) from error
         self._fast: FastCopy | None = None
         self._kept: tuple[str, dict[Hashable, object]] = ("", {})
+        self.unfinished: dict[Hashable, object] = {}
         self.moved: tuple[Caution, ...] = ()
         self.network: nn.Module = network
         self.with_memory(self._settle_on_device)
@@ -131,7 +133,7 @@ class NetworkOnDevice:
         """
         made = copy(self)
         made.network, made.lock = network, threading.RLock()
-        made._fast, made._kept = None, ("", {})
+        made._fast, made._kept, made.unfinished = None, ("", {}), {}
         return made
 
     def require_layers(self, method: str) -> None:

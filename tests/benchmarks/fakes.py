@@ -151,7 +151,7 @@ def _evidence(
 
 def _of_this_network(world: World, cases: Sequence[Case], explain: Explain, seed: int) -> OfThisNetwork:
     from engine.errors import ExplanationError
-    from engine.evidence.of_this_network import inputs_of, judge_figures, measure_method
+    from engine.evidence.of_this_network import Measurement, inputs_of, judge_figures
     from engine.progress import NeverStop
     from engine.results.evidence import OfThisNetwork, Verdict
 
@@ -159,7 +159,7 @@ def _of_this_network(world: World, cases: Sequence[Case], explain: Explain, seed
     inputs = inputs_of(world.classifier, [_request(world, case, 0).tensor for case in cases])
     requests = [replace(base, tensor=tensor, seed=seed + number, kept={}) for number, tensor in enumerate(inputs)]
     try:
-        return judge_figures(measure_method(requests, explain, seed=seed, stop=NeverStop()))
+        return judge_figures(Measurement(requests, seed).run(explain, stop=NeverStop()))
     except ExplanationError as error:
         return OfThisNetwork(Verdict.UNKNOWN, why=error.cause)
 

@@ -14,12 +14,12 @@ from torch import nn
 
 from engine.acceleration.torch_private import hooks_of
 from engine.errors import ExplanationError, Stopped
-from engine.evidence.of_this_network import Figures, inputs_of, judge_figures, measure_method, reliability_of
+from engine.evidence.of_this_network import Figures, Measurement, inputs_of, judge_figures, reliability_of
 from engine.evidence.random_weights import DEPTHS, layers_with_weights, randomised
 from engine.explainers.base import Request, scaled_map
 from engine.explainers.gradcam import GradCam
 from engine.network.classifier import Classifier
-from engine.progress import NeverStop
+from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
 from engine.results.evidence import Verdict
 from engine.results.saliency import CellEstimate, SaliencyMap
 
@@ -137,6 +137,17 @@ def by_the_weights(layer: str) -> Callable[[Request], SaliencyMap]:
     return explain
 
 
+def measure_method(
+    requests: list[Request],
+    explain: Callable[[Request], SaliencyMap],
+    *,
+    seed: int,
+    stop: StopSignal,
+    progress: ProgressCallback = no_progress,
+) -> Figures:
+    return Measurement(requests, seed).run(explain, progress=progress, stop=stop)
+
+
 def requests_for(model: Classifier, inputs: list[torch.Tensor]) -> list[Request]:
     return [Request(model, each, 0, seed=number) for number, each in enumerate(inputs)]
 
@@ -160,7 +171,7 @@ def test_maps_are_held_against_those_of_random_weights_and_nothing_is_left_chang
     drawn: set[float] = set()
 
     def noted(asked: Request) -> SaliencyMap:
-        drawn.add(float(asked.classifier.network.dense.weight[0, 0]))
+        drawn.add(float(asked.classifier.network.dense.weight.detach()[0, 0]))
         return of_the_input(asked)
 
     measure_method(asked, noted, seed=1, stop=NeverStop())
@@ -205,9 +216,14 @@ def test_a_stop_is_heeded_and_a_stopped_map_is_none(model: Classifier, inputs: l
             stop.set()
         return of_the_input(asked)
 
+    measurement = Measurement(requests_for(model, inputs), 1)
     with pytest.raises(Stopped):
-        measure_method(requests_for(model, inputs), explain, seed=1, stop=stop)
+        measurement.run(explain, stop=stop)
     assert len(made) == 6
+    # It goes on with the image at which it was stopped, and finds the same.
+    figures = measurement.run(explain, stop=NeverStop())
+    assert len(made) == 6 + 3 * 4
+    assert figures == measure_method(requests_for(model, inputs), of_the_input, seed=1, stop=NeverStop())
 
 
 @pytest.mark.parametrize(

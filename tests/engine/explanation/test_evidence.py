@@ -16,6 +16,7 @@ from networks import MeanOfOneChannel, classifier
 from torch import nn
 
 from engine.acceleration.torch_private import hooks_of
+from engine.errors import Stopped
 from engine.evidence.figures import known_figures
 from engine.explainers.settings import Settings
 from engine.explanation import evidence as asking
@@ -112,6 +113,8 @@ def test_everything_is_asked_and_the_network_is_left_as_it_was(model: Classifier
     assert found.evidence["gradcam"].stable.copies == 16
     assert [method for method, _ in answered].count("gradcam") == 3
     assert answered[-1] == ("gradcam", found.evidence["gradcam"])
+    # What is asked of the network and not of the image comes last.
+    assert [found.of_this_network.verdict is Verdict.NOT_ASKED for _, found in answered] == [True] * 3 + [False] * 2
     assert {report.method for report in reports} == {
         *("rise better_than_chance", "rise of_this_network"),
         *(f"gradcam {question}" for question in LATER),
@@ -148,7 +151,7 @@ def test_what_does_not_fit_the_budget_stays_not_asked_with_a_reason(
 ) -> None:
     found = ask_evidence(model, explained, seconds=0.0)
     assert {found.evidence["gradcam"].verdicts[question] for question in LATER} == {Verdict.NOT_ASKED}
-    assert found.evidence["gradcam"].stable.why == "not answered within 0 s"
+    assert found.evidence["gradcam"].stable.why == "not answered within 0 s a map"
     assert list(places.figures().parent.glob("figures/*")) == []
     stop = threading.Event()
     stop.set()
@@ -160,6 +163,23 @@ def test_what_does_not_fit_the_budget_stays_not_asked_with_a_reason(
     assert usual_seconds({}) == asking.USUAL_SECONDS
     assert not Deadline(600).is_set()
     assert Deadline(600, stop).is_set()
+
+
+def test_a_measurement_of_the_network_goes_on_where_it_was_stopped(model: Classifier, explained: Explanation) -> None:
+    stop, seen = threading.Event(), []
+
+    def progress(report: Progress) -> None:
+        seen.append(report.done)
+        if report.done == 7:
+            stop.set()
+
+    saliency = explained.maps["gradcam"]
+    with pytest.raises(Stopped):
+        ask(model, explained.image, saliency, "of_this_network", FEW, progress=progress, stop=stop)
+    other = make_image("b.png", height=SIZE, width=SIZE, pixels=explained.image.pixels[::-1].copy())
+    ask(model, other, saliency, "of_this_network", FEW, progress=progress)
+    assert seen == [1, 2, 3, 4, 5, 6, 7, *range(5, 17)]
+    assert not any('"method": "gradcam"' in str(key) for key in model.unfinished)
 
 
 def test_what_cannot_be_found_out_is_unknown_with_the_reason(explained: Explanation) -> None:
