@@ -137,7 +137,7 @@ class Measurement:
         if own.constant:
             return None
         inputs = torch.cat([each.tensor for each in self.requests])
-        pairs = {}
+        pairs: dict[str, tuple[float, float]] = {}
         for place, depth in enumerate(DEPTHS, start=2):
             # Other weights for every image: a single draw may have, by chance, much of what was learnt.
             other = _random(request.classifier, depth, inputs, self.seed + number)
