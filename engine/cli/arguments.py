@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.bundle.checks import exact_fills
-from engine.bundle.keys import WrongValueError
-from engine.bundle.specs import Fill
 from engine.errors import XAIMedError
+
+if TYPE_CHECKING:
+    from engine.bundle.specs import Fill
 
 
 def folder_argument(text: str) -> Path:
@@ -40,6 +41,9 @@ def fills_argument(text: str) -> tuple[Fill, ...]:
     Raises:
         ArgumentTypeError: an unknown one, or one twice.
     """
+    from engine.bundle.checks import exact_fills  # late: --version does without
+    from engine.bundle.keys import WrongValueError
+
     try:
         return exact_fills(tuple(part.strip() for part in text.split(",")))
     except WrongValueError as error:
