@@ -9,7 +9,7 @@ import numpy as np
 from augmentation import JPEG_QUALITIES
 from learning import Recipe
 from patches import DENSE, FOLDS, Patches, Sets
-from report import CLASSES, census, comparison, further_lines, scores_lines, verdicts, worst_lines
+from report import CLASSES, census, change_lines, comparison, further_lines, scores_lines, verdicts, worst_lines
 from scoring import BIAS, GAIN, Arm, Measured, Result
 
 from engine.evaluation.description import lay_out, verbatim
@@ -76,6 +76,9 @@ def describe(run: Run, patches: Patches, sets: Sets) -> str:
         [
             "DOES IT HOLD UP? All test patients, altered; first the figures, below them the changes",
             *map(verbatim, table(run.measured.table, CLASSES)),
+            "",
+            "Change of IDC recall, with its 95 % interval by patient:",
+            *map(verbatim, change_lines(run.measured)),
             f"Worst: {worst(run.measured.table).name}. Another stain: haematoxylin, eosin and residual each times "
             f"1 +- {GAIN:g} and shifted by up to {BIAS:g} standard deviations, drawn for each patch; in training half "
             "of that.",

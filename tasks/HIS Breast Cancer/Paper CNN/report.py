@@ -107,21 +107,31 @@ def worst_lines(patients: Sequence[Patient]) -> list[str]:
     return lines
 
 
+def change_lines(measured: Measured) -> list[str]:
+    """Return by how much each alteration changes the recall of IDC, with its interval by patient."""
+    width = max(map(len, measured.changes))
+    return [f"{name:<{width}}  {_signed(change)}" for name, change in measured.changes.items()]
+
+
+def _signed(change: Interval) -> str:
+    value, low, high = (round(one, 3) + 0.0 for one in (change.value, change.low, change.high))  # no -0.000
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
 def verdicts(measured: Measured) -> list[str]:
     """Return what was aimed at, what was reached, and whether that is enough, a line each."""
-    clean, lines = measured.table[0].scores, []
-    for index, (name, least) in enumerate(zip(CLASSES, WANTED_F1, strict=True)):
-        value = float(clean.f1[index])
-        lines.append(f"F1 {name}: at least {least:.2f} wanted, {value:.3f} {_reached(value >= least)}")
+    lines = []
+    for name, least, found in zip(CLASSES, WANTED_F1, measured.test.every.f1, strict=True):
+        lines.append(f"F1 {name}: at least {least:.2f} wanted, {found} {_reached(found.value >= least)}")
     for name, most in WANTED:
-        altered = next(row for row in measured.table if row.name == name)
-        lost = float(clean.recall[1] - altered.scores.recall[1])
-        lines.append(f"IDC recall lost by {name}: at most {most:.2f} wanted, {lost:.3f} {_reached(lost <= most)}")
+        change = measured.changes[name]
+        reached = _reached(-change.value <= most)
+        lines.append(f"IDC recall after {name}: at least {-most:.2f} wanted, {_signed(change)} {reached}")
     return lines
 
 
 def _reached(enough: bool) -> str:
-    return "(reached)" if enough else "(NOT REACHED)"
+    return "- reached" if enough else "- NOT REACHED"
 
 
 def comparison(arms: Sequence[Arm]) -> list[str]:
@@ -149,11 +159,13 @@ def census(patches: Patches, rows: np.ndarray, name: str) -> str:
 
 def performance(measured: Measured) -> list[str]:
     """Return the lines of `[performance]` on the test patients: what the weights give, and what alterations change."""
-    changes = [f"{toml_string(name)} = {change}" for name, change in recall_changes(measured).items()]
+    changes = [f"{toml_string(name)} = {round(one.value, 3) + 0.0}" for name, one in measured.changes.items()]
+    limits = [f"{toml_string(name)} = {one.limits()}" for name, one in measured.changes.items()]
     return [
         *measured.test.every.performance(CLASSES),
         *measured.test.small.performance(CLASSES, "test_small"),
         f"idc_recall_changed_by = {{ {', '.join(changes)} }}",
+        f"idc_recall_changed_by_interval = {{ {', '.join(limits)} }}",
     ]
 
 
