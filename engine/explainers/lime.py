@@ -89,7 +89,7 @@ class Lime:
         for number, share in enumerate(shares):
             part = kept.part(number, lambda: self._start(request, tuning, number, shares))  # noqa: B023
             if number:
-                part.loop.follow(kept.parts[0].loop, request.target)
+                part.loop.follow(kept.parts[number - 1].loop, request.target)
             else:
                 part.loop.settle_precision(request.target, request.stop)
             now, enough = 0, min(share, FEWEST_A_SUPERPIXEL * part.segments.count)
@@ -125,18 +125,11 @@ class Lime:
         return interim_looks(self.samples) if len(shares) == 1 else tuple(accumulate(shares))[1:]
 
     def _start(self, request: Request, tuning: Tuning, number: int, shares: Sequence[int]) -> _Part:
-        picture = request.classifier.feeding.unit(request.tensor[0].cpu().numpy())
-        seed = request.seed
+        seed, draw = request.seed, None
         if len(shares) > 1:
             sequence = np.random.SeedSequence((request.seed, number))
-            seed = int(sequence.generate_state(1)[0])
-            segments = draw_superpixels(picture, self.superpixels, np.random.default_rng(sequence.spawn(1)[0]))
-        else:
-            segments = superpixels(picture, self.superpixels)
-        if segments.count < 2:
-            raise ExplanationError(
-                "the image cannot be split into superpixels", subject="LIME", remedy="use a larger input size"
-            )
+            seed, draw = int(sequence.generate_state(1)[0]), np.random.default_rng(sequence.spawn(1)[0])
+        segments = self._segments(request, draw)
         shown = neighbourhood(shares[number], segments.count, seed)
         masks = SuperpixelMasks(segments, shown, request.tensor.device)
         if self.fill == "blur":
@@ -144,6 +137,19 @@ class Lime:
         else:
             hidden = mean_colours(request.tensor, masks.labels, segments.count)
         return _Part(segments, shown, MaskedForward(request, hidden, masks, tuning))
+
+    def _segments(self, request: Request, draw: np.random.Generator | None = None) -> Superpixels:
+        """Return a segmentation: one drawn at random, or without `draw` that of the paper's LIME."""
+        picture = request.classifier.feeding.unit(request.tensor[0].cpu().numpy())
+        if draw is None:
+            segments = superpixels(picture, self.superpixels)
+        else:
+            segments = draw_superpixels(picture, self.superpixels, draw)
+        if segments.count < 2:
+            raise ExplanationError(
+                "the image cannot be split into superpixels", subject="LIME", remedy="use a larger input size"
+            )
+        return segments
 
     def _cells(self, fits: Sequence[_Fitted], looks: int) -> CellEstimate:
         """Return the cells' means and their errors."""

@@ -74,7 +74,7 @@ class Rise:
         started = time.perf_counter()
         kept = kept_or_made(request, (self, request.seed), lambda: self._start(request, tuning), _Kept)
         masks, loop = kept.masks, kept.loop
-        own, hidden = (float(value) for value in kept.ends[:, request.target])
+        own, hidden = (float(value) for value in kept.probabilities(request)[:, request.target])
         blank = hidden if math.isfinite(hidden) else None
         loop.settle_precision(request.target, request.stop)
         looks = interim_looks(self.samples) if self.until == "certain" else (self.samples,)
@@ -119,10 +119,7 @@ class Rise:
         device = request.classifier.device
         masks = RiseMasks(request.size, self.grid, self.probability, request.seed, device, antithetic=pairs)
         hidden = blur_fill(request.tensor) if self.fill == "blur" else mean_fill(request.tensor)
-        with request.classifier.many_passes("fp32"):
-            both = torch.cat([request.tensor, hidden])
-            ends = request.classifier.probabilities(request.classifier.logits(both)).cpu().numpy()
-        return _Kept(masks, MaskedForward(request, hidden, masks, tuning), ends)
+        return _Kept(masks, MaskedForward(request, hidden, masks, tuning), hidden)
 
     def _parameters(self, request: Request, loop: MaskedForward, estimate: RiseEstimate) -> dict[str, Parameter]:
         return {
@@ -139,19 +136,28 @@ class Rise:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
     """What a later request for another class of the same image uses again.
 
     Attributes:
         masks: the stream of masks.
         loop: with the outputs.
-        ends: (2, K) probabilities of the classes: for the image, and where all of it is hidden.
+        hidden: (1, C, H, W), what hidden pixels show.
     """
 
     masks: RiseMasks
     loop: MaskedForward
-    ends: NDArray[np.float64]
+    hidden: torch.Tensor
+    _ends: NDArray[np.float64] | None = None
+
+    def probabilities(self, request: Request) -> NDArray[np.float64]:
+        """Return the (2, K) probabilities of the classes for the image, and where all of it is hidden."""
+        if self._ends is None:
+            with request.classifier.many_passes("fp32"):  # one by one: there may be room for no more
+                logits = [request.classifier.logits(each) for each in (request.tensor, self.hidden)]
+            self._ends = request.classifier.probabilities(torch.cat(logits)).cpu().numpy()
+        return self._ends
 
 
 class RiseEstimate:

@@ -153,7 +153,7 @@ def test_a_method_for_which_there_is_no_memory_does_not_keep_the_others_from_the
     def fail(*_: object, **__: object) -> torch.Tensor:
         raise MemoryError
 
-    monkeypatch.setattr("engine.explainers.lime.superpixels", fail)
+    monkeypatch.setattr("engine.explainers.segmentations.superpixels", fail)
     explanation = explain(model, make_image(height=24, width=24), SETTINGS)
     assert set(explanation.maps) == {"rise", "gradcam", "gradcam++", "hirescam"}
     assert "there is not enough memory" in explanation.failures["lime"]

@@ -118,7 +118,9 @@ def test_all_passes_stay_on_the_gpu_and_wait_for_nothing(
 ) -> None:
     monkeypatch.setattr(Lime, "_segments", lambda *_: segments)
     monkeypatch.setattr("engine.explainers.lime.mean_colours", lambda tensor, *_: tensor)  # once too, and on the host
-    loop = method._start(gpu, Tuning(batch=16, precision="fp32")).loop
+    tuning = Tuning(batch=16, precision="fp32")
+    begun = method._start(gpu, tuning) if isinstance(method, Rise) else method._start(gpu, tuning, 0, (100,))
+    loop = begun.loop
     with Copies() as copies:
         assert list(loop.run(100, threading.Event())) == [16, 32, 48, 64, 80, 96, 100]
     assert copies.waiting == []
