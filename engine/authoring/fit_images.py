@@ -24,7 +24,7 @@ from engine.bundle.fit_npz import Fit, signature, write_fit
 from engine.bundle.model_bundle import FIT, ModelBundle, read_bundle, subject_of
 from engine.errors import BundleError, ImageError, NotCompliantError
 from engine.images.compliance import check_compliance
-from engine.images.image import MedicalImage, read_image
+from engine.images.image import Colour, MedicalImage, pixels_sha256, read_image
 from engine.images.listing import list_images
 from engine.images.preprocessing import unit_from_input
 from engine.library import changes
@@ -190,7 +190,9 @@ def fit_after_training(
 def image_of(pixels: NDArray[np.uint8]) -> MedicalImage:
     """Return an (H, W, 1) or (H, W, 3) array as an image without a file."""
     values = pixels.astype(np.float32)
-    return MedicalImage(values, 8, "grey" if values.shape[2] == 1 else "rgb", Path("an image"), "")
+    colour: Colour = "grey" if values.shape[2] == 1 else "rgb"
+    # With its digest: by it a classifier keeps what the methods share of an image, and two images must not share.
+    return MedicalImage(values, 8, colour, Path("an image"), pixels_sha256(pixels, 8))
 
 
 def look_at(classifier: Classifier, images: Iterable[tuple[MedicalImage, str]]) -> Looks:
