@@ -1,12 +1,15 @@
-"""Train the brain tumour network and write everything this folder ships.
+"""Train the brain tumour network, and write what its folder ships. `Narrow ResNet, plain` is made by this script, too.
 
-    python train.py --data FOLDER --out .         (FOLDER or FOLDER.zip as described in --help)
+    python train.py --data FOLDER                 (FOLDER or FOLDER.zip as described in --help)
+    python train.py --data FOLDER --only-score    prints the figures of the weights in --out; writes nothing
 
 Slices are split by patient. While a recipe is being chosen, fit on `--fit train` and look at the validation patients;
 the shipped weights are fitted on `--fit train+val` with that recipe. The test patients take part in neither.
 
 A decoder that outlines the tumour by its class is trained along with the network and then thrown away: the outlines
-tell the shared layers what to look at. They also guide the attention, which stays.
+tell the shared layers what to look at. They also guide the attention, which stays. With `--plain` the outlines take no
+part at all: neither decoder nor attention learns from them, and where a rectangle is hidden does not depend on them.
+Everything else but the number of steps is the same.
 
 The slices that were fitted also give `fit.npz`: what they look like, so that others get a warning. `--only-fit` makes
 it again for the weights in `--out`.
@@ -21,20 +24,28 @@ import runpy
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from engine.authoring.fit_images import fit_after_training, image_of
+from engine.authoring.selftest import selftest_after_training
+from engine.bundle.model_bundle import read_bundle
+from engine.evaluation.alterations import GREY
+from engine.evaluation.description import draw_confusion, lay_out, verbatim
+from engine.evaluation.pointing import centre_inside, peak_inside
+from engine.evaluation.robustness import Row, robustness, table
+from engine.evaluation.scores import Interval, ScoresByPatient, mean_by_patient, score, score_by_patient
+from engine.explainers.settings import Settings
+from engine.explanation.explain import explain_method
+from engine.network.classifier import Classifier
 
 _ARCHITECTURE = runpy.run_path(str(Path(__file__).with_name("architecture.py")))
 build_model: Callable[[], nn.Module] = _ARCHITECTURE["build_model"]
@@ -46,8 +57,39 @@ SIDE: int = _ARCHITECTURE["INPUT_SIZE"][0]
 SPLIT_SEED = 2015  # fixed: another split would let test patients into the training of compared runs
 HELD_OUT = 0.15  # of each class's patients, for validation and again for test
 LEARNING_RATE, WEIGHT_DECAY, LABEL_SMOOTHING = 3e-3, 0.05, 0.05
+STEPS, PLAIN_STEPS = (2400,), (1200, 800)  # of each cycle
 OUTLINE_WEIGHT, ATTENTION_WEIGHT = 1.0, 0.2  # of the two helper losses, beside the classes' cross-entropy
+TAUGHT, PLAIN = "Narrow ResNet", "Narrow ResNet, plain"
+LAYER: str = _ARCHITECTURE["TARGET_LAYER"]
+CAMS = {"gradcam": "Grad-CAM", "hirescam": "HiResCAM"}
 EMA_DECAY, EMA_START = 0.997, 0.2  # the average begins after a fifth of the steps, or it would remember noise
+
+
+CANNOT = (
+    "It is not for diagnosis: research and teaching only, not a medical device.",
+    "It cannot tell whether there is a tumour. Every slice it learned from has one, and it names one of the three "
+    "classes for any image at all: healthy brains, other tumours and metastases included.",
+    "Other sequences (T1 without contrast, T2, FLAIR), scanners, hospitals, windows and magnifications were not tried. "
+    "All slices come from two hospitals in China, 2005 to 2010.",
+    "Its probabilities were not calibrated. Slices of one patient resemble each other: twenty equal answers for twenty "
+    "slices of a patient are one answer.",
+)
+ELSEWHERE = (
+    "Its maps do not point at the tumour: their peaks hit it no more often than random pixels do (see below). Even "
+    "where it names the right class, that may be for another reason."
+)
+WHICH_TAUGHT = (
+    "This task has two models, the same network fitted to the same slices. This one was also shown the "
+    "experts' outlines "
+    "of the tumours during training: that its maps hit tumours was taught, not discovered, and says nothing about "
+    f"networks that learn from classes alone. `{PLAIN}` is such a network; compare the two side by side."
+)
+WHICH_PLAIN = (
+    "This task has two models, the same network fitted to the same slices. This one was never shown where the tumours "
+    f"are: where its maps point, it found by itself. `{TAUGHT}` was shown the experts' outlines as well; "
+    f"compare the two side by side. They do not differ in the outlines alone: this one was trained for fewer steps, "
+    f"{sum(PLAIN_STEPS):,} in {len(PLAIN_STEPS)} cycles, the other for {sum(STEPS):,} in one, and is right less often."
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +139,7 @@ def split_patients(slices: Slices) -> dict[str, set[str]]:
     return sets
 
 
-def network_input(pixels: np.ndarray) -> torch.Tensor:
+def network_input(pixels: Sequence[np.ndarray] | np.ndarray) -> torch.Tensor:
     """Return slices (N, 1, S, S) as the engine feeds them: grey / 255, resized by Pillow in mode F, normalised."""
     resized = [
         np.asarray(Image.fromarray(slice_.astype(np.float32) / 255).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
@@ -111,13 +153,15 @@ def uniform(low: float, high: float, *shape: int, generator: torch.Generator) ->
     return low + (high - low) * torch.rand(*shape, generator=generator)
 
 
-def augmented(pixels: torch.Tensor, masks: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def augmented(
+    pixels: torch.Tensor, masks: torch.Tensor | None, rng: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return network inputs and masks (B, 1, S, S) of moved, mirrored, brightened, noisy, partly hidden slices.
 
     Args:
         pixels: (B, 1, H, W) in [0, 1], at the stored resolution: resized with antialiasing after the movement, as
             Pillow does it, so that training does not see blurrier slices than the engine.
-        masks: (B, 1, H, W) in {0, 1}.
+        masks: (B, 1, H, W) in {0, 1}. Without them a rectangle may hide the whole tumour; with them not the most of it.
         rng: where all random numbers come from.
     """
     n = len(pixels)
@@ -128,9 +172,9 @@ def augmented(pixels: torch.Tensor, masks: torch.Tensor, rng: torch.Generator) -
     cos, sin = torch.cos(angle), torch.sin(angle)
     rows = [mirror * cos / zoom_x, -sin / zoom_x, shift[:, 0], mirror * sin / zoom_y, cos / zoom_y, shift[:, 1]]
     grid = functional.affine_grid(torch.stack(rows, 1).view(n, 2, 3), list(pixels.shape), align_corners=False)
-    both = functional.grid_sample(torch.cat([pixels, masks], 1), grid, align_corners=False)
+    both = functional.grid_sample(pixels if masks is None else torch.cat([pixels, masks], 1), grid, align_corners=False)
     both = functional.interpolate(both, (SIDE, SIDE), mode="bilinear", antialias=True)
-    image, mask = both[:, :1], both[:, 1:]
+    image, mask = both[:, :1], None if masks is None else both[:, 1:]
 
     gamma = torch.exp(uniform(-0.4, 0.4, n, 1, 1, 1, generator=rng))
     contrast = torch.exp(uniform(-0.3, 0.3, n, 1, 1, 1, generator=rng))
@@ -141,7 +185,9 @@ def augmented(pixels: torch.Tensor, masks: torch.Tensor, rng: torch.Generator) -
     for i in torch.nonzero(torch.rand(n, generator=rng) < 0.35).flatten().tolist():
         height, width = (int(v) for v in torch.randint(SIDE // 10, SIDE // 3, (2,), generator=rng))
         y, x = (int(torch.randint(SIDE - v, (1,), generator=rng)) for v in (height, width))
-        if mask[i, :, y : y + height, x : x + width].sum() < 0.5 * mask[i].sum():
+        if mask is None:
+            image[i, :, y : y + height, x : x + width] = MEAN
+        elif mask[i, :, y : y + height, x : x + width].sum() < 0.5 * mask[i].sum():
             image[i, :, y : y + height, x : x + width] = MEAN
             mask[i, :, y : y + height, x : x + width] = 0
     return (image - MEAN) / STD, mask
@@ -165,14 +211,16 @@ class OutlineDecoder(nn.Module):
 
 
 def losses(
-    model: nn.Module, decoder: nn.Module, inputs: torch.Tensor, masks: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the losses of the classes, of the outlines and of the attention for one batch."""
+    model: nn.Module, decoder: nn.Module | None, inputs: torch.Tensor, masks: torch.Tensor | None, labels: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Return the losses of the classes, of the outlines and of the attention for one batch; without masks the first."""
     maps = model.maps(inputs)
     logits, places = model.pooled_logits(maps[-1])
-    outline = decoder(maps[-3:]).float()
     classes = functional.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
+    if masks is None or decoder is None:
+        return (classes,)
 
+    outline = decoder(maps[-3:]).float()
     share = functional.adaptive_avg_pool2d(masks, outline.shape[-2:])[:, 0]
     truth = torch.where(share > 0.5, labels.view(-1, 1, 1) + 1, 0)
     pixel_loss = functional.cross_entropy(outline, truth, weight=torch.tensor([1.0] + [4.0] * len(CLASSES)))
@@ -196,15 +244,34 @@ def sampling_weights(slices: Slices) -> torch.Tensor:
 
 
 def train(fit: Slices, watch: Slices, args: argparse.Namespace) -> nn.Module:
-    """Train with AdamW on a cosine; return the exponential moving average of the weights."""
+    """Train for one cycle after another; return the network with averaged weights."""
     torch.manual_seed(args.seed)
-    rng = torch.Generator().manual_seed(args.seed)
-    model = build_model().to(memory_format=torch.channels_last)
-    decoder = OutlineDecoder().to(memory_format=torch.channels_last)
+    model = build_model()
+    decoder = None if args.plain else OutlineDecoder()
+    for cycle, steps in enumerate(args.steps):
+        model = train_cycle(model, decoder, fit, watch, steps, args.seed + cycle, args)
+    return model
+
+
+def train_cycle(
+    model: nn.Module,
+    decoder: nn.Module | None,
+    fit: Slices,
+    watch: Slices,
+    steps: int,
+    seed: int,
+    args: argparse.Namespace,
+) -> nn.Module:
+    """Train with AdamW on one cycle of its rate; return the exponential moving average of the weights."""
+    rng = torch.Generator().manual_seed(seed)
+    if seed != args.seed:
+        torch.manual_seed(seed)  # of the dropout; the first cycle goes on where the initial weights were drawn
+    model = model.to(memory_format=torch.channels_last)
+    decoder = decoder.to(memory_format=torch.channels_last) if decoder else None
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True
     )
-    parameters = [*model.parameters(), *decoder.parameters()]
+    parameters = [*model.parameters(), *(decoder.parameters() if decoder else ())]
     optimiser = torch.optim.AdamW(
         [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
@@ -212,211 +279,233 @@ def train(fit: Slices, watch: Slices, args: argparse.Namespace) -> nn.Module:
         ],
         lr=LEARNING_RATE,
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=args.steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.1)
     pixels, masks = torch.from_numpy(fit.pixels), torch.from_numpy(fit.masks)
     labels, weights = torch.from_numpy(fit.labels), sampling_weights(fit)
-    start, sums = time.perf_counter(), torch.zeros(3)
-    for step in range(1, args.steps + 1):
+    weight_of = [1.0] if args.plain else [1.0, OUTLINE_WEIGHT, ATTENTION_WEIGHT]
+    start, sums = time.perf_counter(), torch.zeros(len(weight_of))
+    for step in range(1, steps + 1):
         model.train()
         chosen = torch.multinomial(weights, args.batch, replacement=True, generator=rng)
-        inputs, mask = augmented(pixels[chosen, None].float() / 255, masks[chosen, None].float(), rng)
+        outlines = None if args.plain else masks[chosen, None].float()
+        inputs, outlines = augmented(pixels[chosen, None].float() / 255, outlines, rng)
         with torch.autocast("cpu", torch.bfloat16) if args.bf16 else nullcontext():
-            parts = losses(model, decoder, inputs.to(memory_format=torch.channels_last), mask, labels[chosen])
+            parts = losses(model, decoder, inputs.to(memory_format=torch.channels_last), outlines, labels[chosen])
         optimiser.zero_grad()
-        (parts[0] + OUTLINE_WEIGHT * parts[1] + ATTENTION_WEIGHT * parts[2]).backward()
+        sum(weight * part for weight, part in zip(weight_of, parts, strict=True)).backward()
         nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()
         schedule.step()
-        if step > EMA_START * args.steps:
+        if step > EMA_START * steps:
             average.update_parameters(model)
         sums += torch.stack([part.detach() for part in parts])
-        if step % args.report == 0 or step == args.steps:
+        if step % args.report == 0 or step == steps:
             line = (
                 f"step {step:5d}  {time.perf_counter() - start:5.0f} s  losses {(sums / args.report).numpy().round(3)}"
             )
             sums.zero_()
-            seen = average.module if step > EMA_START * args.steps else model
-            print(
-                f"{line}  watched {summary(confusion(watch.labels, probabilities(seen, watch).argmax(1)))}", flush=True
-            )
+            seen = average.module if step > EMA_START * steps else model
+            watched = score(watch.labels, probabilities(seen, watch.pixels))
+            print(f"{line}  watched {watched.balanced_accuracy:.3f} recall {watched.recall.round(3)}", flush=True)
     return average.module.to(memory_format=torch.contiguous_format).eval()
 
 
-def probabilities(model: nn.Module, slices: Slices) -> np.ndarray:
-    """Return the probabilities (N, 3) that the network gives to slices, in float32."""
+def probabilities(model: nn.Module, pixels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Return the probabilities (N, 3) that the network gives to slices as they are stored, in float32."""
     model.eval()
-    inputs = network_input(slices.pixels)
+    inputs = network_input(pixels)
     with torch.inference_mode():
         return torch.cat([model(inputs[i : i + 16]) for i in range(0, len(inputs), 16)]).numpy()
 
 
-def confusion(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return counts (K, K): rows are the truth, columns the prediction."""
-    counts = np.zeros((len(CLASSES), len(CLASSES)), dtype=int)
-    np.add.at(counts, (labels, predicted), 1)
-    return counts
+@dataclass(frozen=True)
+class Findings:
+    """What the test patients' slices show of a network.
 
-
-def balanced_accuracy(counts: np.ndarray) -> float:
-    """Return the mean recall over the classes of a confusion matrix."""
-    return float((counts.diagonal() / counts.sum(axis=1)).mean())
-
-
-def summary(counts: np.ndarray) -> str:
-    """Return balanced accuracy and the recall of every class on one line."""
-    return f"{balanced_accuracy(counts):.3f} recall {(counts.diagonal() / counts.sum(axis=1)).round(3)}"
-
-
-def hits(model: nn.Module, slices: Slices) -> tuple[float, float]:
-    """Return the share of slices whose Grad-CAM (at `final_relu`, predicted class) peaks at the tumour; and by chance.
-
-    A peak counts when the cell of the 10x10 map that holds it contains at least one pixel of the outlined tumour.
+    `hits` has, by method, how often the peak of its map of the predicted class lies in the outline; `alike` how often
+    a random pixel and the image's centre do.
     """
-    found, chance = [], []
-    for image, mask in zip(network_input(slices.pixels), torch.from_numpy(slices.masks), strict=True):
-        kept: list[torch.Tensor] = []
-        handle = model.final_relu.register_forward_hook(lambda _m, _i, output, kept=kept: kept.append(output))
-        logits, _ = model.pooled_logits(model.maps(image[None])[-1])
-        handle.remove()
-        (gradient,) = torch.autograd.grad(logits[0, logits.argmax()], kept[0])
-        cam = (gradient.mean((2, 3), keepdim=True) * kept[0]).sum(1)
-        cells = functional.adaptive_max_pool2d(mask[None].float(), cam.shape[-2:])
-        found.append(bool(cells.flatten()[cam.argmax()] > 0))
-        chance.append(cells.mean().item())
-    return float(np.mean(found)), float(np.mean(chance))
+
+    scores: ScoresByPatient
+    rows: tuple[Row, ...]
+    hits: dict[str, Interval]
+    alike: dict[str, Interval]
+    milliseconds: float
 
 
-def seconds_per_image(model: nn.Module) -> float:
-    """Return the median seconds of 50 forward passes of one image."""
+def findings(model: nn.Module, test: Slices) -> Findings:
+    """Measure a network on the test patients."""
+    scores = score_by_patient(test.labels, probabilities(model, test.pixels), test.patients)
+    print("\n".join(scores.lines(CLASSES)), flush=True)
+    rows = robustness(lambda pixels: probabilities(model, pixels), list(test.pixels), test.labels, GREY)
+    hits, alike = pointing(model, test)
+    return Findings(scores, rows, hits, alike, milliseconds_per_image(model))
+
+
+def pointing(
+    model: nn.Module, slices: Slices, layer: str | None = None
+) -> tuple[dict[str, Interval], dict[str, Interval]]:
+    """Return `Findings.hits` and `Findings.alike` of slices, at the layer of model.toml or at another."""
+    classifier = Classifier(read_bundle(Path(__file__).parent), model)
+    hit: dict[str, list[bool]] = {name: [] for name in CAMS}
+    for pixels, mask in zip(slices.pixels, slices.masks, strict=True):
+        image = image_of(pixels[..., None])
+        for name in CAMS:
+            found = explain_method(classifier, image, name, Settings(layer=layer))
+            hit[name].append(peak_inside(found.values, mask))
+    others = {
+        "a random pixel": slices.masks.mean(axis=(1, 2)),
+        "the image's centre": np.array([centre_inside(mask) for mask in slices.masks]),
+    }
+    return (
+        {CAMS[name]: mean_by_patient(np.array(values), slices.patients) for name, values in hit.items()},
+        {name: mean_by_patient(values, slices.patients) for name, values in others.items()},
+    )
+
+
+def milliseconds_per_image(model: nn.Module) -> float:
+    """Return the median CPU time of 50 forward passes of one image, in milliseconds."""
     image, seconds = torch.zeros(1, 1, SIDE, SIDE), []
     with torch.inference_mode():
         for _ in range(60):
-            start = time.perf_counter()
+            start = time.process_time()  # one thread works, so that it is the time of an idle machine
             model(image)
-            seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[10:]))
+            seconds.append(time.process_time() - start)
+    return 1000 * float(np.median(seconds[10:]))
 
 
-def draw_confusion(counts: np.ndarray, path: Path) -> None:
-    """Draw the confusion matrix in per cent of each true class, with digits that survive 60x60 pixels."""
-    percent = 100 * counts / counts.sum(axis=1, keepdims=True)
-    size = len(CLASSES) + 1
-    figure = plt.figure(figsize=(4.8, 4.8), dpi=100, facecolor="white")
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, size), ylim=(size, 0))
-    axes.axis("off")
-    for row in range(len(CLASSES)):
-        initial = CLASSES[row][0].upper()
-        axes.text(0.5, row + 1.5, initial, ha="center", va="center", fontsize=52, weight="bold", color="#444444")
-        axes.text(row + 1.5, 0.5, initial, ha="center", va="center", fontsize=52, weight="bold", color="#444444")
-        for column in range(len(CLASSES)):
-            value = percent[row, column]
-            axes.add_patch(
-                plt.Rectangle((column + 1, row + 1), 1, 1, facecolor=plt.get_cmap("Blues")(value / 100), edgecolor="w")
-            )
-            ink = "white" if value > 50 else "black"
-            text = f"{value:.0f}"
-            points = 58 if len(text) < 3 else 38
-            axes.text(column + 1.5, row + 1.5, text, ha="center", va="center", size=points, weight="bold", color=ink)
-    axes.text(0.5, 0.5, "predicted →\n\ntrue ↓", ha="center", va="center", fontsize=12, color="#444444")
-    figure.savefig(path)
-    plt.close(figure)
-
-
-def patient_interval(labels: np.ndarray, predicted: np.ndarray, patients: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of the balanced accuracy, by drawing the patients of each class anew 2,000 times."""
-    rng = np.random.default_rng(0)
-    of_class = [np.unique(patients[labels == k]) for k in range(len(CLASSES))]
-    right = {p: (np.sum((labels == predicted)[patients == p]), np.sum(patients == p)) for p in np.unique(patients)}
-    scores = []
-    for _ in range(2000):
-        drawn = [np.array([right[p] for p in rng.choice(of, len(of))]).sum(axis=0) for of in of_class]
-        scores.append(np.mean([correct / total for correct, total in drawn]))
-    low, high = np.percentile(scores, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def describe(sets: dict[str, Slices], predicted: np.ndarray, model: nn.Module, args: argparse.Namespace) -> str:
-    """Return description.txt: the data, the recipe and the test results of this run."""
-    test = sets["test"]
-    counts = confusion(test.labels, predicted)
-    hit, chance = hits(model, test)
-    milliseconds = 1000 * seconds_per_image(model)
-    low, high = patient_interval(test.labels, predicted, test.patients)
-    lines = [
-        "Narrow ResNet: is the tumour in this MRI slice a meningioma, a glioma or a pituitary tumour?",
-        "",
-        f"Results on {len(np.unique(test.patients))} patients never seen in training ({len(test.labels)} slices):",
-        f"  balanced accuracy {balanced_accuracy(counts):.3f} (95 % interval over patients {low:.2f} to {high:.2f}),",
-        f"  accuracy {counts.trace() / counts.sum():.3f}",
-        "  class        precision  recall  F1",
-    ]
-    for k, name in enumerate(CLASSES):
-        precision, recall = counts[k, k] / max(counts[:, k].sum(), 1), counts[k, k] / counts[k].sum()
-        f1 = 2 * counts[k, k] / (counts[:, k].sum() + counts[k].sum())
-        lines.append(f"  {name:<12} {precision:.3f}      {recall:.3f}   {f1:.3f}")
-    lines += [
-        f"  Grad-CAM peaks at the outlined tumour in {hit:.0%} of the test slices (chance: {chance:.0%}).",
-        "  description.png: confusion matrix, per cent of each true class (M, G, P; rows are true).",
-        "",
-        "Data: T1-weighted contrast-enhanced MRI, axial, coronal and sagittal slices, each with a tumour. Split by",
-        "patient; slices (patients):",
-        "  set    " + "".join(f"{name:<16}" for name in (*CLASSES, "all")).rstrip(),
-    ]
+def describe(sets: dict[str, Slices], found: Findings, args: argparse.Namespace) -> str:
+    """Return description.txt: what the network cannot do, which of the two it is, its figures, data and recipe."""
+    scores, option = found.scores, " --plain" if args.plain else ""
+    width = max(map(len, (*found.hits, *found.alike)))
+    by_chance = all(hit.low <= found.alike["a random pixel"].value for hit in found.hits.values())
+    census = ["set    " + "".join(f"{name:<16}" for name in (*CLASSES, "all"))]
     for name, part in sets.items():
         cells = [(part.labels == k) for k in range(len(CLASSES))] + [part.labels >= 0]
         numbers = [f"{cell.sum()} ({len(np.unique(part.patients[cell]))})" for cell in cells]
-        lines.append(f"  {name:<6} " + "".join(f"{number:<16}" for number in numbers).rstrip())
-    fitted = "train and val" if args.fit == "train+val" else "train"
-    lines += [
-        f"These weights were fitted on {fitted}; the last weights were taken, nothing was chosen on test.",
-        f"Resolution: 256x256 grey (512x512 before), fed as {SIDE}x{SIDE}.",
-        "",
-        f"Training: {args.steps} steps of {args.batch} slices, classes drawn equally. AdamW {LEARNING_RATE:g}, weight",
-        f"decay {WEIGHT_DECAY}, one cycle, label smoothing {LABEL_SMOOTHING}, moving average of the weights; rotation,",
-        "shift, zoom, mirroring, gamma, contrast, brightness, noise, hidden rectangles. The experts' outlines of the",
-        "tumours were used too: a decoder, dropped afterwards, learned to draw them, and the attention learned to",
-        "look at them. That the maps point at tumours was therefore taught, not discovered.",
-        f"Made by train.py --seed {args.seed} --steps {args.steps} --batch {args.batch} --fit {args.fit}.",
-        f"Inference time: {milliseconds:.0f} ms an image ({platform.machine()} CPU, 1 thread, batch 1, float32).",
-        "",
-        "Not to be used for diagnosis, nor to find out whether there is a tumour: every slice it learned from has",
-        "one, and it names one of the three classes for any image at all: healthy brains, other tumours and other",
-        "sequences (T1 without contrast, T2, FLAIR) included. Two hospitals in China, 2005 to 2010.",
-        "",
-        "Source: Cheng J et al. Enhanced performance of brain tumor classification via tumor region augmentation",
-        "and partition. PLoS ONE 2015;10(10):e0140381. doi 10.1371/journal.pone.0140381.",
-        "Data: figshare 1512427, CC BY 4.0. Of its 233 patients, those of folds 1 to 4 of its official split.",
-        "",
+        census.append(f"{name:<6} " + "".join(f"{number:<16}" for number in numbers))
+    sections = [
+        [
+            f"{PLAIN if args.plain else TAUGHT}: is the tumour in this MRI slice a meningioma, a glioma or a pituitary "
+            "tumour?"
+        ],
+        ["WHAT IT CANNOT DO", *CANNOT, *([ELSEWHERE] if by_chance else [])],
+        ["WHICH OF THE TWO IT IS", WHICH_PLAIN if args.plain else WHICH_TAUGHT],
+        [
+            f"RESULTS on {scores.patients} patients never seen in training ({scores.images} slices)",
+            *map(verbatim, scores.lines(CLASSES)),
+            "In brackets: 95 % interval by patient (patients drawn anew, 2,000 times). So few patients tell "
+            "little, and "
+            "a further set of as many may well lie a little outside. description.png: confusion matrix, per cent of "
+            "each true class (rows). Command for every figure on this page:",
+            verbatim(f"python train.py --data slices.zip{option} --only-score"),
+        ],
+        [
+            "DO THE MAPS HIT THE TUMOUR?",
+            "Share of the test slices in which the peak of the predicted class's map lies in the expert's outline:",
+            *(
+                verbatim(f"{name:<{width}}  {interval}")
+                for name, interval in [*found.hits.items(), *found.alike.items()]
+            ),
+            "A hit says that the network looks there, not that it is right to. Grad-CAM averages a channel's gradient "
+            "over the whole map and so loses the place; HiResCAM does not.",
+            f"The CAMs' layer, {LAYER}, is a branch: the attention decides past it where the network looks, and that "
+            "part does not show in these maps (each of them says so).",
+        ],
+        [
+            "ROBUSTNESS",
+            "The test slices, altered at 256x256 pixels. The first row has the figures, those below it the changes.",
+            *map(verbatim, table(found.rows, CLASSES)),
+            "JPEG by Pillow's quality; Gaussian blur; noise as a share of full scale, drawn for each pixel.",
+        ],
+        [
+            "DATA",
+            "T1-weighted contrast-enhanced MRI, axial, coronal and sagittal slices, each with a tumour; split by "
+            "patient; slices (patients):",
+            *map(verbatim, census),
+            f"These weights were fitted on {args.fit.replace('+', ' and ')}. The last weights were taken; nothing was "
+            f"chosen on test. Resolution: 256x256 grey (512x512 before), fed as {SIDE}x{SIDE}.",
+            "Source: Cheng J et al. Enhanced performance of brain tumor classification via tumor region "
+            "augmentation and "
+            "partition. PLoS ONE 2015;10(10):e0140381. doi 10.1371/journal.pone.0140381. Images: figshare "
+            "1512427, CC BY "
+            "4.0. Of its 233 patients, those of folds 1 to 4 of its official split.",
+        ],
+        [
+            "TRAINING",
+            f"{in_words(args.steps)} steps of {args.batch} slices, classes drawn equally. AdamW {LEARNING_RATE:g} on "
+            f"a cycle each, weight decay {WEIGHT_DECAY}, label smoothing {LABEL_SMOOTHING}, moving average of the "
+            "weights; rotation, shift, zoom, mirroring, gamma, contrast, brightness, noise, hidden rectangles. "
+            + ("Outlines: none." if args.plain else "Outlines: a decoder, dropped afterwards, and the attention."),
+            verbatim(
+                f"python train.py --data slices.zip{option} --seed {args.seed} --steps "
+                f"{' '.join(map(str, args.steps))} --batch {args.batch} --fit {args.fit}"
+            ),
+            f"Inference time: {found.milliseconds:.0f} ms an image ({platform.machine()} CPU, 1 thread, batch "
+            "1, float32).",
+        ],
     ]
-    return "\n".join(lines)
+    return lay_out(sections)
 
 
-def write_fit(folder: Path, slices: Slices) -> str:
+def write_performance(folder: Path, scores: ScoresByPatient) -> None:
+    """Write `[performance]` of a folder's model.toml anew. The self-test, which follows it, is written afterwards."""
+    path = folder / "model.toml"
+    above, _, _ = path.read_text(encoding="utf-8").partition("[performance]")
+    lines = [
+        "[performance]",
+        f'test = "{scores.images} slices of {scores.patients} patients never seen; intervals: 95 %, by patient"',
+        'command = "python train.py --data slices.zip --only-score"',
+        *scores.performance(CLASSES),
+    ]
+    path.write_text(above + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_fit(folder: Path, model: nn.Module, slices: Slices) -> str:
     """Write `fit.npz` for the weights in a model folder from these slices; return what it was made from."""
-    from engine.authoring.fit_images import fit_after_training
-
-    model = build_model().eval()
-    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
     return fit_after_training(folder, model, (slice_[..., None] for slice_ in slices.pixels), slices.patients).made_from
 
 
-def main() -> None:
-    """Train, measure on the test patients, and write weights and descriptions."""
+def shipped(folder: Path) -> nn.Module:
+    """Return the network with the weights in a folder."""
+    model = build_model().eval()
+    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    return model
+
+
+def in_words(steps: Sequence[int]) -> str:
+    """Return the steps of all cycles as words: `1,200 and 800`."""
+    return " and ".join(f"{count:,}" for count in steps)
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data", type=Path, required=True, help="folder or zip: index.csv, <class>/<id>.jpg, <class>/<id>_mask.png"
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
-    parser.add_argument("--weights", type=Path, help="measure these weights instead of training new ones")
-    parser.add_argument("--only-fit", action="store_true", help="train nothing; write fit.npz for the weights in --out")
+    parser.add_argument("--plain", action="store_true", help="leave the outlines out of training")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--only-score", action="store_true", help="train and write nothing; measure the weights in --out")
+    only.add_argument("--only-describe", action="store_true", help="the same, and write what is said of them")
+    only.add_argument("--only-fit", action="store_true", help="train nothing; write fit.npz for the weights in --out")
     parser.add_argument("--fit", choices=["train", "train+val"], default="train+val")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument(
+        "--steps", type=int, nargs="+", help=f"of each cycle; default: {in_words(STEPS)}, plain {in_words(PLAIN_STEPS)}"
+    )
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--report", type=int, default=200)
+    parser.add_argument("--report", type=int, default=200, help="steps between two lines about how training goes")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
-    args = parser.parse_args()
+    args = parser.parse_args(given)
+    args.steps = args.steps or (PLAIN_STEPS if args.plain else STEPS)
+    return args
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Train, measure on the test patients, and write weights and descriptions."""
+    args = arguments(given)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     slices = read_slices(args.data)
@@ -424,27 +513,26 @@ def main() -> None:
     watch = sets["val"]  # patients never seen with --fit train; else it only shows that training works
     fit = sets["train"] if args.fit == "train" else slices.of(set(sets["train"].patients) | set(sets["val"].patients))
     if args.only_fit:
-        print(write_fit(args.out, fit))
+        print(write_fit(args.out, shipped(args.out), fit))
         return
-    for name, part in sets.items():
-        print(name, len(part.labels), np.bincount(part.labels), len(np.unique(part.patients)))
-    args.out.mkdir(parents=True, exist_ok=True)
-    if args.weights:
-        model = build_model()
-        model.load_state_dict(torch.load(args.weights, weights_only=True))
-        model.eval()
-    else:
-        model = train(fit, watch, args)
+    trained = not (args.only_score or args.only_describe)
+    model = train(fit, watch, args) if trained else shipped(args.out)
+    if trained:
+        args.out.mkdir(parents=True, exist_ok=True)
         torch.save(model.state_dict(), args.out / "weights.pt")
-    predicted = probabilities(model, sets["test"]).argmax(1)
-    counts = confusion(sets["test"].labels, predicted)
-    draw_confusion(counts, args.out / "description.png")
-    description = describe(sets, predicted, model, args)
-    (args.out / "description.txt").write_text(description, encoding="utf-8")
+    found = findings(model, sets["test"])
+    description = describe(sets, found, args)
     print(description)
-    print(counts)
-    if not args.weights and (args.out / "architecture.py").is_file():
-        print(write_fit(args.out, fit))
+    if args.only_score:
+        return
+    counts = score(sets["test"].labels, probabilities(model, sets["test"].pixels)).confusion
+    draw_confusion(counts, CLASSES, args.out / "description.png")
+    (args.out / "description.txt").write_text(description, encoding="utf-8")
+    if (args.out / "architecture.py").is_file():  # else it is no model folder
+        write_performance(args.out, found.scores)
+        selftest_after_training(args.out, model)
+        if trained:
+            print(write_fit(args.out, model, fit))
 
 
 if __name__ == "__main__":
