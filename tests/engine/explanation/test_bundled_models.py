@@ -1,4 +1,4 @@
-"""The three bundled models, on their own samples and, where the training data lie beside the project, on those."""
+"""The bundled models, on their own samples and, where the training data lie beside the project, on those."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from checkout import ROOT
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.authoring.selftest import run_selftest
 from engine.bundle.model_bundle import read_bundle
 from engine.cli.main import run
 from engine.evaluation.alterations import COLOUR
@@ -46,18 +47,46 @@ def _images(archive: str, count: int, folder: Path, *, wanted: str = "") -> list
     return sorted(folder.iterdir())
 
 
-def test_all_three_are_there_and_usable() -> None:
+def test_all_are_there_and_usable() -> None:
     tasks = list_tasks((bundled_tasks(),))
-    assert [task.name for task in tasks] == ["Brain Tumour MRI", "HIS Breast Cancer", "IHC Stain (demo)"]
+    assert {task.name: [model.name for model in task.models] for task in tasks} == {
+        "Brain Tumour MRI": ["Narrow ResNet", "Narrow ResNet, plain"],
+        "HIS Breast Cancer": ["Paper CNN"],
+        "IHC Stain (demo)": ["Small CNN"],
+    }
     assert all(model.usable and model.picture and model.description for task in tasks for model in task.models)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
-def test_a_bundled_model_is_small_and_needs_no_assumption(model: Path) -> None:
+def test_a_bundled_model_is_small_needs_no_assumption_and_passes_its_selftest(model: Path) -> None:
     folder = bundled_tasks() / model
     assert (folder / "weights.pt").stat().st_size < 10_000_000
     assert (folder / "train.py").exists()
-    assert Classifier.load(read_bundle(folder), device="cpu").assumed == ()
+    classifier = Classifier.load(read_bundle(folder), device="cpu")
+    assert classifier.assumed == ()
+    assert "fit.npz" in classifier.bundle.files
+    result = run_selftest(classifier)
+    assert result is not None
+    assert result.failure == ""
+
+
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_a_description_begins_with_what_the_network_cannot_do_and_gives_figures_with_intervals(model: Path) -> None:
+    bundle = read_bundle(bundled_tasks() / model)
+    first, empty, heading, *_ = bundle.description.splitlines()
+    assert first.startswith(bundle.name)
+    assert (empty, heading) == ("", "WHAT IT CANNOT DO")
+    assert "--only-score" in bundle.description
+    performance = tomllib.loads((bundle.path / "model.toml").read_text(encoding="utf-8"))["performance"]
+    limits = performance["test_auroc_interval"]
+    assert limits[0] <= performance["test_auroc"] <= limits[1] + 0.005  # rounded to two digits
+
+
+def test_the_plain_network_for_mri_is_the_other_one_but_for_its_weights() -> None:
+    taught, plain = (bundled_tasks() / "Brain Tumour MRI" / name for name in ("Narrow ResNet", "Narrow ResNet, plain"))
+    assert (taught / "architecture.py").read_bytes() == (plain / "architecture.py").read_bytes()
+    first, second = (read_bundle(folder) for folder in (taught, plain))
+    assert (first.input, first.output, first.explain) == (second.input, second.output, second.explain)
 
 
 def test_rise_and_the_cams_point_at_the_stain_that_fills_the_bottom_of_a_demo_patch() -> None:
@@ -71,14 +100,29 @@ def test_rise_and_the_cams_point_at_the_stain_that_fills_the_bottom_of_a_demo_pa
 
 
 @pytest.mark.parametrize(
-    ("task", "archive"), [("HIS Breast Cancer", "idc/patches.zip"), ("Brain Tumour MRI", "brain_mri/slices.zip")]
+    ("task", "model", "archive"),
+    [
+        ("HIS Breast Cancer", "Paper CNN", "idc/patches.zip"),
+        ("Brain Tumour MRI", "Narrow ResNet", "brain_mri/slices.zip"),
+    ],
 )
 def test_real_images_are_explained_and_the_statistics_are_those_of_the_maps(
-    task: str, archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    task: str, model: str, archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "in").mkdir()
     images = _images(archive, 2, tmp_path / "in")
-    arguments = ["explain", *images, "--task", task, "--samples", "rise=64,lime=100", "--device", "cpu"]
+    arguments = [
+        "explain",
+        *images,
+        "--task",
+        task,
+        "--model",
+        model,
+        "--samples",
+        "rise=64,lime=100",
+        "--device",
+        "cpu",
+    ]
     status = run([*map(str, arguments), "--out", str(tmp_path / "out")], open_app=lambda _: 99)
     assert (status, capsys.readouterr().err) == (0, "")
     for image in images:
