@@ -44,10 +44,10 @@ CHANGES = ("JPEG 90", "10 % darker", "10 % brighter", "blurred by 0.5", "twice a
 
 
 @contextmanager
-def script_of(model: Path) -> Iterator[ModuleType]:
-    """The `train.py` of a bundled model as a module: it knows how the data was split."""
+def script_of(model: Path, script: str = "train.py") -> Iterator[ModuleType]:
+    """A script of a bundled model's training as a module: it knows how the data was split."""
     name = "train_" + "".join(filter(str.isalnum, model.name))
-    spec = importlib.util.spec_from_file_location(name, model / "train.py")
+    spec = importlib.util.spec_from_file_location(name, model / script)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -66,9 +66,9 @@ def unseen(data: Path) -> tuple[dict[str, Pictures], Pictures]:
     import numpy as np
 
     found: dict[str, Pictures] = {}
-    with script_of(MODELS["HIS"]) as train:
-        patches = train.read_patches(data / "idc" / "patches.zip")
-        rows = train.split(patches.patients, 0).test
+    with script_of(MODELS["HIS"], "patches.py") as split:
+        patches = split.read_patches(data / "idc" / "patches.zip")
+        rows = split.split(patches.patients, 0).test
         found["HIS"] = [(str(patches.patients[row]), patches.rgb[row].transpose(1, 2, 0)) for row in rows]
     with script_of(MODELS["MRI"]) as train:
         slices = train.read_slices(data / "brain_mri" / "slices.zip")
