@@ -91,7 +91,7 @@ async def test_the_dialog_says_which_folder_it_will_be_and_that_the_old_one_stay
         assert "already exists" not in screen_text(app)
         assert "gradcam-cells.png" in screen_text(app)
         assert "exact-cells.png" in screen_text(app)
-        assert "Numbers (CSV): statistics.csv," in screen_text(app)
+        assert "Numbers (CSV): exact.csv, statistics.csv" in screen_text(app)
         assert "Not made yet, and not saved: LIME, RISE, Grad-CAM++, HiResCAM." in " ".join(screen_text(app).split())
         (tmp_path / "patch-01").mkdir()
         field.value = f"{tmp_path}/"

@@ -121,7 +121,8 @@ async def test_one_more_method_gets_a_card_a_tab_and_its_detail(monkeypatch: pyt
         for _ in range(9):
             await press(pilot, "right")
         assert app.explain.wall.active == "original"
-        await press(pilot, "left", "left", "enter")  # past the exact cells
+        app.explain.wall.go("occlusion")
+        await press(pilot, "enter")
         assert isinstance(app.screen, DetailScreen)
         assert "occlusion" in screen_text(app).splitlines()[0]
         await press(pilot, "right", "right")
