@@ -179,8 +179,8 @@ async def test_the_walk_of_the_paper_by_mouse_alone(tmp_path: Path) -> None:
         await settled(pilot)
         assert isinstance(app.screen, DetailScreen)
         assert_statistics(app, "gradcam++")
-        await mouse.click("→", where="KeyLine")
-        await mouse.click("→", where="KeyLine")
+        for _ in ("hirescam", "exact", "agreement"):
+            await mouse.click("→", where="KeyLine")
         assert "methods counted" in screen_text(app)
         await mouse.click("Back", where="KeyLine")
         assert not isinstance(app.screen, DetailScreen)
