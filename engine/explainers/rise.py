@@ -155,7 +155,11 @@ class _Kept:
         """Return the (2, K) probabilities of the classes for the image, and where all of it is hidden."""
         if self._ends is None:
             with request.classifier.many_passes("fp32"):  # one by one: there may be room for no more
-                logits = [request.classifier.logits(each) for each in (request.tensor, self.hidden)]
+                logits = []
+                for each in (request.tensor, self.hidden):
+                    if request.stop.is_set():
+                        raise Stopped("RISE")
+                    logits.append(request.classifier.logits(each))
             self._ends = request.classifier.probabilities(torch.cat(logits)).cpu().numpy()
         return self._ends
 

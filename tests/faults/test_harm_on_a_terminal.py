@@ -119,7 +119,7 @@ def test_the_app_shows_five_models_says_what_is_wrong_with_four_and_works_with_t
         (b"y", ("Layer of the CAMs",)),
         (b"w", ("explanation.json",)),
         (b"f", ("Image folder",)),
-        (b"?", ("Help", "quit at once")),
+        (b"?", ("Help", "next theme")),
         (b"\x0c", ("Log  ",)),
         (b"b", ("a␛]52",)),
         (b"z", ("a␛]52",)),

@@ -219,6 +219,7 @@ async def _walk(walk: Walk, out: Path) -> None:
     await walk.back()
     await walk.at("DetailScreen", "enter")
     await walk.press("c", "v", "tab")
+    await walk.at("EvidenceScreen", "e")
     await walk.back()
     await walk.at("ZoomScreen", "z")
     await walk.press("plus", "tab")

@@ -330,7 +330,7 @@ def test_a_result_beyond_all_memory_is_refused() -> None:
         helper.make_node("ReduceMax", ["huge"], ["most"], keepdims=0),
         helper.make_node("Add", ["pooled", "most"], ["extra"]),
     ]
-    refused(small_onnx(extra=nodes), "huge", "more than 2,147,483,648 numbers")
+    refused(small_onnx(extra=nodes), "huge", "more than 268,435,456 numbers")
 
 
 # Weights in another file
