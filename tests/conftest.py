@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from command_line import OPENED, Run
 from pytest_textual_snapshot import SVGImageExtension
-from snapshot_pin import why_not_update
+from snapshot_pin import refuse_update
 from textual._styles_cache import StylesCache
 
 from engine.threads import settle_threads
@@ -36,8 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse to draw snapshots anew under another Textual than the pinned one; let Ctrl+C interrupt."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell sets it for what runs in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if config.getoption("update_snapshots", default=False) and (reason := why_not_update()):
-        raise pytest.UsageError(reason)
+    refuse_update(config)
 
 
 def pytest_collection_finish() -> None:

@@ -6,6 +6,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -31,3 +32,13 @@ def why_not_update(installed: str | None = None) -> str:
         f"Snapshots are drawn under textual {pinned} only, and {installed} is installed: it would change every one of "
         f"them. Install textual=={pinned} first, or pin {installed} in pyproject.toml and look at all screens."
     )
+
+
+def refuse_update(config: pytest.Config) -> None:
+    """Refuse to draw snapshots anew, if that was asked for, where `why_not_update` gives a reason.
+
+    Raises:
+        pytest.UsageError: there is a reason.
+    """
+    if config.getoption("update_snapshots", default=False) and (reason := why_not_update()):
+        raise pytest.UsageError(reason)

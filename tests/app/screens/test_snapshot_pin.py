@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT, SUPPORT
-from conftest import pytest_configure
-from snapshot_pin import pinned_version, why_not_update
+from snapshot_pin import pinned_version, refuse_update, why_not_update
 
 
 class Options:
@@ -29,8 +28,8 @@ def test_the_pinned_version_is_the_one_that_is_tested() -> None:
 def test_updates_are_refused_under_another_version_and_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snapshot_pin.version", lambda _: "9.9.9")
     with pytest.raises(pytest.UsageError, match=r"9\.9\.9 is installed: .* Install textual=="):
-        pytest_configure(Options(update=True))  # type: ignore[arg-type]
-    pytest_configure(Options(update=False))  # type: ignore[arg-type]  # comparing stays possible
+        refuse_update(Options(update=True))  # type: ignore[arg-type]
+    refuse_update(Options(update=False))  # type: ignore[arg-type]  # comparing stays possible
 
 
 def test_pytest_itself_ends_before_the_first_test(tmp_path: Path) -> None:
