@@ -114,7 +114,7 @@ def parse_dicom(line: bytes, limits: Limits, *, pixels: bool) -> Refusal | Dicom
             if not (
                 facts.rows * facts.columns <= limits.pixels
                 and (height, width) == wanted
-                and channels in (1, 3)
+                and channels == (1 if facts.grey or not pixels else 3)
                 and 0 <= entries <= _ENTRIES
             ):
                 raise ValueError("no shape of a picture")

@@ -83,8 +83,8 @@ def frame_pixels(opened: OpenedDicom, facts: DicomFacts, path: Path, limits: Lim
             raise damaged("it has another size than its header says", path)
         if facts.photometric == "PALETTE COLOR":
             array, facts = _with_palette(array, opened, facts, path)
-        elif array.ndim == 3:
-            if photometric != "RGB" or array.shape[2] != 3:
+        elif array.ndim == 3 or not facts.grey:
+            if photometric != "RGB" or array.shape[2:] != (3,):
                 raise _colours(facts, path)
         else:
             array = _values(array, opened)

@@ -176,6 +176,7 @@ def test_what_the_decoding_process_answers_is_checked() -> None:
     wrong: list[dict[str, object]] = [
         {"shape": [4, 5, 1]},
         {"shape": [4, 4, 2]},
+        {"shape": [4, 4, 3]},
         {"sample": "f8"},
         {"entries": 1 << 20},
         *({"dicom": {**record, name: value}} for name, value in BAD_FACTS),

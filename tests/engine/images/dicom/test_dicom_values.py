@@ -180,6 +180,12 @@ def test_colours_of_each_kind_are_rgb(tmp_path: Path) -> None:
     assert np.array_equal(image.pixels, pydicom.pixels.processing.convert_color_space(ybr, "YBR_FULL", "RGB"))
     with pytest.raises(ImageError, match=r"colours as it stores them are not supported \(YBR_FULL, 16 bits\)"):
         read_image(write_dicom(tmp_path / "d", COLOURS.astype(np.uint16) * 200, PhotometricInterpretation="YBR_FULL"))
+    for made in (
+        dataset(RAMP, PhotometricInterpretation="RGB"),
+        dataset(COLOURS, PhotometricInterpretation="MONOCHROME2"),
+    ):
+        with pytest.raises(ImageError, match="colours as it stores them are not supported"):
+            read_image(write(tmp_path / "d", made))
     deep = COLOURS.astype(np.uint16) * 16
     image = read_image(write_dicom(tmp_path / "e", deep, BitsStored=12))
     unit = unit_values(image, InputSpec())
