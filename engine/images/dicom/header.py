@@ -167,9 +167,10 @@ def facts_of(opened: OpenedDicom, path: Path, frame: int = 1) -> DicomFacts:
     modality = words.code(_loose_text(dataset, "Modality"), words.MODALITIES)
     photometric = _photometric(dataset)
     bits, allocated, signed = _bits(dataset)
-    low, high = _range(dataset, bits, signed)
     spacing = _pair(dataset, "PixelSpacing") or _pair(dataset, "ImagerPixelSpacing")
     grey = photometric.startswith("MONOCHROME")
+    # A screenshot in colour may have kept the rescale of the slice that it shows.
+    low, high = _range(dataset, bits, signed) if grey else (0.0, 2.0**bits - 1)
     return DicomFacts(
         kind=kind,
         modality=modality,

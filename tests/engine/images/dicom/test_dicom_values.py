@@ -190,6 +190,13 @@ def test_colours_of_each_kind_are_rgb(tmp_path: Path) -> None:
     image = read_image(write_dicom(tmp_path / "e", deep, BitsStored=12))
     unit = unit_values(image, InputSpec())
     np.testing.assert_allclose(unit, deep / 4095, atol=1e-6)
+    # A screenshot of a slice in colour that has kept the slice's rescale.
+    image = read_image(write_dicom(tmp_path / "f", COLOURS, RescaleSlope="1", RescaleIntercept="-1024"))
+    assert image.value_range == (0.0, 255.0)
+    np.testing.assert_allclose(unit_values(image, InputSpec()), COLOURS / 255, atol=1e-6)
+    seven = read_image(write_dicom(tmp_path / "g", ybr, PhotometricInterpretation="YBR_FULL", BitsStored=7))
+    assert seven.pixels.max() > 127, "the conversion knows nothing of the bits"
+    assert unit_values(seven, InputSpec()).max() == 1
 
 
 def test_palettes_whole_and_in_segments_are_rgb(tmp_path: Path) -> None:
