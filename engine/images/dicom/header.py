@@ -187,7 +187,7 @@ def facts_of(opened: OpenedDicom, path: Path, frame: int = 1) -> DicomFacts:
         coding=_coding(opened.syntax),
         windows=tuple(_windows(dataset)) if grey else (),
         lut=_voi_lut(dataset) if grey else None,
-        padding=_padding(dataset, signed, bits) if grey else None,
+        padding=_padding(dataset) if grey else None,
         body_part=words.code(_loose_text(dataset, "BodyPartExamined"), words.BODY_PARTS),
         view=words.code(_loose_text(dataset, "ViewPosition"), words.VIEWS),
         laterality=_laterality(dataset),
@@ -307,13 +307,19 @@ def _bits(dataset: Dataset) -> tuple[int, int, bool]:
 
 
 def _range(dataset: Dataset, bits: int, signed: bool) -> tuple[float, float]:
-    """Return the range of values after the modality LUT (PS3.3, C.11.1)."""
+    """Return the range of values after the modality LUT (PS3.3, C.11.1).
+
+    Raises:
+        ValueError: no float can hold it.
+    """
     if table := dataset.get("ModalityLUTSequence"):
         descriptor = table[0].get("LUTDescriptor") or (0, 0, 16)
         return 0.0, float(2 ** min(max(int(descriptor[2]), 1), 32) - 1)
     low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
     slope, intercept = rescale(dataset)
     ends = low * slope + intercept, high * slope + intercept
+    if not all(map(math.isfinite, ends)):
+        raise ValueError("RescaleSlope")
     return min(ends), max(ends)
 
 
@@ -371,17 +377,15 @@ def _voi_lut(dataset: Dataset) -> VoiLut | None:
     return None
 
 
-def _padding(dataset: Dataset, signed: bool, bits: int) -> tuple[float, float] | None:
+def _padding(dataset: Dataset) -> tuple[float, float] | None:
     """Return the values after the modality LUT that fill up the frame."""
     if "PixelPaddingValue" not in dataset or dataset.get("ModalityLUTSequence"):
         return None
     first = _number(dataset, "PixelPaddingValue", math.nan)
     last = _number(dataset, "PixelPaddingRangeLimit", first)
-    if not (math.isfinite(first) and math.isfinite(last)):
-        return None
     slope, intercept = rescale(dataset)
     ends = first * slope + intercept, last * slope + intercept
-    return min(ends), max(ends)
+    return (min(ends), max(ends)) if all(map(math.isfinite, ends)) else None
 
 
 def _burned_in(dataset: Dataset) -> BurnedIn:
@@ -440,7 +444,8 @@ def _position(dataset: Dataset) -> float | None:
     if len(cosines) != 6 or len(place) != 3:
         return None
     (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
-    return place[0] * (b * f - c * e) + place[1] * (c * d - a * f) + place[2] * (a * e - b * d)
+    along = place[0] * (b * f - c * e) + place[1] * (c * d - a * f) + place[2] * (a * e - b * d)
+    return along if math.isfinite(along) else None
 
 
 # Values. What the pixels depend on must be readable; of the rest, what cannot be read counts as missing.

@@ -90,7 +90,7 @@ def frame_pixels(opened: OpenedDicom, facts: DicomFacts, path: Path, limits: Lim
             array = _values(array, opened)
             if stored.keyword != "PixelData":
                 array, facts = _floats(array, facts, path)
-        return _compact(array if array.ndim == 3 else array[..., None]), facts
+        return _compact(array if array.ndim == 3 else array[..., None], path), facts
     except (ImageError, MemoryError):
         raise
     except TooMuchWorkError as error:
@@ -206,13 +206,20 @@ def _with_palette(
     return colours, replace(facts, bits=bits, low=0.0, high=float(2**bits - 1))
 
 
-def _compact(array: NDArray[Any]) -> Samples:
-    """Return unsigned integers of 8 or 16 bits as they are, and all other values as float32."""
+def _compact(array: NDArray[Any], path: Path) -> Samples:
+    """Return unsigned integers of 8 or 16 bits as they are, and all other values as float32.
+
+    Raises:
+        ImageError: one is beyond what float32 holds.
+    """
     import numpy as np
 
     if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
         return np.ascontiguousarray(array)
-    return np.ascontiguousarray(array, dtype=np.float32)
+    values = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise ImageError("some of its values are too large", subject=path, remedy=EXPORT, code="unsupported")
+    return values
 
 
 def _colours(facts: DicomFacts, path: Path) -> ImageError:

@@ -110,6 +110,17 @@ def test_a_value_that_cannot_be_read_refuses_the_file_only_if_the_pixels_depend_
     assert np.array_equal(read_image(tmp_path / "b").pixels[..., 0], PIXELS * np.float32(12.5))
 
 
+def test_numbers_that_no_float_holds_cost_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="some of its values are too large") as caught:
+        read_image(write_dicom(tmp_path / "a", PIXELS, RescaleSlope="1e38", RescaleIntercept="0"))
+    assert caught.value.code == "unsupported"
+    refused(write_dicom(tmp_path / "b", PIXELS, RescaleSlope="1e308", RescaleIntercept="0"), "damaged", "not DICOM as")
+    far = {"ImageOrientationPatient": ["1e200"] * 6, "ImagePositionPatient": ["1e200"] * 3}
+    header = read_header(write_dicom(tmp_path / "c", PIXELS, **far))
+    assert header.dicom is not None
+    assert header.dicom.position is None
+
+
 def test_what_a_file_is_called_says_nothing(tmp_path: Path) -> None:
     write_png(tmp_path / "a.dcm", PIXELS, 16, GREY)
     assert read_image(tmp_path / "a.dcm").metadata["format"] == "PNG"
