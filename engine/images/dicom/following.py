@@ -27,7 +27,12 @@ def images_at(path: Path) -> tuple[Path, ...]:
             listed = listed_by(path)
         except ImageError:
             return (path,)
-        return tuple(image for file in listed for image in images_at(path.parent / file)) or (path,)
+        # None of them is followed in turn: it may list itself.
+        return tuple(image for file in listed for image in _frames_at(path.parent / file)) or (path,)
+    return _frames_at(path)
+
+
+def _frames_at(path: Path) -> tuple[Path, ...]:
     try:
         frames = header_of(path).frames
     except ImageError:

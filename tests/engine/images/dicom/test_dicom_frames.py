@@ -171,6 +171,12 @@ def test_a_dicomdir_stands_for_the_files_that_it_lists(tmp_path: Path) -> None:
         read_image(folder / "DICOMDIR")
     (folder / names[0]).unlink()
     assert len(list_images(folder)) == 2
+    own = pydicom.dcmread(folder / "DICOMDIR")
+    for record in own.DirectoryRecordSequence:
+        if record.DirectoryRecordType == "IMAGE":
+            record.ReferencedFileID = "DICOMDIR"
+    own.save_as(folder / "DICOMDIR")
+    assert images_at(folder / "DICOMDIR") == (folder / "DICOMDIR",), "it lists itself"
 
 
 def test_dicom_is_found_by_its_beginning(tmp_path: Path) -> None:
