@@ -135,7 +135,9 @@ class _HeaderFile(WatchedFile):
         Raises:
             TooMuchWorkError: also where more is asked for at once.
         """
-        if self.most is not None and size is not None and size > self.most:
+        # All that is left is asked for by pydicom alone, to inflate it without a limit, where it takes a file for
+        # deflated and `open_dicom` did not.
+        if self.most is not None and (size is None or not 0 <= size <= self.most):
             raise TooMuchWorkError("a value of its header is too long")
         return super().read(size)
 

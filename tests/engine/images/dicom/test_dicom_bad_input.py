@@ -40,6 +40,12 @@ def test_a_deflated_file_cannot_inflate_beyond_the_limit(tmp_path: Path) -> None
     with pytest.raises(ImageError, match="it inflates to more than 10,000,000 bytes") as caught:
         read_header(path, limits=Limits(bytes=10_000_000))
     assert caught.value.code == "too-large"
+    # Its syntax stands so far behind that only pydicom finds it, which knows no limit.
+    whole = path.read_bytes()
+    far = struct.pack("<HH2sHI", 2, 1, b"OB", 0, 70_000) + bytes(70_000)
+    at = whole.index(b"\x02\0\x10\0UI")
+    path.write_bytes(whole[:132] + far + whole[at:])
+    refused(path, "too-slow", "a value of its header is too long")
 
 
 def test_a_header_that_promises_four_gigabytes_is_refused(tmp_path: Path) -> None:
