@@ -25,8 +25,17 @@ from engine.images.decoding.budget import DECODING, READING_HEADER
 from engine.images.decoding.deadline import Deadline
 from engine.images.decoding.fetched import MOST, PIECE
 from engine.images.decoding.pipes import start_python
-from engine.images.decoding.protocol import OPENED, READY, Decoded, Refusal, parse_answer, parse_piece
+from engine.images.decoding.protocol import (
+    DICOM_REQUESTS,
+    OPENED,
+    READY,
+    Decoded,
+    Refusal,
+    parse_answer,
+    parse_piece,
+)
 from engine.images.dicom.answers import DicomAnswer, Listed, parse_dicom, parse_listed, with_entries
+from engine.images.dicom.header import AGAIN
 from engine.images.dicom.serving import HEADER_TIMES
 from engine.images.header import SAVE_AGAIN, Header, Limits
 from engine.storage.reading import UnusableFileError, read_piece
@@ -168,6 +177,7 @@ class _Process:
         self.process = self._pipes.process
         self._deadline = Deadline(self.process)
         self.work = READING_HEADER
+        self.dicom_wanted = False
         self._ready = False
 
     def wait_until_ready(self) -> None:
@@ -275,7 +285,7 @@ class _Process:
         self, wanted: str, sent: bytes, size: int, limits: Limits, seconds: float, frame: int = 1
     ) -> Iterator[None]:
         """Send a request with these bytes of a file; the body reads the answer, or the process is killed."""
-        self.work = READING_HEADER
+        self.work, self.dicom_wanted = READING_HEADER, wanted in DICOM_REQUESTS
         request = {"wanted": wanted, "bytes": size, "sent": len(sent), "limits": asdict(limits), "frame": frame}
         with self._killed_after(_CLOCK_FACTOR * seconds + _CLOCK_MORE):
             self._send(json.dumps(request).encode() + b"\n", sent)
@@ -444,17 +454,18 @@ def _gone(process: _Process, path: Path, limits: Limits) -> ImageError:
     except subprocess.TimeoutExpired:
         status = 0
     process.end()
+    remedy, times = (AGAIN, HEADER_TIMES) if process.dicom_wanted else (SAVE_AGAIN, 1)
     # SIGPROF is the worker's own limit on processor time.
     if late or (sys.platform != "win32" and status == -signal.SIGPROF):
-        seconds = limits.seconds if process.work == DECODING else limits.header_seconds
+        seconds = limits.seconds if process.work == DECODING else times * limits.header_seconds
         return ImageError(
-            f"{process.work} takes longer than {seconds:g} s", subject=path, remedy=SAVE_AGAIN, code="too-slow"
+            f"{process.work} takes longer than {seconds:g} s", subject=path, remedy=remedy, code="too-slow"
         )
     signal_name = ""
     if status < 0:
         with contextlib.suppress(ValueError):
             signal_name = f" ({signal.Signals(-status).name})"
-    return ImageError(f"its decoder crashed{signal_name}", subject=path, remedy=SAVE_AGAIN, code="damaged")
+    return ImageError(f"its decoder crashed{signal_name}", subject=path, remedy=remedy, code="damaged")
 
 
 def _module_path() -> list[str]:
