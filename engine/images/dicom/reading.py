@@ -30,6 +30,10 @@ _ACQUIRED = ("CT", "MR", "PT", "NM", "MG", "DX", "CR", "IO", "PX", "XA", "RF", "
 """Modalities whose devices write text beside the pixels, not into them. Of all others it is said if the file is silent
 about text in its pixels."""
 
+_SECONDARY = "Secondary Capture"
+"""What the kind of a screenshot says, such as that of a dose report: its modality is that of the slices, and its pixels
+often hold the patient's name."""
+
 _Key = tuple[str, int, int, int, int]
 
 _headers: OrderedDict[_Key, DicomFacts] = OrderedDict()
@@ -126,7 +130,7 @@ def cautions(facts: DicomFacts) -> tuple[Caution, ...]:
         )
     if (
         facts.burned_in == "unknown"
-        and facts.modality not in _ACQUIRED
+        and (facts.modality not in _ACQUIRED or _SECONDARY in facts.kind)
         and not no_photograph(facts.kind, facts.modality)
     ):
         return (

@@ -154,13 +154,14 @@ def test_doses_and_segmentations_are_no_photographs(tmp_path: Path) -> None:
 
 
 def test_text_that_may_be_in_the_pixels_is_warned_of(tmp_path: Path) -> None:
-    for said, modality, warned in (
-        ("NO", "US", False),
-        ("YES", "CT", True),
-        (None, "US", True),
-        (None, "CT", False),
+    for said, modality, kind, warned in (
+        ("NO", "US", uid.UltrasoundImageStorage, False),
+        ("YES", "CT", uid.CTImageStorage, True),
+        (None, "US", uid.UltrasoundImageStorage, True),
+        (None, "CT", uid.CTImageStorage, False),
+        (None, "CT", uid.SecondaryCaptureImageStorage, True),
     ):
-        made = dataset(VALUES, Modality=modality, WindowCenter="0", WindowWidth="9")
+        made = dataset(VALUES, Modality=modality, SOPClassUID=kind, WindowCenter="0", WindowWidth="9")
         del made.BurnedInAnnotation
         if said:
             made.BurnedInAnnotation = said
