@@ -167,6 +167,11 @@ def facts_of(opened: OpenedDicom, path: Path, frame: int = 1) -> DicomFacts:
     modality = words.code(_loose_text(dataset, "Modality"), words.MODALITIES)
     photometric = _photometric(dataset)
     bits, allocated, signed = _bits(dataset)
+    # Each would become an image of its own. A compressed one takes at least the 8 bytes that say its length.
+    if opened.frames > 1 and opened.frames > 8 * bytes_left(opened.file) // min(rows * columns * allocated, 64):
+        raise ImageError(
+            "its header promises more frames than the file can hold", subject=path, remedy=AGAIN, code="damaged"
+        )
     spacing = _pair(dataset, "PixelSpacing") or _pair(dataset, "ImagerPixelSpacing")
     grey = photometric.startswith("MONOCHROME")
     # A screenshot in colour may have kept the rescale of the slice that it shows.
@@ -259,6 +264,14 @@ def _has_pixels(file: BinaryIO) -> bool:
     return len(tag) == 4 and any(
         struct.unpack(f"{order}HH", tag) in ((0x7FE0, 0x0010), (0x7FE0, 0x0008), (0x7FE0, 0x0009)) for order in "<>"
     )
+
+
+def bytes_left(file: BinaryIO) -> int:
+    """Return how many bytes follow; the file is left where it stands."""
+    place = file.tell()
+    end = file.seek(0, 2)
+    file.seek(place)
+    return end - place
 
 
 def _take_groups(dataset: Dataset, frame: int) -> None:

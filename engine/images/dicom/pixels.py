@@ -11,7 +11,7 @@ from engine.errors import ImageError
 from engine.images.decoding.budget import TooMuchWorkError
 from engine.images.dicom.codecs import check_frame, damaged, decoder_of
 from engine.images.dicom.facts import DicomFacts
-from engine.images.dicom.header import AGAIN, OpenedDicom, scaling
+from engine.images.dicom.header import AGAIN, OpenedDicom, bytes_left, scaling
 from engine.images.header import EXPORT, SMALLER, Limits
 
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ def _check_room(opened: OpenedDicom, facts: DicomFacts, stored: _Stored, path: P
     Raises:
         ImageError: it is not.
     """
-    place = opened.file.tell()
-    left = opened.file.seek(0, 2) - stored.begin
-    opened.file.seek(place)
+    left = bytes_left(opened.file)
     if stored.length == _UNDEFINED:
         return
     samples = int(opened.dataset.get("SamplesPerPixel") or 1)

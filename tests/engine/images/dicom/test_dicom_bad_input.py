@@ -58,6 +58,8 @@ def test_a_header_that_promises_four_gigabytes_is_refused(tmp_path: Path) -> Non
     refused(write_dicom(tmp_path / "c", PIXELS, Rows=65535, Columns=65535), "too-large", "4,294,836,225 pixels")
     with pytest.raises(ImageError, match="it ends early"):
         read_image(write_dicom(tmp_path / "d", PIXELS, Rows=8000, Columns=8000))
+    many = "its header promises more frames than the file can hold"
+    refused(write_dicom(tmp_path / "f", PIXELS[None], NumberOfFrames=999_999), "damaged", many)
     # A value of the header that is as long as the whole file: a sparse one of a gigabyte.
     element = struct.pack("<HH2sHI", 0x28, 0x1201, b"OW", 0, 10**9)
     at = whole.index(b"\x28\0\0\x01US")
