@@ -412,7 +412,7 @@ def _coding(syntax: str) -> str:
     uid = UID(syntax)
     if uid.type != "Transfer Syntax":
         return ""
-    return uid.name.partition("(")[0].removesuffix("Image Compression ").strip(" :,")
+    return uid.name.partition("(")[0].strip().removesuffix("Image Compression").strip(" :,")
 
 
 # Where in the patient it lies
