@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from engine.images.decoding.protocol import Refusal
@@ -81,8 +81,6 @@ def entries_bytes(facts: DicomFacts) -> bytes:
 
 def with_entries(facts: DicomFacts, sent: bytes) -> DicomFacts:
     """Return facts with the entries of their table, as they were received."""
-    from dataclasses import replace
-
     if facts.lut is None:
         return facts
     entries = tuple(int.from_bytes(sent[i : i + 2], "little") for i in range(0, len(sent), 2))
