@@ -145,12 +145,12 @@ def _check_dicom(facts: DicomFacts, path: Path, spec: InputSpec) -> None:
             code="modality",
         )
     if not wanted and (what := no_photograph(facts.kind, facts.modality)):
-        code = facts.modality or "its code"
+        # Without a code, no model can ask for it.
+        asks = f", or a model that asks for such objects (modality = ['{facts.modality}'] under [input.dicom])"
         raise NotCompliantError(
             f"this is {what}, not an image that a device took",
             subject=path,
-            remedy=f"choose an image, or a model that asks for such objects (modality = ['{code}'] under "
-            "[input.dicom])",
+            remedy=f"choose an image{asks if facts.modality else ''}",
             code="modality",
         )
     if declared is not None and declared.photometric and facts.photometric not in declared.photometric:

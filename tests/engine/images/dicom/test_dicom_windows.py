@@ -146,6 +146,8 @@ def test_doses_and_segmentations_are_no_photographs(tmp_path: Path) -> None:
     made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelData = 1, 1, 0, b"\xff\x00" * 4
     path = write(tmp_path / "b", made)
     assert "This is a segmentation" in why_not_compliant(path, InputSpec())
+    made.Modality = ""
+    assert why_not_compliant(write(tmp_path / "d", made), InputSpec()).endswith("device took; choose an image.")
     assert read_image(path).pixels[:, :, 0].tolist() == [[float(row % 2 == 0)] * 8 for row in range(8)]
     shares = np.array([[0, 50], [100, 200]], np.uint8)
     asked = {"SOPClassUID": uid.SegmentationStorage, "Modality": "SEG", "SegmentationType": "FRACTIONAL"}
