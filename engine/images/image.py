@@ -209,8 +209,8 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None 
     Raises:
         ImageError: the file is missing, unreadable, not a regular file, not in one of these formats, beyond the limits
             or damaged; or it is of a kind that cannot be fed to a network without inventing content: any transparency
-            (what is behind it is unknown), further channels, CMYK, Lab, floating point, signed or 32 bit, several
-            pages, frames or slices.
+            (what is behind it is unknown), further channels, CMYK, Lab, several pages, frames or slices; of pictures
+            that are not DICOM also floating point, signed or 32 bit.
         ValueError: `bits` is no number from 1 to 16.
     """
     import numpy as np
