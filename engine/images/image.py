@@ -13,7 +13,7 @@ from engine.errors import ImageError
 from engine.images.dicom.reading import read_facts, starts_as_dicom
 from engine.images.dicom.recognising import split_frame
 from engine.images.header import DEFAULT_LIMITS, DICOM, SMALLER, Header, Limits, check_bytes
-from engine.storage.reading import UnusableFileError, open_regular, read_limited
+from engine.storage.reading import UnusableFileError, check_regular, open_regular, read_limited
 
 if TYPE_CHECKING:
     import numpy as np
@@ -342,6 +342,10 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
 
 def _dicom_header(path: Path, limits: Limits) -> Header:
     facts = read_facts(path, limits)
+    try:
+        size = check_regular(split_frame(path)[0]).st_size
+    except UnusableFileError as error:  # it is gone by now
+        raise ImageError(error.cause, subject=path, remedy=error.remedy, code=error.code) from error
     return Header(
         format=DICOM,
         height=facts.rows,
@@ -351,6 +355,6 @@ def _dicom_header(path: Path, limits: Limits) -> Header:
         alpha="none",
         orientation=1,
         inverted=facts.inverted,
-        size=split_frame(path)[0].stat().st_size,
+        size=size,
         dicom=facts,
     )

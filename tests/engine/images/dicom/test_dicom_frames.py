@@ -13,6 +13,7 @@ from pydicom.fileset import FileSet
 
 from engine.bundle.specs import InputSpec
 from engine.errors import ImageError
+from engine.images import image as image_module
 from engine.images.bits import unit_values
 from engine.images.dicom import reading
 from engine.images.dicom.following import images_at
@@ -177,6 +178,19 @@ def test_a_dicomdir_stands_for_the_files_that_it_lists(tmp_path: Path) -> None:
             record.ReferencedFileID = "DICOMDIR"
     own.save_as(folder / "DICOMDIR")
     assert images_at(folder / "DICOMDIR") == (folder / "DICOMDIR",), "it lists itself"
+
+
+def test_a_file_that_vanishes_behind_its_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dicom(tmp_path / "a", STACK[0])
+    facts = read_facts(path)
+
+    def read_and_gone(*_: object) -> object:
+        path.unlink()
+        return facts
+
+    monkeypatch.setattr(image_module, "read_facts", read_and_gone)
+    with pytest.raises(ImageError, match="there is no such file; check the path"):
+        read_header(path)
 
 
 def test_dicom_is_found_by_its_beginning(tmp_path: Path) -> None:
