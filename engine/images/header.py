@@ -62,7 +62,7 @@ class Header:
         inverted: whether this is a 16-bit grey TIFF in which 0 is white.
         size: of the file, in bytes.
         declared_bits: how many bits of a sample the file declares significant; None if it does not.
-        dicom: what is kept of a DICOM header; None for pictures.
+        dicom: what is kept of a DICOM header, for the first frame; None for pictures.
     """
 
     format: str

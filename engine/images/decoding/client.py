@@ -137,13 +137,13 @@ def dicom_separately(
     return pixels, with_entries(answer.facts, sent[answer.pixel_bytes :].tobytes())
 
 
-def dicom_header_separately(file: BinaryIO, size: int, frame: int, path: Path, limits: Limits) -> DicomFacts:
-    """Read the header of a frame of a DICOM file; see `dicom_separately`. Its table has no entries.
+def dicom_header_separately(file: BinaryIO, size: int, path: Path, limits: Limits) -> DicomFacts:
+    """Read the header of a DICOM file, for its first frame; see `dicom_separately`. Its table has no entries.
 
     Raises:
         ImageError: as `decode_separately`; or the system cannot read the file.
     """
-    answer, _ = _ask_about(path, limits, lambda process: process.dicom(file, size, frame, limits, pixels=False))
+    answer, _ = _ask_about(path, limits, lambda process: process.dicom(file, size, 1, limits, pixels=False))
     return answer.facts
 
 

@@ -160,10 +160,7 @@ def facts_of(opened: OpenedDicom, path: Path, frame: int = 1) -> DicomFacts:
     if rows < 1 or columns < 1:
         raise ImageError("the picture has no pixels", subject=path, remedy=AGAIN, code="damaged")
     if frame > opened.frames:
-        holds = "one frame" if opened.frames == 1 else f"{opened.frames:,} frames"
-        raise ImageError(
-            f"it has {holds}, and no frame {frame:,}", subject=path, remedy="name one that it has", code="frame"
-        )
+        raise no_frame(frame, opened.frames, path)
     modality = words.code(_loose_text(dataset, "Modality"), words.MODALITIES)
     photometric = _photometric(dataset)
     bits, allocated, signed = _bits(dataset)
@@ -205,6 +202,14 @@ def facts_of(opened: OpenedDicom, path: Path, frame: int = 1) -> DicomFacts:
         instance_number=_count(dataset, "InstanceNumber"),
         position=_position(dataset),
         description=words.description(_loose_text(dataset, "SeriesDescription")),
+    )
+
+
+def no_frame(frame: int, frames: int, path: Path) -> ImageError:
+    """Return the error for the number of a frame that a file does not have."""
+    holds = "one frame" if frames == 1 else f"{frames:,} frames"
+    return ImageError(
+        f"it has {holds}, and no frame {frame:,}", subject=path, remedy="name one that it has", code="frame"
     )
 
 

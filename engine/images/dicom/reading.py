@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import ImageError
 from engine.images.dicom.facts import DicomFacts
+from engine.images.dicom.header import no_frame
 from engine.images.dicom.recognising import START, frame_name, is_dicom, split_frame
 from engine.images.dicom.words import no_photograph
 from engine.images.header import DEFAULT_LIMITS, SMALLER, Limits
@@ -34,7 +35,7 @@ _SECONDARY = "Secondary Capture"
 """What the kind of a screenshot says, such as that of a dose report: its modality is that of the slices, and its pixels
 often hold the patient's name."""
 
-_Key = tuple[str, int, int, int, int]
+_Key = tuple[str, int, int, int]
 
 _headers: OrderedDict[_Key, DicomFacts] = OrderedDict()
 _guard = threading.Lock()
@@ -67,7 +68,7 @@ def read_frame(
     """
     from engine.images.decoding.client import dicom_separately
 
-    read_facts(path, limits)  # says why, if it is none of one frame, before any pixel is decoded
+    read_facts(path, limits)  # says why, if the path names no frame that there is, before any pixel is decoded
     place, frame = split_frame(path)
     with os.fdopen(_opened(place, path), "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
@@ -75,13 +76,16 @@ def read_frame(
 
 
 def read_facts(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
-    """Return what is kept of the header of the frame that a path names, or of the only one of its file.
+    """Return what is kept of a header, for its first frame, once the path names a frame that there is, or the only one.
 
     Raises:
-        ImageError: it cannot be read, or the path names no frame and the file has several.
+        ImageError: it cannot be read, the path names no frame and the file has several, or one that is not there.
     """
     facts = header_of(path, limits)
-    if facts.frames > 1 and split_frame(path)[1] is None:
+    frame = split_frame(path)[1]
+    if frame is not None and frame > facts.frames:
+        raise no_frame(frame, facts.frames, path)
+    if facts.frames > 1 and frame is None:
         one, last = (frame_name(path.name, number) for number in (1, facts.frames))
         raise ImageError(
             f"the file holds {facts.frames:,} frames", subject=path, remedy=f"name one of {one} to {last}", code="stack"
@@ -90,14 +94,17 @@ def read_facts(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
 
 
 def header_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
-    """Return what is kept of the header of the frame that a path names, or of a file's first frame.
+    """Return what is kept of a file's header, for its first frame, whichever frame the path names.
+
+    What is asked of a header is the same for all frames. An enhanced one describes each, and takes long to read: once
+    for each of a thousand frames would be minutes. `read_frame` returns what is a frame's own.
 
     Raises:
         ImageError: it cannot be read.
     """
     from engine.images.decoding.client import dicom_header_separately
 
-    place, frame = split_frame(path)
+    place = split_frame(path)[0]
     descriptor = _opened(place, path)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         state = os.fstat(descriptor)
@@ -106,12 +113,12 @@ def header_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
         if state.st_size > MOST_BYTES:
             said = f"the file has {state.st_size:,} bytes; at most {MOST_BYTES:,} are read"
             raise ImageError(said, subject=path, remedy=SMALLER, code="too-large")
-        key = (os.fspath(place), state.st_ino, state.st_size, state.st_mtime_ns, frame or 1)
+        key = (os.fspath(place), state.st_ino, state.st_size, state.st_mtime_ns)
         with _guard:
             if (known := _headers.get(key)) is not None:
                 _headers.move_to_end(key)
                 return known
-        facts = dicom_header_separately(file, state.st_size, frame or 1, path, limits)
+        facts = dicom_header_separately(file, state.st_size, path, limits)
         with _guard:
             _headers[key] = facts
             while len(_headers) > _KEPT:

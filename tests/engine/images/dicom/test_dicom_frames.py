@@ -135,7 +135,7 @@ def test_rows_come_before_headers_and_each_header_is_read_once(tmp_path: Path, m
     separately = client.dicom_header_separately
 
     def count(*given: object) -> object:
-        read.append(given[3])  # type: ignore[arg-type]
+        read.append(given[2])  # type: ignore[arg-type]
         return separately(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(client, "dicom_header_separately", count)
@@ -152,6 +152,10 @@ def test_rows_come_before_headers_and_each_header_is_read_once(tmp_path: Path, m
     write_dicom(tmp_path / last[0], STACK[1])
     read_facts(tmp_path / last[0])
     assert len(read) == 301, "a file that was written again"
+    write_dicom(tmp_path / "frames", STACK, NumberOfFrames=3)
+    for number in (1, 2, 3):
+        assert read_header(tmp_path / f"frames#{number}").height == 6
+    assert len(read) == 302, "all frames of a file together"
 
 
 def test_a_dicomdir_stands_for_the_files_that_it_lists(tmp_path: Path) -> None:
