@@ -167,6 +167,7 @@ class Lime:
             "samples": self.samples,
             "until": self.until,
             "segmentations": len(fits),
+            "segmentations_wanted": self.segmentations,
             "segmentation": "; ".join(fit.part.segments.how for fit in fits),
             "superpixels": round(sum(counts) / len(counts)),
             "superpixels_wanted": self.superpixels,

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 _CHANGING = frozenset({"passes_reused"})
 """Parameters that differ from run to run without any effect on the map."""
+
+_FORMERLY: Mapping[tuple[str, str], Scalar] = MappingProxyType({("lime", "segmentations"): 1})
+"""What a record means that has no such parameter: how the method worked before it had one."""
 
 _OF_THE_MACHINE = ("device", "threads", "platform")
 
@@ -289,7 +293,8 @@ def _parameters(key: str, method: SavedMethod) -> dict[str, Scalar]:
     values: dict[str, Scalar] = {}
     for declared in declared_method(key).parameters:
         # What was asked for, where the method records what came of it under the parameter's own name.
-        value = method.parameters.get(f"{declared.name}_wanted", method.parameters.get(declared.name))
+        recorded = method.parameters.get(declared.name, _FORMERLY.get((key, declared.name)))
+        value = method.parameters.get(f"{declared.name}_wanted", recorded)
         if value is not None:
             values[declared.name] = value
     return values
