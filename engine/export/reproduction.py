@@ -194,12 +194,12 @@ def settings_of(saved: SavedExplanation) -> tuple[Settings, dict[str, str]]:
             continue
         wanted.append(key)
         try:
-            parameters[key] = _parameters(key, method)
+            parameters[key] = _parameters(key, method, _given(saved, key))
         except ExplanationError as error:
             missing[key] = error.message
             wanted.pop()
             continue
-        if "layer" in method.parameters:
+        if declared_method(key).layer and "layer" in method.parameters:  # else it is a plug-in's own parameter
             layer = str(method.parameters["layer"])
     given = saved.settings
     until: Literal["samples", "certain"] = "certain" if given.get("until") == "certain" else "samples"
@@ -288,12 +288,31 @@ def _candidates(folder: Path, name: str) -> Iterator[Path]:
     yield from others
 
 
-def _parameters(key: str, method: SavedMethod) -> dict[str, Scalar]:
-    """Return the saved values of the parameters that a person may set."""
+def _given(saved: SavedExplanation, key: str) -> Mapping[str, Scalar]:
+    """Return the values that a person gave for a method's parameters."""
+    given: dict[str, Scalar] = {}
+    samples, parameters = saved.settings.get("samples"), saved.settings.get("parameters")
+    if isinstance(samples, dict) and isinstance(samples.get(key), int):
+        given["samples"] = samples[key]
+    own = parameters.get(key) if isinstance(parameters, dict) else None
+    if isinstance(own, dict):
+        given |= {name: value for name, value in own.items() if isinstance(value, str | int | float)}
+    return given
+
+
+def _parameters(key: str, method: SavedMethod, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the saved values of the parameters that a person may set.
+
+    Args:
+        key: of the method.
+        method: what was saved of it.
+        given: the values that a person gave: a plug-in's map may come without its parameters.
+    """
     values: dict[str, Scalar] = {}
     for declared in declared_method(key).parameters:
         # What was asked for, where the method records what came of it under the parameter's own name.
-        recorded = method.parameters.get(declared.name, _FORMERLY.get((key, declared.name)))
+        before = given.get(declared.name, _FORMERLY.get((key, declared.name)))
+        recorded = method.parameters.get(declared.name, before)
         value = method.parameters.get(f"{declared.name}_wanted", recorded)
         if value is not None:
             values[declared.name] = value
