@@ -1,6 +1,7 @@
 """Make a saved explanation again, and say whether it is identical, or how far apart and what is not as it was.
 
-The saved layer of the CAMs, the seed and every parameter of a method are used again, whatever the model says by now.
+The saved layer of the CAMs, a seed that was given, and every parameter of a method are used again, whatever the model
+says by now. Other seeds follow from the image, the model and the method.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from engine.explainers.registry import Voters, find_method
 from engine.explainers.settings import Settings, declared_method
 from engine.explanation.explain import explain
 from engine.export.saved import ORIGINAL, saved_map
+from engine.images.dicom.recognising import frame_name, split_frame
 from engine.images.image import read_image
 from engine.images.listing import is_listed
 from engine.library.tasks import find_model, list_tasks
@@ -161,7 +163,7 @@ def find_image(
     else:
         name = saved.image.name
         beside = (saved.path.with_name(file) for file in (name, ORIGINAL))
-        places = (path for path in (saved.image, Path(name), *beside) if path.is_file())
+        places = (path for path in (saved.image, Path(name), *beside) if split_frame(path)[0].is_file())
     for count, path in enumerate(places, start=1):
         looked(count)
         try:
@@ -238,6 +240,12 @@ def reproduce(
         NotCompliantError, ExplanationError, DeviceError: the explanation cannot be made.
     """
     settings, missing = settings_of(saved)
+    if not settings.methods:
+        raise ExplanationError(
+            "; ".join(f"{key}: {why}" for key, why in missing.items()) or "it has no map",
+            subject=saved.path,
+            remedy="install the methods that it was made with",
+        )
     if saved.target not in classifier.classes:
         raise ExplanationError(
             f"the model has no class '{saved.target}' any more", subject=saved.path, remedy="use the model of that time"
@@ -276,15 +284,22 @@ def _by_digest(digest: str, folders: Sequence[Path]) -> ModelBundle | None:
 
 
 def _candidates(folder: Path, name: str) -> Iterator[Path]:
-    """Yield the files that may be the image, those of its name first; links to folders are not followed."""
+    """Yield the images that may be the one, those of its name first; links to folders are not followed.
+
+    The frame of a file is sought as the frame of this number in every file.
+    """
+    named, frame = split_frame(Path(name))
     others = []
     for place, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):
+            path = Path(place, file if frame is None else frame_name(file, frame))
             if file == name:
                 yield Path(place, file)
+            elif file == named.name:
+                yield path
             elif is_listed(file):
-                others.append(Path(place, file))
+                others.append(path)
     yield from others
 
 

@@ -13,8 +13,10 @@ from command_line import Run
 from factories import approve, make_model
 from PIL import Image
 
-from engine.errors import ExportError
+from engine.errors import ExportError, ImageError
+from engine.export.reproduction import find_image, settings_of
 from engine.export.saved import read_saved, saved_map
+from engine.images.image import read_image
 
 METHODS = ("lime", "rise", "gradcam")
 
@@ -120,6 +122,10 @@ def test_maps_that_cannot_be_made_again_are_no_success(made: Path, xaimed: Run) 
         "gone": "no such method is installed", "rise": "a person stopped it early, which cannot be repeated"
     }  # fmt: skip
 
+    change(made, methods={"gone": record["methods"]["rise"]})
+    status, answer = again(xaimed, made, "--search", made / "pictures")
+    assert (status, "gone: no such method is installed" in str(answer["error"])) == (1, True)
+
 
 def test_a_renamed_model_is_found_by_its_digest(made: Path, xaimed: Run) -> None:
     shutil.move(made / "tasks" / "T", made / "tasks" / "Renamed")
@@ -146,6 +152,63 @@ def test_refusals_are_one_line(made: Path, xaimed: Run) -> None:
     assert "in a program's memory" in str(again(xaimed, made)[1]["error"])
 
 
+def write_record(tmp_path: Path, **values: object) -> Path:
+    """Write a record by hand; `values` are those of `change`."""
+    folder = tmp_path / "out" / "seen"
+    folder.mkdir(parents=True)
+    method = {"parameters": {}, "samples": 0, "stopped": False, "top": [[0, 0]], "cell_means": [[0.5] * 3] * 3}
+    (folder / "explanation.json").write_text(
+        json.dumps(
+            {
+                **{"classes": ["a"], "probabilities": [1.0], "predicted": "a", "target": "a", "schema": 2},
+                **{"methods": {"rise": method}, "agreement": [[0] * 3] * 3, "settings": {}, "environment": {}},
+                "image": {"name": "x.png", "sha256": "0", "size": [9, 9]},
+                "model": {"task": "T", "name": "M", "digest": "0"},
+            }
+        )
+    )
+    change(tmp_path, **values)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("recorded", "segmentations"),
+    [({}, 1), ({"segmentations": 3}, 3), ({"segmentations": 3, "segmentations_wanted": 5}, 5)],
+)
+def test_lime_splits_its_samples_as_it_did(tmp_path: Path, recorded: dict[str, int], segmentations: int) -> None:
+    # Once certain, it had used three of five; before 0.2 there was one, which no record says.
+    lime = {"parameters": {"samples": 400, **recorded}, "samples": 240, "top": [], "cell_means": None}
+    settings, missing = settings_of(read_saved(write_record(tmp_path, methods={"lime": lime})))
+    assert missing == {}
+    assert settings.parameters == {"lime": {"samples": 400, "segmentations": segmentations}}
+
+
+def test_parameters_that_a_map_came_without_are_those_that_were_given(tmp_path: Path) -> None:
+    given = {"samples": {"rise": 64}, "parameters": {"rise": {"grid": 5, "probability": 0.25}}}
+    folder = write_record(tmp_path, settings=given, methods__rise__parameters={"grid": 9})
+    assert settings_of(read_saved(folder))[0].parameters == {"rise": {"samples": 64, "grid": 9, "probability": 0.25}}
+
+
+def test_a_frame_is_sought_in_files_of_its_name_and_of_others(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom", reason="the extra dicom is not installed")
+    from dicom_files import write_dicom
+
+    frames = np.random.default_rng(0).integers(0, 4096, (3, 9, 9), np.uint16)
+    (tmp_path / "scans").mkdir()
+    file = write_dicom(tmp_path / "scans" / "scan.dcm", frames, NumberOfFrames=3)
+    (tmp_path / "scans" / "a.png").write_bytes(b"no image")
+    second = read_image(file.with_name("scan.dcm#2"))
+    folder = write_record(tmp_path, image__name="scan.dcm#2", image__sha256=second.sha256)
+    saved = read_saved(folder)
+    with pytest.raises(ImageError, match="no image with the pixels that were explained is where it lay"):
+        find_image(saved)
+    assert find_image(saved, search=tmp_path).path == file.with_name("scan.dcm#2")
+    shutil.copy(file, folder / "scan.dcm")
+    assert find_image(saved).path == folder / "scan.dcm#2"
+    file.rename(file.with_name("renamed"))
+    assert find_image(saved, search=file.parent).path == file.with_name("renamed#2")
+
+
 @pytest.mark.parametrize(
     ("values", "wrong"),
     [
@@ -161,19 +224,7 @@ def test_refusals_are_one_line(made: Path, xaimed: Run) -> None:
     ],
 )
 def test_a_damaged_record_is_refused_by_what_is_wrong(tmp_path: Path, values: dict[str, object], wrong: str) -> None:
-    folder = tmp_path / "out" / "seen"
-    folder.mkdir(parents=True)
-    method = {"parameters": {}, "samples": 0, "stopped": False, "top": [[0, 0]], "cell_means": [[0.5] * 3] * 3}
-    (folder / "explanation.json").write_text(
-        json.dumps(
-            {
-                **{"classes": ["a"], "probabilities": [1.0], "predicted": "a", "target": "a", "schema": 2},
-                **{"methods": {"rise": method}, "agreement": [[0] * 3] * 3, "settings": {}, "environment": {}},
-                "image": {"name": "x.png", "sha256": "0", "size": [9, 9]},
-                "model": {"task": "T", "name": "M", "digest": "0"},
-            }
-        )
-    )
+    folder = write_record(tmp_path)
     saved = read_saved(folder)
     assert saved.methods["rise"].cell_means == (0.5,) * 9
     assert saved_map(saved, "rise", (9, 9)) is None  # no file beside it
