@@ -100,11 +100,11 @@ def _print(saved: SavedExplanation, made: Reproduction) -> None:
 
 
 def _far(each: MethodDifference) -> str:
-    if each.identical:
-        return "none"
     if each.largest is not None:
-        return f"{each.largest:.2g} of the map's range"
-    return "not known" if each.cells is None else f"{each.cells:.2g} in a cell's mean"
+        return f"{each.largest:.2g} of the map's range" if each.largest else "none"
+    if each.cells is None:
+        return "not known"
+    return f"{each.cells:.2g} in a cell's mean" if each.cells else "none in the cells' means"
 
 
 def _shown(value: object) -> str:

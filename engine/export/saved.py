@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ ORIGINAL = "original.png"
 
 _MOST_BYTES = 64 << 20
 _MOST_MAP_BYTES = 1 << 30
+_LARGEST = sys.float_info.max
+"""A whole number of JSON may be larger, and is then no float."""
 
 Cells = tuple[tuple[int, int], ...]
 Plain = str | int | float | bool | None
@@ -128,7 +131,7 @@ def read_saved(path: Path) -> SavedExplanation:
         image=_path(image),
         sha256=image.text("sha256"),
         size=image.pair("size"),
-        bits=image.whole("bits_used") if image.text("bits_source", "") == "user" else None,
+        bits=_bits(image) if image.text("bits_source", "") == "user" else None,
         task=model.text("task"),
         model=model.text("name"),
         digest=model.text("digest"),
@@ -161,7 +164,10 @@ def saved_map(saved: SavedExplanation, method: str, shape: tuple[int, int]) -> N
     # ValueError: no array in it; RuntimeError and NotImplementedError: an entry with a password or of a later format.
     except (OSError, KeyError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
         return None
-    return np.frombuffer(content, dtype="<f4").reshape(shape) if len(content) == size else None
+    if len(content) != size:
+        return None
+    values = np.frombuffer(content, dtype="<f4").reshape(shape)
+    return values if np.isfinite(values).all() else None
 
 
 def _method(record: _Part) -> SavedMethod:
@@ -186,12 +192,22 @@ def _exact(record: _Part) -> dict[str, tuple[float, ...]]:
     return {fill: found.numbers("shapley", rows=3) for fill, found in record.parts("fills").items()}
 
 
+def _bits(image: _Part) -> int:
+    bits = image.whole("bits_used")
+    if not 1 <= bits <= 16:
+        raise image.wrong("bits_used")
+    return bits
+
+
 def _path(image: _Part) -> Path:
     raw = image.text("path_bytes", "")
     try:
-        return Path(os.fsdecode(bytes.fromhex(raw))) if raw else Path(image.text("path", image.text("name", "")))
+        path = Path(os.fsdecode(bytes.fromhex(raw))) if raw else Path(image.text("path", image.text("name", "")))
     except ValueError:
         raise image.wrong("path_bytes") from None
+    if not path.name:
+        raise image.wrong("name")
+    return path
 
 
 class _Part:
@@ -247,7 +263,7 @@ class _Part:
             if not isinstance(each, list) or (rows is not None and len(each) != rows):
                 raise self.wrong(name)
             for number in each:
-                if isinstance(number, bool) or not isinstance(number, int | float):
+                if isinstance(number, bool) or not isinstance(number, int | float) or abs(number) > _LARGEST:
                     raise self.wrong(name)
                 found.append(float(number))
         return tuple(found)

@@ -217,6 +217,9 @@ def test_a_frame_is_sought_in_files_of_its_name_and_of_others(tmp_path: Path) ->
         ({"image__sha256": None}, "image.sha256 is missing or wrong"),
         ({"image__size": [1]}, "image.size is missing or wrong"),
         ({"probabilities": ["x"]}, "probabilities is missing or wrong"),
+        ({"probabilities": [10**400]}, "probabilities is missing or wrong"),
+        ({"image__name": ""}, "image.name is missing or wrong"),
+        ({"image__bits_source": "user", "image__bits_used": 17}, "image.bits_used is missing or wrong"),
         ({"methods__rise": 3}, "methods.rise"),
         ({"methods__rise__top": [[0, 3]]}, "methods.rise.top is missing or wrong"),
         ({"agreement": [[1, 2, 3]]}, "agreement is missing or wrong"),
@@ -229,6 +232,8 @@ def test_a_damaged_record_is_refused_by_what_is_wrong(tmp_path: Path, values: di
     assert saved.methods["rise"].cell_means == (0.5,) * 9
     assert saved_map(saved, "rise", (9, 9)) is None  # no file beside it
     (folder / "saliency.npz").write_bytes(b"PK\x05\x06damaged")
+    assert saved_map(saved, "rise", (9, 9)) is None
+    np.savez(folder / "saliency.npz", rise=np.full((9, 9), np.nan, np.float32))
     assert saved_map(saved, "rise", (9, 9)) is None
     change(tmp_path, **values)
     with pytest.raises(ExportError, match=wrong):
