@@ -100,7 +100,7 @@ def explanation_lines(explanation: Explanation, colours: Colours | None, width: 
     probability = probability_text(float(diagnosis.probabilities[diagnosis.index]), 3)
     yield from _wrapped(f"{diagnosis.predicted} {probability}, confidence {diagnosis.standing}", width)
     yield from _wrapped(f"Explained: {target_words(explanation)}", width)
-    yield from _wrapped(f"{explanation.image.path.name}, {bundle.task} / {bundle.name}", width)
+    yield from _wrapped(f"{explanation.image.public_name}, {bundle.task} / {bundle.name}", width)
     for note in answer_notes(explanation):
         yield from _wrapped(f"! {note}", width)
     across = max((width + _GAP) // (_NARROWEST + _GAP), 1)

@@ -148,6 +148,8 @@ def _findings(explanation: Explanation, drawn: Sequence[Figure]) -> Iterator[str
 def _warnings(explanation: Explanation) -> Iterator[str]:
     """Yield what must not be overlooked and stands beside no picture."""
     yield from (f"{method_name(method)} gave no map: {reason}" for method, reason in explanation.failures.items())
+    if explanation.exact is None:
+        yield from exact_lines(explanation)  # why there are none
     yield from explanation.assumed
 
 

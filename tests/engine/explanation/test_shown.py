@@ -19,6 +19,7 @@ from wcwidth import wcswidth
 from engine import Explanation
 from engine.drawing.cells import cell_boxes
 from engine.drawing.half_blocks import terminal_colours
+from engine.images.dicom.facts import DicomFacts
 from engine.results.cells import CELL_NAMES
 
 EVIL = '"><script>alert(1)</script>\x1b[2J\u202e'
@@ -110,6 +111,14 @@ def test_html_tells_the_answer_its_doubts_and_what_each_map_points_at() -> None:
     alternatives = [value for name, value in page.attributes if name == "alt"]
     assert "RISE: 1 bottom 0.94, 2 bottom right 0.71, 3 centre 0.47" in alternatives
     assert len(page.pictures) == 1 + 4 + 1 + 1, "the view, four maps, the agreement, and the colours"
+
+
+def test_the_name_of_a_dicom_file_which_may_be_the_patients_is_not_shown() -> None:
+    facts = DicomFacts("CT Image", "CT", "RGB", 1, 1, 48, 48, bits=8, allocated=8, low=0.0, high=255.0)
+    explanation = make_explanation(replace(make_image("Meier_Anna.dcm"), dicom=facts))
+    for said in (explanation._repr_html_(), shown(explanation, io.StringIO())):
+        assert "Meier" not in said
+        assert explanation.image.public_name in said
 
 
 def test_chance_stands_beside_the_agreement_and_forced_places_are_told_of() -> None:

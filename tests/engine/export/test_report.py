@@ -83,6 +83,11 @@ def test_a_report_says_all_and_loads_nothing() -> None:
     assert page.tags.count("img") >= 2 * (len(explanation.maps) + 3)  # pictures and their bars
 
 
+def test_why_there_are_no_exact_cells_stands_among_the_warnings() -> None:
+    report = report_of(make_explanation(exact_failure="the network gave NaN"), created=NOON)
+    assert report.warnings == ("No exact cells: the network gave NaN",)
+
+
 def test_the_pdf_is_one_page_that_does_not_depend_on_when_it_is_written() -> None:
     report = report_of(explained(), created=NOON)
     page = report_pdf(report, created=NOON)
