@@ -78,6 +78,11 @@ def signed_colours(values: NDArray[np.floating], name: str = DEFAULT_COLORMAP) -
     return tuple((int(r), int(g), int(b)) for r, g, b in colormap(name)[places])
 
 
+def signed_scale() -> NDArray[np.uint8]:
+    """Return the colours of signed values, lowest to highest, (255, 3): an odd number, so that 0 has one."""
+    return np.array(signed_colours(np.linspace(-1.0, 1.0, 255)), dtype=np.uint8)
+
+
 def luminance(colour: RGB) -> float:
     """Return the relative luminance in [0, 1] (WCAG 2, sRGB)."""
     parts = [part / 255.0 for part in colour]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ from PIL import Image
 
 from engine.drawing.cells import draw_cells
 from engine.drawing.colormaps import DEFAULT_COLORMAP
-from engine.drawing.colours import colormap, count_colours, signed_colours
+from engine.drawing.colours import colormap, count_colours, signed_colours, signed_scale
 from engine.drawing.overlays import counts_over, map_over, signed_over
 from engine.drawing.scaling import scale_pixels
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
 
 _BAR_HEIGHT = 8
-_SIGNED_STEPS = 255
-"""An odd number, so that 0 has a colour."""
 _STEP_WIDTH = 24
 
 
@@ -110,6 +110,13 @@ def figure_size(view: NDArray[np.uint8], side: int) -> tuple[int, int]:
     return max(round(height * side / longer), 9), max(round(width * side / longer), 9)
 
 
+def data_url(picture: Image.Image) -> str:
+    """Return a picture as the address that a page has it by without loading anything: a PNG within the text."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
 def saliency_bar() -> Bar:
     """Return the colours of all maps."""
     picture = Image.fromarray(np.repeat(colormap(DEFAULT_COLORMAP)[None], _BAR_HEIGHT, axis=0))
@@ -160,9 +167,8 @@ def _exact(explanation: Explanation, size: tuple[int, int]) -> Iterator[Figure]:
         picture = signed_over(explanation.view, one.shapley, shape, size, colours=of_cells, labels=labels)
         numbers = " / ".join(" ".join(f"{value:+.3f}" for value in row) for row in one.shapley)
         notes = (lines[i], lines[-1], EXACT_MEANS)
-        steps = np.array(signed_colours(np.linspace(-1.0, 1.0, _SIGNED_STEPS)), dtype=np.uint8)
         bar = Bar(
-            Image.fromarray(np.repeat(steps[None], _BAR_HEIGHT, axis=0)),
+            Image.fromarray(np.repeat(signed_scale()[None], _BAR_HEIGHT, axis=0)),
             (f"{-most:+.2f}", "0", f"{most:+.2f}"),
             "probability that the cell adds; below 0 it speaks against the class",
         )

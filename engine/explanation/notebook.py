@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from engine.drawing.colormaps import DEFAULT_COLORMAP
-from engine.drawing.colours import colormap
 from engine.explainers.registry import method_name
 from engine.explanation.exact_words import exact_lines
-from engine.explanation.figures import Figure, figure_size, figures_of
+from engine.explanation.figures import Figure, data_url, figure_size, figures_of, saliency_bar
 from engine.explanation.words import INTENDED_USE, answer_notes, target_words
 from engine.results.diagnosis import probability_text
 from engine.text import safe_text
@@ -88,14 +83,14 @@ def _figure(figure: Figure) -> str:
     notes = (*(_line(note) for note in figure.notes), *(_line(note, _STRONG) for note in figure.strong))
     return (
         f'<figure style="{_FIGURE}"><div style="font-weight:600">{_text(figure.title)}</div>'
-        f'<img style="{_PICTURE}" alt="{_text(f"{figure.title}: {figure.spoken}")}" src="{_data(figure.picture)}">'
+        f'<img style="{_PICTURE}" alt="{_text(f"{figure.title}: {figure.spoken}")}" src="{data_url(figure.picture)}">'
         f"<figcaption>{''.join(notes)}</figcaption></figure>"
     )
 
 
 def _end(explanation: Explanation) -> Iterator[str]:
-    bar = Image.fromarray(np.repeat(colormap(DEFAULT_COLORMAP)[None], 8, axis=0))
-    yield f'<div style="margin-top:8px"><img style="width:256px;height:8px" alt="" src="{_data(bar)}"></div>'
+    bar = saliency_bar().picture
+    yield f'<div style="margin-top:8px"><img style="width:256px;height:8px" alt="" src="{data_url(bar)}"></div>'
     yield _line("Colours: 0 the least salient pixel of a map, 1 (bright) the most salient. ? is not settled.")
     for method, reason in explanation.failures.items():
         yield _line(f"{method_name(method)} gave no map: {reason}", _STRONG)
@@ -105,12 +100,6 @@ def _end(explanation: Explanation) -> Iterator[str]:
     for sentence in explanation.assumed:
         yield _line(sentence)
     yield _line(INTENDED_USE)
-
-
-def _data(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def _line(text: str, style: str = _NOTE) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from engine.drawing.cells import outline_of
-from engine.drawing.colours import WHITE, signed_colours
+from engine.drawing.colours import WHITE, signed_colours, signed_scale
 from engine.drawing.lettering import fit, font
 from engine.drawing.overlays import signed_over
 from engine.explainers.registry import method_name
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 _LONGEST_SIDE = 1_024
 """Of each picture: several lie side by side, and what counts on them is the nine numbers."""
 
-_BAR = 255
-"""Colours of the bar: an odd number, so that 0 has one."""
-
 
 def exact_picture(explanation: Explanation, exact: ExactCells) -> Sheet:
     """Draw the nine values under every fill over the grey view, all in one scale; the exact three are outlined.
@@ -58,8 +55,7 @@ def exact_picture(explanation: Explanation, exact: ExactCells) -> Sheet:
     page = new_page(
         explanation, _side_by_side(pictures, [f"hidden by {FILL_NAMES[one.fill]}" for one in found]), EXACT_TITLE
     )
-    bar = np.array(signed_colours(np.linspace(-1.0, 1.0, _BAR)), dtype=np.uint8)
-    page.add_colours(bar, "in units of probability: below 0 a cell speaks against the class", _ticks(most))
+    page.add_colours(signed_scale(), "in units of probability: below 0 a cell speaks against the class", _ticks(most))
     page.add_note(EXACT_MEANS)
     for line in exact_lines(explanation):
         page.add_note(line)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import TYPE_CHECKING
 
+from engine.explanation.figures import data_url
 from engine.results.diagnosis import probability_text
 from engine.text import safe_text
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from engine.export.report import Report
 
 _LONGEST = 2_000
@@ -27,11 +24,5 @@ def report_html(report: Report) -> bytes:
     )
     layout.filters["safe_words"] = lambda text: safe_text(text, limit=_LONGEST)
     layout.filters["percent"] = lambda probability: probability_text(probability, 3)
-    layout.filters["data"] = _data
+    layout.filters["data"] = data_url
     return layout.get_template("report.html.j2").render(report=report).encode("utf-8")
-
-
-def _data(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

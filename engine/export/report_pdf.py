@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from engine.drawing.lettering import drawable, font, font_file
+from engine.drawing.lettering import drawable, fit, font, font_file
 from engine.results.diagnosis import probability_text
 from engine.text import safe_text
 
@@ -179,8 +179,6 @@ def _table(page: FPDF, table: Table) -> None:
 
 def _fitted(text: str, size: float, wide: float) -> str:
     """Return a text, shortened to so many millimetres."""
-    from engine.drawing.lettering import fit
-
     pixels = 10  # for a point, so that the measured width is fine enough
     return fit(_safe(text), font(round(size * pixels)), int(wide / 25.4 * 72 * pixels))
 
