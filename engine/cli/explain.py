@@ -389,5 +389,5 @@ def _print_exact(explanation: Explanation) -> None:
         print_line(f"{EXACT_TITLE}. {line}")
     for method in explanation.maps:
         print_line(f"{method_name(method)}: {worth_words(explanation, method)}")
-    for note in exact_notes(explanation):
+    for note in exact_notes(explanation.exact):
         print_line(f"{EXACT_TITLE}: {note}")

@@ -171,6 +171,8 @@ def _print_answers(answers: Sequence[tuple[str, _Answer]]) -> None:
     for path, answer in answers:
         if answer.exact is not None and not isinstance(answer.exact, XAIMedError):
             print_line(f"{path}: {_exact_line(answer.exact)}")
+            for note in _exact_notes(answer.exact, answer.diagnosis):
+                print_line(f"{path}: exact cells: {note}")
     for line in _legend([(path, answer.diagnosis) for path, answer in answers]):
         print_line(line)
 
@@ -181,6 +183,13 @@ def _exact_line(exact: ExactCells) -> str:
 
     fills = "; ".join(f"{fill}: {found_words(found)}" for fill, found in exact.fills.items())
     return f"exact cells of {exact.target}: {fills}; {firm_words(exact)}"
+
+
+def _exact_notes(exact: ExactCells, diagnosis: Diagnosis) -> list[str]:
+    """Return what must not be overlooked about the exact cells, and was not said of the answer already."""
+    from engine.explanation.exact_words import exact_notes  # late, as above
+
+    return [note for note in exact_notes(exact) if note not in diagnosis.warnings]
 
 
 def _legend(answers: Sequence[tuple[str, Diagnosis]]) -> list[str]:

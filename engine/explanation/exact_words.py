@@ -104,11 +104,8 @@ def exact_lines(explanation: Explanation) -> Iterator[str]:
     yield f"{firm[0].upper()}{firm[1:]}."
 
 
-def exact_notes(explanation: Explanation) -> Iterator[str]:
+def exact_notes(exact: ExactCells) -> Iterator[str]:
     """Yield what must not be overlooked about the exact cells."""
-    exact = explanation.exact
-    if exact is None:
-        return
     if exact.stopped:
         yield "Stopped before the exact cells were done under every fill."
     # The line of its fill says it already.

@@ -172,4 +172,4 @@ def _exact(explanation: Explanation, size: tuple[int, int]) -> Iterator[Figure]:
             (f"{-most:+.2f}", "0", f"{most:+.2f}"),
             "probability that the cell adds; below 0 it speaks against the class",
         )
-        yield Figure(f"{EXACT_TITLE}: {one.fill}", picture, numbers, notes, tuple(exact_notes(explanation)), bar)
+        yield Figure(f"{EXACT_TITLE}: {one.fill}", picture, numbers, notes, tuple(exact_notes(exact)), bar)

@@ -147,7 +147,7 @@ def _exact(explanation: Explanation, width: int) -> Iterator[str]:
         yield from (f"  {title:<6}{row}".rstrip() for title, row in zip((fill, "", ""), numbers, strict=True))
     for method in explanation.maps:
         yield from _wrapped(f"{method_name(method)}: {worth_words(explanation, method)}", width)
-    for note in exact_notes(explanation):
+    for note in exact_notes(explanation.exact):
         yield from _wrapped(f"! {note}", width)
 
 

@@ -65,7 +65,7 @@ def exact_picture(explanation: Explanation, exact: ExactCells) -> Sheet:
     for method in explanation.maps:
         page.add_note(f"{method_name(method)}: {worth_words(explanation, method)}")
     add_answer_notes(page, explanation)
-    for note in exact_notes(explanation):
+    for note in exact_notes(exact):
         page.add_note(note, strong=True)
     page.add_note(INTENDED_USE)
     return page.draw()

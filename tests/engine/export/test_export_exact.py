@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import make_explanation, make_image, make_map
+from factories import make_diagnosis, make_explanation, make_image, make_map
 from jsonschema import Draft202012Validator
 
 import engine.export
+from engine.cli.predict import _exact_notes
 from engine.drawing.cells import cell_boxes
 from engine.drawing.colours import contrast, signed_colours
 from engine.explanation.exact_words import exact_lines, ordinal, supporting_words, worth_words
@@ -21,6 +22,7 @@ from engine.explanation.notebook import explanation_html
 from engine.export.exact_picture import exact_picture
 from engine.export.folder import EXACT_COLUMNS, explanation_file_names, explanation_files, save_explanation
 from engine.export.record import explanation_record, record_bytes
+from engine.results.caution import Caution
 from engine.results.cells import CELLS
 from engine.results.exact_cells import COMBINATIONS, ExactCells, FillValues, fill_values
 
@@ -180,3 +182,9 @@ def test_notebooks_and_terminals_show_them() -> None:
         assert said in text
     failed = replace(explanation, exact=None, exact_failure="the <network> gave NaN")
     assert "No exact cells: the &lt;network&gt; gave NaN" in explanation_html(failed)
+
+
+def test_predict_says_of_the_exact_cells_what_the_answer_has_not_said() -> None:
+    warnings = (Caution("device", "cuda ran out of memory."), Caution("rounded", "Digits are lost."))
+    exact = ExactCells("malignant", {"mean": FOUND["mean"]}, warnings=warnings)
+    assert _exact_notes(exact, make_diagnosis(warnings=("Digits are lost.",))) == ["cuda ran out of memory."]
