@@ -149,3 +149,19 @@ def say_what_was_assumed(classifier: Classifier) -> None:
     """Report on standard error what was assumed about the model, once there are results that rest on it."""
     for sentence in classifier.assumed:
         print_failure(f"{subject_of(classifier.bundle)}: {sentence}")
+
+
+def names_of_work() -> dict[str, str]:
+    """Return what is shown beside a bar of progress: methods, and questions about their maps."""
+    from engine.evidence.exact import KEY  # late, like the next lines: torch
+    from engine.explainers.registry import method_keys, method_name
+    from engine.explanation.evidence_words import QUESTION_WORDS
+    from engine.explanation.exact_words import EXACT_TITLE
+
+    names = {key: method_name(key) for key in method_keys()}
+    asked = {
+        f"{key} {question}": f"{name}: {QUESTION_WORDS[question]}?"
+        for key, name in names.items()
+        for question in QUESTION_WORDS
+    }
+    return names | asked | {KEY: EXACT_TITLE}

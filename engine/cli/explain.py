@@ -204,7 +204,7 @@ def _explain(
     from engine.export.folder import save_explanation
 
     image = read_image(path, bits=arguments.bits)
-    with following(path.name, _names()) as progress, aside():
+    with following(path.name, common.names_of_work()) as progress, aside():
         explanation = explain(classifier, image, settings, progress=progress)
         if arguments.evidence or arguments.evidence_seconds is not None:
             from engine.explanation.evidence import ask_evidence
@@ -220,21 +220,6 @@ def _explain(
             )
     reports = tuple(dict.fromkeys(arguments.report))
     return explanation, save_explanation(explanation, arguments.out, full_paths=arguments.full_paths, reports=reports)
-
-
-def _names() -> dict[str, str]:
-    """Return what is shown beside a bar of progress: methods, and questions about their maps."""
-    from engine.evidence.exact import KEY  # late, like the next lines: torch
-    from engine.explanation.evidence_words import QUESTION_WORDS
-    from engine.explanation.exact_words import EXACT_TITLE
-
-    names = {key: method_name(key) for key in method_keys()}
-    asked = {
-        f"{key} {question}": f"{name}: {QUESTION_WORDS[question]}?"
-        for key, name in names.items()
-        for question in QUESTION_WORDS
-    }
-    return names | asked | {KEY: EXACT_TITLE}
 
 
 def _seconds(text: str) -> float:

@@ -10,7 +10,7 @@ from engine.cli import common
 from engine.cli.arguments import check_working_directory
 from engine.cli.console import following, is_terminal, print_json, print_line, print_table, waiting
 from engine.cli.streams import aside
-from engine.explainers.registry import method_keys, method_name
+from engine.explainers.registry import method_name
 from engine.storage.places import task_folders
 from engine.trust.permission import check_approved
 
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             saved, image=arguments.image, search=arguments.search, looked=lambda count: counted(f"{count:,} files")
         )
     classifier = common.load(bundle, device=arguments.device, precision=precision_of(saved))
-    with following(image.path.name, {key: method_name(key) for key in method_keys()}) as progress, aside():
+    with following(image.path.name, common.names_of_work()) as progress, aside():
         from engine.export.reproduction import reproduce
 
         made = reproduce(saved, classifier, image, progress=progress)
@@ -77,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(saved: SavedExplanation, made: Reproduction) -> None:
+    names = common.names_of_work()
     print_line(f"{saved.path}: {'identical' if made.identical else 'not identical'}")
     print_line(f"Image: {made.explanation.image.path}")
     rows = [(method_name(each.method), _far(each), f"{each.shared} of {each.marked}") for each in made.methods]
@@ -91,7 +92,7 @@ def _print(saved: SavedExplanation, made: Reproduction) -> None:
     if made.exact:
         print_line(f"What the cells add to the probability (exact cells) differs by up to {made.exact:.2g}.")
     for method, why in made.missing.items():
-        print_line(f"{method_name(method)} was not made again: {why}")
+        print_line(f"Not made again: {names.get(method, method)}: {why}")
     for each in made.methods:
         for name, (was, now) in each.parameters.items():
             print_line(f"{method_name(each.method)}: {name} was {_shown(was)} and is {_shown(now)}")
