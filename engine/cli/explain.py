@@ -215,7 +215,7 @@ def _explain(
                 classifier,
                 explanation,
                 seconds=arguments.evidence_seconds,
-                others=lambda: readable(others),
+                others=lambda: readable(others, arguments.bits),
                 progress=progress,
             )
     reports = tuple(dict.fromkeys(arguments.report))

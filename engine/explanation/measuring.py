@@ -144,11 +144,11 @@ def compliant_images(classifier: Classifier, folder: Path) -> list[MedicalImage]
     return _compliant(classifier, readable(files[place].path for place in chosen), IMAGES)
 
 
-def readable(paths: Iterable[Path]) -> Iterator[MedicalImage]:
-    """Yield the images in these files, without those that cannot be read."""
+def readable(paths: Iterable[Path], bits: int | None = None) -> Iterator[MedicalImage]:
+    """Yield the images in these files, without those that cannot be read; `bits` are those of `read_image`."""
     for path in paths:
         try:
-            yield read_image(path)
+            yield read_image(path, bits=bits)
         except ImageError:
             continue
 

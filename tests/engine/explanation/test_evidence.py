@@ -13,6 +13,7 @@ import pytest
 import torch
 from factories import make_explanation, make_image
 from networks import MeanOfOneChannel, classifier
+from PIL import Image
 from torch import nn
 
 from engine.acceleration.torch_private import hooks_of
@@ -29,6 +30,7 @@ from engine.explanation.evidence_words import (
     evidence_notes,
 )
 from engine.explanation.explain import Explanation, explain
+from engine.explanation.measuring import readable
 from engine.export.record import explanation_record
 from engine.network.classifier import Classifier
 from engine.progress import Progress
@@ -248,3 +250,9 @@ def test_nothing_is_said_of_maps_about_which_nothing_was_asked() -> None:
     assert evidence_notes(plain, "rise") == ()
     assert evidence_notes(replace(plain, evidence={"rise": Evidence()}), "rise") == ()
     assert explanation_record(plain)["methods"]["rise"]["evidence"] is None
+
+
+def test_images_to_measure_with_are_read_with_the_bits_that_were_given(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "a.png")
+    (found,) = readable([tmp_path / "a.png", tmp_path / "none.png"], 7)
+    assert found.bits.user == 7
