@@ -124,10 +124,14 @@ class Measurement:
         def made(asked: Request, place: int) -> SaliencyMap:
             if stop.is_set():
                 raise Stopped(QUESTION)
+
+            def work() -> SaliencyMap:
+                # The network may have moved to the CPU since the request was made, or for this very map.
+                tensor = asked.tensor.to(asked.classifier.device)
+                return explain(replace(asked, tensor=tensor, kept={}, progress=no_progress, stop=stop))
+
             with asked.classifier.lock:
-                found = asked.classifier.with_memory(
-                    lambda: explain(replace(asked, kept={}, progress=no_progress, stop=stop))
-                )
+                found = asked.classifier.with_memory(work)
             if found.stopped:
                 raise Stopped(QUESTION)
             progress(Progress(QUESTION, number * maps + place, len(self.requests) * maps))
@@ -210,7 +214,7 @@ def _random(classifier: Classifier, depth: Depth, inputs: torch.Tensor, seed: in
         raise ExplanationError(f"{classifier.black_box}, so its weights cannot be made random", subject=QUESTION)
     try:
         with classifier.lock:
-            return classifier.with_memory(lambda: randomised(classifier, depth, inputs, seed))
+            return classifier.with_memory(lambda: randomised(classifier, depth, inputs.to(classifier.device), seed))
     except (XAIMedError, KeyboardInterrupt):
         raise
     except Exception as error:  # a network's code may raise anything when it is copied

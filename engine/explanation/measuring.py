@@ -170,7 +170,8 @@ def _compliant(classifier: Classifier, images: Iterable[MedicalImage], most: int
 def _predicted(classifier: Classifier, inputs: Sequence[torch.Tensor]) -> list[int]:
     """Return the index of the class that the network predicts for each input."""
     with classifier.many_passes("fp32"):
-        probabilities = classifier.probabilities(classifier.logits(torch.cat(list(inputs)))).cpu()
+        batch = torch.cat(list(inputs)).to(classifier.device)
+        probabilities = classifier.probabilities(classifier.logits(batch)).cpu()
     if classifier.one_logit:
         return [int(value) for value in probabilities[:, 1] >= classifier.threshold]
     return [int(index) for index in probabilities.argmax(dim=1)]

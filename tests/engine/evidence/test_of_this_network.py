@@ -258,3 +258,17 @@ def test_the_reliability_of_cells_is_the_share_that_is_not_chance() -> None:
 
 def of_cells(means: np.ndarray, covariance: np.ndarray) -> SaliencyMap:
     return SaliencyMap("rise", "a", np.zeros((3, 3), np.float32), 0.0, 1.0, cells=CellEstimate(means, covariance))
+
+
+def test_a_network_that_has_moved_gets_the_image_where_it_is(model: Classifier, inputs: list[torch.Tensor]) -> None:
+    measurement = Measurement([Request(model, inputs[0], 0, seed=1)], 0)
+    model.device = "meta"  # as for want of memory: to another device than the request's
+    seen: list[str] = []
+
+    def explain(asked: Request) -> SaliencyMap:
+        seen.append(asked.tensor.device.type)
+        raise Stopped("enough")
+
+    with pytest.raises(Stopped):
+        measurement.run(explain, stop=NeverStop())
+    assert seen == ["meta"]
