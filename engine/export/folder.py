@@ -25,6 +25,7 @@ from engine.export.record import explanation_record, record_bytes
 from engine.export.report import ReportKind, report_file, report_of
 from engine.export.report_html import report_html
 from engine.export.report_pdf import report_pdf
+from engine.export.saved import MAPS, ORIGINAL, RECORD
 from engine.results.cells import CELLS
 from engine.results.evidence import Verdict
 from engine.storage.deleting import delete
@@ -121,7 +122,7 @@ def explanation_files(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of every file of an explanation; the options are those of `save_explanation`."""
     original = original_picture(explanation.image, explanation.bundle.input)
-    yield "original.png", _png(original, explanation.diagnosis.warnings)
+    yield ORIGINAL, _png(original, explanation.diagnosis.warnings)
     for method in explanation.maps:
         yield f"{method}.png", _png(overlay_picture(explanation, method).image)
         yield f"{method}-cells.png", _png(cells_picture(explanation, method).image)
@@ -131,12 +132,12 @@ def explanation_files(
         yield "exact.csv", exact_bytes(explanation.exact)
     for kind in reports:
         yield report_file(kind), report_bytes(explanation, kind)
-    yield "saliency.npz", maps_bytes(explanation.maps)
+    yield MAPS, maps_bytes(explanation.maps)
     yield (
         "statistics.csv",
         statistics_bytes(explanation.statistics, codes_by_method(explanation), explanation.evidence),
     )
-    yield "explanation.json", record_bytes(explanation_record(explanation, full_paths=full_paths))
+    yield RECORD, record_bytes(explanation_record(explanation, full_paths=full_paths))
 
 
 def report_bytes(explanation: Explanation, kind: ReportKind) -> bytes:
@@ -159,7 +160,7 @@ def explanation_file_names(
     maps = [name for method in methods for name in (f"{method}.png", f"{method}-cells.png")]
     cells = ["exact-cells.png", "exact.csv"] if exact else []
     more = (*cells, *map(report_file, reports))
-    return ["original.png", *maps, "agreement.png", *more, "saliency.npz", "statistics.csv", "explanation.json"]
+    return [ORIGINAL, *maps, "agreement.png", *more, MAPS, "statistics.csv", RECORD]
 
 
 def next_folder(out: Path, stem: str) -> Path:
