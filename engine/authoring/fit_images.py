@@ -24,7 +24,7 @@ from engine.bundle.fit_npz import Fit, signature, write_fit
 from engine.bundle.model_bundle import FIT, ModelBundle, read_bundle, subject_of
 from engine.errors import BundleError, ImageError, NotCompliantError
 from engine.images.compliance import check_compliance
-from engine.images.image import Colour, MedicalImage, pixels_sha256, read_image
+from engine.images.image import MedicalImage, read_image
 from engine.images.listing import list_images
 from engine.images.preprocessing import unit_from_input
 from engine.library import changes
@@ -181,18 +181,10 @@ def fit_after_training(
     """
     (folder / FIT).unlink(missing_ok=True)  # a damaged one would stand in the way
     bundle = read_bundle(folder)
-    pairs = ((image_of(pixels), group) for pixels, group in zip(images, groups, strict=True))
+    pairs = ((MedicalImage.from_array(pixels), group) for pixels, group in zip(images, groups, strict=True))
     fit = fit_of(Classifier(bundle, network), pairs, subject=subject_of(bundle))
     replace_file(folder / FIT, write_fit(fit), mode=SHARED)
     return fit
-
-
-def image_of(pixels: NDArray[np.uint8]) -> MedicalImage:
-    """Return an (H, W, 1) or (H, W, 3) array as an image without a file."""
-    values = pixels.astype(np.float32)
-    colour: Colour = "grey" if values.shape[2] == 1 else "rgb"
-    # With its digest: by it a classifier keeps what the methods share of an image, and two images must not share.
-    return MedicalImage(values, 8, colour, Path("an image"), pixels_sha256(pixels, 8))
 
 
 def look_at(classifier: Classifier, images: Iterable[tuple[MedicalImage, str]]) -> Looks:

@@ -160,12 +160,12 @@ def trained(case: Case, seed: int, *, overlap: float = 1.0) -> nn.Module:
     import numpy as np
     import torch
 
-    from engine.authoring.fit_images import image_of
+    from engine.images.image import MedicalImage
     from engine.images.preprocessing import network_input
 
     images, labels = pictures(360, seed, channels=case.channels, shape=case.shape, overlap=overlap)
     spec = true_spec(case, images)
-    fed = torch.from_numpy(np.stack([network_input(image_of(image), spec) for image in images]))
+    fed = torch.from_numpy(np.stack([network_input(MedicalImage.from_array(image), spec) for image in images]))
     targets = torch.tensor(labels)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -236,13 +236,16 @@ def ranked(classifier: Classifier, images: Sequence[MedicalImage], labels: Seque
 
 def small_cases(each: int, cases: Sequence[Case] = CASES, *, overlap: float = 1.0) -> Iterator[dict[str, Any]]:
     """Train and rank the small networks."""
-    from engine.authoring.fit_images import image_of
+    from engine.images.image import MedicalImage
 
     for seed, case in enumerate(cases):
         network = trained(case, seed, overlap=overlap)
         images, labels = pictures(3 * each, 1000 + seed, channels=case.channels, shape=case.shape, overlap=overlap)
         classifier = without_settings(network, case.channels, (SIDE, SIDE), 3)
-        yield {"network": case.name, **ranked(classifier, [image_of(image) for image in images], labels, case.reading)}
+        yield {
+            "network": case.name,
+            **ranked(classifier, [MedicalImage.from_array(image) for image in images], labels, case.reading),
+        }
 
 
 def bundled_cases(data: Path, each: int) -> Iterator[dict[str, Any]]:
@@ -250,8 +253,8 @@ def bundled_cases(data: Path, each: int) -> Iterator[dict[str, Any]]:
     import numpy as np
     from PIL import Image
 
-    from engine.authoring.fit_images import image_of
     from engine.bundle.model_bundle import read_bundle
+    from engine.images.image import MedicalImage
     from engine.network.classifier import Classifier
 
     for folder, archive, labelled, truth in (
@@ -272,7 +275,7 @@ def bundled_cases(data: Path, each: int) -> Iterator[dict[str, Any]]:
                 for row in np.linspace(0, len(of_class) - 1, each).astype(int):
                     picture = Image.open(io.BytesIO(files.read(of_class[row]))).convert("L" if count == 1 else "RGB")
                     pixels = np.asarray(picture)
-                    images.append(image_of(pixels[..., None] if count == 1 else pixels))
+                    images.append(MedicalImage.from_array(pixels))
                     labels.append(place)
         classifier.bundle = replace(bundle, input=bare)
         yield {"network": folder.rpartition("/")[2], **ranked(classifier, images, labels, truth)}

@@ -153,14 +153,15 @@ def flagged(model: Classifier, pictures: Pictures) -> dict[str, Any]:
     """How many of the pictures get the warning or are refused, and the share of the patient with the most."""
     import numpy as np
 
-    from engine.authoring.fit_images import image_of, look_at
+    from engine.authoring.fit_images import look_at
     from engine.errors import NotCompliantError
+    from engine.images.image import MedicalImage
     from engine.network.familiarity import distances
 
     assert model.fit is not None
     taken, refused = [], 0
     for name, pixels in pictures:
-        image = image_of(pixels)
+        image = MedicalImage.from_array(pixels)
         try:
             model.tensor(image)
         except NotCompliantError:

@@ -35,7 +35,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from engine.authoring.fit_images import fit_after_training, image_of
+from engine.authoring.fit_images import fit_after_training
 from engine.authoring.selftest import selftest_after_training
 from engine.bundle.model_bundle import read_bundle
 from engine.evaluation.alterations import GREY
@@ -45,6 +45,7 @@ from engine.evaluation.robustness import Row, robustness, table
 from engine.evaluation.scores import Interval, ScoresByPatient, mean_by_patient, score, score_by_patient
 from engine.explainers.settings import Settings
 from engine.explanation.explain import explain_method
+from engine.images.image import MedicalImage
 from engine.network.classifier import Classifier
 
 _ARCHITECTURE = runpy.run_path(str(Path(__file__).with_name("architecture.py")))
@@ -342,16 +343,14 @@ def findings(model: nn.Module, test: Slices) -> Findings:
     return Findings(scores, rows, hits, alike, milliseconds_per_image(model))
 
 
-def pointing(
-    model: nn.Module, slices: Slices, layer: str | None = None
-) -> tuple[dict[str, Interval], dict[str, Interval]]:
-    """Return `Findings.hits` and `Findings.alike` of slices, at the layer of model.toml or at another."""
+def pointing(model: nn.Module, slices: Slices) -> tuple[dict[str, Interval], dict[str, Interval]]:
+    """Return `Findings.hits` and `Findings.alike` of slices."""
     classifier = Classifier(read_bundle(Path(__file__).parent), model)
     hit: dict[str, list[bool]] = {name: [] for name in CAMS}
     for pixels, mask in zip(slices.pixels, slices.masks, strict=True):
-        image = image_of(pixels[..., None])
+        image = MedicalImage.from_array(pixels)
         for name in CAMS:
-            found = explain_method(classifier, image, name, Settings(layer=layer))
+            found = explain_method(classifier, image, name, Settings())
             hit[name].append(peak_inside(found.values, mask))
     others = {
         "a random pixel": slices.masks.mean(axis=(1, 2)),

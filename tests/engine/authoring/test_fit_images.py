@@ -18,11 +18,11 @@ from factories import MODEL_CODE, approve, make_model
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.authoring.fit_images import choose_images, fit_after_training, image_of
+from engine.authoring.fit_images import choose_images, fit_after_training
 from engine.bundle.fit_npz import Fit, read_fit, signature, write_fit
 from engine.bundle.model_bundle import FIT, FIT_LIMIT, read_bundle
 from engine.errors import BundleError, ImageError
-from engine.images.image import read_image
+from engine.images.image import MedicalImage, read_image
 from engine.network.classifier import Classifier
 from engine.results.caution import Caution
 from engine.trust.permission import standing_of
@@ -348,5 +348,5 @@ def test_options_that_need_the_folder_are_wrong_without_it(xaimed: Run, model: P
 
 def test_two_images_of_arrays_are_never_taken_for_one() -> None:
     """By the digest a classifier keeps what the methods share; maps of one image were once shown for another."""
-    one, other = (image_of(np.full((4, 4, 1), value, np.uint8)) for value in (1, 2))
+    one, other = (MedicalImage.from_array(np.full((4, 4, 1), value, np.uint8)) for value in (1, 2))
     assert "" != one.sha256 != other.sha256

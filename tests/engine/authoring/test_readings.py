@@ -16,13 +16,13 @@ from factories import approve
 from PIL import Image
 from torch import nn
 
-from engine.authoring.fit_images import image_of
 from engine.authoring.labelled import read_labelled, thinned
 from engine.authoring.readings import _Feeder, judge, plausible_readings
 from engine.authoring.settings_file import with_input
 from engine.bundle.model_bundle import read_bundle
 from engine.bundle.specs import InputSpec
 from engine.errors import BundleError
+from engine.images.image import MedicalImage
 from engine.images.preprocessing import network_input
 from engine.trust.permission import standing_of
 from tests.benchmarks.readings import CASES, SIDE, pictures, small_cases, trained, without_settings
@@ -143,7 +143,7 @@ def test_where_the_labels_have_nothing_to_do_with_the_answers_it_is_not_told() -
     network = without_settings(bgr_network(), 3, (SIDE, SIDE), 3)
     images, labels = pictures(30, 5, overlap=OVERLAP)
     labels = list(np.random.default_rng(1).permutation(labels))
-    seen = [image_of(image) for image in images]
+    seen = [MedicalImage.from_array(image) for image in images]
     verdict = judge(network, plausible_readings(network.bundle.input, seen), seen, labels)
     assert not verdict.above_guessing
     assert not verdict.told
@@ -153,7 +153,8 @@ def test_where_the_labels_have_nothing_to_do_with_the_answers_it_is_not_told() -
 def test_readings_that_feed_the_same_numbers_are_one() -> None:
     """Grey images in an RGB file are the same in either order of the colours."""
     grey = [
-        image_of(np.repeat(image.mean(2, keepdims=True), 3, axis=2).astype(np.uint8)) for image in pictures(9, 3)[0]
+        MedicalImage.from_array(np.repeat(image.mean(2, keepdims=True), 3, axis=2).astype(np.uint8))
+        for image in pictures(9, 3)[0]
     ]
     readings = plausible_readings(InputSpec(size=(SIDE, SIDE)), grey)
     first = readings[0]
@@ -163,7 +164,7 @@ def test_readings_that_feed_the_same_numbers_are_one() -> None:
 
 
 def test_what_is_computed_once_for_all_readings_is_what_would_be_fed() -> None:
-    images = [image_of(image) for image in pictures(3, 4, shape=(40, 64))[0]]
+    images = [MedicalImage.from_array(image) for image in pictures(3, 4, shape=(40, 64))[0]]
     feeder = _Feeder(images)
     for reading in plausible_readings(InputSpec(size=(SIDE, SIDE)), images):
         fed = network_input(images[1], reading.spec)
@@ -209,7 +210,7 @@ def test_only_the_keys_asked_for_change_in_a_model_toml(tmp_path: Path) -> None:
 
 
 def test_a_reading_is_what_its_words_say() -> None:
-    images = [image_of(image) for image in pictures(9, 3)[0]]
+    images = [MedicalImage.from_array(image) for image in pictures(9, 3)[0]]
     plain = InputSpec(size=(SIDE, SIDE))
     by_name = {reading.said: reading.spec for reading in plausible_readings(plain, images)}
     assert by_name["BGR, 0..255"] == replace(plain, colour_order="bgr", value_range=(0.0, 255.0))
