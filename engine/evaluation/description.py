@@ -1,4 +1,4 @@
-"""What a training script writes for people: the layout of `description.txt`, and the picture `description.png`."""
+"""What a training script writes for people: `description.txt`, the picture `description.png`, and `[performance]`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.bundle.model_bundle import SETTINGS
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 _WIDTH = 108
 _INDENT = "  "
 _VERBATIM = "\t"
+_PERFORMANCE = "[performance]"
 
 
 def verbatim(line: str) -> str:
@@ -64,6 +67,20 @@ def draw_confusion(confusion: NDArray[np.float64], classes: Sequence[str], path:
     axes.text(0.5, 0.5, "predicted →\n\ntrue ↓", ha="center", va="center", fontsize=12, color="#444444")
     figure.savefig(path)
     plt.close(figure)
+
+
+def write_performance(folder: Path, lines: Sequence[str]) -> None:
+    """Write `[performance]` of a folder's `model.toml` anew.
+
+    It is the last section but the self-test, which is dropped: write that afterwards.
+
+    Args:
+        folder: the model folder.
+        lines: of the section, such as `ScoresByPatient.performance` returns them.
+    """
+    path = folder / SETTINGS
+    above, _, _ = path.read_text(encoding="utf-8").partition(_PERFORMANCE)
+    path.write_text("\n".join([above + _PERFORMANCE, *lines]) + "\n", encoding="utf-8")
 
 
 def _laid_out(text: str) -> str:

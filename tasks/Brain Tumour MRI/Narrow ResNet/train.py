@@ -40,10 +40,11 @@ from engine.authoring.fit_images import fit_after_training
 from engine.authoring.selftest import selftest_after_training
 from engine.bundle.model_bundle import read_bundle
 from engine.evaluation.alterations import GREY
-from engine.evaluation.description import draw_confusion, lay_out, verbatim
+from engine.evaluation.description import draw_confusion, lay_out, verbatim, write_performance
 from engine.evaluation.pointing import centre_inside, peak_inside
 from engine.evaluation.robustness import Row, robustness, table
 from engine.evaluation.scores import Interval, ScoresByPatient, mean_by_patient, score, score_by_patient
+from engine.evaluation.speed import milliseconds
 from engine.explainers.settings import Settings
 from engine.explanation.explain import explain_method
 from engine.images.image import MedicalImage
@@ -362,14 +363,10 @@ def pointing(model: nn.Module, slices: Slices) -> tuple[dict[str, Interval], dic
 
 
 def milliseconds_per_image(model: nn.Module) -> float:
-    """Return the median CPU time of 50 forward passes of one image, in milliseconds."""
-    image, seconds = torch.zeros(1, 1, SIDE, SIDE), []
+    """Return the processor time of a forward pass of one image, in milliseconds."""
+    image = torch.zeros(1, 1, SIDE, SIDE)
     with torch.inference_mode():
-        for _ in range(60):
-            start = time.process_time()  # one thread works, so that it is the time of an idle machine
-            model(image)
-            seconds.append(time.process_time() - start)
-    return 1000 * float(np.median(seconds[10:]))
+        return milliseconds(lambda: model(image))
 
 
 def describe(sets: dict[str, Slices], found: Findings, args: argparse.Namespace) -> str:
@@ -467,17 +464,13 @@ def cycles(steps: Sequence[int]) -> str:
     return f"{sum(steps):,} steps in {len(steps)} cycle{'s' if len(steps) > 1 else ''}"
 
 
-def write_performance(folder: Path, scores: ScoresByPatient) -> None:
-    """Write `[performance]` of a folder's model.toml anew. The self-test, which follows it, is written afterwards."""
-    path = folder / "model.toml"
-    above, _, _ = path.read_text(encoding="utf-8").partition("[performance]")
-    lines = [
-        "[performance]",
+def performance(scores: ScoresByPatient) -> list[str]:
+    """Return the lines of `[performance]` in model.toml."""
+    return [
         f'test = "{scores.images} slices of {scores.patients} patients never seen; intervals: 95 %, by patient"',
         'command = "python train.py --data slices.zip --only-score"',
         *scores.performance(CLASSES),
     ]
-    path.write_text(above + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_fit(folder: Path, model: nn.Module, slices: Slices) -> str:
@@ -548,7 +541,7 @@ def main(given: Sequence[str] | None = None) -> None:
     draw_confusion(found.rows[0].scores.confusion, CLASSES, args.out / "description.png")
     (args.out / "description.txt").write_text(description, encoding="utf-8")
     if (args.out / "architecture.py").is_file():  # else it is no model folder
-        write_performance(args.out, found.scores)
+        write_performance(args.out, performance(found.scores))
         selftest_after_training(args.out, model)
         if trained:
             print(write_fit(args.out, model, fit))

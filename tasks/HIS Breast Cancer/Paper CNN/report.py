@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from scoring import COMPARED, Arm, Measured, Patient, Result
 
 from engine.bundle.model_toml import toml_string, toml_value
 from engine.evaluation.scores import Interval
+from engine.evaluation.speed import milliseconds
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -51,15 +51,11 @@ def draw_confusion(confusion: np.ndarray, path: Path) -> None:
     plt.close(figure)
 
 
-def milliseconds(weights: Weights, batch: int) -> float:
-    """Return the median processor time per patch of a forward pass over `batch` patches, whatever else is running."""
-    model, images, times = network(weights), torch.rand(batch, 3, *architecture.INPUT_SIZE), []
+def milliseconds_per_patch(weights: Weights, batch: int) -> float:
+    """Return the processor time per patch of a forward pass over `batch` patches, in milliseconds."""
+    model, images = network(weights), torch.rand(batch, 3, *architecture.INPUT_SIZE)
     with torch.inference_mode():
-        for _ in range(60):
-            begun = time.process_time()
-            model(images)
-            times.append(time.process_time() - begun)
-    return 1000 * float(np.median(times[10:])) / batch
+        return milliseconds(lambda: model(images)) / batch
 
 
 def further(interval: Interval) -> tuple[float, float]:

@@ -38,7 +38,7 @@ from patches import FOLDS, Sets, split
 from PIL import Image
 from report import (
     draw_confusion,
-    milliseconds,
+    milliseconds_per_patch,
     model_toml,
     performance,
     scores_lines,
@@ -125,7 +125,7 @@ def train(laboratory: Laboratory, sets: Sets, recipe: Recipe, arguments: argpars
     weights = last.weights[epochs]
     measured = measure(laboratory, sets, weights, threshold)
     arms = compare(laboratory, sets, recipe, arguments) if arguments.compare else []
-    speeds = {batch: milliseconds(weights, batch) for batch in (1, 64)}
+    speeds = {batch: milliseconds_per_patch(weights, batch) for batch in (1, 64)}
     cross_validated = result(patches, rows, found, threshold)
     run = Run(recipe, epochs, curve, threshold, measured, cross_validated, arms, speeds, arguments.seed)
     return run, weights

@@ -10,7 +10,6 @@ shares of its pixels (`patch_class`). The picture is split by area, so no pixel 
 import argparse
 import platform
 import runpy
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,10 @@ from torch import nn
 from engine.authoring.fit_images import fit_after_training
 from engine.authoring.selftest import selftest_after_training
 from engine.evaluation.alterations import COLOUR, blur, jpeg, noise
-from engine.evaluation.description import draw_confusion, lay_out, verbatim
+from engine.evaluation.description import draw_confusion, lay_out, verbatim, write_performance
 from engine.evaluation.robustness import Row, robustness, table
 from engine.evaluation.scores import ScoresByPatient, score, score_by_patient
+from engine.evaluation.speed import milliseconds
 
 _ARCHITECTURE = runpy.run_path(str(Path(__file__).with_name("architecture.py")))
 build_model: Callable[[], nn.Module] = _ARCHITECTURE["build_model"]
@@ -193,14 +193,10 @@ def train(train_set: Patches, val_set: Patches, steps: int, batch: int, seed: in
 
 
 def milliseconds_per_image(model: nn.Module) -> float:
-    """Return the median CPU time of 100 forward passes of one image, in milliseconds."""
-    image, seconds = torch.zeros(1, 3, SIDE, SIDE), []
+    """Return the processor time of a forward pass of one image, in milliseconds."""
+    image = torch.zeros(1, 3, SIDE, SIDE)
     with torch.inference_mode():
-        for _ in range(110):
-            start = time.process_time()  # one thread works, so that it is the time of an idle machine
-            model(image)
-            seconds.append(time.process_time() - start)
-    return 1000 * float(np.median(seconds[10:]))
+        return milliseconds(lambda: model(image))
 
 
 @dataclass(frozen=True)
@@ -361,18 +357,14 @@ def describe(sets: dict[str, Patches], found: Findings, args: argparse.Namespace
     return lay_out(sections)
 
 
-def write_performance(folder: Path, scores: ScoresByPatient) -> None:
-    """Write `[performance]` of a folder's model.toml anew. The self-test, which follows it, is written afterwards."""
-    path = folder / "model.toml"
-    above, _, _ = path.read_text(encoding="utf-8").partition("[performance]")
-    lines = [
-        "[performance]",
+def performance(scores: ScoresByPatient) -> list[str]:
+    """Return the lines of `[performance]` in model.toml."""
+    return [
         f'test = "{scores.images} patches of columns {AREAS["test"][0]}-{AREAS["test"][1]}; one patient"',
         f'intervals = "95 %, between {scores.patients} parts of that area; they tell nothing of other patients"',
         'command = "python train.py --only-score"',
         *scores.performance(CLASSES),
     ]
-    path.write_text(above + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def shipped(folder: Path) -> nn.Module:
@@ -418,13 +410,12 @@ def main() -> None:
     print(description)
     if args.only_score:
         return
-    probability = probabilities(model, sets["test"].pixels)
-    draw_confusion(score(sets["test"].labels, probability).confusion, CLASSES, args.out / "description.png")
+    draw_confusion(found.rows[0].scores.confusion, CLASSES, args.out / "description.png")
     (args.out / "description.txt").write_text(description, encoding="utf-8")
-    samples = write_samples(sets["test"], probability, args.out / "samples")
+    samples = write_samples(sets["test"], probabilities(model, sets["test"].pixels), args.out / "samples")
     print("\n".join(samples))
     if (args.out / "architecture.py").is_file():  # else it is no model folder
-        write_performance(args.out, found.scores)
+        write_performance(args.out, performance(found.scores))
         unsure = next(line.partition(":")[0] for line in samples if line.startswith("mixed-dab"))  # any change shows
         selftest_after_training(args.out, model, f"samples/{unsure}")
         if trained:

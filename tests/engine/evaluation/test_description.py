@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.evaluation.description import draw_confusion, lay_out, verbatim
+from engine.evaluation.description import draw_confusion, lay_out, verbatim, write_performance
 
 
 def test_paragraphs_are_wrapped_and_indented_and_tables_stay_as_they_are() -> None:
@@ -30,3 +30,14 @@ def test_the_picture_of_a_confusion_matrix_is_dark_where_the_answers_are_right(t
     cells = [[grey[160 * (r + 1) + 8, 160 * (c + 1) + 8] for c in (0, 1)] for r in (0, 1)]
     assert cells[0][0] < cells[1][1] < cells[0][1]
     assert cells[1][0] == cells[1][1], "half of the second class each"
+
+
+def test_the_performance_of_a_model_toml_is_written_anew_and_what_stands_above_stays(tmp_path: Path) -> None:
+    above = "[input]\nsize = [4, 4]   # small\n\n"
+    settings = tmp_path / "model.toml"
+    settings.write_text(above + '[performance]\ntest_auroc = 0.1\n\n[selftest]\nimage = "a.png"\n', encoding="utf-8")
+    for _ in range(2):
+        write_performance(tmp_path, ['test = "4 images"', "test_auroc = 0.875"])
+        assert settings.read_text(encoding="utf-8") == (
+            above + '[performance]\ntest = "4 images"\ntest_auroc = 0.875\n'
+        )
