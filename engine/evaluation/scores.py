@@ -80,7 +80,7 @@ class Interval:
 
     def limits(self) -> list[float]:
         """Return both limits, rounded to two digits, for `[performance]` in a model.toml."""
-        return [round(self.low, 2), round(self.high, 2)]
+        return [round(self.low, 2) + 0.0, round(self.high, 2) + 0.0]  # no -0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,12 +165,6 @@ def performance(measured: Measured) -> list[str]:
     ]
 
 
-def recall_changes(measured: Measured) -> dict[str, float]:
-    """Return by how much each alteration of the test patches changes the recall of IDC."""
-    clean = measured.table[0].scores.recall[1]
-    return {row.name: round(float(row.scores.recall[1] - clean), 3) + 0.0 for row in measured.table[1:]}  # no -0.0
-
-
 def model_toml(measured: Measured, folds: Result, threshold: float) -> str:
     """Return the text of model.toml: the constants of architecture.py and the results of this run.
 

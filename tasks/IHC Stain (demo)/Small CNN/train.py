@@ -105,10 +105,13 @@ def cut_patches(picture: np.ndarray, truth: np.ndarray, area: str, stride: int) 
     return Patches(corners, pixels, np.stack([truth[y : y + SIDE, x : x + SIDE] for y, x in corners]))
 
 
-def restained(picture: np.ndarray, copies: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return the picture and copies of it with each stain 25 % weaker to 33 % stronger; the rule holds for them too."""
+def restained(picture: np.ndarray, copies: int, rng: np.random.Generator, spread: float = 0.29) -> list[np.ndarray]:
+    """Return the picture and copies of it with each stain weaker or stronger; the rule holds for them too.
+
+    Each stain is multiplied by up to exp(`spread`) or its inverse: by default 25 % weaker to 33 % stronger.
+    """
     stains = color.rgb2hed(picture)
-    factors = np.exp(rng.uniform(-0.29, 0.29, size=(copies, 3)))
+    factors = np.exp(rng.uniform(-spread, spread, size=(copies, 3)))
     return [picture, *(np.round(255 * color.hed2rgb(stains * factor)).astype(np.uint8) for factor in factors)]
 
 
@@ -124,7 +127,7 @@ def to_tensor(pixels: np.ndarray) -> torch.Tensor:
 
 
 def altered(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a patch (S, S, 3) uint8 as it is, or in one of three cases each: blurred, with noise, or from a JPEG."""
+    """Return a patch (S, S, 3) uint8: half are left as they are, a sixth each is blurred, gets noise, or is a JPEG."""
     match int(rng.integers(6)):
         case 0:
             return blur(patch, rng.uniform(0.3, 1.0))
@@ -279,11 +282,9 @@ def write_fit(folder: Path, model: nn.Module, picture: np.ndarray, seed: int) ->
     Blocks that share no pixel stand for patients. One copy in stains up to 10 % weaker or stronger is added, as the
     test area is stained a little differently.
     """
-    factors = np.exp(np.random.default_rng(seed).uniform(-0.1, 0.1, size=3))
-    restained_copy = np.round(255 * color.hed2rgb(color.rgb2hed(picture) * factors)).astype(np.uint8)
     (rows, columns), (left, right) = BLOCK, AREAS["train"]
     patches, groups = [], []
-    for source in (picture, restained_copy):
+    for source in restained(picture, 1, np.random.default_rng(seed), spread=0.1):
         for top in range(0, picture.shape[0] - rows + 1, rows):
             for side in range(left, right - columns + 1, columns):
                 for y in range(top, top + rows - SIDE + 1, 3):

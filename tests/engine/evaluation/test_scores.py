@@ -93,6 +93,7 @@ def test_intervals_are_written_for_people_and_for_model_toml() -> None:
     interval = Interval(0.96551, 0.9144, 1.0)
     assert str(interval) == "0.966 (0.91 to 1.00)"
     assert interval.limits() == [0.91, 1.0]
+    assert str(Interval(-0.001, -0.004, 0.002).limits()) == "[0.0, 0.0]", "not -0.0"
     lines = score_by_patient(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.6, 0.9]), np.arange(4)).lines(("no", "yes"))
     assert [line.split()[0] for line in lines] == ["class", "no", "yes", "balanced", "area"]
     assert lines[2].split()[1] == "0.667"

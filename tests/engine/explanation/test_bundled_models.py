@@ -35,12 +35,12 @@ DATA = ROOT.parent / "shared" / "data"
 MODELS = sorted(path.parent.relative_to(bundled_tasks()) for path in bundled_tasks().glob("*/*/weights.pt"))
 
 
-def _images(archive: str, count: int, folder: Path, *, wanted: str = "") -> list[Path]:
+def _images(archive: str, count: int, folder: Path) -> list[Path]:
     path = DATA / archive
     if not path.exists():
         pytest.skip("the training data do not lie beside the project")
     with zipfile.ZipFile(path) as packed:
-        names = [n for n in packed.namelist() if n.endswith((".png", ".jpg")) and "mask" not in n and wanted in n]
+        names = [n for n in packed.namelist() if n.endswith((".png", ".jpg")) and "mask" not in n]
         chosen = np.random.default_rng(0).choice(sorted(names), count, replace=False)
         for name in chosen:
             (folder / name.replace("/", "_")).write_bytes(packed.read(str(name)))
