@@ -44,7 +44,6 @@ def robustness(
     threshold: float | None = None,
     *,
     seed: int = 0,
-    done: Callable[[Row], None] = lambda row: None,
 ) -> tuple[Row, ...]:
     """Score a network on images as they are and after each alteration.
 
@@ -55,7 +54,6 @@ def robustness(
         alterations: `COLOUR` or `GREY` of `engine.evaluation.alterations`, or others.
         threshold: see `engine.evaluation.scores.answers`.
         seed: of the noise.
-        done: called with each row as soon as it is there.
 
     Returns:
         The unaltered images first, then the alterations in their order.
@@ -65,7 +63,6 @@ def robustness(
         shown = list(images) if alteration is None else altered(images, alteration, seed)
         name = UNALTERED if alteration is None else alteration.name
         rows.append(Row(name, score(labels, predict(shown), threshold)))
-        done(rows[-1])
     return tuple(rows)
 
 
