@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from engine.explainers.base import Request
     from engine.results.evidence import Evidence, OfThisNetwork
+    from engine.results.exact_cells import ExactCells, Judged
     from engine.results.saliency import SaliencyMap
     from tests.benchmarks.known_evidence import Case, World
 
@@ -124,7 +125,7 @@ def ask_world(world: World, seed: int, images: int, tallies: Mapping[str, Tally]
             tallies[name].note(_evidence(asked, saliency, exact, explain, of_the_network.get(name)))
 
 
-def _counts(name: str, case: Case, judged: Mapping[str, object], top: Sequence[tuple[int, int]]) -> bool:
+def _counts(name: str, case: Case, judged: Mapping[str, Judged], top: Sequence[tuple[int, int]]) -> bool:
     """Whether a map is one of those that must get, or must not get, a *no*."""
     if name in FAKES:
         ranks = [(one.kept_rank, one.hidden_rank) for one in judged.values() if one.kept_rank is not None]
@@ -133,7 +134,7 @@ def _counts(name: str, case: Case, judged: Mapping[str, object], top: Sequence[t
 
 
 def _evidence(
-    asked: Request, saliency: SaliencyMap, exact: object, explain: Explain, of_this_network: OfThisNetwork | None
+    asked: Request, saliency: SaliencyMap, exact: ExactCells, explain: Explain, of_this_network: OfThisNetwork | None
 ) -> Evidence:
     from engine.evidence.better_than_chance import ask_better_than_chance
     from engine.evidence.right import judge_right
@@ -242,13 +243,14 @@ def _shares(tallies: Mapping[str, Tally]) -> Iterator[tuple[object, ...]]:
         yield name, tally.asked, tally.left_out, tally.refused, share, low, high
 
 
-def wilson(count: int, total: int, quantile: float = 1.645) -> tuple[float | None, float | None]:
-    """Return Wilson's bounds of a share; None where nothing was counted."""
+def wilson(count: int, total: int) -> tuple[float | None, float | None]:
+    """Return Wilson's bounds of a share, each 95 %; None where nothing was counted."""
+    from scipy import stats
+
     if not total:
         return None, None
-    share, square = count / total, quantile**2 / total
-    middle, reach = share + square / 2, quantile * math.sqrt(share * (1 - share) / total + square / (4 * total))
-    return (middle - reach) / (1 + square), (middle + reach) / (1 + square)
+    bounds = stats.binomtest(count, total).proportion_ci(0.9, "wilson")  # 5 % beyond either
+    return float(bounds.low), float(bounds.high)
 
 
 if __name__ == "__main__":

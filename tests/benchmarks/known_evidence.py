@@ -118,6 +118,8 @@ def draw_case(
     shapes: NDArray[np.float32], size: tuple[int, int], generator: np.random.Generator, *, first: int | None = None
 ) -> Case:
     """Draw an image: shapes of the first class in 1 to 4 cells, of the second in 0 to 2, of the third in 0 to 2."""
+    from scipy.ndimage import gaussian_filter
+
     from engine.images.image import MedicalImage
     from engine.results.cells import CELLS, cell_slices
 
@@ -140,8 +142,6 @@ def draw_case(
             if kind == 0:
                 own.append(cell)
                 evidence[top : top + side, left : left + side] = 1.0
-    from scipy.ndimage import gaussian_filter
-
     evidence = gaussian_filter(evidence, 1.5)
     array = np.rint(pixels.clip(0, 1).transpose(1, 2, 0) * 255).astype(np.uint8)
     return Case(MedicalImage.from_array(array), evidence, tuple(sorted(own)))

@@ -135,13 +135,11 @@ class Measured:
 
     Attributes:
         test: the scores of the patches as they are.
-        confusion: their confusion matrix.
         table: the scores of the patches as they are, then of the altered ones.
         changes: by how much each alteration changes the recall of IDC, by its name.
     """
 
     test: Result
-    confusion: np.ndarray
     table: tuple[Row, ...]
     changes: dict[str, Interval]
 
@@ -164,7 +162,7 @@ def measure(laboratory: Laboratory, sets: Sets, weights: Weights, threshold: flo
         row.name: mean_by_patient(altered - called[0], patches.patients[sets.test][idc])
         for row, altered in zip(rows[1:], called[1:], strict=True)
     }
-    return Measured(found, rows[0].scores.confusion.astype(int), rows, changes)
+    return Measured(found, rows, changes)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def write(run: Run, weights: Weights, laboratory: Laboratory, sets: Sets, folder
     torch.save(weights, folder / "weights.pt")
     settings = model_toml(run.measured, run.folds, run.threshold)
     (folder / "model.toml").write_text(settings, encoding="utf-8")
-    draw_confusion(run.measured.confusion, folder / "description.png")
+    draw_confusion(run.measured.table[0].scores.confusion.astype(int), folder / "description.png")
     (folder / "description.txt").write_text(describe(run, laboratory.patches, sets), encoding="utf-8")
     if (folder / "architecture.py").is_file():  # else it is no model folder
         selftest_picture().save(folder / SELFTEST)
