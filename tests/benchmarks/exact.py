@@ -13,9 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,6 @@ from tests.benchmarks.common import load, machine, make_classifier, make_request
 if TYPE_CHECKING:
     from engine.explainers.base import Request
     from engine.results.exact_cells import ExactCells
-    from tests.benchmarks.timing import Record
 
 NETWORKS = {"idc": (1000, 4000), "resnet18": (128, 400), "resnet50": (64, 200)}
 """Bare passes before and after, and RISE's masks, by network."""
@@ -75,12 +73,7 @@ def measure(name: str, rounds: int, masks: int | None) -> dict[str, Any]:
     exact, of_rise = Record("exact", passes, passes), Record("rise", rise.samples, RISE)
     for number in range(rounds):
         for record, timed in ((exact, method), (of_rise, rise)):
-            before = bare(chunk)
-            _timed(record, lambda timed=timed: afresh(classifier, timed, request))
-            after = bare(chunk)
-            scale = record.samples / (2 * chunk)
-            record.bare.append((before[0] + after[0]) * scale)
-            record.bare_cpu.append((before[1] + after[1]) * scale)
+            record.run_beside(bare, chunk, partial(afresh, classifier, timed, request))
         say(f"{name}: round {number + 1} of {rounds} done, load {load()}")
     found = method.found
     summary = {
@@ -109,13 +102,6 @@ def measure(name: str, rounds: int, masks: int | None) -> dict[str, Any]:
         + f" {LEAST_OF_RISE} times faster than RISE.",
     )
     return summary
-
-
-def _timed(record: Record, run: Callable[[], None]) -> None:
-    wall, cpu = time.perf_counter(), time.process_time()
-    run()
-    record.wall.append(time.perf_counter() - wall)
-    record.cpu.append(time.process_time() - cpu)
 
 
 def _ratio(numerators: list[float], denominators: list[float], scale: float) -> float:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from engine.explainers.base import Request
     from engine.network.classifier import Classifier
-    from tests.benchmarks.timing import Bare, Record
+    from tests.benchmarks.timing import Record
 
 Case = tuple[str, Callable[[], None]]
 """Its name and one run of it."""
@@ -150,7 +150,8 @@ class Contest:
                 kind = settled[method.key]
                 note = f"batch {tuning.batch_for(kind)}, {kind}"
                 record = self._record(f"{method.key} ours {precision}", method.samples, stated, note)
-                yield self._beside_bare(record, bare[kind], chunk, partial(afresh, classifier, method, request))
+                run = partial(afresh, classifier, method, request)
+                yield record.case, partial(record.run_beside, bare[kind], chunk, run)
             if precision == "fp32":
                 yield self._alone(self._record("gradcam ours", 1, 1), partial(afresh, classifier, GradCam(), request))
 
@@ -201,30 +202,7 @@ class Contest:
 
     @staticmethod
     def _alone(record: Record, run: Callable[[], object]) -> Case:
-        def case() -> None:
-            walls, cpus = [], []
-            for _ in range(_REPEATS if record.samples == 1 else 1):
-                wall, cpu = time.perf_counter(), time.process_time()
-                run()
-                walls.append(time.perf_counter() - wall)
-                cpus.append(time.process_time() - cpu)
-            record.wall.append(median(walls))
-            record.cpu.append(median(cpus))
-
-        return record.case, case
-
-    def _beside_bare(self, record: Record, bare: Bare, chunk: int, run: Callable[[], object]) -> Case:
-        _, alone = self._alone(record, run)
-
-        def case() -> None:
-            before = bare(chunk)
-            alone()
-            after = bare(chunk)
-            scale = record.samples / (2 * chunk)
-            record.bare.append((before[0] + after[0]) * scale)
-            record.bare_cpu.append((before[1] + after[1]) * scale)
-
-        return record.case, case
+        return record.case, partial(record.run, run, _REPEATS if record.samples == 1 else 1)
 
     def table(self) -> str:
         """Seconds for the stated samples and ratios."""

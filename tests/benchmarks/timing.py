@@ -40,6 +40,26 @@ class Record:
     bare_cpu: list[float] = field(default_factory=list)
     note: str = ""
 
+    def run(self, method: Callable[[], object], repeats: int = 1) -> None:
+        """Time a round; of several runs in it the median counts."""
+        walls, cpus = [], []
+        for _ in range(repeats):
+            wall, cpu = time.perf_counter(), time.process_time()
+            method()
+            walls.append(time.perf_counter() - wall)
+            cpus.append(time.process_time() - cpu)
+        self.wall.append(median(walls))
+        self.cpu.append(median(cpus))
+
+    def run_beside(self, bare: Bare, chunk: int, method: Callable[[], object], repeats: int = 1) -> None:
+        """Time a round with `chunk` bare passes before it and after it."""
+        before = bare(chunk)
+        self.run(method, repeats)
+        after = bare(chunk)
+        scale = self.samples / (2 * chunk)
+        self.bare.append((before[0] + after[0]) * scale)
+        self.bare_cpu.append((before[1] + after[1]) * scale)
+
     @property
     def seconds(self) -> float:
         """Median, for the stated number of samples."""
