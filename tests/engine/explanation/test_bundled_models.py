@@ -151,9 +151,7 @@ def _unseen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return [names[row] for row in split(patients, 0).test]
 
 
-def test_the_idc_network_is_as_right_as_its_description_says_and_holds_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_idc_network_is_as_right_as_its_description_says_and_holds_up(monkeypatch: pytest.MonkeyPatch) -> None:
     if not (DATA / "idc/patches.zip").exists():
         pytest.skip("the training data do not lie beside the project")
     folder = bundled_tasks() / "HIS Breast Cancer" / "Paper CNN"
