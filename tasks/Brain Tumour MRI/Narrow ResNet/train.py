@@ -9,7 +9,7 @@ the shipped weights are fitted on `--fit train+val` with that recipe. The test p
 A decoder that outlines the tumour by its class is trained along with the network and then thrown away: the outlines
 tell the shared layers what to look at. They also guide the attention, which stays. With `--plain` the outlines take no
 part at all: neither decoder nor attention learns from them, and where a rectangle is hidden does not depend on them.
-Everything else but the number of steps is the same.
+Apart from that, only the numbers of steps and of cycles differ.
 
 The slices that were fitted also give `fit.npz`: what they look like, so that others get a warning. `--only-fit` makes
 it again for the weights in `--out`.

@@ -78,6 +78,17 @@ def test_a_description_begins_with_what_the_network_cannot_do_and_gives_figures_
     assert (empty, heading) == ("", "WHAT IT CANNOT DO")
     assert "--only-score" in bundle.description
     performance = tomllib.loads((bundle.path / "model.toml").read_text(encoding="utf-8"))["performance"]
+
+    def told(key: str, name: str | None = None) -> str:
+        found, limits = performance[key], performance[f"{key}_interval"]
+        value, (low, high) = (found, limits) if name is None else (found[name], limits[name])
+        return f"{value:.3f} ({low:.2f} to {high:.2f})"
+
+    assert f"area under the ROC curve {told('test_auroc')}" in bundle.description
+    assert f"balanced accuracy {told('test_balanced_accuracy')}" in bundle.description
+    for name in bundle.output.classes:
+        row = "  ".join(told(f"test_{figure}", name) for figure in ("precision", "recall", "f1"))
+        assert row in bundle.description, name
     limits = performance["test_auroc_interval"]
     assert limits[0] <= performance["test_auroc"] <= limits[1] + 0.005  # rounded to two digits
 
