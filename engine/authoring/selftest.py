@@ -7,7 +7,6 @@ model's digest.
 from __future__ import annotations
 
 import io
-import tempfile
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from engine.storage.writing import SHARED, replace_file
 from engine.text import safe_text
 
 if TYPE_CHECKING:
+    from PIL import Image
     from tomlkit import TOMLDocument
     from torch import nn
 
@@ -230,8 +230,8 @@ def _not_replaceable(path: Path) -> LibraryError:
     )
 
 
-def _noise_png(bundle: ModelBundle) -> bytes:
-    """Return an 8-bit PNG of smooth noise in the network's input size, always the same for one model."""
+def _noise(bundle: ModelBundle) -> Image.Image:
+    """Return a picture of smooth noise in the network's input size, 8 bits a value, always the same for one model."""
     from PIL import Image
 
     height, width = bundle.input.size
@@ -239,14 +239,15 @@ def _noise_png(bundle: ModelBundle) -> bytes:
         height, width = max(height, bundle.input.minimum_size[0]), max(width, bundle.input.minimum_size[1])
     coarse = np.random.default_rng(0).integers(0, 256, (9, 9, bundle.input.channels), dtype=np.uint8)
     picture = Image.fromarray(coarse[..., 0] if coarse.shape[2] == 1 else coarse)
+    return picture.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _noise_png(bundle: ModelBundle) -> bytes:
     buffer = io.BytesIO()
-    picture.resize((width, height), Image.Resampling.BILINEAR).save(buffer, "PNG")
+    _noise(bundle).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def noise_image(bundle: ModelBundle) -> MedicalImage:
-    """Return smooth noise that the model takes. It is read from a file, the only way to make a `MedicalImage`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "noise.png"
-        path.write_bytes(_noise_png(bundle))
-        return replace(read_image(path), path=Path("noise.png"))
+    """Return smooth noise that the model takes."""
+    return MedicalImage.from_pil(_noise(bundle), name="noise.png")
