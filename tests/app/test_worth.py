@@ -18,6 +18,7 @@ from textual.message import Message
 
 from engine.errors import ExplanationError, Stopped
 from engine.explainers.settings import Settings
+from engine.explanation.exact_words import ordinal
 from engine.explanation.explain import Explanation
 from engine.progress import Progress
 from engine.results.evidence import BetterThanChance, Evidence, OfThisNetwork, Right, Stable, Verdict
@@ -33,7 +34,7 @@ from xaimed_tui.screens.detail.screen import DetailScreen
 from xaimed_tui.screens.failure import FailureScreen
 from xaimed_tui.widgets.curves import OWN, RANDOM, chart_parts
 from xaimed_tui.widgets.evidence_words import evidence_line
-from xaimed_tui.widgets.exact_words import exact_caption, ordinal, worth_line
+from xaimed_tui.widgets.exact_words import exact_caption, worth_line
 from xaimed_tui.widgets.key_line import KeyLine
 
 BIG = (160, 50)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from engine.explainers.registry import sharing_gradients
+from engine.explanation.exact_words import ordinal, speaking
 from engine.explanation.words import number_of_cells
 from engine.results.cells import CELL_NAMES, Cell, rank_cells
 from engine.text import safe_text
-from xaimed_tui.widgets.exact_words import shown_fill, speaking
+from xaimed_tui.widgets.exact_words import shown_fill
 from xaimed_tui.widgets.words import Part
 from xaimed_tui.wording import cell_list, count_word, key_of, method_name, seconds_text, settled_by, time_left
 
@@ -96,7 +97,7 @@ def cell_caption(made: SaliencyMap, statistics: GridStatistics, cell: Cell) -> C
     rank = rank_cells(statistics.mean).index(cell) + 1
     errors = made.cell_errors
     error = "" if errors is None else f" ± {errors[cell]:.3f}"
-    place: Part = f" · {rank}{('st', 'nd', 'rd')[rank - 1] if rank <= 3 else 'th'} of {len(CELL_NAMES)}"
+    place: Part = f" · {ordinal(rank)} of {len(CELL_NAMES)}"
     if cell in statistics.ties:
         place = (f" · {rank}?, not certain", "$text-warning")
     elif not statistics.top:

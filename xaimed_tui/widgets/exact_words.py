@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from engine.explanation.exact_words import firm_words, ordinal, ranks_words, speaking
 from engine.results.cells import CELL_NAMES, TOP, Cell, rank_cells
 from engine.results.diagnosis import probability_text
 from engine.results.exact_cells import MEAN_RANK, SHARED_BY_CHANCE, TRIPLES
 from xaimed_tui.widgets.words import Part
-from xaimed_tui.wording import cell_list, count_word
+from xaimed_tui.wording import count_word
 
 if TYPE_CHECKING:
     from engine.results.exact_cells import ExactCells, FillValues, Judged
@@ -29,27 +30,13 @@ def shown_fill(exact: ExactCells, look: Look) -> FillValues:
     return exact.fills.get(look.fill) or next(iter(exact.fills.values()))
 
 
-def speaking(found: FillValues) -> tuple[Cell, ...]:
-    """Return those of the exact three that speak for the class; none where no cell matters."""
-    return found.top[: min(found.supporting, TOP)] if found.matters else ()
-
-
-def ordinal(rank: float) -> str:
-    """Return a rank in words: `1st`, `12th`, `42.5`."""
-    if rank != int(rank):
-        return f"{rank:.1f}"
-    number = int(rank)
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
-
-
 def worth_line(judged: Judged | None, width: int) -> str:
     """Return what three cells are worth under a fill, with chance beside it: one line or, where it is narrow, two."""
     if judged is None:
         return "no cells, so nothing to judge"
-    shared = f"{judged.shared} of {TOP} shared"
     if judged.kept_rank is None or judged.hidden_rank is None:
-        return f"{shared}, but no cell matters"
+        return ranks_words(judged)
+    shared = f"{judged.shared} of {TOP} shared"
     kept, hidden, most = ordinal(judged.kept_rank), ordinal(judged.hidden_rank), len(TRIPLES)
     forms = (
         f"{shared} ({CHANCE}) · kept {kept}, hidden {hidden} of {most} (chance {MEAN_RANK:g})",
@@ -64,26 +51,11 @@ def worth_line(judged: Judged | None, width: int) -> str:
     )
 
 
-def ranks_words(judged: Judged) -> str:
-    """Return what three cells are worth under a fill, without chance."""
-    shared = f"{judged.shared} of {TOP} shared"
-    if judged.kept_rank is None or judged.hidden_rank is None:
-        return f"{shared}; no cell matters"
-    return f"{shared}, kept {ordinal(judged.kept_rank)}, hidden {ordinal(judged.hidden_rank)} of {len(TRIPLES)}"
-
-
 def worth_of(run: MethodRun, exact: ExactCells, look: Look, width: int) -> str:
     """Return what a finished map's three cells are worth under the fill looked at; empty for other maps."""
     if run.state != "done" or run.statistics is None or not run.statistics.top:
         return ""
     return worth_line(shown_fill(exact, look).judge(run.statistics.top), width)
-
-
-def firm_words(exact: ExactCells) -> str:
-    """Return which cells are firm, or why that cannot be said."""
-    if exact.firm is None:
-        return "firm: cannot be said, for lack of two fills that matter"
-    return f"firm: {cell_list(exact.firm)}" if exact.firm else "firm: no cell"
 
 
 def supporting_words(found: FillValues) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.explainers.registry import method_keys, voting
-from xaimed_tui.widgets.exact_words import shown_fill, speaking
+from engine.explanation.exact_words import speaking
+from xaimed_tui.widgets.exact_words import shown_fill
 
 if TYPE_CHECKING:
     import numpy as np

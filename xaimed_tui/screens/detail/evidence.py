@@ -12,13 +12,14 @@ from textual.screen import Screen
 
 from engine.evidence import thresholds
 from engine.explanation.evidence_words import MARKS, QUESTION_WORDS, VERDICT_WORDS
+from engine.explanation.exact_words import ranks_words
 from engine.results.evidence import Evidence, Verdict
 from engine.results.exact_cells import MEAN_RANK, SHARED_BY_CHANCE, TRIPLES
 from engine.text import safe_name, safe_text
 from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.curves import CENTRE, OWN, RANDOM, CurvesChart
 from xaimed_tui.widgets.evidence_words import evidence_line
-from xaimed_tui.widgets.exact_words import FILL_WORDS, ranks_words
+from xaimed_tui.widgets.exact_words import FILL_WORDS
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.words import FixedWords, Part, ScrolledWords, Words
 from xaimed_tui.wording import method_name

@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.widgets import DataTable
 
 from engine.explainers.registry import dependence_notes, method_keys, silence_notes, voting
+from engine.explanation.exact_words import speaking
 from engine.explanation.words import chance_words, forced_words
 from engine.results.cells import CELL_NAMES, CELLS, Cell
 from engine.text import safe_name, safe_text
@@ -25,7 +26,7 @@ from xaimed_tui.screens.detail.worth import exact_facts, worth_facts
 from xaimed_tui.widgets.cell_keys import CellFrame, neighbour
 from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.colour_bar import ColourBar
-from xaimed_tui.widgets.exact_words import FILL_WORDS, shown_fill, speaking
+from xaimed_tui.widgets.exact_words import FILL_WORDS, shown_fill
 from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.layouts import OVER_NUMBERS

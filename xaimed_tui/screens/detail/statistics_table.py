@@ -8,8 +8,9 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
+from engine.explanation.exact_words import speaking
 from engine.results.cells import CELL_NAMES, CELLS, Cell
-from xaimed_tui.widgets.exact_words import FILL_WORDS, speaking
+from xaimed_tui.widgets.exact_words import FILL_WORDS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.explanation.evidence_words import MARKS, QUESTION_WORDS
+from engine.explanation.exact_words import firm_words, ranks_words, speaking
 from engine.results.cells import CELL_NAMES, CELLS, TOP
 from engine.results.diagnosis import probability_text
 from engine.results.exact_cells import MEAN_RANK, SHARED_BY_CHANCE, TRIPLES
 from engine.text import safe_text
 from xaimed_tui.widgets.evidence_words import evidence_line
-from xaimed_tui.widgets.exact_words import (
-    FILL_WORDS,
-    blank_words,
-    firm_words,
-    ranks_words,
-    speaking,
-    supporting_words,
-)
+from xaimed_tui.widgets.exact_words import FILL_WORDS, blank_words, supporting_words
 from xaimed_tui.widgets.words import Part
 from xaimed_tui.wording import cell_list, method_name, seconds_text
 
@@ -68,7 +62,8 @@ def exact_facts(explanation: Explanation, exact: ExactCells, found: FillValues) 
         parts.append((f"No cell matters: the answer moves by {found.range:.3f} at most.\n", "$text-warning"))
     if found.none_shown >= found.all_shown:
         parts.append((f"{blank_words(found, target)} t explains another class.\n", "$text-warning"))
-    parts.append(f"{firm_words(exact)[:1].upper()}{firm_words(exact)[1:]}.\n\n")
+    firm = firm_words(exact)
+    parts.append(f"{firm[:1].upper()}{firm[1:]}.\n\n")
     facts = [
         (f"{target}, whole image", probability_text(found.all_shown, 3)),
         ("all nine hidden", probability_text(found.none_shown, 3)),

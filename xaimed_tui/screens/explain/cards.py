@@ -83,7 +83,7 @@ def _state(run: MethodRun, scene: Scene) -> str:
 def _caption(card: Card, run: MethodRun, scene: Scene, now: float) -> Content:
     exact = scene.exact
     if run.method == EXACT:
-        if exact is None or (run.busy and run.state == "running" and scene.cell is None):
+        if exact is None or (run.state == "running" and scene.cell is None):
             return method_caption(run, card.room, now)
         return exact_caption(exact, scene.look, card.room, scene.cell)
     if scene.cell is not None and run.map is not None and run.statistics is not None:
