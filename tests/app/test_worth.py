@@ -170,6 +170,11 @@ async def test_the_questions_give_way_to_a_person_and_go_on_afterwards() -> None
         assert not engine.waiting["ask"].is_set()
         wall.hold_asking(False)
         await until(pilot, engine.waiting["ask"].is_set)
+        # However soon that is over: the asking that gave way may end only afterwards.
+        engine.waiting["ask"].clear()
+        wall.hold_asking(True)
+        wall.hold_asking(False)
+        await until(pilot, engine.waiting["ask"].is_set)
         # Stopped by a person, they stay so until they are asked for.
         await pilot.press("s")
         await until(pilot, lambda: wall.asking.state == "stopped")
@@ -182,7 +187,7 @@ async def test_the_questions_give_way_to_a_person_and_go_on_afterwards() -> None
         old = wall.subject
         await pilot.press("j")
         await until(pilot, lambda: app.explain.scene.diagnosis is not None and old.stops.get("evidence") is None)
-        assert engine.stopped == ["ask"] * 4
+        assert engine.stopped == ["ask"] * 5
         assert wall.asking.state == "idle"
         # Going back goes on with them; the setting turns them off.
         engine.waiting["ask"].clear()
@@ -191,6 +196,24 @@ async def test_the_questions_give_way_to_a_person_and_go_on_afterwards() -> None
         gate.set()
         await settled(pilot)
         assert all(run.evidence.stable.verdict is Verdict.YES for run in app.explain.runs.values())
+        # A comparison that is left for another view holds them no longer.
+        await press(pilot, "b", "enter")
+        assert wall.held
+        await press(pilot, "3")
+        assert not wall.held
+
+
+async def test_questions_that_fail_are_not_asked_again_and_again() -> None:
+    engine = FakeEngine(failures={"ask": ExplanationError("no memory")})
+    app = make_app(engine)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, *TO_IMAGES, "g")
+        await until(pilot, lambda: app.explain.wall.asking.state == "failed")
+        await pilot.pause(0.3)
+        assert len(said(engine, "ask")) == 1
+        engine.failures.clear()
+        await press(pilot, "g")  # a new map is asked about
+        await until(pilot, lambda: app.explain.wall.asking.state == "done")
 
 
 async def test_what_is_stopped_turned_off_or_fails_is_said_on_the_card() -> None:

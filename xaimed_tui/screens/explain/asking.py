@@ -35,11 +35,13 @@ class AsksLater(MethodListener, _Base):
     Attributes:
         scene: what is explained.
         asking: how far the asking is; `stopped` if a person stopped it.
+        giving_way: whether an asking that was told to stop, until others are done, has not ended yet.
         held: whether nothing is asked for now.
     """
 
     scene: Scene
     asking: MethodRun
+    giving_way: bool = False
     held: bool = False
     _soon: Timer | None = None
 
@@ -63,12 +65,24 @@ class AsksLater(MethodListener, _Base):
             for question, verdict in (run.evidence or Evidence()).verdicts.items()
         )
 
+    def forget_asking(self) -> None:
+        """Begin anew: no asking was stopped or has failed."""
+        self.asking, self.giving_way = MethodRun(EVIDENCE), False
+
+    def give_way(self) -> None:
+        """Ask nothing until others are done, and go on afterwards; whoever calls this stops an asking at work."""
+        self.giving_way = self.giving_way or self.asking.busy
+        self.asking = MethodRun(EVIDENCE)
+
     def ask_soon(self) -> None:
-        """Ask what is left to be asked once all is quiet: the last map is drawn first."""
+        """Ask what is left to be asked once all is quiet: the last map is drawn first.
+
+        What was stopped or failed waits for a person: it would fail again, and again.
+        """
         if self._soon is not None:
             self._soon.stop()
         self._soon = None
-        if services(self).settings.evidence == "on" and self.asking.state != "stopped" and self._may_ask():
+        if services(self).settings.evidence == "on" and self.asking.state == "idle" and self._may_ask():
             self._soon = self.set_timer(ASK_AFTER, self.ask, name="ask")
 
     def _may_ask(self) -> bool:
@@ -86,12 +100,14 @@ class AsksLater(MethodListener, _Base):
     def hold_asking(self, held: bool) -> None:
         """Ask nothing while another screen needs the network; go on afterwards."""
         self.held = held
-        if held:
+        if held and self.asking.busy:
+            self.give_way()
             self.jobs.stop_methods(EVIDENCE)
         self.changed()
 
     def stop(self) -> None:
         """Stop everything at work; the maps and answers so far are kept."""
+        self.giving_way = False
         if not self.asking.busy:
             self.asking.state = "stopped"  # else the questions would begin as soon as the methods have ended
         self.jobs.stop_methods()
@@ -103,7 +119,7 @@ class AsksLater(MethodListener, _Base):
         services(self).say(f"{so_far} (at most {seconds_text(seconds)} a map)")
 
     def asking_changed(self) -> None:
-        """Note how the asking ended: by a person, or only until others are done."""
-        if self.asking.state == "stopped" and (self.busy or self.held):
-            self.asking.state = "idle"
+        """Go on later if the asking that ended was only giving way, even if those it gave way to are done by now."""
+        if self.giving_way and self.asking.state in ("done", "stopped", "failed"):
+            self.asking.state, self.giving_way = "idle", False
         self.changed()

@@ -45,7 +45,7 @@ class MethodWall(AsksLater, Wall):
         self.scene = scene
         self.runs = {method: MethodRun(method) for method in self._methods}
         self.exact_run = MethodRun(EXACT)
-        self.asking = MethodRun(EVIDENCE)
+        self.forget_asking()
 
     def on_mount(self) -> None:
         """Keep the elapsed times of running methods up to date."""
@@ -75,7 +75,8 @@ class MethodWall(AsksLater, Wall):
         self.jobs.withdraw("explain")
         self.subject = self.scene.explanation = self.scene.exact = None
         self.runs = {method: MethodRun(method) for method in self.runs}
-        self.exact_run, self.asking = MethodRun(EXACT), MethodRun(EVIDENCE)
+        self.exact_run = MethodRun(EXACT)
+        self.forget_asking()
         self.changed()
 
     def restore(self, explanation: Explanation | None, exact: ExactCells | None) -> None:
@@ -116,8 +117,7 @@ class MethodWall(AsksLater, Wall):
             else:
                 self.runs[method] = MethodRun(method, "waiting")
             self.show_card(method)
-        # It goes on after them.
-        self.asking = MethodRun(EVIDENCE)
+        self.give_way()
         self.jobs.explain(self, subject, wanted)
         self.changed()
 
@@ -143,7 +143,8 @@ class MethodWall(AsksLater, Wall):
         scene, affected = self.scene, tuple(affected)
         again = [run.method for run in self.all_runs if run.busy or (run.method in affected and run.state != "idle")]
         self.jobs.withdraw("explain")
-        self.subject, self.asking = None, MethodRun(EVIDENCE)
+        self.subject = None
+        self.forget_asking()
         if again or scene.explanation is None:
             scene.explanation = None  # until the first of them is done
         else:

@@ -90,6 +90,8 @@ class ExplainView(LookKeys, WhyNot, Viewing):
 
     def focus_first(self) -> None:
         """Focus the images, shown with the look that another screen may have changed."""
+        if self.wall.held:  # by a comparison that was left for another view: it did not close by itself
+            self.wall.hold_asking(False)
         self.images.focus()
         self.look_changed()
 
