@@ -243,6 +243,22 @@ async def test_what_is_stopped_turned_off_or_fails_is_said_on_the_card() -> None
         await press(pilot, "e")
         assert app.explain.explanation.exact is not None
         assert not said(engine, "ask")
+        # Stopped under the second fill, they are known as stopped after another image, too, and can be made whole.
+        gate = engine.hold("exact")
+        await press(pilot, "j")
+        await press_until_held(pilot, "g", engine, "exact")
+        first, gate = gate, engine.hold("exact")
+        first.set()
+        await until(pilot, engine.waiting["exact"].is_set)
+        await pilot.press("s")
+        await until(pilot, lambda: wall.exact_run.state == "stopped")
+        await press(pilot, "k", "j")
+        assert wall.exact_run.state == "stopped"
+        assert app.explain.explanation.exact.stopped
+        gate.set()
+        await press(pilot, "c")
+        assert wall.exact_run.state == "done"
+        assert not app.explain.explanation.exact.stopped
     engine = FakeEngine()
     app = make_app(engine, settings=AppSettings(exact="off"))
     async with app.run_test(size=(80, 24)) as pilot:

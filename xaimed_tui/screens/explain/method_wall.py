@@ -133,7 +133,7 @@ class MethodWall(AsksLater, Wall):
                 target_class=scene.target,
                 layer=scene.layer,
                 maps={method: run.map for method, run in kept.items() if run.map is not None},
-                exact=None if scene.exact is None else replace(scene.exact, stopped=False),
+                exact=scene.exact,
                 evidence={method: run.evidence for method, run in kept.items() if run.evidence is not None},
             )
         return self.subject
@@ -175,12 +175,16 @@ class MethodWall(AsksLater, Wall):
     # What the methods report
 
     def run_changed(self, run: MethodRun) -> None:
-        """Show the method's card; if the exact cells could not be made, they are not there any more."""
+        """Show the method's card; of exact cells that failed nothing is left, and of stopped ones it is known."""
         if run.method == EVIDENCE:
             self.asking_changed()
             return
-        if run.method == EXACT and run.state == "failed":
-            self.scene.exact = None
+        if run.method == EXACT and self.scene.exact is not None:
+            if run.state == "failed":
+                self.scene.exact = None
+                self.show_all()  # the maps' cards say what they are worth by them
+            elif run.state == "stopped":
+                self.scene.exact = replace(self.scene.exact, stopped=True)
         self.show_card(run.method)
 
     def run_advanced(self, run: MethodRun) -> None:
