@@ -262,7 +262,7 @@ async def test_what_is_stopped_turned_off_or_fails_is_said_on_the_card() -> None
     engine = FakeEngine()
     app = make_app(engine, settings=AppSettings(exact="off"))
     async with app.run_test(size=(80, 24)) as pilot:
-        await press(pilot, *TO_IMAGES, "g")
+        await press(pilot, *TO_IMAGES, "g", "e")
         assert not said(engine, "exact")
         await press(pilot, "c")
         assert len(said(engine, "exact")) == 2

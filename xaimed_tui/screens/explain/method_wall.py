@@ -55,6 +55,12 @@ class MethodWall(AsksLater, Wall):
     def jobs(self) -> Jobs:
         return services(self).jobs
 
+    @property
+    def weighs(self) -> bool:
+        """Whether the exact cells come with the maps: they do unless a setting or the model is against it."""
+        bundle = self.scene.bundle
+        return services(self).settings.exact == "on" and (bundle is None or bool(bundle.explain.exact_fills))
+
     def unfinished(self) -> list[str]:
         """What is left to do: methods without a whole map, and the exact cells if a fill is missing."""
         missing = [
@@ -62,7 +68,8 @@ class MethodWall(AsksLater, Wall):
             for method, run in self.runs.items()
             if not run.busy and (run.state != "done" or (run.map is not None and run.map.stopped))
         ]
-        return [*missing, *([] if self.exact_run.busy or self.exact_run.state == "done" else [EXACT])]
+        whole = self.exact_run.busy or self.exact_run.state == "done"
+        return [*missing, *([] if whole or not self.weighs else [EXACT])]
 
     def run(self, key: str) -> MethodRun | None:
         """Return the run of a card; None for one that shows no work."""
@@ -99,14 +106,14 @@ class MethodWall(AsksLater, Wall):
     def start(self, methods: Iterable[str]) -> None:
         """Start methods on the scene, except those that already work or wait.
 
-        The exact cells, which say what a map is worth, begin with the first of them unless a setting is against it.
+        The exact cells, which say what a map is worth, begin with the first of them where `weighs` says so.
         """
         scene = self.scene
         if scene.model is None or scene.image is None or scene.diagnosis is None:
             return
         subject = self.subject_of(scene.model, scene.image, scene.diagnosis)
         wanted = [method for method in methods if (run := self.run(method)) is not None and not run.busy]
-        if wanted and EXACT not in wanted and self.exact_run.state == "idle" and services(self).settings.exact == "on":
+        if wanted and EXACT not in wanted and self.exact_run.state == "idle" and self.weighs:
             wanted.append(EXACT)
         if not wanted:
             self.changed()
@@ -167,9 +174,11 @@ class MethodWall(AsksLater, Wall):
         key = message.card.key
         self.go(key)
         self.post_message(self.Moved(key))
-        if (run := self.run(key)) is not None and run.busy:
+        if (run := self.run(key)) is None:
+            return
+        if run.busy:
             self.jobs.stop_methods(key)
-        elif key in self.unfinished():
+        elif run.state != "done":
             self.start((key,))
 
     # What the methods report
