@@ -259,6 +259,13 @@ async def test_what_is_stopped_turned_off_or_fails_is_said_on_the_card() -> None
         await press(pilot, "c")
         assert wall.exact_run.state == "done"
         assert not app.explain.explanation.exact.stopped
+        # A model that asks for no fill gets no exact cells, and that is no failure.
+        scene = app.explain.scene
+        scene.bundle = replace(scene.bundle, explain=replace(scene.bundle.explain, exact_fills=()))
+        engine.calls.clear()
+        await press(pilot, "j", "e")
+        assert said(engine, "rise")
+        assert not said(engine, "exact")
     engine = FakeEngine()
     app = make_app(engine, settings=AppSettings(exact="off"))
     async with app.run_test(size=(80, 24)) as pilot:
