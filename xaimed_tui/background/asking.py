@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -32,9 +33,11 @@ class Asking(Work):
             if subject.evidence.get(method, Evidence()).verdicts[question] is Verdict.NOT_ASKED
         ]
         seconds = self.engine.seconds_to_ask(subject.maps)
+        left_of = dict.fromkeys(subject.maps, seconds)
         self.post(messages.MethodStarted(subject.ticket.number, self.method))
         for done, (method, question) in enumerate(left):
             self.post(messages.QuestionAsked(subject.ticket.number, self.method, question, done, len(left), seconds))
+            began = time.monotonic()
             subject.evidence[method] = self.engine.ask(
                 subject.model,
                 subject.image,
@@ -42,10 +45,11 @@ class Asking(Work):
                 subject.evidence.get(method, Evidence()),
                 question,
                 subject.settings,
-                seconds,
+                max(left_of[method], 0.0),
                 _unheard,
                 self.stop,
             )
+            left_of[method] -= time.monotonic() - began
             self._found(explanation, whole=False)
         return self._found(explanation, whole=True)
 

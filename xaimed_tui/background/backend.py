@@ -319,7 +319,7 @@ class Engine:
     ) -> Evidence:
         """Ask one question about a map; return the map's evidence with the answer, or why there is none in this time.
 
-        What is measured once for a network and a method has all the time it needs: cut short, nothing of it is kept.
+        What is measured once for a network and a method has all the time it needs, whatever is left for the map.
         See `engine.explanation.evidence.ask`.
         """
         from engine.explanation.evidence import Deadline, ask, with_answer
@@ -339,7 +339,8 @@ class Engine:
         except Stopped:
             if stop.is_set():
                 raise
-            return with_answer(evidence, replace(getattr(evidence, question), why=f"not answered in {seconds:.3g} s"))
+            why = f"not answered in the {seconds:.3g} s left for it"
+            return with_answer(evidence, replace(getattr(evidence, question), why=why))
         return with_answer(evidence, answer)
 
     def save(self, explanation: Explanation, folder: Path) -> Path:

@@ -260,7 +260,7 @@ class ExactFound(OfMethod):
 class QuestionAsked(OfMethod):
     """A question about a map is being asked: so many of all that are to be asked are done.
 
-    A map's questions together may take so many `seconds`.
+    A map's questions together may take so many `seconds`, without what is measured once for the network.
     """
 
     question: str

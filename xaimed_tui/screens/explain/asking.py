@@ -116,7 +116,8 @@ class AsksLater(MethodListener, _Base):
         """Say in the line at the top what is asked."""
         run = self.asking
         so_far = f"asking: {QUESTION_WORDS[question]}, {run.done + 1} of {run.total}"
-        services(self).say(f"{so_far} (at most {seconds_text(seconds)} a map)")
+        limit = "once for this network" if question == "of_this_network" else f"at most {seconds_text(seconds)} a map"
+        services(self).say(f"{so_far} ({limit})")
 
     def asking_changed(self) -> None:
         """Go on later if the asking that ended was only giving way, even if those it gave way to are done by now."""
