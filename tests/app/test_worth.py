@@ -227,6 +227,11 @@ async def test_what_is_stopped_turned_off_or_fails_is_said_on_the_card() -> None
         assert "failed: no memory" in caption_of(exact)
         assert "1,000 samples" in caption_of(wall.card("lime")), "without exact cells, its own facts"
         assert app.explain.explanation.exact_failure == "no memory"
+        await press(pilot, "j", "k")
+        assert "failed: no memory" in caption_of(exact), "after another image, too"
+        await press(pilot, "g")
+        assert app.explain.explanation.exact_failure == "no memory", "and in what is made then"
+        assert len(said(engine, "exact")) == 1
         await press(pilot, "c")
         assert app.explain.wall.active == "exact"
         await press(pilot, "enter")

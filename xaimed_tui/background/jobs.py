@@ -287,12 +287,14 @@ class Jobs:
         target_class: str | None = None,
         layer: str | None = None,
         maps: Mapping[str, SaliencyMap] | None = None,
+        failures: Mapping[str, str] | None = None,
         exact: ExactCells | None = None,
+        exact_failure: str = "",
         evidence: Mapping[str, Evidence] | None = None,
     ) -> Subject:
         """Get an image ready to be explained, and stop explaining the previous one.
 
-        `maps`, `exact` and `evidence` are what is known already.
+        `maps`, `failures`, `exact`, `exact_failure` and `evidence` are what is known already.
         """
         self.withdraw("explain")
         settings = self._engine.settings(target=target_class, layer=layer)
@@ -303,7 +305,9 @@ class Jobs:
             diagnosis,
             settings,
             dict(maps or {}),
-            exact=exact,
+            dict(failures or {}),
+            exact,
+            exact_failure,
             evidence=dict(evidence or {}),
         )
         return self._subject

@@ -87,7 +87,7 @@ class MethodWall(AsksLater, Wall):
         self.changed()
 
     def restore(self, explanation: Explanation | None, exact: ExactCells | None) -> None:
-        """Show what was made before: the maps, and the exact cells."""
+        """Show what was made before, the maps and the exact cells, and what failed."""
         scene = self.scene
         scene.explanation, scene.exact = explanation, exact
         if explanation is not None:
@@ -99,8 +99,12 @@ class MethodWall(AsksLater, Wall):
                     statistics=explanation.statistics[method],
                     evidence=explanation.evidence.get(method),
                 )
+            for method, why in explanation.failures.items():
+                self.runs[method] = MethodRun(method, "failed", reason=safe_text(why))
         if exact is not None:
             self.exact_run = MethodRun(EXACT, "stopped" if exact.stopped else "done")
+        elif explanation is not None and explanation.exact_failure:
+            self.exact_run = MethodRun(EXACT, "failed", reason=safe_text(explanation.exact_failure))
         self.changed()
 
     def start(self, methods: Iterable[str]) -> None:
@@ -140,7 +144,9 @@ class MethodWall(AsksLater, Wall):
                 target_class=scene.target,
                 layer=scene.layer,
                 maps={method: run.map for method, run in kept.items() if run.map is not None},
+                failures={method: run.reason for method, run in self.runs.items() if run.state == "failed"},
                 exact=scene.exact,
+                exact_failure=self.exact_run.reason if self.exact_run.state == "failed" else "",
                 evidence={method: run.evidence for method, run in kept.items() if run.evidence is not None},
             )
         return self.subject
