@@ -40,7 +40,9 @@ def _words(evidence: Evidence) -> tuple[tuple[str, ...], str]:
     if right is Verdict.UNKNOWN:
         return ("whether it is right cannot be said", "cannot be said"), ""
     if right is Verdict.NOT_ASKED:
-        return ("not asked yet",), ""
+        if all(verdict is Verdict.NOT_ASKED for verdict in verdicts.values()):
+            return ("not asked yet",), ""
+        return ("whether it is right is not asked yet", "not all is asked yet", "not all asked"), ""
     if all(verdict is Verdict.YES for verdict in verdicts.values()):
         return ("the right cells, and it stands every test", "right, in every test", "right"), "$foreground"
     if Verdict.NOT_ASKED in verdicts.values():

@@ -67,7 +67,8 @@ def supporting_words(found: FillValues) -> str:
 def blank_words(found: FillValues, target: str) -> str:
     """Return the sentence for a class that a picture with every cell hidden has at least as surely."""
     blank, whole = probability_text(found.none_shown, 3), probability_text(found.all_shown, 3)
-    return f"With every cell hidden, {target} has {blank}, as much as the whole image ({whole}): no cell can add much."
+    seen = f"With every cell hidden, {target} has {blank}, no less than with the whole image shown ({whole})"
+    return f"{seen}: no cell can add much."
 
 
 def exact_caption(exact: ExactCells, look: Look, width: int, cell: Cell | None = None) -> Content:
