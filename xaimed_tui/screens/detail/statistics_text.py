@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.explanation.exact_words import exact_notes
 from engine.results.cells import CELL_NAMES, CELLS
 from engine.text import safe_text
 from xaimed_tui.widgets.exact_words import FILL_WORDS
@@ -42,6 +43,7 @@ def statistics_text(explanation: Explanation, key: str) -> str:
     head = f"{name} of {image}, what speaks for {safe_text(explanation.target)}\n{network}\n"
     if key == EXACT and explanation.exact is not None:
         table, notes = _exact(explanation.exact)
+        notes += "".join(f"! {safe_text(note)}\n" for note in exact_notes(explanation))
     else:
         table, notes = _agreement(explanation) if key == "agreement" else _method(explanation, key)
     notes += "".join(f"! {safe_text(doubt)}\n" for doubt in doubts(explanation.diagnosis))
