@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from app_driver import TO_IMAGES, caption_of, make_app, press, press_until_held, screen_text, settled, until
-from factories import make_diagnosis, make_evidence, make_exact, make_image
+from factories import make_diagnosis, make_evidence, make_exact, make_image, make_map
 from fakes import FakeEngine, FakeModel, demo_tasks
 from textual.message import Message
 
@@ -315,7 +315,9 @@ def weighed(engine: Slow, monkeypatch: pytest.MonkeyPatch, *, stop_at: int | Non
     bundle = demo_tasks()[0].models[0].bundle
     assert bundle is not None
     stop = threading.Event()
-    subject = Subject(Ticket(1), FakeModel(bundle), make_image(), make_diagnosis(), Settings(), stops={"exact": stop})
+    maps = {"gradcam": make_map("gradcam")}
+    subject = Subject(Ticket(1), FakeModel(bundle), make_image(), make_diagnosis(), Settings(), maps)
+    subject.stops["exact"] = stop
     target: Any = SimpleNamespace(post_message=sent.append)
     job = Weighing(engine, target, target, subject, "exact", stop, again=lambda: turns.append(1))
     job.run()
@@ -339,6 +341,18 @@ def test_exact_cells_that_take_long_wait_for_the_maps_and_keep_what_was_passed(m
     quick.passed = 900  # as after another class
     told = [type(message).__name__ for message in weighed(quick, monkeypatch)]
     assert told == ["MethodStarted", "ExactFound", "MethodStarted", "ExactFound"]
+
+
+def test_exact_cells_that_cannot_be_put_together_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Slow):
+        def assemble(self, *args: Any) -> Explanation:
+            raise RuntimeError("broken")
+
+    engine = Broken()
+    engine.passed = 900
+    told = [type(message).__name__ for message in weighed(engine, monkeypatch)]
+    assert told == ["MethodStarted", "FaultFound", "FaultFound", "MethodFailed"]
+    assert len(engine.calls) == 1
 
 
 def test_a_turn_is_overdue_by_its_pace_and_only_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,12 +101,12 @@ class Weighing(Work):
             self.again()
             return messages.MethodPostponed(subject.ticket.number, self.method)
         subject.exact, subject.exact_failure = found, ""
+        # Before another turn is asked for: an error here ends the work.
+        explanation = self.assemble() if subject.maps else None
         if len(found.fills) < len(fills):
             self.more = True
             self.again()
-        return messages.ExactFound(
-            subject.ticket.number, self.method, self.assemble() if subject.maps else None, found, whole=not self.more
-        )
+        return messages.ExactFound(subject.ticket.number, self.method, explanation, found, whole=not self.more)
 
     def stopped(self) -> Message:
         if self.subject.exact is not None:

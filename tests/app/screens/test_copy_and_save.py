@@ -61,6 +61,8 @@ def test_the_text_names_the_image_the_network_and_what_is_not_certain() -> None:
     assert "it marks no cell" in statistics_text(explanation, "lime")
     exact = replace(explanation, exact=make_exact())
     assert statistics_text(exact, "exact").splitlines()[11].split() == ["bottom", "+0.350", "+0.400", "firm"]
+    stopped = replace(explanation, exact=replace(make_exact(), stopped=True))
+    assert "! Stopped before the exact cells were done under every fill." in statistics_text(stopped, "exact")
     assert statistics_csv(exact, "exact").splitlines()[0] == "fill,row,column,shapley,top,firm"
     assert "Methods counted: RISE, Grad-CAM, LIME." in statistics_text(explanation, "agreement")
 
