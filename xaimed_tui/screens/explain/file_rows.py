@@ -52,6 +52,10 @@ class FileRows:
         if not isinstance(key, Path) or not key.is_relative_to(self.folder):
             return None
         try:
-            return self.names.index(key.relative_to(self.folder).as_posix())  # of a DICOMDIR, below it
+            return self.names.index(self.name_of(key))
         except ValueError:
             return None
+
+    def name_of(self, path: Path) -> str:
+        """Return the name by which an image is listed: that of a DICOMDIR's file says where it lies in the folder."""
+        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.name

@@ -186,9 +186,9 @@ class ImageSide(Vertical):
         if refused:
             self._show_files()
             self._show_folder()
-        if (path := self._pointed) is not None and names_file(path.name, message.names):
+        if (path := self._pointed) is not None and names_file(name := self._rows.name_of(path), message.names):
             # A refused image was probably still being written.
-            self.post_message(self.Pointed(path) if path.name in refused else self.Rewritten(path))
+            self.post_message(self.Pointed(path) if name in refused else self.Rewritten(path))
 
     def on_folder_gone(self, message: messages.FolderGone) -> None:
         """Say that the folder is gone; keep showing what was read."""
@@ -214,7 +214,7 @@ class ImageSide(Vertical):
         if self._rows.all_judged:
             names: Sequence[str] = self._rows.names
         else:
-            names = [row.key.name for row in self.images.in_view if isinstance(row.key, Path)]
+            names = [self._rows.name_of(row.key) for row in self.images.in_view if isinstance(row.key, Path)]
         if unknown := [name for name in names if name not in self._reasons]:
             self._judged = services(self).jobs.judge(self, self._folder, unknown, self._bundle)
 
@@ -243,11 +243,11 @@ class ImageSide(Vertical):
 
     def reason_of(self, path: Path | None) -> str:
         """Return why the network cannot take an image, as far as known; empty if it can."""
-        return self._reasons.get(path.name, "") if path is not None else ""
+        return self._reasons.get(self._rows.name_of(path), "") if path is not None else ""
 
     def refuse(self, path: Path, reason: str) -> None:
         """Grey an image that has just turned out to be unusable."""
-        self._reasons[path.name] = reason
+        self._reasons[self._rows.name_of(path)] = reason
         self._show_files()
         self._show_folder()
 
