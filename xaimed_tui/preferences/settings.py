@@ -114,7 +114,7 @@ class AppSettings:
         "paper", ("paper", "all"), "counted in the agreement: the paper's four methods, or all"
     )
     exact: Literal["on", "off"] = _one_of(
-        "on", ("on", "off"), "weigh the nine cells with every first map: what no map can say for itself"
+        "on", ("on", "off"), "weigh the nine cells exactly with the maps, to say what each map is worth"
     )
     evidence: Literal["on", "off"] = _one_of(
         "on", ("on", "off"), "ask of every map whether it can be believed, once all are made"
