@@ -53,7 +53,7 @@ class LookKeys:
     def why_no_fill(self) -> str:
         """The sentence for the key of the fills where it changes nothing."""
         if not self.fills:
-            return "The exact cells are not known yet: c weighs them."
+            return "The exact cells are not known yet."
         return "The exact cells are known for one way to hide cells only."
 
     def look_changed(self) -> None:

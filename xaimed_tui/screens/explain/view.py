@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from xaimed_tui.background.failure import Failure
 
 
+_NOT_WEIGHED = f"The exact cells are not known yet: {EXACT_KEY} weighs them."
+
+
 def _are(key: str) -> str:
     return "are" if key == EXACT else "is"
 
@@ -170,12 +173,12 @@ class ExplainView(LookKeys, WhyNot, Viewing):
                 chosen = self.wall.run(active) is not None
                 return f"{method_name(active)} {_are(active)} not at work." if chosen else "No method is chosen."
             case "fill":
-                return self._why_no_answer() or self.why_no_fill
+                return self._why_no_answer() or (self.why_no_fill if self.fills else _NOT_WEIGHED)
             case "opacity" if self._has_maps:
                 return self.no_more_opacity(parameters)
             case "open" if self.scene.explanation is not None:
                 if active == EXACT:
-                    return "The exact cells are not known yet: c weighs them."
+                    return _NOT_WEIGHED
                 return f"{method_name(active)} has no map yet: e makes it."
             case "open" | "numbers" | "display" | "colormap" | "opacity":
                 return no_map
