@@ -140,7 +140,7 @@ def _through(pixels: NDArray[np.float32], used: UsedWindow) -> NDArray[np.float3
         entries = np.asarray(used.lut.entries, dtype=np.float64) / used.lut.top
         return np.asarray(entries[places.astype(np.int64)], dtype=np.float32)
     if used.source == "colours":
-        return np.clip(pixels / np.float32(used.high), np.float32(0), np.float32(1))
+        return np.asarray(np.clip(pixels / np.float32(used.high), np.float32(0), np.float32(1)), dtype=np.float32)
     values = pixels.astype(np.float64)
     width = used.high - used.low
     if used.shape == "sigmoid":  # PS3.3, C.11.2.1.3.1

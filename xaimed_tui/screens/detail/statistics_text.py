@@ -43,7 +43,7 @@ def statistics_text(explanation: Explanation, key: str) -> str:
     head = f"{name} of {image}, what speaks for {safe_text(explanation.target)}\n{network}\n"
     if key == EXACT and explanation.exact is not None:
         table, notes = _exact(explanation.exact)
-        notes += "".join(f"! {safe_text(note)}\n" for note in exact_notes(explanation))
+        notes += "".join(f"! {safe_text(note)}\n" for note in exact_notes(explanation.exact))
     else:
         table, notes = _agreement(explanation) if key == "agreement" else _method(explanation, key)
     notes += "".join(f"! {safe_text(doubt)}\n" for doubt in doubts(explanation.diagnosis))
