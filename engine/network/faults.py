@@ -35,8 +35,8 @@ _KINDS = {
     torch.float64: "float64 (.double())",
 }
 _PRECISION = re.compile(r"same dtype|expected scalar type|should be the same|mixed dtype|not implemented for '", re.I)
-_BATCH_FIRST = "make forward in architecture.py take a (batch, channels, height, width) tensor"
-_FLOAT32 = "remove .half(), .double() and dtype=... from forward in architecture.py, as XAIMed computes in float32"
+_BATCH_FIRST = "make its forward take a (batch, channels, height, width) tensor"
+_FLOAT32 = "remove .half(), .double() and dtype=... from its forward, as XAIMed computes in float32"
 _CLOSE = 1e-4
 _SHORT_SEARCH = 4.0
 
@@ -101,7 +101,7 @@ def why_it_fails(
         return BundleError(
             f"the network fails for an image of noise ({first_line(error)}{line_of(error)})",
             subject=subject,
-            remedy="mend architecture.py or ask who made the model",
+            remedy="mend its code or ask who made the model",
         )
     error = trial.error or error or RuntimeError("it fails now and then")
     if (fault := _another_fault(network, shape, subject, trial, error)) is not None:
@@ -140,7 +140,7 @@ def _fed(trial: Trial) -> str:
 
 
 def _by_inputs(network: nn.Module, shape: Shape, trial: Trial, error: BaseException) -> Found | None:
-    remedy = "write a class in architecture.py whose forward takes the image alone and supplies the rest"
+    remedy = "wrap it in a class whose forward takes the image alone and supplies the rest"
     names = _required(network)
     if isinstance(error, TypeError) and len(names) > 1:
         return f"the network takes {len(names)} inputs ({', '.join(names)}), and XAIMed feeds it one image", remedy
@@ -216,7 +216,7 @@ def _by_device(network: nn.Module, shape: Shape, trial: Trial, error: BaseExcept
     return (
         f"its code chooses a device by itself, as .cuda() does, and so it fails elsewhere ({first_line(error)})"
         f"{line_of(error)}",
-        "remove .cuda() and .to(device) from forward in architecture.py, as XAIMed moves network and images itself; "
+        "remove .cuda() and .to(device) from its forward, as XAIMed moves network and images itself; "
         "make new tensors with device=x.device",
     )
 
@@ -277,7 +277,7 @@ def _by_batch_statistics(network: nn.Module, shape: Shape, trial: Trial, error: 
         )
     return (
         f"its code switches {failed.said} to training mode, in which a single image has no answer{line_of(error)}",
-        "remove .train() and training=True from architecture.py",
+        "remove .train() and training=True from its code",
     )
 
 
@@ -296,7 +296,7 @@ def _by_batch_size(network: nn.Module, shape: Shape, trial: Trial, error: BaseEx
         return None
     return (
         f"the network takes only batches of {count} images, a number written into its code{line_of(error)}",
-        "write x.shape[0] in place of that number in architecture.py",
+        "write x.shape[0] in place of that number in its code",
     )
 
 
@@ -328,7 +328,7 @@ def _by_lost_dimension(network: nn.Module, shape: Shape, trial: Trial, error: Ba
     return (
         "its code loses the batch dimension of a single image, as squeeze() does "
         f"({first_line(error)}{line_of(error)})",
-        "write flatten(1), or squeeze with the dimensions to drop, in architecture.py",
+        "write flatten(1), or squeeze with the dimensions to drop, in its code",
     )
 
 
@@ -338,7 +338,7 @@ def _by_size(network: nn.Module, shape: Shape, trial: Trial, error: BaseExceptio
     fed = f"the network does not take a {height}x{width} input of {channels} channels"
     cause = f"{fed} ({first_line(error)}{line_of(error)}{_fed(trial)})"
     if not isinstance(error, RuntimeError | ValueError | AssertionError):
-        return cause, "correct [input] in model.toml, or mend architecture.py"
+        return cause, "correct [input] in model.toml, or mend its code"
     sides = sides or SideSearch(network, channels, StateWatch(), seconds=_SHORT_SEARCH).run(height)
     if sides.wanted:
         cause = (
@@ -371,7 +371,7 @@ def _by_parts(network: nn.Module, shape: Shape, trial: Trial, error: BaseExcepti
     return (
         f"its parts do not fit together: {failed.said} takes {failed.expected:,} channels, and the layers before it "
         f"give {failed.got:,}{line_of(error)}",
-        "mend architecture.py or ask who made the model",
+        "mend its code or ask who made the model",
     )
 
 

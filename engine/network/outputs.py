@@ -149,7 +149,7 @@ def check_conduct(network: nn.Module, bundle: ModelBundle, anatomy: Anatomy, sub
             raise BundleError(
                 f"the network fails for an image of noise ({first_line(error)})",
                 subject=subject,
-                remedy="mend architecture.py or ask who made the model",
+                remedy="mend its code or ask who made the model",
             ) from error
 
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}

@@ -55,7 +55,7 @@ def flat_output(output: object, batch: int, subject: str, path: str = "") -> tor
         raise BundleError(
             f"the network gives {tuple(output.shape)} for {batch} image(s), not one number a class",
             subject=subject,
-            remedy="make architecture.py return a (batch, classes) tensor",
+            remedy="make its forward return a (batch, classes) tensor",
         )
     raise _not_there(output, subject, path)
 
@@ -200,7 +200,7 @@ def _not_there(output: object, subject: str, path: str) -> BundleError:
         return BundleError(
             f"the network gives a {type(output).__name__} without any tensor, not one number a class",
             subject=subject,
-            remedy="make architecture.py return a (batch, classes) tensor",
+            remedy="make its forward return a (batch, classes) tensor",
         )
     if path in found:
         return BundleError(
@@ -224,7 +224,7 @@ def _undecided(
         return BundleError(
             f"the network gives several outputs, and none has one number a class: {_listed(found)}",
             subject=subject,
-            remedy="make architecture.py return a (batch, classes) tensor",
+            remedy="make its forward return a (batch, classes) tensor",
         )
     return BundleError(
         f"the network gives several outputs, and which of them are the scores of the classes is not said: "

@@ -134,7 +134,7 @@ class StateWatch:
         if error.code == CODE or not any(_SETTINGS[at].breaks for at in self._changed):
             return error
         cause = f"{error.cause} (its code sets {self._said}, which XAIMed sets back)"
-        remedy = "remove that setting from architecture.py, or ask who made the model"
+        remedy = "remove that setting from its code, or ask who made the model"
         return BundleError(cause, subject=error.subject, remedy=remedy, code=CODE)
 
     def _restore(self, before: tuple[Any, ...]) -> None:

@@ -65,6 +65,21 @@ def test_a_softmax_in_forward_is_seen_through(name: str, temperature: float, str
             assert made.warning_codes == same.warning_codes
 
 
+@pytest.mark.parametrize("name", ["F.softmax", "F.log_softmax"])
+def test_a_softmax_in_half_precision_is_seen_through(name: str) -> None:
+    ending, kind = AT_THE_END[name]
+    model = classifier(Ended(lambda z: ending(z.half()).float(), strength=40.0))
+    plain = classifier(Ended(lambda z: z.half().float(), strength=40.0))
+    assert model.activation == kind
+    answer = model.diagnose(IMAGE)
+    assert answer.probabilities.max() > 0.999  # where the gradient of the probability vanishes
+    for target in range(3):
+        made = GradCam("gradcam", layer="body.4").explain(request(model, IMAGE, target=target))
+        same = GradCam("gradcam", layer="body.4").explain(request(plain, IMAGE, target=target))
+        np.testing.assert_allclose(made.values, same.values, atol=1e-3)
+        assert made.warning_codes == same.warning_codes
+
+
 class Divided(nn.Module):
     """The temperature that the network itself divides by."""
 

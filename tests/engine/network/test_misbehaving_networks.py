@@ -96,27 +96,27 @@ REFUSED = {
     "half": Bad(
         network("def forward(self, x):\n    return self.head(self.features(x.half()))"),
         ("its code turns the image into float16 (.half()), and conv (Conv2d) has float32 weights in line",),
-        "remove .half(), .double() and dtype=... from forward",
+        "remove .half(), .double() and dtype=... from its forward",
     ),
     "double": Bad(
         network("def forward(self, x):\n    return self.head(self.features(x).double())"),
         ("its code turns the image into float64 (.double()), and head (Linear) has float32 weights in line 17",),
-        "remove .half(), .double() and dtype=... from forward",
+        "remove .half(), .double() and dtype=... from its forward",
     ),
     "its own weights halved": Bad(
         network("def forward(self, x):\n    self.half()\n    return self.head(self.features(x.half()))"),
         ("its code turns its own weights into float16 (.half()) as it runs, conv.weight for one",),
-        "remove .half(), .double() and dtype=... from forward",
+        "remove .half(), .double() and dtype=... from its forward",
     ),
     "its own weights doubled": Bad(
         network("def forward(self, x):\n    self.double()\n    return self.head(self.features(x.double()))"),
         ("its code turns its own weights into float64 (.double()) as it runs",),
-        "remove .half(), .double() and dtype=... from forward",
+        "remove .half(), .double() and dtype=... from its forward",
     ),
     "weights halved, not the image": Bad(
         network("def forward(self, x):\n    self.half()\n    return self.head(self.features(x))"),
         ("its code turns the weights of conv (Conv2d) into float16 (.half()), and the image is float32",),
-        "remove .half(), .double() and dtype=... from forward",
+        "remove .half(), .double() and dtype=... from its forward",
     ),
     "optional inputs": Bad(
         network(
@@ -131,12 +131,12 @@ REFUSED = {
             "the network takes a list of inputs, or drops the batch dimension: its first layer, conv (Conv2d)",
             "was given (3, ",
         ),
-        "make forward in architecture.py take a (batch, channels, height, width) tensor",
+        "make its forward take a (batch, channels, height, width) tensor",
     ),
     "no batch": Bad(
         network("def forward(self, x):\n    c, h, w = x.shape\n    return self.head(self.features(x[None]))[0]"),
         ("the network takes an image without a batch, and was fed (1, 3, ",),
-        "make forward in architecture.py take a (batch, channels, height, width) tensor",
+        "make its forward take a (batch, channels, height, width) tensor",
     ),
     "channels last": Bad(
         network("def forward(self, x):\n    return self.head(self.features(x.permute(0, 3, 1, 2)))"),
@@ -152,12 +152,12 @@ REFUSED = {
             "self.more = nn.Conv2d(8, 6, 3)",
         ),
         ("its parts do not fit together: more (Conv2d) takes 8 channels, and the layers before it give 6",),
-        "mend architecture.py",
+        "mend its code",
     ),
     "cuda": Bad(
         network('def forward(self, x):\n    return self.head(self.features(x.to("cuda:7")))'),
         ("its code chooses a device by itself, as .cuda() does", "in line 17 of architecture.py"),
-        "remove .cuda() and .to(device) from forward in architecture.py",
+        "remove .cuda() and .to(device) from its forward",
     ),
     "batch statistics of one": Bad(
         network(
@@ -173,7 +173,7 @@ REFUSED = {
             "self.norm = nn.BatchNorm1d(6)",
         ),
         ("its code switches norm (BatchNorm1d) to training mode", "in line 19"),
-        "remove .train() and training=True from architecture.py",
+        "remove .train() and training=True from its code",
     ),
     "four channels": Bad(
         network(body=BODY.replace("Conv2d(3,", "Conv2d(4,")),
@@ -188,7 +188,7 @@ REFUSED = {
     "nothing": Bad(
         network("def forward(self, x):\n    self.answer = self.head(self.features(x))"),
         ("the network gives a NoneType without any tensor",),
-        "make architecture.py return a (batch, classes) tensor",
+        "make its forward return a (batch, classes) tensor",
     ),
     "two heads": Bad(
         network("def forward(self, x):\n    f = self.features(x)\n    return self.head(f), f"),
@@ -201,7 +201,7 @@ REFUSED = {
     "a map": Bad(
         network("def forward(self, x):\n    return self.conv(x)"),
         ("the network gives (1, 6, ", " for 1 image(s), not one number a class"),
-        "make architecture.py return a (batch, classes) tensor",
+        "make its forward return a (batch, classes) tensor",
     ),
 }
 
