@@ -37,8 +37,10 @@ Pictures = Sequence[tuple[str, "NDArray[np.uint8]"]]
 MODELS = {
     "HIS": ROOT / "tasks" / "HIS Breast Cancer" / "Paper CNN",
     "MRI": ROOT / "tasks" / "Brain Tumour MRI" / "Narrow ResNet",
+    "MRI, plain": ROOT / "tasks" / "Brain Tumour MRI" / "Narrow ResNet, plain",
     "IHC": ROOT / "tasks" / "IHC Stain (demo)" / "Small CNN",
 }
+"""Folders by the task's short name, and what tells the model from the task's others."""
 PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "page", "rocket", "text")
 CHANGES = ("JPEG 90", "10 % darker", "10 % brighter", "blurred by 0.5", "twice as large")
 
@@ -62,7 +64,7 @@ def script_of(model: Path, script: str = "train.py") -> Iterator[ModuleType]:
 
 
 def unseen(data: Path) -> tuple[dict[str, Pictures], Pictures]:
-    """The images of patients (areas, for the demo) that no `fit.npz` was made from, by model; and tumour masks."""
+    """The images of patients (areas, for the demo) that no `fit.npz` was made from, by task; and tumour masks."""
     import numpy as np
 
     found: dict[str, Pictures] = {}
@@ -202,11 +204,12 @@ def main() -> None:
     for name, folder in MODELS.items():
         model = Classifier.load(read_bundle(folder), device="cpu")
         assert model.fit is not None
-        own, few = patients[name], spread(patients[name], arguments.most)
+        task = name.partition(",")[0]
+        own, few = patients[task], spread(patients[task], arguments.most)
         sets: dict[str, Pictures] = {"patients not fitted": own}
         sets |= {f"  {how}": changed(few, how) for how in CHANGES}
         sets |= {
-            f"{other}'s images": spread(images, arguments.most) for other, images in patients.items() if other != name
+            f"{other}'s images": spread(images, arguments.most) for other, images in patients.items() if other != task
         }
         sets |= {"tumour masks": spread(masks, arguments.most), **rest}
         found = {title: flagged(model, pictures) for title, pictures in sets.items()}
