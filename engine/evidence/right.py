@@ -42,9 +42,10 @@ def judge_right(exact: ExactCells | None, top: Sequence[Cell]) -> Right:
     if not good[place].any():
         return Right(Verdict.NO, judged, chance, "other cells do clearly more, kept and hidden, under every fill")
     if not right[place]:
-        return Right(Verdict.UNKNOWN, judged, chance, "these cells do well in some ways of asking and not in others")
+        why = "these cells do well in one way (kept, hidden, under one fill) but not in all"
+        return Right(Verdict.UNKNOWN, judged, chance, why)
     if chance > MOST_CHANCE:
-        return Right(Verdict.UNKNOWN, judged, chance, "most choices of three cells do as well here")
+        return Right(Verdict.UNKNOWN, judged, chance, "too many other choices of three cells do as well")
     return Right(Verdict.YES, judged, chance, "hardly any other three cells do more, kept or hidden")
 
 

@@ -41,7 +41,7 @@ QUESTION_WORDS: Mapping[str, str] = MappingProxyType(
 """What each question is called in the line under a map."""
 
 SHORT_WORDS: Mapping[str, str] = MappingProxyType(
-    {"right": "right", "better_than_chance": "chance", "stable": "stable", "of_this_network": "network"}
+    {"right": "right", "better_than_chance": "beats chance", "stable": "stable", "of_this_network": "this network"}
 )
 """The same where space is short."""
 
@@ -131,7 +131,9 @@ def _areas(curves: Curves) -> str:
 
 
 def _stable(answer: Stable) -> str:
-    return "" if answer.correlation is None else f"mean correlation of the cells' means {answer.correlation:.2f}"
+    if answer.correlation is None:
+        return ""
+    return f"the copies' nine cell means correlate with the map's own by {answer.correlation:.2f} on average"
 
 
 def _of_this_network(answer: OfThisNetwork) -> str:
@@ -143,4 +145,5 @@ def _of_this_network(answer: OfThisNetwork) -> str:
         for depth, value in answer.correlations.items()
     )
     images = f"{answer.images} image{'' if answer.images == 1 else 's'}"
-    return f"rank correlation with the map of random weights, on {images}: {said}; 1 is the same map, chance is 1 cell"
+    held = "1 would be the same map; by chance 1 of 3 cells is shared"
+    return f"rank correlation with the map of random weights, on {images}: {said}; {held}"

@@ -14,7 +14,7 @@ import argparse
 import importlib.util
 import io
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -63,29 +63,35 @@ def script_of(model: Path, script: str = "train.py") -> Iterator[ModuleType]:
         sys.modules.pop("architecture", None)
 
 
-def unseen(data: Path) -> tuple[dict[str, Pictures], Pictures]:
+def unseen(data: Path, tasks: Collection[str] = MODELS) -> tuple[dict[str, Pictures], Pictures]:
     """The images of patients (areas, for the demo) that no `fit.npz` was made from, by task; and tumour masks."""
     import numpy as np
 
     found: dict[str, Pictures] = {}
-    with script_of(MODELS["HIS"], "patches.py") as split:
-        patches = split.read_patches(data / "idc" / "patches.zip")
-        rows = split.split(patches.patients, 0).test
-        found["HIS"] = [(str(patches.patients[row]), patches.rgb[row].transpose(1, 2, 0)) for row in rows]
-    with script_of(MODELS["MRI"]) as train:
-        slices = train.read_slices(data / "brain_mri" / "slices.zip")
-        test = slices.of(train.split_patients(slices)["test"])
-        found["MRI"] = [
-            (patient, pixels[..., None]) for patient, pixels in zip(test.patients, test.pixels, strict=True)
-        ]
-        masks = [
-            (patient, mask[..., None].astype(np.uint8) * 255)
-            for patient, mask in zip(test.patients, test.masks, strict=True)
-        ]
-    with script_of(MODELS["IHC"]) as train:
-        picture = train.data.immunohistochemistry()
-        area = train.cut_patches(picture, train.stain_truth(picture), "test", train.STRIDE)
-        found["IHC"] = [(f"rows from {y // 85 * 85}", p) for (y, _), p in zip(area.corners, area.pixels, strict=True)]
+    masks: Pictures = ()
+    if "HIS" in tasks:
+        with script_of(MODELS["HIS"], "patches.py") as split:
+            patches = split.read_patches(data / "idc" / "patches.zip")
+            rows = split.split(patches.patients, 0).test
+            found["HIS"] = [(str(patches.patients[row]), patches.rgb[row].transpose(1, 2, 0)) for row in rows]
+    if "MRI" in tasks:
+        with script_of(MODELS["MRI"]) as train:
+            slices = train.read_slices(data / "brain_mri" / "slices.zip")
+            test = slices.of(train.split_patients(slices)["test"])
+            found["MRI"] = [
+                (patient, pixels[..., None]) for patient, pixels in zip(test.patients, test.pixels, strict=True)
+            ]
+            masks = [
+                (patient, mask[..., None].astype(np.uint8) * 255)
+                for patient, mask in zip(test.patients, test.masks, strict=True)
+            ]
+    if "IHC" in tasks:
+        with script_of(MODELS["IHC"]) as train:
+            picture = train.data.immunohistochemistry()
+            area = train.cut_patches(picture, train.stain_truth(picture), "test", train.STRIDE)
+            found["IHC"] = [
+                (f"rows from {y // 85 * 85}", p) for (y, _), p in zip(area.corners, area.pixels, strict=True)
+            ]
     return found, masks
 
 

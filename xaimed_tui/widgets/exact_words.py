@@ -88,7 +88,9 @@ def exact_caption(exact: ExactCells, look: Look, width: int, cell: Cell | None =
         parts.append(f"\n{firm_words(exact)}")
     whole, blank = probability_text(found.all_shown), probability_text(found.none_shown)
     if found.none_shown >= found.all_shown:
-        parts.append((f"\na blank has {blank}, too: t", "$text-warning"))
+        said = f"all hidden, still {blank}"
+        more = f"{said} · t another class"
+        parts.append((f"\n{more if len(more) <= width else said}", "$text-warning"))
     else:
         parts.append(f"\nwhole image {whole}, all hidden {blank}")
     return Content.assemble(*parts)

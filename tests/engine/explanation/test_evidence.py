@@ -220,7 +220,7 @@ def test_the_line_under_a_map_says_all_four_with_chance_beside_the_number() -> N
         "of this network: cannot be said"
     )
     assert evidence_line(WHOLE, len(line)) == line
-    assert evidence_line(WHOLE, 80) == "✓ right  ✗ chance  · stable  ? network"
+    assert evidence_line(WHOLE, 80) == "✓ right  ✗ beats chance  · stable  ? this network"
     assert evidence_marks(WHOLE, 20) == "✓✗·?"
     assert len(set(MARKS.values())) == len(Verdict)
     other = replace(WHOLE, right=replace(WHOLE.right, fills={**WHOLE.right.fills, "blur": Judged(0, 9.0, 9.0)}))

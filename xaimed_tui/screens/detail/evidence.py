@@ -52,10 +52,13 @@ _HELD_AGAINST = {
         f"{thresholds.CORRELATION_FOR_NO:g}."
     ),
     "of_this_network": (
-        f"Yes: the rank correlation with the map of random weights is below {thresholds.CHANGED_BELOW:g}. No: from "
-        f"{thresholds.UNCHANGED_FROM:g} on, for then the map would be nearly the same with any network."
+        f"Yes: the rank correlation with the map of random weights is below {thresholds.CHANGED_BELOW:g}, whether the "
+        f"last layer, the later half or all are random. No: from {thresholds.UNCHANGED_FROM:g} on with half or all "
+        "random, for then the map would be nearly the same with any network."
     ),
 }
+
+_RANDOM = {"head": "last layer random", "half": "later half random", "all": "all random"}
 
 
 class EvidenceScreen(ClosesOnce, Screen[None]):
@@ -184,7 +187,7 @@ def _figures(evidence: Evidence, question: str) -> list[tuple[str, str]]:
             found["same three"] = f"{stable.same_three:.0%} of them"
     else:
         for depth, value in evidence.of_this_network.correlations.items():
-            found[f"random {depth}"] = f"rank correlation {value:.2f}"
+            found[_RANDOM[depth]] = f"rank correlation {value:.2f}"
         if evidence.of_this_network.images:
             found["images"] = f"{evidence.of_this_network.images}; measured once for this network and method"
     width = max(map(len, found), default=0)

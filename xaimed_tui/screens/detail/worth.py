@@ -100,4 +100,4 @@ def _pair(found: FillValues) -> str:
     names = f"{CELL_NAMES[first]} and {CELL_NAMES[second]}"
     if abs(value) < 0.005:
         return "none: the cells add up"
-    return f"{value:+.3f}  {names} {'do more' if value > 0 else 'say the same'} together"
+    return f"{value:+.3f}  {names} {'do more together' if value > 0 else 'overlap'}"
