@@ -10,8 +10,9 @@ above 8, kept and hidden, under every fill that matters. Right maps are that of 
 built-in methods' where their three cells are of the known ones. Each fake should get a *no* somewhere in at least 95 %,
 right maps in at most 5 %.
 
-To save time, *better than chance* is asked of the fakes on the first image of each network only, which can but lower
-the share of them that get a *no*, and LIME and RISE are asked about on every Nth network only.
+*Right* judges by the same exact cells that say which fakes count, so a column says how many get a *no* from the other
+three questions alone. To save time, *better than chance* is asked of four of the fakes on the first image of each
+network only, which can but lower these shares, and LIME and RISE are asked about on every Nth network only.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 Explain = Callable[["Request"], "SaliencyMap"]
 
 TRUTH = "known evidence"
-FAKES = ("random smooth", "centre blob", "edges", "wrong class", "random weights")
+WRONG_CLASS = "wrong class"
+FAKES = ("random smooth", "centre blob", "edges", WRONG_CLASS, "random weights")
 SAMPLING = ("lime", "rise")
 BUILT_IN = (*SAMPLING, "gradcam", "gradcam++", "hirescam")
 QUESTIONS = ("right", "better_than_chance", "stable", "of_this_network")
@@ -63,12 +65,14 @@ class Tally:
         asked: maps that were asked about and count.
         left_out: maps that do not count: fakes that are right, methods that missed the known cells, constant maps.
         refused: how many got a *no* somewhere.
+        refused_otherwise: how many got one from another question than *right*.
         verdicts: by question, how many got each verdict.
     """
 
     asked: int = 0
     left_out: int = 0
     refused: int = 0
+    refused_otherwise: int = 0
     verdicts: dict[str, Counter[str]] = field(default_factory=lambda: {question: Counter() for question in QUESTIONS})
 
     def note(self, evidence: Evidence) -> None:
@@ -76,6 +80,7 @@ class Tally:
         verdicts = {question: str(verdict) for question, verdict in evidence.verdicts.items()}
         self.asked += 1
         self.refused += "no" in verdicts.values()
+        self.refused_otherwise += any(verdicts[question] == "no" for question in QUESTIONS[1:])
         for question, verdict in verdicts.items():
             self.verdicts[question][verdict] += 1
 
@@ -106,7 +111,13 @@ def main(argv: Sequence[str]) -> int:
             report(tallies)
     report(tallies)
     rows = {
-        name: {"asked": tally.asked, "left_out": tally.left_out, "refused": tally.refused, "verdicts": tally.verdicts}
+        name: {
+            "asked": tally.asked,
+            "left_out": tally.left_out,
+            "refused": tally.refused,
+            "refused_otherwise": tally.refused_otherwise,
+            "verdicts": tally.verdicts,
+        }
         for name, tally in tallies.items()
     }
     write_json(given.json, {"machine": machine(), "worlds": given.worlds, "maps": rows})
@@ -139,7 +150,7 @@ def ask_world(world: World, seed: int, images: int, tallies: Mapping[str, Tally]
                 tallies[name].left_out += 1
                 continue
             evidence = _evidence(asked, saliency, exact, explain, of_the_network.get(name))
-            if name not in FAKES or number == 0:
+            if name not in FAKES or name == WRONG_CLASS or number == 0:
                 evidence = replace(evidence, better_than_chance=ask_better_than_chance(asked, saliency))
             tallies[name].note(evidence)
 
@@ -260,7 +271,8 @@ def _as_map(values: NDArray[np.float64], asked: Request) -> SaliencyMap:
 def report(tallies: Mapping[str, Tally]) -> None:
     """Print how many maps of each kind got a *no*, and what every question said."""
     say("", "Maps that are wrong must get a no; the bound is Wilson's, 95 %, one-sided.", "")
-    say(table(("map", "counted", "left out", "a no", "share", "at least", "at most"), list(_shares(tallies))))
+    head = ("map", "counted", "left out", "a no", "share", "at least", "at most", "a no, but for right")
+    say(table(head, list(_shares(tallies))))
     for question in QUESTIONS:
         rows = [
             (name, *(tally.verdicts[question][verdict] for verdict in ("yes", "no", "unknown", "not_asked")))
@@ -273,7 +285,7 @@ def _shares(tallies: Mapping[str, Tally]) -> Iterator[tuple[object, ...]]:
     for name, tally in tallies.items():
         low, high = wilson(tally.refused, tally.asked)
         share = tally.refused / tally.asked if tally.asked else None
-        yield name, tally.asked, tally.left_out, tally.refused, share, low, high
+        yield name, tally.asked, tally.left_out, tally.refused, share, low, high, tally.refused_otherwise
 
 
 def wilson(count: int, total: int) -> tuple[float | None, float | None]:
