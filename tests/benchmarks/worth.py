@@ -1,6 +1,6 @@
 """What are the three cells of each map worth, and what do the four questions say of it? On images not trained on.
 
-    python -m tests.benchmarks.worth --data FOLDER [--only HIS MRI IHC plain] [--images N] [--rise N] [--no-evidence]
+    python -m tests.benchmarks.worth --data FOLDER [--only HIS MRI IHC] [--images N] [--rise N] [--no-evidence]
         [--json FILE]
 
 FOLDER holds `idc/patches.zip` and `brain_mri/slices.zip`, which the models' `train.py` read. One image of each of N
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from engine.results.exact_cells import FillValues
     from tests.benchmarks.unlike import Pictures
 
-FOLDERS = {**MODELS, "plain": MODELS["MRI"].with_name("Narrow ResNet, plain")}
 FILLS = ("mean", "blur")
 WAYS = ("hidden", "kept")
 COLUMNS = [(way, fill) for way in WAYS for fill in FILLS]
@@ -176,7 +175,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with idc/patches.zip and brain_mri/slices.zip")
-    parser.add_argument("--only", nargs="+", choices=list(FOLDERS), default=list(FOLDERS), metavar="MODEL")
+    parser.add_argument("--only", nargs="+", choices=list(MODELS), default=list(MODELS), metavar="MODEL")
     parser.add_argument("--images", type=int, default=30, metavar="N", help="images of each model (default 30)")
     parser.add_argument("--rise", type=int, default=1000, metavar="N", help="RISE's masks (default 1000)")
     parser.add_argument("--no-evidence", action="store_true", help="ask only the questions that cost no pass")
@@ -186,12 +185,12 @@ def main() -> None:
     from engine.bundle.model_bundle import read_bundle
     from engine.network.classifier import Classifier
 
-    images_of = {name: "MRI" if name == "plain" else name for name in given.only}
-    pictures, _ = unseen(given.data, set(images_of.values()))
+    tasks = {name: name.partition(",")[0] for name in given.only}
+    pictures, _ = unseen(given.data, set(tasks.values()))
     results: dict[str, Any] = {"machine": machine(), "models": {}}
     for name in given.only:
-        classifier = Classifier.load(read_bundle(FOLDERS[name]), device="cpu", precision="fp32")
-        chosen = one_each(pictures[images_of[name]], given.images)
+        classifier = Classifier.load(read_bundle(MODELS[name]), device="cpu", precision="fp32")
+        chosen = one_each(pictures[tasks[name]], given.images)
         found = measure(classifier, chosen, given.rise, not given.no_evidence)
         report(name, found, by_patient=len({patient for patient, _ in chosen}) == len(chosen))
         results["models"][name] = found
