@@ -14,6 +14,7 @@ from engine.text import safe_text
 IMAGE_CODES = {
     "bits": "fewer bits of a sample are used than the file has, or more than was said",
     "burned-in": "a patient's name may be written into the pixels",
+    "changed": "the file holds another image than the one that was explained",
     "channels": "samples that are neither grey, colour nor declared transparency",
     "codec-missing": "a package that its decoding needs is not installed",
     "colour": "grey where the model wants colours, or colours where it wants grey",
@@ -23,6 +24,7 @@ IMAGE_CODES = {
     "memory": "there is not enough memory to decode it",
     "missing": "there is no such file or folder",
     "modality": "it was taken by another kind of device than the model is made for, or by none",
+    "nameless": "a DICOM file that does not say which object of which study it is",
     "no-decoder": "the process that decodes pictures could not be started",
     "no-pixels": "a DICOM object that holds no picture",
     "not-a-file": "a folder, a pipe or a device in place of a file",
@@ -152,8 +154,8 @@ class Stopped(XAIMedError):
 
     code = "stopped"
 
-    def __init__(self, subject: str | None = None) -> None:
-        super().__init__("stopped before a first result", subject=subject)
+    def __init__(self, subject: str | None = None, cause: str = "stopped before a first result") -> None:
+        super().__init__(cause, subject=subject)
 
 
 NO_MEMORY = (

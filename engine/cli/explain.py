@@ -26,6 +26,7 @@ from engine.explainers.registry import (
     usual_samples,
 )
 from engine.explanation.words import blank_words, chance_words, number_of_cells
+from engine.export.dicom.plan import NewSeries, check_dicom_writable, plan_dicom
 from engine.images.image import read_image
 from engine.results.diagnosis import probability_text
 
@@ -141,6 +142,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write a report on one page, too: report.html (one file, with its pictures) or report.pdf; may be given "
         "twice",
     )
+    parser.add_argument(
+        "--dicom",
+        action="store_true",
+        help="write DICOM objects, too, for images that came as DICOM: maps, overlays and a report, in new series of "
+        "the image's study. They hold the patient's name and id, as the image does (needs the extra dicom)",
+    )
     parser.add_argument("--json", action="store_true", help="print the list of the explanation.json files")
     parser.set_defaults(run=run)
 
@@ -153,6 +160,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     for line in left_out():
         print_failure(line)
+    if arguments.dicom:
+        check_dicom_writable()
     out: Path = arguments.out
     bundle = common.find_bundle(arguments)
     settings = _settings(arguments, bundle)
@@ -167,12 +176,16 @@ def run(arguments: argparse.Namespace) -> int:
             classifier.class_index(settings.target)
         if settings.layer is not None:
             classifier.anatomy.check_layer(settings.layer)
+        series = NewSeries()
         for path in images:
-            found = common.attempt(path, partial(_explain, classifier, path, images, settings, arguments))
+            found = common.attempt(path, partial(_explain, classifier, path, images, settings, arguments, series))
             if isinstance(found, XAIMedError):
                 complete = False
                 continue
-            explanation, folder = found
+            explanation, folder, not_written = found
+            if not_written:
+                print_failure(not_written)
+                complete = False
             for method, reason in explanation.failures.items():
                 print_failure(f"{path}: {method}: {reason}")
                 complete = False
@@ -198,8 +211,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _explain(
-    classifier: Classifier, path: Path, images: Sequence[Path], settings: Settings, arguments: argparse.Namespace
-) -> tuple[Explanation, Path]:
+    classifier: Classifier,
+    path: Path,
+    images: Sequence[Path],
+    settings: Settings,
+    arguments: argparse.Namespace,
+    series: NewSeries,
+) -> tuple[Explanation, Path, str]:
+    """Explain an image and save the answer; the text says why DICOM objects that were asked for are not written."""
     from engine.explanation.explain import explain  # late, like those below: torch and matplotlib
     from engine.export.folder import save_explanation
 
@@ -219,7 +238,16 @@ def _explain(
                 progress=progress,
             )
     reports = tuple(dict.fromkeys(arguments.report))
-    return explanation, save_explanation(explanation, arguments.out, full_paths=arguments.full_paths, reports=reports)
+    dicom, not_written = None, ""
+    if arguments.dicom:
+        try:
+            dicom = plan_dicom(explanation, series)
+        except XAIMedError as error:
+            not_written = error.message
+    folder = save_explanation(explanation, arguments.out, full_paths=arguments.full_paths, reports=reports, dicom=dicom)
+    if dicom is not None and dicom.no_map:
+        print_failure(f"{path}: no Parametric Maps are written, only Secondary Captures and a report: {dicom.no_map}")
+    return explanation, folder, not_written
 
 
 def _seconds(text: str) -> float:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
-from engine.errors import ExportError
+from engine.errors import ExportError, Stopped
 from engine.export.exact_picture import exact_picture
 from engine.export.pictures import agreement_picture, cells_picture, original_picture, overlay_picture
 from engine.export.record import explanation_record, record_bytes
@@ -26,6 +26,7 @@ from engine.export.report import ReportKind, report_file, report_of
 from engine.export.report_html import report_html
 from engine.export.report_pdf import report_pdf
 from engine.export.saved import MAPS, ORIGINAL, RECORD
+from engine.progress import NeverStop, Progress, no_progress
 from engine.results.cells import CELLS
 from engine.results.evidence import Verdict
 from engine.storage.deleting import delete
@@ -34,11 +35,13 @@ from engine.storage.writing import flush_folder
 from engine.text import safe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from PIL.Image import Image
 
     from engine.explanation.explain import Explanation
+    from engine.export.dicom.plan import DicomPlan
+    from engine.progress import ProgressCallback, StopSignal
     from engine.results.evidence import Evidence
     from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
@@ -61,6 +64,11 @@ EXACT_COLUMNS = ("fill", "row", "column", "shapley", "top", "firm")
 LONGEST_NAME = 100
 """Most characters of a folder's name, without its number."""
 
+SAVING = "saving"
+"""What reports of progress name in place of a method."""
+
+_NEVER = NeverStop()
+
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 """Errors of a rename that mean that something else has the name."""
 
@@ -72,6 +80,9 @@ def save_explanation(
     name: str | None = None,
     full_paths: bool = False,
     reports: Collection[ReportKind] = (),
+    dicom: DicomPlan | None = None,
+    progress: ProgressCallback = no_progress,
+    stop: StopSignal = _NEVER,
 ) -> Path:
     """Write an explanation's files into a new folder in `out`.
 
@@ -85,12 +96,16 @@ def save_explanation(
             DICOM image. If the name is taken, `-2`, `-3`, ... is appended.
         full_paths: write where the image's file lies into `explanation.json`, not only the file's name.
         reports: write a report of each of these kinds, too.
+        dicom: write DICOM objects, too; see `engine.export.dicom.plan.plan_dicom`.
+        progress: told how many files are written.
+        stop: asked before every file.
 
     Returns:
         The new folder.
 
     Raises:
         ExportError: the files could not be written; nothing is left behind.
+        Stopped: stopped before all were written; nothing is left behind, either.
     """
     out = Path(out)
     stem = safe_folder_name(explanation.image.public_stem if name is None else name)
@@ -98,10 +113,18 @@ def save_explanation(
         out.mkdir(parents=True, exist_ok=True)
         remove_beside(out)
         with partial_folder(out) as partial:
-            written = []
-            for file_name, content in explanation_files(explanation, full_paths=full_paths, reports=reports):
+            written: list[str] = []
+            exact = explanation.exact is not None
+            total = len(explanation_file_names(explanation.maps, exact=exact, reports=reports, dicom=dicom))
+            progress(Progress(SAVING, 0, total))
+            for file_name, content in explanation_files(
+                explanation, full_paths=full_paths, reports=reports, dicom=dicom
+            ):
+                if stop.is_set():
+                    raise Stopped(str(out), "saving was stopped, and nothing was written")
                 _write(partial / file_name, content)
                 written.append(file_name)
+                progress(Progress(SAVING, len(written), total))
             flush_folder(partial)
             final = _rename(partial, out, stem)
     except OSError as error:
@@ -118,7 +141,11 @@ def save_explanation(
 
 
 def explanation_files(
-    explanation: Explanation, *, full_paths: bool = False, reports: Collection[ReportKind] = ()
+    explanation: Explanation,
+    *,
+    full_paths: bool = False,
+    reports: Collection[ReportKind] = (),
+    dicom: DicomPlan | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of every file of an explanation; the options are those of `save_explanation`."""
     original = original_picture(explanation.image, explanation.bundle.input)
@@ -132,6 +159,10 @@ def explanation_files(
         yield "exact.csv", exact_bytes(explanation.exact)
     for kind in reports:
         yield report_file(kind), report_bytes(explanation, kind)
+    if dicom is not None:
+        from engine.export.dicom.files import dicom_files  # late: highdicom takes a second, and is an extra
+
+        yield from dicom_files(explanation, dicom)
     yield MAPS, maps_bytes(explanation.maps)
     yield (
         "statistics.csv",
@@ -148,7 +179,11 @@ def report_bytes(explanation: Explanation, kind: ReportKind) -> bytes:
 
 
 def explanation_file_names(
-    methods: Iterable[str], *, exact: bool = False, reports: Collection[ReportKind] = ()
+    methods: Collection[str],
+    *,
+    exact: bool = False,
+    reports: Collection[ReportKind] = (),
+    dicom: DicomPlan | None = None,
 ) -> list[str]:
     """Return the file names of an explanation with these maps, in the order in which they are written.
 
@@ -156,10 +191,11 @@ def explanation_file_names(
         methods: of the maps.
         exact: whether it has exact cells.
         reports: of which kinds it has a report.
+        dicom: which DICOM objects it becomes; None for none.
     """
     maps = [name for method in methods for name in (f"{method}.png", f"{method}-cells.png")]
     cells = ["exact-cells.png", "exact.csv"] if exact else []
-    more = (*cells, *map(report_file, reports))
+    more = (*cells, *map(report_file, reports), *(() if dicom is None else dicom.file_names(methods)))
     return [ORIGINAL, *maps, "agreement.png", *more, MAPS, "statistics.csv", RECORD]
 
 

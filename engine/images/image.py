@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from engine.images.dicom.facts import DicomFacts
+    from engine.images.dicom.origin import DicomOrigin
     from engine.images.in_memory import Tensor
     from engine.results.caution import Caution
 
@@ -256,7 +257,7 @@ def _read_dicom(path: Path, limits: Limits, bits: int | None) -> MedicalImage:
     array, facts = read_frame(path, limits)
     pixels = array.astype(np.float32)
     pixels.setflags(write=False)
-    depth = 8 * array.dtype.itemsize if array.dtype.kind == "u" else facts.allocated
+    depth = _depth(array, facts)
     return MedicalImage(
         pixels=pixels,
         bit_depth=depth,
@@ -272,6 +273,43 @@ def _read_dicom(path: Path, limits: Limits, bits: int | None) -> MedicalImage:
         bits=FileBits(declared=facts.bits, user=bits),
         dicom=facts,
     )
+
+
+def dicom_origin(image: MedicalImage, *, limits: Limits = DEFAULT_LIMITS) -> DicomOrigin:
+    """Return what DICOM objects made of an image take over from its file.
+
+    Raises:
+        ImageError: the file cannot be read any more, or holds other pixels by now, such as another patient's; or it
+            does not say which study it belongs to.
+        ValueError: the image did not come as DICOM.
+    """
+    if image.dicom is None:
+        raise ValueError("the image did not come as DICOM")
+    from engine.images.dicom.reading import read_origin
+
+    origin, array, facts = read_origin(image.path, limits)
+    depth = _depth(array, facts)
+    if pixels_sha256(array, depth) != image.sha256:
+        raise ImageError(
+            "the file holds another image than the one that was explained",
+            subject=image.path,
+            remedy="explain it again",
+            code="changed",
+        )
+    for said, what in ((origin.study, "study"), (origin.series, "series"), (origin.kind and origin.instance, "object")):
+        if not said:
+            raise ImageError(
+                f"the file does not say which {what} it is{'' if what == 'object' else ' of'}, so no DICOM object can "
+                "refer to it",
+                subject=image.path,
+                remedy="take the file as the archive has it",
+                code="nameless",
+            )
+    return origin
+
+
+def _depth(array: NDArray[np.unsignedinteger] | NDArray[np.float32], facts: DicomFacts) -> int:
+    return 8 * array.dtype.itemsize if array.dtype.kind == "u" else facts.allocated
 
 
 def _check_no_frame(path: Path) -> None:

@@ -155,6 +155,14 @@ def view_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
     return max(1, (2 * width * rows + columns) // (2 * columns)), width
 
 
+def view_place(height: int, width: int, spec: InputSpec) -> tuple[int, int, int, int]:
+    """Return (top, left, rows, columns) of the view of an image, in its pixels; negative where the view is padded."""
+    rows, columns = view_size(height, width, spec)
+    if rows <= height and columns <= width:
+        return centred(height, rows).start, centred(width, columns).start, rows, columns
+    return -centred(rows, height).start, -centred(columns, width).start, rows, columns
+
+
 def centred(outer: int, inner: int) -> slice:
     """Return the slice of the `inner` pixels in the middle of `outer`; an odd rest leaves one more pixel after them."""
     start = (outer - inner) // 2

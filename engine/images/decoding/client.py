@@ -34,7 +34,14 @@ from engine.images.decoding.protocol import (
     parse_answer,
     parse_piece,
 )
-from engine.images.dicom.answers import DicomAnswer, Listed, parse_dicom, parse_listed, with_entries
+from engine.images.dicom.answers import (
+    DicomAnswer,
+    Listed,
+    parse_dicom,
+    parse_listed,
+    parse_origin_answer,
+    with_entries,
+)
 from engine.images.dicom.header import AGAIN
 from engine.images.dicom.serving import HEADER_TIMES
 from engine.images.header import SAVE_AGAIN, Header, Limits
@@ -45,6 +52,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.images.dicom.facts import DicomFacts
+    from engine.images.dicom.origin import DicomOrigin
     from engine.results.caution import Caution
 
     Integers = NDArray[np.unsignedinteger]
@@ -147,6 +155,19 @@ def dicom_header_separately(file: BinaryIO, size: int, path: Path, limits: Limit
     return answer.facts
 
 
+def dicom_origin_separately(file: BinaryIO, size: int, frame: int, path: Path, limits: Limits) -> DicomOrigin:
+    """Read what objects made of a frame of a DICOM file take over from it; see `dicom_separately`.
+
+    Raises:
+        ImageError: as `decode_separately`; or the system cannot read the file.
+    """
+    try:
+        answer = _ask(lambda process: process.origin(file, size, frame, limits), path, limits)
+    except UnusableFileError as error:
+        raise ImageError(error.cause, subject=path, remedy=error.remedy, code=error.code) from error
+    return _not_refused(answer, path)
+
+
 def dicomdir_separately(file: BinaryIO, size: int, path: Path, limits: Limits) -> tuple[str, ...]:
     """Return the names of the files that a DICOMDIR lists, with `/`; see `engine.images.dicom.directory`.
 
@@ -238,6 +259,20 @@ class _Process:
         if failed is not None:
             raise failed
         return answer, sent
+
+    def origin(self, file: BinaryIO, size: int, frame: int, limits: Limits) -> Refusal | DicomOrigin:
+        """Have read what objects made of a frame take over from it.
+
+        Raises:
+            _GoneError, UnusableFileError: as `header`.
+        """
+        seconds = HEADER_TIMES * limits.header_seconds
+        with self._asked("dicom-origin", read_piece(file, 0, PIECE), size, limits, seconds, frame):
+            line, failed = self._answer_line(file)
+            answer = parse_origin_answer(line)
+        if failed is not None:
+            raise failed
+        return answer
 
     def listed(self, file: BinaryIO, size: int, limits: Limits) -> tuple[Refusal | Listed, NDArray[np.uint8]]:
         """Have a DICOMDIR read; return the answer and the bytes that follow it, (n,).

@@ -16,7 +16,7 @@ READY = b"ready\n"
 OPENED = b"opened\n"
 """What it writes of a picture whose pixels were requested once the header has passed, before the answer."""
 
-DICOM_REQUESTS = ("dicom", "dicom-header", "dicomdir")
+DICOM_REQUESTS = ("dicom", "dicom-header", "dicom-origin", "dicomdir")
 """What may be wanted of a DICOM file: a frame's pixels, a frame's header, the files that a DICOMDIR lists."""
 
 _MOST_WARNINGS = 8

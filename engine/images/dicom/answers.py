@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from engine.images.decoding.protocol import Refusal
 from engine.images.dicom import words
 from engine.images.dicom.facts import BurnedIn, DicomFacts, Shape, VoiLut, Window
+from engine.images.dicom.origin import DicomOrigin, parse_origin
 from engine.storage.documents import parse_json
 from engine.text import safe_text
 
@@ -131,6 +132,20 @@ def parse_listed(line: bytes) -> Refusal | Listed:
             return Refusal(cause, remedy, code)
         case {"listed": int() as length} if 0 <= length <= _LISTED:
             return Listed(length)
+    raise ValueError("no answer")
+
+
+def parse_origin_answer(line: bytes) -> Refusal | DicomOrigin:
+    """Parse and check an answer about what objects made of an image take over.
+
+    Raises:
+        ValueError: the line is no answer.
+    """
+    match parse_json(line):
+        case {"cause": str() as cause, "remedy": str() | None as remedy, "code": str() as code}:
+            return Refusal(cause, remedy, code)
+        case {"origin": dict() as record}:
+            return parse_origin(record)
     raise ValueError("no answer")
 
 

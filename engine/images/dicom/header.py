@@ -6,7 +6,7 @@ import hashlib
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -54,7 +54,7 @@ _TAGS = (
 _GROUPS = {
     "PixelValueTransformationSequence": ("RescaleIntercept", "RescaleSlope", "RescaleType"),
     "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
-    "PixelMeasuresSequence": ("PixelSpacing",),
+    "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
     "PlaneOrientationSequence": ("ImageOrientationPatient",),
     "PlanePositionSequence": ("ImagePositionPatient",),
     "FrameAnatomySequence": ("FrameLaterality",),
@@ -85,7 +85,9 @@ class OpenedDicom:
     frames: int
 
 
-def open_dicom(file: BinaryIO, path: Path, limits: Limits, frame: int = 1) -> OpenedDicom:
+def open_dicom(
+    file: BinaryIO, path: Path, limits: Limits, frame: int = 1, *, more: Collection[str] = ()
+) -> OpenedDicom:
     """Read a header.
 
     Args:
@@ -93,6 +95,7 @@ def open_dicom(file: BinaryIO, path: Path, limits: Limits, frame: int = 1) -> Op
         path: its name, for errors.
         limits: beyond which it is refused.
         frame: the one whose functional groups count, from 1.
+        more: keywords of further tags to read.
 
     Raises:
         ImageError: it cannot be read. Nothing that stands in the file is part of the error.
@@ -107,7 +110,7 @@ def open_dicom(file: BinaryIO, path: Path, limits: Limits, frame: int = 1) -> Op
         if syntax == _DEFLATED:
             file, syntax = BytesIO(_inflated(file, limits, path)), _EXPLICIT
         file.seek(0)
-        tags: list[BaseTag | int] = [tag for name in _TAGS if (tag := tag_for_keyword(name)) is not None]
+        tags: list[BaseTag | int] = [tag for name in (*_TAGS, *more) if (tag := tag_for_keyword(name)) is not None]
         dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
         frames = _number(dataset, "NumberOfFrames", 1)
         frames = int(frames) if 1 <= frames <= _GREATEST_FRAMES else 1

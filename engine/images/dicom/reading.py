@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from engine.images.dicom.origin import DicomOrigin
+
 MOST_BYTES = 4 * 10**9
 """The most bytes that a file may have. Only its header and one frame of it are read at a time."""
 
@@ -73,6 +75,25 @@ def read_frame(
     with os.fdopen(_opened(place, path), "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         return dicom_separately(file, size, frame or 1, path, limits)
+
+
+def read_origin(
+    path: Path, limits: Limits = DEFAULT_LIMITS
+) -> tuple[DicomOrigin, NDArray[np.unsignedinteger] | NDArray[np.float32], DicomFacts]:
+    """Read what objects made of a frame take over from it, and the frame itself: whether it is still the same.
+
+    Both are of one file, also where another one takes its name meanwhile.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    from engine.images.decoding.client import dicom_origin_separately, dicom_separately
+
+    place, frame = split_frame(path)
+    with os.fdopen(_opened(place, path), "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        origin = dicom_origin_separately(file, size, frame or 1, path, limits)
+        return origin, *dicom_separately(file, size, frame or 1, path, limits)
 
 
 def read_facts(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:

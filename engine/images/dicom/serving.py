@@ -69,6 +69,8 @@ def answer(
     try:
         if wanted == "dicom":
             return _pixels(file, size, frame, path, limits, opened)
+        if wanted == "dicom-origin":
+            return _origin(file, size, frame, path, limits)
         return _listed(file, size, path, limits) if wanted == "dicomdir" else _header(file, size, frame, path, limits)
     except (ImageError, MemoryError):
         raise
@@ -88,6 +90,18 @@ def _header(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits
     facts = facts_of(open_dicom(cast("BinaryIO", _watched(file, size, limits)), path, limits, frame), path, frame)
     check_size(facts, path, limits)
     return {"dicom": facts_record(facts), "entries": 0, "shape": [0, 0, 1], "sample": "u1"}, memoryview(b"")
+
+
+def _origin(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits) -> Answer:
+    """Answer with what objects made of a frame take over from it."""
+    from engine.images.dicom.header import no_frame, open_dicom
+    from engine.images.dicom.origin import CARRIED, WHERE, origin_of, origin_record
+
+    watched = _watched(file, size, limits)
+    found = open_dicom(cast("BinaryIO", watched), path, limits, frame, more=(*CARRIED, *WHERE))
+    if frame > found.frames:
+        raise no_frame(frame, found.frames, path)
+    return {"origin": origin_record(origin_of(found.dataset, found.frames))}, memoryview(b"")
 
 
 def _pixels(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits, opened: Callable[[], None]) -> Answer:

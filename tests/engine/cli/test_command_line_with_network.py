@@ -238,6 +238,23 @@ def test_the_same_command_twice_gives_the_same_maps_in_a_second_folder(
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_dicom_objects_that_cannot_be_written_are_one_line_each(
+    xaimed: Run, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["explain", *images, *DEMO, "--methods", "gradcam", "--no-exact", "--dicom", "--out", tmp_path]
+    monkeypatch.setattr("engine.export.dicom.plan.find_spec", lambda name: None)
+    status, out, err = xaimed(*asked)
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
+    assert "written by the package highdicom, and it is not installed; install it: pip install 'xaimed[dicom]'" in err
+    monkeypatch.setattr("engine.export.dicom.plan.find_spec", lambda name: object())
+    status, _, err = xaimed(*asked)
+    assert status == 1
+    lines = [line for line in err.splitlines() if "did not come as DICOM" in line]
+    assert [line.partition(": no DICOM")[0].rpartition("/")[2] for line in lines] == [path.name for path in images]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.stem for path in images)
+    assert not list(tmp_path.rglob("*.dcm"))
+
+
 def test_explain_writes_where_an_image_lies_only_if_it_is_asked_to(
     xaimed: Run, images: list[Path], tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,12 @@ from pydicom.datadict import DicomDictionary
 from engine.bundle.specs import InputSpec
 from engine.errors import XAIMedError
 from engine.images.compliance import why_not_compliant
+from engine.images.dicom.origin import CARRIED
 from engine.images.dicom.series import series_of
 from engine.images.image import MedicalImage, read_image
 from engine.images.listing import list_images
 
+MORE = ("--report", "html", "--report", "pdf", *(("--dicom",) if find_spec("highdicom") else ()))
 WORD = "Canary"
 NUMBER = "31337.25"
 DATE, TIME, AGE = "19030203", "040506.777", "093Y"
@@ -74,6 +77,8 @@ def planted(folder: Path) -> list[Path]:
     made.BodyPartExamined, made.ViewPosition, made.Laterality = WORD.upper(), WORD.upper(), WORD[0]
     made.PatientOrientation = [WORD.upper(), WORD.upper()]
     made.RescaleType = made.WindowCenterWidthExplanation = WORD
+    made.ImagePositionPatient, made.ImageOrientationPatient = [1, 2, 3], [1, 0, 0, 0, 1, 0]
+    made.PixelSpacing = [0.5, 0.5]
     made.WindowCenter, made.WindowWidth = "900", "800"
     made.RescaleSlope, made.RescaleIntercept = "1", "0"
     made.BurnedInAnnotation = WORD.upper()
@@ -105,6 +110,20 @@ def planted(folder: Path) -> list[Path]:
         damaged[place] ^= 0x55
     (folder / "damaged").write_bytes(damaged)
     return sorted(folder.iterdir())
+
+
+TAKEN_OVER = {*CARRIED, "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SliceThickness"}
+"""The attributes of a source that DICOM objects made of it have, too: those of the patient at the top of the header."""
+
+
+def with_canaries(made: pydicom.Dataset, depth: int = 0) -> Iterator[tuple[int, str]]:
+    """How deep, and in which attribute, a canary stands in an object."""
+    for element in made:
+        if element.VR == "SQ":
+            for one in element.value:
+                yield from with_canaries(one, depth + 1)
+        elif CANARIES.search(str(element.value).encode()):
+            yield depth, element.keyword
 
 
 def everything(image: MedicalImage) -> bytes:
@@ -141,22 +160,38 @@ def test_nothing_that_names_a_patient_leaves_a_file(tmp_path: Path, xaimed: Run)
         assert status == 1
         said += [output.encode(), errors.encode()]
     quick = ["--methods", "gradcam,rise", "--samples", "rise=16"]
-    status, output, errors = xaimed(
-        *on, "explain", study / "sound.dcm", study / "frames", *which[-4:], *quick, "--out", out
-    )
-    assert status == 0, errors
-    said += [output.encode(), errors.encode()]
+    for arguments in ([study / "sound.dcm", *MORE], [study / "frames"]):
+        status, output, errors = xaimed(*on, "explain", *arguments, *which[-4:], *quick, "--out", out)
+        assert status == 0, errors
+        said += [output.encode(), errors.encode()]
     folders = sorted(folder.name for folder in out.iterdir())
     assert len(folders) == 3
     assert all(re.fullmatch(r"[0-9a-f]{12}(-[2-9])?", name) for name in folders)
     record = json.loads((out / folders[0] / "explanation.json").read_bytes())
     assert record["image"]["metadata"]["window"] == "centre 900, width 800 (the file's)"
+    objects: list[Path] = []
     for place in (out, *(Path(os.environ[f"XDG_{name}_HOME"]) for name in ("CACHE", "STATE", "DATA", "CONFIG"))):
         for file in place.rglob("*"):
-            said += [os.fsencode(file.relative_to(place)), file.read_bytes() if file.is_file() else b""]
+            said.append(os.fsencode(file.relative_to(place)))
+            if file.suffix == ".dcm":
+                objects.append(file)
+            elif file.is_file():
+                said.append(file.read_bytes())
     for text in said:
         found = CANARIES.search(text.replace(os.fsencode(study), b""))
         assert found is None, text[max(found.start() - 200, 0) : found.end() + 100]
+    if "--dicom" not in MORE:
+        return
+    assert len(objects) == 2 * 2 + 2  # maps and overlays, the agreement and the report
+    for file in objects:
+        found = set(with_canaries(pydicom.dcmread(file)))
+        assert {keyword for _, keyword in found} <= TAKEN_OVER, file
+        deep = {keyword for depth, keyword in found if depth}
+        # What a report refers to has a study and a series, and a map has a place.
+        assert deep <= {"StudyInstanceUID", "SeriesInstanceUID", "SliceThickness"}, file
+        assert (0, "PatientName") in found
+        assert (0, "SeriesInstanceUID") not in found
+        assert file.name.startswith(file.parent.name[:12])
 
 
 def test_two_windows_of_the_same_pixels_are_two_inputs(tmp_path: Path) -> None:
