@@ -175,7 +175,7 @@ def _cells(cells: Iterable[Cell]) -> list[Json]:
 def _image(explanation: Explanation, *, full_paths: bool) -> dict[str, Json]:
     image, bits = explanation.image, bits_of(explanation.image, explanation.bundle.input)
     facts: dict[str, Json] = {name: fact for name, fact in image.metadata.items() if name != "viewing"}
-    if image.dicom is not None:
+    if image.scan is not None:
         if words := used_window(image, explanation.bundle.input).words:
             facts["window"] = words
     elif shown := viewing(bits.used):  # the bundle may have declared the bits

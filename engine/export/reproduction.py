@@ -21,9 +21,9 @@ from engine.explainers.registry import Voters, find_method
 from engine.explainers.settings import Settings, declared_method
 from engine.explanation.explain import explain
 from engine.export.saved import ORIGINAL, saved_map
-from engine.images.dicom.recognising import frame_name, split_frame
 from engine.images.image import read_image
 from engine.images.listing import is_listed
+from engine.images.parts import file_of, same_part
 from engine.library.tasks import find_model, list_tasks
 from engine.network.passes import Precision
 from engine.progress import ProgressCallback, no_progress
@@ -163,7 +163,7 @@ def find_image(
     else:
         name = saved.image.name
         beside = (saved.path.with_name(file) for file in (name, ORIGINAL))
-        places = (path for path in (saved.image, Path(name), *beside) if split_frame(path)[0].is_file())
+        places = (path for path in (saved.image, Path(name), *beside) if file_of(path).is_file())
     for count, path in enumerate(places, start=1):
         looked(count)
         try:
@@ -286,17 +286,18 @@ def _by_digest(digest: str, folders: Sequence[Path]) -> ModelBundle | None:
 def _candidates(folder: Path, name: str) -> Iterator[Path]:
     """Yield the images that may be the one, those of its name first; links to folders are not followed.
 
-    The frame of a file is sought as the frame of this number in every file.
+    A frame or a slice of a file is sought as the same one in every file.
     """
-    named, frame = split_frame(Path(name))
+    named = Path(name)
+    whole = file_of(named).name
     others = []
     for place, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):
-            path = Path(place, file if frame is None else frame_name(file, frame))
+            path = Path(place, same_part(named, file))
             if file == name:
                 yield Path(place, file)
-            elif file == named.name:
+            elif file == whole:
                 yield path
             elif is_listed(file):
                 others.append(path)

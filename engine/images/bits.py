@@ -103,11 +103,11 @@ def bits_of(image: MedicalImage, spec: InputSpec) -> Bits:
     """Return how many bits of an image's samples count as significant for a model.
 
     A bundle that declares more bits than a sample has, such as 12 for an image of 8 bits, says nothing about it. A
-    DICOM image has those that it declares.
+    DICOM or NIfTI image has those that it declares.
     """
     known, depth = image.bits, image.bit_depth
-    if image.dicom is not None:
-        return Bits(image.dicom.bits, "file")
+    if image.scan is not None:
+        return Bits(image.scan.bits, "file")
     if known.user is not None:
         return Bits(known.user, "user")
     if spec.bits is not None and spec.bits <= depth:
@@ -121,13 +121,14 @@ def check_bits(image: MedicalImage, spec: InputSpec) -> None:
     """Check that no value of an image is beyond its significant bits.
 
     Raises:
-        NotCompliantError: one is, the user said more bits than a sample has, or any of a DICOM image.
+        NotCompliantError: one is, the user said more bits than a sample has, or any of a DICOM or NIfTI image.
     """
-    if image.dicom is not None:
+    if image.scan is not None:
         if image.bits.user is None:
             return
         raise NotCompliantError(
-            "a DICOM file says itself how many bits are significant, and its window scales its values",
+            f"a {'NIfTI' if image.dicom is None else 'DICOM'} file says itself how many bits are significant, and its "
+            "window scales its values",
             subject=image.path,
             remedy="leave out --bits for this image",
             code="bits",
@@ -186,9 +187,9 @@ def bits_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
 def unit_values(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
     """Return an image's values as (H, W, C) float32, with the range of its significant bits as 0 to 1.
 
-    Those of a DICOM image go through its window, see `engine.images.dicom.windows`.
+    Those of a DICOM or NIfTI image go through its window, see `engine.images.dicom.windows`.
     """
-    if image.dicom is not None:
+    if image.scan is not None:
         return windowed(image, spec)
     zero, top = _range(image, spec)
     values = image.pixels if zero == 0 else image.pixels - np.float32(zero)
@@ -198,10 +199,10 @@ def unit_values(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
 def shown_values(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
     """Return an image's values for people, as (H, W, C) uint8: the range of its significant bits as 0 to 255.
 
-    They are divided and rounded, which is no stretch of contrast: a dark image stays dark. Those of a DICOM image go
-    through its window.
+    They are divided and rounded, which is no stretch of contrast: a dark image stays dark. Those of a DICOM or NIfTI
+    image go through its window.
     """
-    if image.dicom is not None:
+    if image.scan is not None:
         return np.round(windowed(image, spec) * np.float32(255)).astype(np.uint8)
     zero, top = _range(image, spec)
     if top == 255 and zero == 0:

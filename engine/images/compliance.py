@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from engine.bundle.model_bundle import InputSpec
     from engine.images.dicom.facts import DicomFacts
     from engine.images.image import MedicalImage
+    from engine.images.nifti.facts import NiftiFacts
 
 GREY_WITHIN = 2
 """How far the channels of a pixel may lie apart in a grey image of 8 bits.
@@ -78,6 +79,8 @@ def check_file(path: Path, spec: InputSpec, *, limits: Limits = DEFAULT_LIMITS) 
     _check_size(header.height, header.width, path, spec, limits)
     if header.dicom is not None:
         _check_dicom(header.dicom, path, spec)
+    if header.nifti is not None:
+        _check_nifti(header.nifti, path)
     if header.grey and spec.accept_grey is False:
         raise _not_accepted(path, spec, grey=True)
 
@@ -92,6 +95,8 @@ def check_compliance(image: MedicalImage, spec: InputSpec) -> None:
     _check_size(image.height, image.width, image.path, spec, DEFAULT_LIMITS)
     if image.dicom is not None:
         _check_dicom(image.dicom, image.path, spec)
+    if image.nifti is not None:
+        _check_nifti(image.nifti, image.path)
     check_bits(image, spec)
     if (spec.accept_grey is False or spec.accept_colour is False) and not spec.accepts(grey := is_grey(image)):
         raise _not_accepted(image.path, spec, grey=grey)
@@ -100,10 +105,11 @@ def check_compliance(image: MedicalImage, spec: InputSpec) -> None:
 def input_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
     """Return what is doubtful about feeding a compliant image to a model; empty if nothing is.
 
-    The codes are those of the image itself, then `window`, `bits`, `colour`, `size` and `shape`.
+    The codes are those of the image itself, then `modality`, `window`, `bits`, `colour`, `size` and `shape`.
     """
     return (
         *image.warnings,
+        *_modality_warnings(image, spec),
         *window_warnings(image, spec),
         *bits_warnings(image, spec),
         *_colour_warnings(image, spec),
@@ -161,6 +167,34 @@ def _check_dicom(facts: DicomFacts, path: Path, spec: InputSpec) -> None:
             remedy="use an image of the kind that the model was made for",
             code="modality",
         )
+
+
+def _check_nifti(facts: NiftiFacts, path: Path) -> None:
+    """Check that a volume is an image that a device took, as far as its header tells.
+
+    Raises:
+        NotCompliantError: it is not.
+    """
+    if facts.of.photograph:
+        raise NotCompliantError(
+            f"this is {facts.of.photograph}, not an image that a device took",
+            subject=path,
+            remedy="choose an image",
+            code="modality",
+        )
+
+
+def _modality_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
+    """Return the doubt about a slice that the model's settings would let one refuse, if the format named its device."""
+    if image.nifti is None or spec.dicom is None or not (wanted := spec.dicom.modality):
+        return ()
+    return (
+        Caution(
+            "modality",
+            f"The model takes {', '.join(wanted)} only, and a NIfTI file does not say what it was taken by: make sure "
+            "that it was one of these.",
+        ),
+    )
 
 
 def _not_accepted(path: Path, spec: InputSpec, *, grey: bool) -> NotCompliantError:

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.images.dicom.facts import DicomFacts
+    from engine.images.nifti.facts import NiftiFacts
 
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 """The formats that are read, by Pillow's names. A file's content decides which it is, not its suffix."""
 
-DICOM = "DICOM"
-"""The format of a header that is not Pillow's."""
+DICOM, NIFTI = "DICOM", "NIfTI"
+"""The formats of headers that are not Pillow's."""
 
 EXPORT = "export the image as PNG or TIFF"
 SAVE_AGAIN = "save it again, as an ordinary PNG"
@@ -52,7 +53,7 @@ class Header:
     """What the header of a picture says, if by its header the picture can be decoded.
 
     Attributes:
-        format: one of `FORMATS`, or `DICOM`.
+        format: one of `FORMATS`, `DICOM` or `NIFTI`.
         height, width: in pixels, after the orientation is applied.
         bit_depth: 8 or 16; fewer than 8 bits are scaled to 8 when decoded.
         grey: one channel, alpha aside; False for RGB and for palettes.
@@ -62,7 +63,8 @@ class Header:
         inverted: whether this is a 16-bit grey TIFF in which 0 is white.
         size: of the file, in bytes.
         declared_bits: how many bits of a sample the file declares significant; None if it does not.
-        dicom: what is kept of a DICOM header, for the first frame; None for pictures.
+        dicom: what is kept of a DICOM header, for the first frame; None for others.
+        nifti: what is kept of a NIfTI header; None for others.
     """
 
     format: str
@@ -76,6 +78,7 @@ class Header:
     size: int
     declared_bits: int | None = None
     dicom: DicomFacts | None = None
+    nifti: NiftiFacts | None = None
 
 
 def check_bytes(size: int, path: Path, limits: Limits) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import ImageError
 from engine.images.dicom.reading import read_facts, starts_as_dicom
 from engine.images.dicom.recognising import split_frame
-from engine.images.header import DEFAULT_LIMITS, DICOM, SMALLER, Header, Limits, check_bytes
+from engine.images.header import DEFAULT_LIMITS, DICOM, NIFTI, SMALLER, Header, Limits, check_bytes
+from engine.images.nifti.reading import read_facts as read_slice_facts
+from engine.images.nifti.reading import starts_as_nifti
+from engine.images.parts import file_of
 from engine.storage.reading import UnusableFileError, check_regular, open_regular, read_limited
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from engine.images.dicom.facts import DicomFacts
     from engine.images.dicom.origin import DicomOrigin
     from engine.images.in_memory import Tensor
+    from engine.images.nifti.facts import NiftiFacts
+    from engine.images.scan import ScanFacts
     from engine.results.caution import Caution
 
 Colour = Literal["grey", "rgb"]
@@ -57,8 +62,9 @@ class MedicalImage:
 
     Attributes:
         pixels: (H, W, C) float32, C 1 or 3, in `value_range`, read-only. Of a grey DICOM image these are the values
-            after the modality LUT, such as HU; its window is part of the preprocessing.
-        bit_depth: 8 or 16; of a DICOM image how many bits a stored sample takes: also 1, 32 or 64.
+            after the modality LUT, such as HU, of a NIfTI slice those after slope and intercept; the window is part of
+            the preprocessing.
+        bit_depth: 8 or 16; of a DICOM or NIfTI image how many bits a stored sample takes: also 1, 32 or 64.
         colour: `grey` (C = 1) or `rgb` (C = 3).
         path: the file it came from; of an image in memory its name.
         sha256: hex digest of shape, depth and decoded pixels.
@@ -66,6 +72,7 @@ class MedicalImage:
         warnings: what is doubtful about the pixels whatever network they are fed to.
         bits: what is known about how many bits of a sample are significant.
         dicom: what is kept of a DICOM header; None for other images.
+        nifti: what is kept of the header of a NIfTI volume of which it is a slice; None for other images.
 
     An image comes from a file by `read_image`, or from memory by `from_array`, `from_pil` or `from_tensor`. The same
     pixels have the same `sha256` on either way.
@@ -80,6 +87,7 @@ class MedicalImage:
     warnings: tuple[Caution, ...] = ()
     bits: FileBits = FileBits()
     dicom: DicomFacts | None = None
+    nifti: NiftiFacts | None = None
 
     @classmethod
     def from_array(cls, array: NDArray[np.generic], *, bits: int | None = None, name: str = "array") -> MedicalImage:
@@ -139,48 +147,51 @@ class MedicalImage:
         return image_from_tensor(tensor, bits=bits, name=name)
 
     @property
+    def scan(self) -> ScanFacts | None:
+        """What DICOM and NIfTI images have in common: a window, and a place in a patient; None for pictures."""
+        return self.nifti if self.dicom is None else self.dicom
+
+    @property
     def array(self) -> NDArray[np.unsignedinteger] | NDArray[np.float32]:
         """The pixels for other libraries, a copy: (H, W) or (H, W, 3), uint8 or uint16.
 
-        An image that was made of floats that are neither has them back, from 0 to 1, and a DICOM image whose values are
-        neither has these, such as HU, as float32. `PIL.Image.fromarray` takes 8-bit arrays.
+        An image that was made of floats that are neither has them back, from 0 to 1, and a DICOM or NIfTI image whose
+        values are neither has these, such as HU, as float32. `PIL.Image.fromarray` takes 8-bit arrays.
         """
         import numpy as np
 
         values = self.pixels[:, :, 0] if self.colour == "grey" else self.pixels
-        if self.dicom is not None and not 0 <= float(values.min()) <= float(values.max()) < 2 ** min(
-            self.bit_depth, 16
-        ):
+        if self.scan is not None and not 0 <= float(values.min()) <= float(values.max()) < 2 ** min(self.bit_depth, 16):
             return values.copy()
         whole: NDArray[np.unsignedinteger] = values.astype(np.uint16)
         if self.bit_depth == 8:
             whole = values.astype(np.uint8)
         if np.array_equal(whole, values):
             return whole
-        if self.dicom is not None:
+        if self.scan is not None:
             return values.copy()
         return np.asarray(values / np.float32(2**self.bit_depth - 1), dtype=np.float32)
 
     @property
     def public_name(self) -> str:
-        """What pictures made of it say that it is: its file's name; of a DICOM image, whose file may be named after the
-        patient, the first digits of its `sha256`."""
-        return self.path.name if self.dicom is None else self.sha256[:12]
+        """What pictures made of it say that it is: its file's name; of a DICOM or NIfTI image, whose file may be named
+        after the patient, the first digits of its `sha256`."""
+        return self.path.name if self.scan is None else self.sha256[:12]
 
     @property
     def public_stem(self) -> str:
         """The name of a folder of results: that of its file without the suffix, or as `public_name`."""
-        return self.path.stem if self.dicom is None else self.public_name
+        return self.path.stem if self.scan is None else self.public_name
 
     @property
     def value_range(self) -> tuple[float, float]:
         """The least and the greatest value that a pixel may have."""
-        return (0.0, float(2**self.bit_depth - 1)) if self.dicom is None else (self.dicom.low, self.dicom.high)
+        return (0.0, float(2**self.bit_depth - 1)) if self.scan is None else (self.scan.low, self.scan.high)
 
     @property
     def unit(self) -> str:
         """The unit of its values, as `HU`; empty if they have none or it is not known."""
-        return "" if self.dicom is None else self.dicom.unit
+        return "" if self.scan is None else self.scan.unit
 
     @property
     def height(self) -> int:
@@ -194,15 +205,17 @@ class MedicalImage:
 
 
 def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None = None) -> MedicalImage:
-    """Decode a PNG, JPEG, TIFF, BMP or WebP image of 8 or 16 bit, grey or RGB, or a DICOM image.
+    """Decode a PNG, JPEG, TIFF, BMP or WebP image of 8 or 16 bit, grey or RGB, a DICOM image, or a NIfTI slice.
 
     The content decides the format, not the suffix. A picture's bytes are read once. Its EXIF orientation is applied.
     Fewer than 8 bits are scaled to 0..255; a palette becomes RGB, or grey if all the colours in use are grey; an alpha
     channel that is opaque everywhere is dropped. Nothing else is done to the values: no gamma, no colour profile, no
-    stretch. Of a DICOM image, colours become RGB and grey values those after the modality LUT, such as HU.
+    stretch. Of a DICOM image, colours become RGB and grey values those after the modality LUT, such as HU;
+    of a slice they are those after slope and intercept, and it is turned as radiologists expect it.
 
     Args:
-        path: the file; of a DICOM file with several frames `name#frame`, such as `scan.dcm#3`.
+        path: the file; of a DICOM file with several frames `name#frame`, such as `scan.dcm#3`; of a NIfTI file
+            `name#plane:slice`, such as `brain.nii.gz#axial:42` (see `engine.images.nifti.recognising.Slice`).
         limits: beyond which it is refused.
         bits: how many bits of a sample are significant, 1 to 16, if the user says so; it goes before what the bundle
             and the file say. The pixels stay as they are; `engine.images.bits` scales them.
@@ -211,7 +224,7 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None 
         ImageError: the file is missing, unreadable, not a regular file, not in one of these formats, beyond the limits
             or damaged; or it is of a kind that cannot be fed to a network without inventing content: any transparency
             (what is behind it is unknown), further channels, CMYK, Lab, several pages, frames or slices; of pictures
-            that are not DICOM also floating point, signed or 32 bit.
+            that are neither DICOM nor NIfTI also floating point, signed or 32 bit.
         ValueError: `bits` is no number from 1 to 16.
     """
     import numpy as np
@@ -223,7 +236,9 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None 
         raise ValueError(f"bits must be from 1 to 16, not {bits}")
     if starts_as_dicom(path):
         return _read_dicom(path, limits, bits)
-    _check_no_frame(path)
+    if starts_as_nifti(path):
+        return _read_nifti(path, limits, bits)
+    _check_no_part(path)
     try:
         data = read_limited(path, limits.bytes)
     except UnusableFileError as error:
@@ -250,11 +265,27 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None 
 
 
 def _read_dicom(path: Path, limits: Limits, bits: int | None) -> MedicalImage:
-    import numpy as np
-
     from engine.images.dicom.reading import cautions, read_frame, shown_facts
 
     array, facts = read_frame(path, limits)
+    shown = {"format": DICOM, **_colours(facts), **shown_facts(facts)}
+    return replace(_scanned(array, facts, path, bits), metadata=shown, warnings=cautions(facts), dicom=facts)
+
+
+def _read_nifti(path: Path, limits: Limits, bits: int | None) -> MedicalImage:
+    from engine.images.nifti.reading import cautions, read_slice, shown_facts
+
+    array, facts = read_slice(path, limits)
+    shown = {"format": NIFTI, **_colours(facts), **shown_facts(facts)}
+    return replace(_scanned(array, facts, path, bits), metadata=shown, warnings=cautions(facts), nifti=facts)
+
+
+def _scanned(
+    array: NDArray[np.unsignedinteger] | NDArray[np.float32], facts: ScanFacts, path: Path, bits: int | None
+) -> MedicalImage:
+    """Make an image of the pixels of a DICOM frame or a NIfTI slice, with all but what is told of its header."""
+    import numpy as np
+
     pixels = array.astype(np.float32)
     pixels.setflags(write=False)
     depth = _depth(array, facts)
@@ -264,14 +295,7 @@ def _read_dicom(path: Path, limits: Limits, bits: int | None) -> MedicalImage:
         colour="grey" if facts.grey else "rgb",
         path=path,
         sha256=pixels_sha256(array, depth),
-        metadata={
-            "format": DICOM,
-            "colour": f"{facts.bits} bit {'grey' if facts.grey else 'RGB'}",
-            **shown_facts(facts),
-        },
-        warnings=cautions(facts),
         bits=FileBits(declared=facts.bits, user=bits),
-        dicom=facts,
     )
 
 
@@ -308,23 +332,25 @@ def dicom_origin(image: MedicalImage, *, limits: Limits = DEFAULT_LIMITS) -> Dic
     return origin
 
 
-def _depth(array: NDArray[np.unsignedinteger] | NDArray[np.float32], facts: DicomFacts) -> int:
+def _depth(array: NDArray[np.unsignedinteger] | NDArray[np.float32], facts: ScanFacts) -> int:
     return 8 * array.dtype.itemsize if array.dtype.kind == "u" else facts.allocated
 
 
-def _check_no_frame(path: Path) -> None:
-    """Check that a path does not name a frame of a file that has none.
+def _colours(facts: ScanFacts) -> dict[str, str]:
+    return {"colour": f"{facts.bits} bit {'grey' if facts.grey else 'RGB'}"}
+
+
+def _check_no_part(path: Path) -> None:
+    """Check that a path does not name a frame or a slice of a file that has none.
 
     Raises:
         ImageError: it does.
     """
-    place, frame = split_frame(path)
-    if frame is not None and place.is_file():
+    place = file_of(path)
+    if place != path and place.is_file():
+        who = "DICOM files have frames" if split_frame(path)[1] is not None else "NIfTI files have slices"
         raise ImageError(
-            "only DICOM files have frames, and this is none",
-            subject=path,
-            remedy=f"name the file alone: {place.name}",
-            code="frame",
+            f"only {who}, and this is none", subject=path, remedy=f"name the file alone: {place.name}", code="frame"
         )
 
 
@@ -365,7 +391,10 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     """
     if starts_as_dicom(path):
         return _dicom_header(path, limits)
-    _check_no_frame(path)
+    if starts_as_nifti(path):
+        slice_facts = read_slice_facts(path, limits)
+        return replace(_scan_header(NIFTI, slice_facts, path), nifti=slice_facts)
+    _check_no_part(path)
     from engine.images.decoding.client import header_separately
 
     try:
@@ -380,12 +409,21 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
 
 def _dicom_header(path: Path, limits: Limits) -> Header:
     facts = read_facts(path, limits)
+    return replace(_scan_header(DICOM, facts, path), dicom=facts)
+
+
+def _scan_header(form: str, facts: ScanFacts, path: Path) -> Header:
+    """Make a header of facts, without them.
+
+    Raises:
+        ImageError: the file is gone by now.
+    """
     try:
-        size = check_regular(split_frame(path)[0]).st_size
-    except UnusableFileError as error:  # it is gone by now
+        size = check_regular(file_of(path)).st_size
+    except UnusableFileError as error:
         raise ImageError(error.cause, subject=path, remedy=error.remedy, code=error.code) from error
     return Header(
-        format=DICOM,
+        format=form,
         height=facts.rows,
         width=facts.columns,
         bit_depth=8 if facts.bits <= 8 else 16,
@@ -394,5 +432,4 @@ def _dicom_header(path: Path, limits: Limits) -> Header:
         orientation=1,
         inverted=facts.inverted,
         size=size,
-        dicom=facts,
     )

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from engine.errors import ImageError
 from engine.images.dicom.recognising import START, is_dicom
 from engine.images.dicom.series import SUFFIXES as DICOM_SUFFIXES
 from engine.images.dicom.series import arranged, may_be_dicom
+from engine.images.nifti.recognising import AXIAL, Plane, kind_of, may_be_volume
+from engine.images.nifti.recognising import START as NIFTI_START
+from engine.images.nifti.recognising import SUFFIXES as NIFTI_SUFFIXES
 from engine.storage.reading import natural_key
 from engine.text import safe_text
 
@@ -35,8 +38,8 @@ _PIECE = 2000
 _KEY_ENDS = "\0\0"
 """Joins a name's key and the name into one string, which sorts as the pair does in a third of the time."""
 _PROBES = 10_000
-"""The most files without a suffix that are opened to see whether they begin as DICOM."""
-_LISTED = SUFFIXES + DICOM_SUFFIXES
+"""The most files without a suffix that are opened to see whether they begin as DICOM or NIfTI."""
+_LISTED = SUFFIXES + DICOM_SUFFIXES + NIFTI_SUFFIXES
 _NO_SUFFIX = re.compile(r"\.[0-9]+")
 """What looks like a suffix and is the end of an identifier, after which devices name files."""
 
@@ -66,16 +69,20 @@ def list_images(folder: Path) -> tuple[ImageFile, ...]:
     return tuple(ImageFile(folder / name, shown_name(name)) for name in names)
 
 
-def scan_images(folder: Path) -> Iterator[list[str]]:
-    """Yield the names of the images in a folder: regular files with an image's suffix, and DICOM files.
+def scan_images(folder: Path, planes: Collection[Plane] = AXIAL) -> Iterator[list[str]]:
+    """Yield the names of the images in a folder: regular files with an image's suffix, DICOM and NIfTI files.
 
-    A file without a suffix is listed if it begins as DICOM; after 10,000 such files the rest are listed unopened.
-    Hidden files, subfolders, pipes, devices and broken links are left out.
+    A file without a suffix is listed if it begins as DICOM or NIfTI; after 10,000 such files the rest are listed
+    unopened. Hidden files, subfolders, pipes, devices and broken links are left out.
+
+    Args:
+        folder: where they lie.
+        planes: in which NIfTI volumes are cut; of a file with several volumes the first of these.
 
     Yields:
         All names found so far, in natural order: after `FIRST_AFTER` seconds, then now and then; the last list is
-        complete. In it, DICOM files come first, by series and image, with each frame by itself, and the files that a
-        DICOMDIR lists are there, too (see `engine.images.dicom.series`).
+        complete. In it, DICOM files come first, by series and image, with each frame by itself, the files that a
+        DICOMDIR lists are there, too (see `engine.images.dicom.series`), and NIfTI volumes are there slice by slice.
 
     Raises:
         ImageError: the folder does not exist, is not a folder, or cannot be read.
@@ -97,9 +104,9 @@ def scan_images(folder: Path) -> Iterator[list[str]]:
                 now = time.monotonic()
                 due = now + max(_NEXT_AFTER, 4 * (now - begin))  # so sorting takes at most a fifth of the time
     names = _merged(found, fresh)[1]
-    if any(map(may_be_dicom, names)):
+    if any(may_be_dicom(name) or may_be_volume(name) for name in names):
         yield names  # their headers take a while
-        for better in arranged(folder, names):
+        for better in arranged(folder, names, planes):
             yield names if better is None else better
     else:
         yield names
@@ -111,7 +118,7 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
         name = entry.name
         if name.startswith("."):
             continue
-        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - three times as fast as Path.suffix
+        suffix = _suffix(name)
         if _NO_SUFFIX.fullmatch(suffix):
             suffix = ""
         if suffix and suffix not in _LISTED:  # before is_file(), which may have to ask the file system
@@ -123,7 +130,7 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
             continue
         if not suffix:
             probes += 1
-            if probes <= _PROBES and not _begins_as_dicom(entry.path):
+            if probes <= _PROBES and not _begins_as_scan(entry.path):
                 continue
         yield name
 
@@ -180,8 +187,14 @@ def _folder_errors(folder: Path) -> Iterator[None]:
 
 def is_listed(name: str) -> bool:
     """Whether a file with this name may be an image."""
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - as above
+    suffix = _suffix(name)
     return not name.startswith(".") and (not suffix or suffix in _LISTED or bool(_NO_SUFFIX.fullmatch(suffix)))
+
+
+def _suffix(name: str) -> str:
+    """Return a name's suffix in lower case: `.png`, or `.nii.gz`."""
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - three times as fast as Path.suffix
+    return NIFTI_SUFFIXES[1] if suffix == ".gz" and may_be_volume(name) else suffix
 
 
 def shown_name(name: str) -> str:
@@ -190,7 +203,7 @@ def shown_name(name: str) -> str:
     return name if name.isascii() and name.isprintable() else safe_text(name)
 
 
-def _begins_as_dicom(path: str) -> bool:
+def _begins_as_scan(path: str) -> bool:
     try:
         # O_NONBLOCK: a pipe that took the file's place must not block.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -199,7 +212,8 @@ def _begins_as_dicom(path: str) -> bool:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return False
-        return is_dicom(os.read(descriptor, START))
+        start = os.read(descriptor, max(START, NIFTI_START))
+        return is_dicom(start) or kind_of(start) is not None
     except OSError:
         return False
     finally:

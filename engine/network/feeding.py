@@ -84,8 +84,8 @@ class DeclaredFeeding:
 
     def identity(self, image: MedicalImage) -> str:
         """See `Feeding.identity`: the image's digest and how many of its bits are significant, or its window."""
-        if image.dicom is not None:
-            return f"{image.sha256}:{image.dicom.photometric}:{used_window(image, self._spec)}"
+        if image.scan is not None:
+            return f"{image.sha256}:{image.scan.photometric}:{used_window(image, self._spec)}"
         return f"{image.sha256}:{bits_of(image, self._spec).used}"
 
 

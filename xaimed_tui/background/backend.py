@@ -166,8 +166,9 @@ class Engine:
     def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
         """Yield the images' names found so far in a folder; the last list is complete. See `engine.images.listing`."""
         from engine.images.listing import scan_images
+        from engine.images.nifti.recognising import PLANES
 
-        return scan_images(folder)
+        return scan_images(folder, PLANES)
 
     def watch_folder(self, folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
         """Yield the changes of a folder until `stop` is set; see `engine.images.watching.watch_folder`."""

@@ -15,10 +15,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from engine.errors import INSTALL_APART, NO_MEMORY, ImageError
 from engine.images.decoding.budget import DECODING, READING_HEADER
@@ -26,25 +27,19 @@ from engine.images.decoding.deadline import Deadline
 from engine.images.decoding.fetched import MOST, PIECE
 from engine.images.decoding.pipes import start_python
 from engine.images.decoding.protocol import (
-    DICOM_REQUESTS,
     OPENED,
     READY,
+    SCAN_REQUESTS,
     Decoded,
     Refusal,
     parse_answer,
     parse_piece,
 )
-from engine.images.dicom.answers import (
-    DicomAnswer,
-    Listed,
-    parse_dicom,
-    parse_listed,
-    parse_origin_answer,
-    with_entries,
-)
+from engine.images.dicom.answers import parse_dicom, parse_listed, parse_origin_answer, with_entries
 from engine.images.dicom.header import AGAIN
 from engine.images.dicom.serving import HEADER_TIMES
 from engine.images.header import SAVE_AGAIN, Header, Limits
+from engine.images.nifti.answers import parse_nifti
 from engine.storage.reading import UnusableFileError, read_piece
 
 if TYPE_CHECKING:
@@ -53,11 +48,21 @@ if TYPE_CHECKING:
 
     from engine.images.dicom.facts import DicomFacts
     from engine.images.dicom.origin import DicomOrigin
+    from engine.images.nifti.facts import VolumeFacts
     from engine.results.caution import Caution
 
     Integers = NDArray[np.unsignedinteger]
 
 _Answer = TypeVar("_Answer")
+
+
+class _WithBytes(Protocol):
+    @property
+    def bytes(self) -> int:
+        """How many bytes follow the answer."""
+
+
+_Sent = TypeVar("_Sent", bound=_WithBytes)
 
 _START = 60.0
 """Seconds that the process may take to start, even on a busy machine; a fifth of a second is usual."""
@@ -139,7 +144,14 @@ def dicom_separately(
     Raises:
         ImageError: as `decode_separately`; or the system cannot read the file.
     """
-    answer, sent = _ask_about(path, limits, lambda process: process.dicom(file, size, frame, limits, pixels=True))
+    seconds = HEADER_TIMES * limits.header_seconds + limits.seconds
+    answer, sent = _ask_about(
+        path,
+        limits,
+        lambda process: process.scan(
+            "dicom", file, size, (frame,), limits, seconds, partial(parse_dicom, limits=limits, pixels=True)
+        ),
+    )
     kind: dict[str, str] = {"u1": "u1", "u2": "<u2", "f4": "<f4"}
     pixels = sent[: answer.pixel_bytes].view(kind[answer.sample]).reshape(answer.shape)
     return pixels, with_entries(answer.facts, sent[answer.pixel_bytes :].tobytes())
@@ -151,7 +163,14 @@ def dicom_header_separately(file: BinaryIO, size: int, path: Path, limits: Limit
     Raises:
         ImageError: as `decode_separately`; or the system cannot read the file.
     """
-    answer, _ = _ask_about(path, limits, lambda process: process.dicom(file, size, 1, limits, pixels=False))
+    seconds = HEADER_TIMES * limits.header_seconds
+    answer, _ = _ask_about(
+        path,
+        limits,
+        lambda process: process.scan(
+            "dicom-header", file, size, (1,), limits, seconds, partial(parse_dicom, limits=limits, pixels=False)
+        ),
+    )
     return answer.facts
 
 
@@ -174,8 +193,47 @@ def dicomdir_separately(file: BinaryIO, size: int, path: Path, limits: Limits) -
     Raises:
         ImageError: as `decode_separately`; or the system cannot read the file.
     """
-    _, sent = _ask_about(path, limits, lambda process: process.listed(file, size, limits))
+    seconds = HEADER_TIMES * limits.header_seconds
+    _, sent = _ask_about(
+        path, limits, lambda process: process.scan("dicomdir", file, size, (), limits, seconds, parse_listed)
+    )
     return tuple(sent.tobytes().decode("utf-8", "replace").splitlines())
+
+
+def nifti_separately(
+    file: BinaryIO, size: int, part: tuple[int, ...] | None, path: Path, limits: Limits
+) -> tuple[VolumeFacts, NDArray[np.generic]]:
+    """Read a volume of a NIfTI file, or one slice, in the separate process, which is sent only what it asks for.
+
+    Args:
+        file: open for reading.
+        size: of the file, in bytes.
+        part: the volume's number, from 1; of a slice also the file's axis across which it lies, and its place along
+            that, from 0; None for the header alone.
+        path: the file's name, for errors.
+        limits: beyond which it is refused.
+
+    Returns:
+        What is kept of the header, and (X, Y, Z) voxels as they are stored, little endian, or (X, Y, Z, channels).
+
+    Raises:
+        ImageError: as `decode_separately`; or the system cannot read the file.
+    """
+    import numpy as np
+
+    seconds = HEADER_TIMES * limits.header_seconds + (0.0 if part is None else limits.seconds)
+    wanted = "nifti-header" if part is None else "nifti"
+    answer, sent = _ask_about(
+        path,
+        limits,
+        lambda process: process.scan(
+            wanted, file, size, part or (), limits, seconds, partial(parse_nifti, limits=limits, wanted=part)
+        ),
+    )
+    facts, shape = answer.facts, answer.block
+    if not facts.grey:
+        return facts, np.moveaxis(sent.reshape((facts.voxel_bytes, *shape), order="F"), 0, 3)
+    return facts, sent.view(f"<{facts.sample}").reshape(shape, order="F")
 
 
 def get_ready() -> None:
@@ -198,7 +256,7 @@ class _Process:
         self.process = self._pipes.process
         self._deadline = Deadline(self.process)
         self.work = READING_HEADER
-        self.dicom_wanted = False
+        self.scan_wanted = False
         self._ready = False
 
     def wait_until_ready(self) -> None:
@@ -242,19 +300,33 @@ class _Process:
             raise failed
         return answer
 
-    def dicom(
-        self, file: BinaryIO, size: int, frame: int, limits: Limits, *, pixels: bool
-    ) -> tuple[Refusal | DicomAnswer, NDArray[np.uint8]]:
-        """Have a frame of a DICOM file read; return the answer and the bytes that follow it, (n,).
+    def scan(
+        self,
+        wanted: str,
+        file: BinaryIO,
+        size: int,
+        part: Sequence[int],
+        limits: Limits,
+        seconds: float,
+        parse: Callable[[bytes], Refusal | _Sent],
+    ) -> tuple[Refusal | _Sent, NDArray[np.uint8]]:
+        """Have a part of a DICOM or NIfTI file read; return the answer and the bytes that follow it, (n,).
+
+        Args:
+            wanted: one of `SCAN_REQUESTS`.
+            file: open for reading.
+            size: of the file, in bytes.
+            part: which part of it, see `engine.images.dicom.serving` and `engine.images.nifti.serving`.
+            limits: beyond which it is refused.
+            seconds: the processor time that the answer may take.
+            parse: makes the answer of its first line.
 
         Raises:
             _GoneError, UnusableFileError: as `header`.
         """
-        wanted = "dicom" if pixels else "dicom-header"
-        seconds = HEADER_TIMES * limits.header_seconds + (limits.seconds if pixels else 0.0)
-        with self._asked(wanted, read_piece(file, 0, PIECE), size, limits, seconds, frame):
+        with self._asked(wanted, read_piece(file, 0, PIECE), size, limits, seconds, part):
             line, failed = self._answer_line(file)
-            answer = parse_dicom(line, limits, pixels=pixels)
+            answer = parse(line)
             sent = self._rest(0 if isinstance(answer, Refusal) else answer.bytes)
         if failed is not None:
             raise failed
@@ -267,27 +339,12 @@ class _Process:
             _GoneError, UnusableFileError: as `header`.
         """
         seconds = HEADER_TIMES * limits.header_seconds
-        with self._asked("dicom-origin", read_piece(file, 0, PIECE), size, limits, seconds, frame):
+        with self._asked("dicom-origin", read_piece(file, 0, PIECE), size, limits, seconds, (frame,)):
             line, failed = self._answer_line(file)
             answer = parse_origin_answer(line)
         if failed is not None:
             raise failed
         return answer
-
-    def listed(self, file: BinaryIO, size: int, limits: Limits) -> tuple[Refusal | Listed, NDArray[np.uint8]]:
-        """Have a DICOMDIR read; return the answer and the bytes that follow it, (n,).
-
-        Raises:
-            _GoneError, UnusableFileError: as `header`.
-        """
-        seconds = HEADER_TIMES * limits.header_seconds
-        with self._asked("dicomdir", read_piece(file, 0, PIECE), size, limits, seconds):
-            line, failed = self._answer_line(file)
-            answer = parse_listed(line)
-            sent = self._rest(0 if isinstance(answer, Refusal) else answer.bytes)
-        if failed is not None:
-            raise failed
-        return answer, sent
 
     def _answer_line(self, file: BinaryIO) -> tuple[bytes, UnusableFileError | None]:
         """Send the pieces of a file that are asked for; return the answer's line, and why the file cannot be read."""
@@ -317,11 +374,11 @@ class _Process:
 
     @contextlib.contextmanager
     def _asked(
-        self, wanted: str, sent: bytes, size: int, limits: Limits, seconds: float, frame: int = 1
+        self, wanted: str, sent: bytes, size: int, limits: Limits, seconds: float, part: Sequence[int] = ()
     ) -> Iterator[None]:
         """Send a request with these bytes of a file; the body reads the answer, or the process is killed."""
-        self.work, self.dicom_wanted = READING_HEADER, wanted in DICOM_REQUESTS
-        request = {"wanted": wanted, "bytes": size, "sent": len(sent), "limits": asdict(limits), "frame": frame}
+        self.work, self.scan_wanted = READING_HEADER, wanted in SCAN_REQUESTS
+        request = {"wanted": wanted, "bytes": size, "sent": len(sent), "limits": asdict(limits), "part": part}
         with self._killed_after(_CLOCK_FACTOR * seconds + _CLOCK_MORE):
             self._send(json.dumps(request).encode() + b"\n", sent)
             yield
@@ -489,7 +546,7 @@ def _gone(process: _Process, path: Path, limits: Limits) -> ImageError:
     except subprocess.TimeoutExpired:
         status = 0
     process.end()
-    remedy, times = (AGAIN, HEADER_TIMES) if process.dicom_wanted else (SAVE_AGAIN, 1)
+    remedy, times = (AGAIN, HEADER_TIMES) if process.scan_wanted else (SAVE_AGAIN, 1)
     # SIGPROF is the worker's own limit on processor time.
     if late or (sys.platform != "win32" and status == -signal.SIGPROF):
         seconds = limits.seconds if process.work == DECODING else times * limits.header_seconds

@@ -51,9 +51,7 @@ _OTHER_FORMATS = (
     (0, b"II\xbc", "a JPEG XR picture"),
     (4, b"ftyp", "a HEIC, AVIF or film file"),
     (0, b"<svg", "an SVG drawing"),
-    (0, b"\x1f\x8b", "a compressed file"),
     (0, b"PK\x03\x04", "a ZIP archive"),
-    (344, b"n+1\x00", "a NIfTI volume"),
     (0, b"\x89HDF", "an HDF5 file"),
 )
 
@@ -299,5 +297,8 @@ def _unknown(start: bytes, path: Path) -> ImageError:
                 code="damaged",
             )
     return ImageError(
-        "this is not a PNG, JPEG, TIFF, BMP, WebP or DICOM image", subject=path, remedy=EXPORT, code="not-an-image"
+        "this is not a PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI image",
+        subject=path,
+        remedy=EXPORT,
+        code="not-an-image",
     )

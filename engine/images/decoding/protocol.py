@@ -19,6 +19,12 @@ OPENED = b"opened\n"
 DICOM_REQUESTS = ("dicom", "dicom-header", "dicom-origin", "dicomdir")
 """What may be wanted of a DICOM file: a frame's pixels, a frame's header, the files that a DICOMDIR lists."""
 
+NIFTI_REQUESTS = ("nifti", "nifti-header")
+"""What may be wanted of a NIfTI file: a volume's voxels or a slice's, the header."""
+
+SCAN_REQUESTS = DICOM_REQUESTS + NIFTI_REQUESTS
+"""All that are answered with pieces of a file that the program sends."""
+
 _MOST_WARNINGS = 8
 _LONGEST_WARNING = 500
 """Characters of a sentence; the rest is cut off."""
@@ -62,6 +68,14 @@ def parse_piece(line: bytes) -> tuple[int, int] | None:
     return None if found is None else (int(found[1]), int(found[2]))
 
 
+def refusal_in(answer: object) -> Refusal | None:
+    """Return the refusal that a parsed line is; None if it is none."""
+    match answer:
+        case {"cause": str() as cause, "remedy": str() | None as remedy, "code": str() as code}:
+            return Refusal(cause, remedy, code)
+    return None
+
+
 def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal | Decoded:
     """Parse and check the first line of an answer.
 
@@ -74,9 +88,9 @@ def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal
         ValueError: the line is no answer, or describes a picture that should have been refused.
     """
     answer = parse_json(line)
+    if (refused := refusal_in(answer)) is not None:
+        return refused
     match answer:
-        case {"cause": str() as cause, "remedy": str() | None as remedy, "code": str() as code}:
-            return Refusal(cause, remedy, code)
         case {
             "header": dict() as header,
             "shape": [int() as height, int() as width, int() as channels],
@@ -92,7 +106,7 @@ def parse_answer(line: bytes, limits: Limits, *, pixels: bool = True) -> Refusal
 def _header(answer: dict[str, object], limits: Limits) -> Header:
     try:
         header = Header(**answer)  # type: ignore[arg-type]  # the values are checked below
-        if header.dicom is not None:
+        if header.dicom is not None or header.nifti is not None:
             raise ValueError("no header of a picture")
     except TypeError as error:
         raise ValueError("no header") from error

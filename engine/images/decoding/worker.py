@@ -29,10 +29,12 @@ from engine.images.decoding.fetched import FetchedFile
 from engine.images.decoding.hanging import EndedIfItHangs
 from engine.images.decoding.opening import damaged, load_plugins, open_picture
 from engine.images.decoding.pixels import decode
-from engine.images.decoding.protocol import DICOM_REQUESTS, OPENED, READY
+from engine.images.decoding.protocol import DICOM_REQUESTS, NIFTI_REQUESTS, OPENED, READY, SCAN_REQUESTS
 from engine.images.dicom.serving import HEADER_TIMES, load_pydicom
 from engine.images.dicom.serving import answer as dicom_answer
 from engine.images.header import SAVE_AGAIN, Limits
+from engine.images.nifti.serving import answer as nifti_answer
+from engine.images.nifti.serving import get_ready as get_nibabel_ready
 
 _Answer = tuple[dict[str, object], memoryview]
 """What is sent: a line of JSON, and the bytes of the pixels."""
@@ -76,15 +78,16 @@ def main() -> None:
                     if wanted == "header":
                         work = partial(_header, file, asked["bytes"], limits)
                     else:
-                        work = partial(
-                            dicom_answer, wanted, file, asked["bytes"], asked["frame"], _NAME, limits, opened
-                        )
+                        answer_scan = nifti_answer if wanted in NIFTI_REQUESTS else dicom_answer
+                        work = partial(answer_scan, wanted, file, asked["bytes"], asked["part"], _NAME, limits, opened)
+                # Not within the limit: importing pydicom or nibabel takes as long as a hundred headers.
                 if wanted in DICOM_REQUESTS:
-                    # Not within the limit: importing pydicom takes as long as a hundred headers.
                     loaded, _ = _answer(_load_pydicom)
                     if loaded:
                         work = partial(_same, loaded)
-                times = HEADER_TIMES if wanted in DICOM_REQUESTS else 1
+                elif wanted in NIFTI_REQUESTS:
+                    get_nibabel_ready(_NAME)
+                times = HEADER_TIMES if wanted in SCAN_REQUESTS else 1
                 ending.after(times * limits.header_seconds + _BEYOND_HEADER)
                 answer, pixels = _answer(work)
                 del work

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
-from engine.images.decoding.protocol import Refusal
+from engine.images.decoding.protocol import Refusal, refusal_in
 from engine.images.dicom import words
 from engine.images.dicom.facts import BurnedIn, DicomFacts, Shape, VoiLut, Window
 from engine.images.dicom.origin import DicomOrigin, parse_origin
@@ -99,9 +99,10 @@ def parse_dicom(line: bytes, limits: Limits, *, pixels: bool) -> Refusal | Dicom
     Raises:
         ValueError: the line is no answer, or describes a picture that should have been refused.
     """
-    match parse_json(line):
-        case {"cause": str() as cause, "remedy": str() | None as remedy, "code": str() as code}:
-            return Refusal(cause, remedy, code)
+    answer = parse_json(line)
+    if (refused := refusal_in(answer)) is not None:
+        return refused
+    match answer:
         case {
             "dicom": dict() as record,
             "entries": int() as entries,
@@ -127,9 +128,10 @@ def parse_listed(line: bytes) -> Refusal | Listed:
     Raises:
         ValueError: the line is no answer.
     """
-    match parse_json(line):
-        case {"cause": str() as cause, "remedy": str() | None as remedy, "code": str() as code}:
-            return Refusal(cause, remedy, code)
+    answer = parse_json(line)
+    if (refused := refusal_in(answer)) is not None:
+        return refused
+    match answer:
         case {"listed": int() as length} if 0 <= length <= _LISTED:
             return Listed(length)
     raise ValueError("no answer")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.images.scan import opposite
+
 Shape = Literal["linear", "linear_exact", "sigmoid"]
 BurnedIn = Literal["yes", "no", "unknown"]
 
@@ -116,11 +118,4 @@ class DicomFacts:
         if self.edges is None:
             return None
         right, lower = self.edges
-        return _opposite(right), right, _opposite(lower), lower
-
-
-_OPPOSITES = str.maketrans("LRAPHF", "RLPAFH")
-
-
-def _opposite(letters: str) -> str:
-    return letters.translate(_OPPOSITES)
+        return opposite(right), right, opposite(lower), lower

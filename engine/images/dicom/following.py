@@ -1,4 +1,4 @@
-"""From the path of a file to those of its images: the frames of a DICOM file, the files that a DICOMDIR lists."""
+"""From the path of a file to those of its images: frames of a DICOM file, files that a DICOMDIR lists, slices."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from engine.errors import ImageError
 from engine.images.dicom.reading import header_of, starts_as_dicom
 from engine.images.dicom.recognising import frame_name, split_frame
 from engine.images.header import DEFAULT_LIMITS
+from engine.images.nifti.following import slices_at
+from engine.images.nifti.reading import starts_as_nifti
 from engine.storage.reading import UnusableFileError, open_regular
 
 DICOMDIR = "DICOMDIR"
@@ -18,10 +20,13 @@ DICOMDIR = "DICOMDIR"
 def images_at(path: Path) -> tuple[Path, ...]:
     """Return the paths of the images of a file: its frames, or the images that it lists; the path itself for others.
 
-    A file that cannot be read is returned as it is: whoever reads it is told why.
+    A NIfTI volume stands for its middle axial slice, see `engine.images.nifti.following`. A file that cannot be read is
+    returned as it is: whoever reads it is told why.
     """
-    if split_frame(path)[1] is not None or not starts_as_dicom(path):
+    if split_frame(path)[1] is not None:
         return (path,)
+    if not starts_as_dicom(path):
+        return slices_at(path) if starts_as_nifti(path) else (path,)
     if path.name.upper() == DICOMDIR:
         try:
             listed = listed_by(path)

@@ -17,6 +17,7 @@ from engine.images.decoding.budget import TooMuchWorkError
 from engine.images.dicom import words
 from engine.images.dicom.facts import BurnedIn, DicomFacts, Shape, VoiLut, Window
 from engine.images.header import EXPORT, Limits
+from engine.images.scan import letters_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -62,8 +63,6 @@ _GROUPS = {
 """What an enhanced object says of each frame, or of all, in a functional group of its own (PS3.3, C.7.6.16)."""
 
 _GREATEST_FRAMES = 999_999
-_OBLIQUE = 0.2
-"""The least share of a direction that is worth a letter: 12 degrees."""
 _MOST_META = 1 << 16
 _PIECE = 1 << 20
 
@@ -442,7 +441,7 @@ def _edges(dataset: Dataset) -> tuple[str, str] | None:
     """Return where the right and the lower edge lie."""
     cosines = _loose(dataset, "ImageOrientationPatient")
     if len(cosines) == 6:
-        right, lower = _letters(cosines[:3]), _letters(cosines[3:])
+        right, lower = letters_of(cosines[:3]), letters_of(cosines[3:])
         return (right, lower) if right and lower else None
     try:
         right, lower = (str(each).strip().upper() for each in dataset.get("PatientOrientation") or ())
@@ -450,13 +449,6 @@ def _edges(dataset: Dataset) -> tuple[str, str] | None:
         return None
     sound = all(1 <= len(each) <= 3 and set(each) <= set("LRAPHF") for each in (right, lower))
     return (right, lower) if sound else None
-
-
-def _letters(direction: list[float]) -> str:
-    """Return the letters of a direction in the patient, the strongest first: of (0.9, 0.4, 0) they are `LP`."""
-    named = zip(direction, ("LR", "PA", "HF"), strict=True)
-    strong = sorted(((abs(part), pair[part < 0]) for part, pair in named if abs(part) >= _OBLIQUE), reverse=True)
-    return "".join(letter for _, letter in strong)
 
 
 def _position(dataset: Dataset) -> float | None:

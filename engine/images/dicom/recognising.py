@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Collection
 from pathlib import Path
 
 START = 132
@@ -36,18 +35,16 @@ def split_frame(path: Path) -> tuple[Path, int | None]:
 
     `scan.dcm#3` is the third frame of `scan.dcm`, unless there is a file of the whole name.
     """
-    found = _FRAME.fullmatch(path.name)
+    found = frame_in(path.name)
     if found is None or os.path.lexists(path):
         return path, None
-    return path.with_name(found[1]), int(found[2])
+    return path.with_name(found[0]), found[1]
 
 
-def names_file(name: str, files: Collection[str]) -> bool:
-    """Whether a name is that of one of these files, or of one of their frames."""
-    if name in files:
-        return True
+def frame_in(name: str) -> tuple[str, int] | None:
+    """Return the file's name and the number of the frame if a name is of this form, whatever files there are."""
     found = _FRAME.fullmatch(name)
-    return found is not None and found[1] in files
+    return None if found is None else (found[1], int(found[2]))
 
 
 def frame_name(name: str, frame: int) -> str:

@@ -1,10 +1,10 @@
-"""The DICOM files of a folder by their series, in the order in which the device took them."""
+"""The images of a folder by series: of DICOM in the order in which they were taken, of NIfTI volumes slice by slice."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,11 @@ from engine.images.dicom.facts import DicomFacts
 from engine.images.dicom.following import DICOMDIR, frames_of, listed_by
 from engine.images.dicom.reading import header_of
 from engine.images.dicom.recognising import split_frame
+from engine.images.nifti.following import listed_slices
+from engine.images.nifti.reading import starts_as_nifti
+from engine.images.nifti.recognising import AXIAL, Plane, may_be_volume, slice_in
 from engine.storage.reading import natural_key
+from engine.text import safe_text
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 """Suffixes of DICOM files, in lower case; most have none."""
@@ -27,11 +31,12 @@ _PAUSE_AFTER = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Images that belong together: of one series, by their headers.
+    """Images that belong together: of one series, by their headers, or slices of a volume, cut in the same plane.
 
     Attributes:
-        modality: its code, as `CT`; empty if it is not known.
-        description: the words of the trade in the series' description; all others are left out: they may be names.
+        modality: its code, as `CT`; empty if it is not known; of slices `NIfTI`, whose files do not say it.
+        description: the words of the trade in the series' description; all others are left out: they may be names. Of
+            slices their plane, the number of their volume if there are several, and their file's name.
         number: as the device counted the series.
         names: of the images, frames each by itself, in the order in which they were taken.
     """
@@ -56,15 +61,17 @@ def may_be_dicom(name: str) -> bool:
     return not suffix or suffix in SUFFIXES or suffix[1:].isdigit()
 
 
-def arranged(folder: Path, names: Sequence[str]) -> Iterator[list[str] | None]:
+def arranged(folder: Path, names: Sequence[str], planes: Collection[Plane] = AXIAL) -> Iterator[list[str] | None]:
     """Put the DICOM files of a folder in the order of series and images; their headers are read, once each.
 
     Files with several frames are replaced by these, a `DICOMDIR` by the files that it lists. All that is not DICOM
-    follows in the order given, and so does everything if no header can be read.
+    follows in the order given, and so does everything if no header can be read. NIfTI volumes are replaced by their
+    slices.
 
     Args:
         folder: where they lie.
         names: of the files, in natural order.
+        planes: of the slices of volumes.
 
     Yields:
         None now and then while headers are read, so that whoever waits can stop; at last the names.
@@ -80,7 +87,8 @@ def arranged(folder: Path, names: Sequence[str]) -> Iterator[list[str] | None]:
             yield None
             begin = time.monotonic()
         if read >= MOST or not may_be_dicom(name):
-            others.append(name)
+            read += may_be_volume(name)
+            others += _slices(folder / name, planes) if read < MOST and may_be_volume(name) else [name]
             continue
         read += 1
         try:
@@ -91,14 +99,15 @@ def arranged(folder: Path, names: Sequence[str]) -> Iterator[list[str] | None]:
                 continue
             known.append((name, header_of(folder / name)))
         except ImageError as error:
-            others.append(name)  # refused by name where it is looked at
+            # What no reader takes is refused by name where it is looked at.
+            others += _slices(folder / name, planes) if starts_as_nifti(folder / name) else [name]
             if error.code == "codec-missing" and not known:
                 read = MOST  # without pydicom, no header is read
     yield [name for series in _grouped(known) for name in series.names] + others
 
 
 def series_of(folder: Path, names: Sequence[str]) -> tuple[Series, ...]:
-    """Return the series that images belong to, in order; those that are no DICOM images are in none.
+    """Return the series that images belong to, in order; then volumes by planes. Pictures are in none.
 
     Args:
         folder: where they lie.
@@ -114,7 +123,27 @@ def series_of(folder: Path, names: Sequence[str]) -> tuple[Series, ...]:
             known[plain] = header_of(file)
         except ImageError:
             continue
-    return tuple(_grouped(list(known.items())))
+    return (*_grouped(list(known.items())), *_volumes(names))
+
+
+def _slices(path: Path, planes: Collection[Plane]) -> list[str]:
+    """Return the names of a volume's slices; its own if it cannot be read."""
+    try:
+        return [name for _, names in listed_slices(path, planes) for name in names]
+    except ImageError:  # refused by name where it is looked at
+        return [path.name]
+
+
+def _volumes(names: Sequence[str]) -> Iterator[Series]:
+    """Yield slices that belong together: those of a volume in a plane."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        if (found := slice_in(name)) is not None:
+            file, part = found
+            volume = f", volume {part.volume:,}" if part.volume is not None else ""
+            groups.setdefault((file, f"{part.plane}{volume}"), []).append(name)
+    for (file, how), slices in groups.items():
+        yield Series("NIfTI", f"{how}, {safe_text(file)}", 0, tuple(slices))
 
 
 def _grouped(known: Sequence[tuple[str, DicomFacts]]) -> Iterator[Series]:

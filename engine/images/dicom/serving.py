@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -48,7 +48,13 @@ def load_pydicom(path: Path) -> None:
 
 
 def answer(
-    wanted: str, file: FetchedFile, size: int, frame: int, path: Path, limits: Limits, opened: Callable[[], None]
+    wanted: str,
+    file: FetchedFile,
+    size: int,
+    part: Sequence[int],
+    path: Path,
+    limits: Limits,
+    opened: Callable[[], None],
 ) -> Answer:
     """Answer a request about a DICOM file.
 
@@ -56,7 +62,7 @@ def answer(
         wanted: one of `DICOM_REQUESTS`.
         file: its content.
         size: of the file, in bytes.
-        frame: the one that is asked for, from 1.
+        part: the number of the frame that is asked for, from 1; empty for a DICOMDIR.
         path: its name, for errors.
         limits: beyond which it is refused.
         opened: called once the header has passed, before a pixel is decoded.
@@ -68,10 +74,10 @@ def answer(
 
     try:
         if wanted == "dicom":
-            return _pixels(file, size, frame, path, limits, opened)
+            return _pixels(file, size, part[0], path, limits, opened)
         if wanted == "dicom-origin":
-            return _origin(file, size, frame, path, limits)
-        return _listed(file, size, path, limits) if wanted == "dicomdir" else _header(file, size, frame, path, limits)
+            return _origin(file, size, part[0], path, limits)
+        return _listed(file, size, path, limits) if wanted == "dicomdir" else _header(file, size, part[0], path, limits)
     except (ImageError, MemoryError):
         raise
     except TooMuchWorkError as error:

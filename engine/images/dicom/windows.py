@@ -1,7 +1,8 @@
-"""What a network is fed with of a DICOM image's values: the window, from black to white, as the bundle declares it.
+"""What a network is fed with of a DICOM or NIfTI image's values: the window, as the bundle declares it.
 
-Windows are for grey values after the modality LUT (PS3.3, C.11.2.1); colours are divided by their full scale. Where a
-file's low values are white (MONOCHROME1), black and white are exchanged behind the window.
+Windows are for grey values after the modality LUT (PS3.3, C.11.2.1), of NIfTI after slope and intercept; colours are
+divided by their full scale. Where a file's low values are white (MONOCHROME1), black and white are exchanged behind the
+window.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.bundle.specs import DicomSpec, InputSpec
-    from engine.images.dicom.facts import DicomFacts, Shape, VoiLut
+    from engine.images.dicom.facts import Shape, VoiLut
     from engine.images.image import MedicalImage
+    from engine.images.scan import ScanFacts
 
 Source = Literal["bundle", "file", "values", "colours"]
 
@@ -65,8 +67,8 @@ class UsedWindow:
 
 
 def used_window(image: MedicalImage, spec: InputSpec) -> UsedWindow:
-    """Return the window that a DICOM image is fed through."""
-    facts, declared = image.dicom, spec.dicom
+    """Return the window that a DICOM or NIfTI image is fed through."""
+    facts, declared = image.scan, spec.dicom
     assert facts is not None
     if not facts.grey:
         return UsedWindow("colours", 0.0, facts.high)
@@ -81,8 +83,8 @@ def used_window(image: MedicalImage, spec: InputSpec) -> UsedWindow:
 
 
 def window_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
-    """Return the doubt about a window that nobody declared; empty for images that are not DICOM."""
-    if image.dicom is None or not (used := used_window(image, spec)).guessed:
+    """Return the doubt about a window that nobody declared; empty for pictures."""
+    if image.scan is None or not (used := used_window(image, spec)).guessed:
         return ()
     who = "Neither the file nor the model declares a window" if spec.dicom is None else "The file has no window"
     return (
@@ -95,17 +97,17 @@ def window_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]
 
 
 def windowed(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
-    """Return a DICOM image's values as (H, W, C) float32 in [0, 1], 0 for black."""
-    assert image.dicom is not None
+    """Return a DICOM or NIfTI image's values as (H, W, C) float32 in [0, 1], 0 for black."""
+    assert image.scan is not None
     used = used_window(image, spec)
     unit = _through(image.pixels, used)
-    return np.float32(1) - unit if image.dicom.inverted else unit
+    return np.float32(1) - unit if image.scan.inverted else unit
 
 
 def _range_of_values(image: MedicalImage, declared: DicomSpec | None) -> tuple[float, float]:
     """Return the least and the greatest value of an image, or its percentiles; what fills up its frame aside."""
-    assert image.dicom is not None
-    padding = image.dicom.padding
+    assert image.scan is not None
+    padding = image.scan.padding
     percentiles = declared.percentiles if declared is not None and declared.window == "percentile" else None
     key = (image.sha256, padding, percentiles)
     if (known := _ranges.get(key)) is not None:
@@ -121,7 +123,7 @@ def _range_of_values(image: MedicalImage, declared: DicomSpec | None) -> tuple[f
     return found
 
 
-def _of_file(facts: DicomFacts) -> UsedWindow | None:
+def _of_file(facts: ScanFacts) -> UsedWindow | None:
     """Return the file's own window; its table goes first, as in pydicom (the standard leaves the choice to people)."""
     if facts.lut is not None and facts.lut.entries:
         return UsedWindow("file", 0.0, 0.0, lut=facts.lut)

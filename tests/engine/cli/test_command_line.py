@@ -266,7 +266,7 @@ def test_images_that_all_fail_are_each_reported_before_torch_is_loaded(
             *map(str, arguments),
         )
         assert done.stdout == "1 []\n"
-        reasons = ("no such file", "is empty", "a pipe", "a folder", "WebP or DICOM image")
+        reasons = ("no such file", "is empty", "a pipe", "a folder", "WebP, DICOM or NIfTI image")
         lines = done.stderr.splitlines()
         assert len(lines) == len(wrong)
         for line, path, reason in zip(lines, wrong, reasons, strict=True):

@@ -340,7 +340,7 @@ def save_frames(path: Path, form: str) -> None:
         (lambda p: save_frames(p, "GIF"), "a GIF picture"),
         (lambda p: p.write_bytes(b"%PDF-1.7 ..."), "a PDF document"),
         (lambda p: p.write_bytes(bytes(128) + b"DICM" + bytes(100)), "holds no picture"),
-        (lambda p: p.write_bytes(b"hello"), "not a PNG, JPEG, TIFF, BMP, WebP or DICOM image"),
+        (lambda p: p.write_bytes(b"hello"), "not a PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI image"),
         (lambda p: p.write_bytes(b""), "empty"),
         (lambda p: p.mkdir(), "a folder"),
         (lambda p: os.mkfifo(p), "a pipe"),

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
-from engine.images.dicom.recognising import names_file
+from engine.images.parts import names_file
 from engine.text import safe_name
 from xaimed_tui.app_services import services
 from xaimed_tui.background import messages

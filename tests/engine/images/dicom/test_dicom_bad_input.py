@@ -137,7 +137,7 @@ def test_what_a_file_is_called_says_nothing(tmp_path: Path) -> None:
     assert read_image(path).metadata["format"] == "DICOM"
     assert read_header(path).dicom is not None
     (tmp_path / "c.dcm").write_bytes(b"hello")
-    refused(tmp_path / "c.dcm", "not-an-image", "this is not a PNG, JPEG, TIFF, BMP, WebP or DICOM image")
+    refused(tmp_path / "c.dcm", "not-an-image", "this is not a PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI image")
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,11 @@ from engine.images.bits import unit_values
 from engine.images.dicom import reading
 from engine.images.dicom.following import images_at
 from engine.images.dicom.reading import read_facts
-from engine.images.dicom.recognising import is_dicom, names_file, split_frame
+from engine.images.dicom.recognising import is_dicom, split_frame
 from engine.images.dicom.series import series_of
 from engine.images.image import read_header, read_image
 from engine.images.listing import list_images, scan_images
+from engine.images.parts import names_file
 
 STACK = (np.arange(3 * 6 * 4).reshape(3, 6, 4) * 11).astype(np.uint16)
 

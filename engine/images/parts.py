@@ -1,0 +1,27 @@
+"""Which file an image lies in: a path may name a frame of a DICOM file, or a slice of a NIfTI volume."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from engine.images.dicom.recognising import frame_in, frame_name, split_frame
+from engine.images.nifti.recognising import slice_in, split_slice
+
+
+def file_of(path: Path) -> Path:
+    """Return the file that an image lies in; the path itself for most."""
+    place, frame = split_frame(path)
+    return split_slice(path)[0] if frame is None else place
+
+
+def same_part(path: Path, file: str) -> str:
+    """Return the name of the same part, as a path names one, of another file; that file's for a whole one."""
+    if (frame := split_frame(path)[1]) is not None:
+        return frame_name(file, frame)
+    return file + path.name.removeprefix(split_slice(path)[0].name)
+
+
+def names_file(name: str, files: Collection[str]) -> bool:
+    """Whether a name is that of one of these files, or of one of their frames or slices."""
+    return name in files or any(found is not None and found[0] in files for found in (frame_in(name), slice_in(name)))
