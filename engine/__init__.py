@@ -41,6 +41,7 @@ _HOME = {
     "find_model": "engine.library.tasks",
     "list_tasks": "engine.library.tasks",
     "method_keys": "engine.explainers.registry",
+    "plan_dicom": "engine.export.dicom.plan",
     "read_bundle": "engine.bundle.model_bundle",
     "read_image": "engine.images.image",
     "save_explanation": "engine.export.folder",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from engine.explanation.evidence import ask_evidence
     from engine.explanation.exact import explain_exact
     from engine.explanation.explain import Explanation, explain, explain_classes
+    from engine.export.dicom.plan import plan_dicom
     from engine.export.folder import save_explanation
     from engine.images.image import MedicalImage, read_image
     from engine.library.tasks import Task, find_model, list_tasks

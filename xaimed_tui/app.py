@@ -400,5 +400,12 @@ class XAIMedApp(Endings, PixelApp, AppServices):
             self.push_screen(LogScreen())
 
     def on_explanation_saved(self, message: messages.ExplanationSaved) -> None:
-        """Say where the files are."""
+        """Say where the files are, and what is not among them."""
         self.notify(safe_text(message.path), title="Saved", timeout=8, markup=False)
+        if message.no_map:
+            said = f"DICOM without Parametric Maps: {safe_text(message.no_map)}."
+            self.notify(said, title="Saved", severity="warning", timeout=12, markup=False)
+
+    def on_saving_stopped(self) -> None:
+        """Say that nothing is there."""
+        self.notify("Nothing was written.", title="Saving stopped", timeout=8, markup=False)

@@ -25,6 +25,7 @@ from engine.results.evidence import BetterThanChance, Evidence, OfThisNetwork, R
 from engine.results.exact_cells import ExactCells, Judged
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.background import messages, weighing
+from xaimed_tui.background.backend import SaveWish
 from xaimed_tui.background.explaining import Subject
 from xaimed_tui.background.lanes import Ticket
 from xaimed_tui.background.weighing import Turn, Weighing
@@ -45,9 +46,9 @@ class Saving(FakeEngine):
 
     saved: Explanation | None = None
 
-    def save(self, explanation: Explanation, folder: Path) -> Path:
+    def save(self, explanation: Explanation, wish: SaveWish, *_: object) -> tuple[Path, str]:
         self.saved = explanation
-        return folder
+        return wish.folder, ""
 
 
 def said(engine: FakeEngine, *what: str) -> list[tuple[str, ...]]:

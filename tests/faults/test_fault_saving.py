@@ -25,6 +25,7 @@ from engine.errors import ExportError
 from engine.explanation.explain import Explanation
 from engine.export import folder
 from engine.storage.partial import notes
+from xaimed_tui.background.backend import SaveWish
 
 
 def test_killed_at_fifty_moments_results_are_whole_or_absent_and_the_next_start_cleans_up(tmp_path: Path) -> None:
@@ -176,8 +177,8 @@ def test_at_whatever_step_the_disk_fails_the_reason_is_named_and_nothing_stays(c
 
 async def test_the_app_says_why_it_could_not_save_goes_on_and_saves_when_there_is_room(disk: Disk) -> None:
     class Engine(FakeEngine):
-        def save(self, explanation: Explanation, folder_: Path) -> Path:
-            return folder.save_explanation(explanation, folder_)
+        def save(self, explanation: Explanation, wish: SaveWish, *_: object) -> tuple[Path, str]:
+            return folder.save_explanation(explanation, wish.folder), ""
 
     out = Path(disk.below)
     app = make_app(Engine())
@@ -185,13 +186,13 @@ async def test_the_app_says_why_it_could_not_save_goes_on_and_saves_when_there_i
         await press(pilot, *TO_IMAGES, "e")
         for code, words in ((errno.ENOSPC, "no space left on the disk"), (errno.EROFS, "the disk is read-only")):
             disk.code, disk.fail_at, disk.steps = code, 5, 0
-            app.jobs.save(app.explain, app.explain.explanation, out)
+            app.jobs.save(app.explain, app.explain.explanation, SaveWish(out))
             await settled(pilot)
             assert words in " ".join(screen_text(app).split())
             assert list(out.iterdir()) == []
             await press(pilot, "escape")
         disk.fail_at = 0
-        app.jobs.save(app.explain, app.explain.explanation, out)
+        app.jobs.save(app.explain, app.explain.explanation, SaveWish(out))
         await settled(pilot)
         assert {entry.name for entry in (out / "patch-01").iterdir()} >= {"explanation.json", "saliency.npz"}
         await press(pilot, "down")

@@ -37,7 +37,7 @@ from engine.results.evidence import Evidence
 from engine.results.saliency import SaliencyMap
 from engine.results.statistics import GridStatistics, grid_statistics
 from engine.trust.permission import Review, Standing
-from xaimed_tui.background.backend import Engine
+from xaimed_tui.background.backend import Engine, SaveWish
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -336,12 +336,15 @@ class FakeEngine(Engine):
             raise Stopped(question)
         return replace(evidence, **{question: getattr(make_evidence(), question)})
 
-    def save(self, explanation: Explanation, folder: Path) -> Path:
-        self._call("save", str(folder))
-        out = folder / explanation.image.path.stem
+    def save(
+        self, explanation: Explanation, wish: SaveWish, progress: ProgressCallback, stop: StopSignal
+    ) -> tuple[Path, str]:
+        self._call("save", str(wish.folder))
+        progress(Progress("saving", 0, 1))
+        out = wish.folder / explanation.image.path.stem
         out.mkdir(parents=True)
         (out / "explanation.json").write_text("{}", encoding="utf-8")
-        return out
+        return out, ""
 
 
 def flat_pixels() -> NDArray[np.float32]:

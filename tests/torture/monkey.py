@@ -52,10 +52,10 @@ class Caged(Engine):
     def __init__(self, tasks=None, settings=None):
         {init}
 
-    def save(self, explanation, folder):
-        if not Path(folder).resolve().is_relative_to(Path({cage!r}).resolve()):
-            raise ExportError("the monkey may write into its own home only", subject=str(folder))
-        return super().save(explanation, folder)
+    def save(self, explanation, wish, *how):
+        if not Path(wish.folder).resolve().is_relative_to(Path({cage!r}).resolve()):
+            raise ExportError("the monkey may write into its own home only", subject=str(wish.folder))
+        return super().save(explanation, wish, *how)
 
 start.Engine = Caged
 sys.exit(start.start(tasks={tasks}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from engine.explainers.settings import Settings
     from engine.explanation.evidence import Question
     from engine.explanation.explain import Explanation
+    from engine.export.report import ReportKind
     from engine.images.image import MedicalImage
     from engine.images.watching import FolderChange
     from engine.library.tasks import Task
@@ -57,6 +58,21 @@ class Layer(Protocol):
     def also(self) -> tuple[str, ...]: ...
     @property
     def branch(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SaveWish:
+    """What a person wants to be saved, and where.
+
+    Attributes:
+        folder: where the folder of results is made.
+        reports: the kinds of reports to write, too.
+        dicom: whether to write DICOM objects, too.
+    """
+
+    folder: Path
+    reports: tuple[ReportKind, ...] = ()
+    dicom: bool = False
 
 
 class Model(Protocol):
@@ -344,11 +360,21 @@ class Engine:
             return with_answer(evidence, replace(getattr(evidence, question), why=why))
         return with_answer(evidence, answer)
 
-    def save(self, explanation: Explanation, folder: Path) -> Path:
-        """Save an explanation; return its folder. See `engine.export.folder.save_explanation`."""
+    def save(
+        self, explanation: Explanation, wish: SaveWish, progress: ProgressCallback, stop: StopSignal
+    ) -> tuple[Path, str]:
+        """Save an explanation; return its folder, and why there are no Parametric Maps where they were asked for.
+
+        See `engine.export.folder.save_explanation`.
+        """
+        from engine.export.dicom.plan import plan_dicom
         from engine.export.folder import save_explanation
 
-        return save_explanation(explanation, folder)
+        plan = plan_dicom(explanation) if wish.dicom else None
+        folder = save_explanation(
+            explanation, wish.folder, reports=wish.reports, dicom=plan, progress=progress, stop=stop
+        )
+        return folder, "" if plan is None else plan.no_map
 
 
 def _classifier(model: Model) -> Classifier:

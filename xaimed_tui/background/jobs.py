@@ -22,7 +22,7 @@ from engine.explainers.registry import running_place, sampling
 from engine.text import safe_text
 from xaimed_tui.background import messages
 from xaimed_tui.background.asking import Asking
-from xaimed_tui.background.backend import Engine, Model
+from xaimed_tui.background.backend import Engine, Model, SaveWish
 from xaimed_tui.background.explaining import Explaining, Subject, Work
 from xaimed_tui.background.failure import DOING, failure_of, fault_line
 from xaimed_tui.background.lanes import Lane, Ticket
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
     from engine.explanation.explain import Explanation
     from engine.images.image import MedicalImage
+    from engine.progress import Progress
     from engine.results.diagnosis import Diagnosis
     from engine.results.evidence import Evidence
     from engine.results.exact_cells import ExactCells
@@ -70,6 +71,7 @@ class Jobs:
         self._tickets: dict[str, Ticket] = {}
         self._lanes = {name: Lane(app, name) for name in _LANES}
         self._subject: Subject | None = None
+        self._saving: list[threading.Event] = []  # one for everything that is being saved, or waits for that
         # Weak, so that a comparison that is closed takes its jobs with it.
         self._siblings: WeakSet[Jobs] = WeakSet()
 
@@ -354,14 +356,38 @@ class Jobs:
             if not methods or method in methods:
                 stop.set()
 
-    def save(self, target: Widget, explanation: Explanation, folder: Path) -> None:
+    def save(self, target: Widget, explanation: Explanation, wish: SaveWish) -> None:
         """Write an explanation below a folder."""
-        ticket = Ticket(next(self._numbers))  # never withdrawn: what a person asked to save is saved
+        ticket = Ticket(next(self._numbers))  # never withdrawn: what a person asked to save is saved, or stopped
+        stop = threading.Event()
+        self._saving.append(stop)
+
+        def told(report: Progress) -> None:
+            ticket.post(target, messages.SavingProgressed(report.done, report.total))
 
         def work() -> None:
-            ticket.post(target, messages.ExplanationSaved(self._engine.save(explanation, folder)))
+            ended: messages.ExplanationSaved | messages.SavingStopped
+            try:
+                if stop.is_set():  # before its turn came
+                    raise Stopped
+                ended = messages.ExplanationSaved(*self._engine.save(explanation, wish, told, stop))
+            except Stopped:
+                ended = messages.SavingStopped()
+            finally:
+                self._saving.remove(stop)
+            ticket.post(target, ended)
 
         self._lanes["save"].put(lambda: self._guarded("save", ticket, target, work))
+
+    @property
+    def saving(self) -> bool:
+        """Whether something is being saved."""
+        return bool(self._saving)
+
+    def stop_saving(self) -> None:
+        """Ask all that is being saved to stop; nothing of it is left behind."""
+        for stop in list(self._saving):  # a copy, because the saving thread takes out those that end
+            stop.set()
 
     def finish_saving(self, seconds: float) -> None:
         """Wait until everything to be saved is saved, but not longer than `seconds`."""

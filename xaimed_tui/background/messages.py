@@ -286,10 +286,28 @@ class EvidenceFound(OfMethod):
 
 
 @dataclass
+class SavingProgressed(Message):
+    """So many files of an explanation are written."""
+
+    done: int
+    total: int
+
+    def can_replace(self, message: Message) -> bool:
+        """Newer progress makes an unread older one unnecessary."""
+        return isinstance(message, SavingProgressed)
+
+
+@dataclass
+class SavingStopped(Message):
+    """Saving was stopped; nothing was written."""
+
+
+@dataclass
 class ExplanationSaved(Message):
-    """Results are on the disk."""
+    """Results are on the disk; `no_map` says why there are no Parametric Maps among them where they were asked for."""
 
     path: Path
+    no_map: str = ""
 
 
 @dataclass

@@ -34,7 +34,16 @@ FRAME = """
 """
 
 
-_NAMES = {"Enter": "enter", "Esc": "escape", "Tab": "tab", "/": "slash", "→": "right", "↓": "down", "Ctrl+S": "ctrl+s"}
+_NAMES = {
+    "Enter": "enter",
+    "Esc": "escape",
+    "Tab": "tab",
+    "Space": "space",
+    "/": "slash",
+    "→": "right",
+    "↓": "down",
+    "Ctrl+S": "ctrl+s",
+}
 """The keys of dialogs as Textual names them; letters have the same name."""
 
 

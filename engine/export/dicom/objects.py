@@ -6,6 +6,7 @@ taken over of it is put into an object at the very end, as the image's file has 
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from engine.explainers.registry import method_name
+from engine.explanation.words import INTENDED_USE
 from engine.images.dicom.origin import CARRIED, DicomOrigin
 from engine.text import safe_text
 
@@ -35,7 +37,8 @@ MAKER = "XAIMed"
 OWN_CODES = "99XAIMED"
 """The scheme of the codes that the standard has none for."""
 
-RESEARCH = "Research use only; not a medical device; not for diagnosis."
+_CODE = 16
+"""The most characters of a code."""
 
 _SHORT = 64
 """The most characters of the standard's short texts (LO), among them the meaning of a code."""
@@ -102,7 +105,9 @@ class Placed(TypedDict):
 
 
 def own_code(value: str, meaning: str) -> CodedConcept:
-    """Return a code of XAIMed's own scheme; its value has at most 16 characters."""
+    """Return a code of XAIMed's own scheme; a value that is too long for one ends in the first digits of its hash."""
+    if len(value) > _CODE:
+        value = value[: _CODE - 8] + hashlib.sha256(value.encode()).hexdigest()[:8].upper()
     return CodedConcept(value, OWN_CODES, short(meaning))
 
 
@@ -215,7 +220,7 @@ def algorithm_of(explanation: Explanation, method: str) -> AlgorithmIdentificati
 def derivation_of(explanation: Explanation, method: str) -> str:
     """Return in words how an object was made of the image."""
     listed = "; ".join(f"{name} {value}" for name, value in parameters_of(explanation, method).items())
-    said = f"{RESEARCH} {method_name(method)} by {MAKER} {version_of(explanation)}: {listed}"
+    said = f"{INTENDED_USE} {method_name(method)} by {MAKER} {version_of(explanation)}: {listed}"
     return safe_text(said, limit=_LONG).replace("\\", "/")
 
 

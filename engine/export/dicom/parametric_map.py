@@ -16,9 +16,9 @@ from highdicom.pm import ParametricMap, RealWorldValueMapping
 from pydicom.sr.codedict import codes
 
 from engine.explainers.registry import method_name
+from engine.explanation.words import INTENDED_USE
 from engine.export.dicom.grid import NOT_SEEN, on_the_image
 from engine.export.dicom.objects import (
-    RESEARCH,
     Made,
     Reference,
     algorithm_of,
@@ -89,7 +89,7 @@ def parametric_map(explanation: Explanation, method: str, plan: DicomPlan) -> Ma
             made.FloatPixelPaddingValue = made.FloatPixelPaddingRangeLimit = NOT_SEEN
         made.DerivationAlgorithmSequence = algorithm_of(explanation, method)
         made.Laterality = side(explanation)
-        made.ImageComments = short(RESEARCH)
+        made.ImageComments = short(INTENDED_USE)
         derived = made.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0]
         derived.DerivationDescription = derivation_of(explanation, method)
         refer([*derived.SourceImageSequence, *made.SourceImageSequence], source)

@@ -18,7 +18,6 @@ from engine.images.image import dicom_origin
 if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
     from engine.images.dicom.origin import DicomOrigin
-    from engine.images.image import MedicalImage
 
 _MAP, _OVERLAY, _REPORT = "map", "overlay", "report"
 _NUMBERS = {_MAP: 91, _OVERLAY: 92, _REPORT: 93}
@@ -115,20 +114,6 @@ def check_dicom_writable() -> None:
         )
 
 
-def check_came_as_dicom(image: MedicalImage) -> None:
-    """Check that an image has a study to which objects could be added.
-
-    Raises:
-        ExportError: it did not come as DICOM.
-    """
-    if image.dicom is None:
-        raise ExportError(
-            "no DICOM objects, because the image did not come as DICOM",
-            subject=image.path,
-            remedy="take the DICOM file that it was made of",
-        )
-
-
 def plan_dicom(explanation: Explanation, series: NewSeries | None = None) -> DicomPlan:
     """Return which DICOM objects an explanation becomes, once its image's file has been read again.
 
@@ -141,7 +126,12 @@ def plan_dicom(explanation: Explanation, series: NewSeries | None = None) -> Dic
         ImageError: its file cannot be read any more, holds other pixels by now, or does not say which study it is of.
     """
     check_dicom_writable()
-    check_came_as_dicom(explanation.image)
+    if explanation.image.dicom is None:
+        raise ExportError(
+            "no DICOM objects, because the image did not come as DICOM",
+            subject=explanation.image.path,
+            remedy="take the DICOM file that it was made of",
+        )
     origin = dicom_origin(explanation.image)
     return DicomPlan(
         origin=origin,

@@ -9,8 +9,8 @@ from highdicom.sc import SCImage
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
+from engine.explanation.words import INTENDED_USE
 from engine.export.dicom.objects import (
-    RESEARCH,
     Made,
     Reference,
     algorithm_of,
@@ -61,7 +61,7 @@ def secondary_capture(explanation: Explanation, page: Image, plan: DicomPlan, me
         made.ConversionType = "WSD"
         if facts.burned_in != "unknown":
             made.BurnedInAnnotation = facts.burned_in.upper()
-        made.ImageComments = short(RESEARCH)
+        made.ImageComments = short(INTENDED_USE)
         if method is not None:
             made.DerivationDescription = derivation_of(explanation, method)
             made.DerivationAlgorithmSequence = algorithm_of(explanation, method)

@@ -38,11 +38,18 @@ from pydicom.sr.codedict import codes
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
 from engine.explanation.evidence_words import QUESTION_WORDS, evidence_details
 from engine.explanation.exact_words import exact_lines, exact_notes, worth_words
-from engine.explanation.words import answer_notes, cells_in_words, chance_words, counted_words, map_notes, target_words
+from engine.explanation.words import (
+    INTENDED_USE,
+    answer_notes,
+    cells_in_words,
+    chance_words,
+    counted_words,
+    map_notes,
+    target_words,
+)
 from engine.export.dicom.grid import Box, cell_boxes
 from engine.export.dicom.objects import (
     MAKER,
-    RESEARCH,
     Made,
     Reference,
     equipment,
@@ -181,13 +188,13 @@ def _answer(explanation: Explanation, source: Reference) -> MeasurementsAndQuali
             _said_in_codes(
                 "CONFIDENCE",
                 "Confidence",
-                own_code(f"CONF-{diagnosis.confidence}".upper()[:16], str(diagnosis.confidence)),
+                own_code(f"CONF-{diagnosis.confidence}".upper(), str(diagnosis.confidence)),
             ),
             _said_in_codes("UNDECIDED", "Undecided", _YES if diagnosis.undecided else _NO),
         ],
         source_images=[SourceImageForMeasurementGroup(source.kind, source.instance, source.frames)],
     )
-    group[0].ContentSequence.append(_text(_USE, RESEARCH))
+    group[0].ContentSequence.append(_text(_USE, INTENDED_USE))
     for note in answer_notes(explanation):
         group[0].ContentSequence.append(_text(_WARNING, note))
     return group
@@ -197,7 +204,7 @@ def _given(explanation: Explanation) -> Iterator[str]:
     """Yield what the network was given, and where it ran."""
     spec = explanation.bundle.input
     height, width = spec.size
-    yield f"input {height} x {width} pixels (rows x columns), {spec.channels} channels, resized by {spec.resize}"
+    yield f"input {height} x {width} pixels (rows x columns); channels: {spec.channels}; resized by: {spec.resize}"
     if words := used_window(explanation.image, spec).words:
         yield f"window {words}"
     yield f"hash of the image's pixels {explanation.image.sha256}"
@@ -241,7 +248,7 @@ def _method(
         ],
         qualitative_evaluations=[
             _said_in_codes(
-                f"E-{question}".upper().replace("_", "-")[:16],
+                f"E-{question}".upper().replace("_", "-"),
                 f"Evidence: {QUESTION_WORDS[question]}",
                 _VERDICTS[verdict],
             )
@@ -319,7 +326,7 @@ def _of_cell(explanation: Explanation, cell: Cell) -> Iterator[Measurement]:
             adds = own_code("SHAPLEY", "What the cell adds to the probability (Shapley)")
             yield Measurement(name=adds, value=float(found.shapley[cell]), unit=_NUMBER, method=_fill(fill))
     for method, statistics in explanation.statistics.items():
-        by = own_code(f"M-{method}"[:16], method_name(method))
+        by = own_code(f"M-{method}", method_name(method))
         mean = own_code("MEAN-SALIENCY", "Mean saliency of the cell")
         yield Measurement(name=mean, value=float(statistics.mean[cell]), unit=_NUMBER, method=by)
         if cell in statistics.top:
@@ -337,7 +344,7 @@ def _said(explanation: Explanation, plan: DicomPlan, pictures: Sequence[Referenc
     """Return the sentences of the report, what it is for first, with all that must not be overlooked."""
     said = ContainerContentItem(name=_EVALUATIONS, relationship_type=RelationshipTypeValues.CONTAINS)
     content = ContentSequence()
-    content.append(_text(_USE, RESEARCH))
+    content.append(_text(_USE, INTENDED_USE))
     diagnosis = explanation.diagnosis
     content.append(_text(_NOTE, f"Explained: {target_words(explanation)}; confidence {diagnosis.standing}."))
     more = len(diagnosis.classes) - MOST_CLASSES
@@ -388,7 +395,7 @@ def _picture(reference: Reference) -> ImageContentItem:
 
 
 def _fill(fill: str) -> CodedConcept:
-    return own_code(f"F-{fill}"[:16], f"Hidden by {FILL_NAMES.get(fill, fill)}")
+    return own_code(f"F-{fill}", f"Hidden by {FILL_NAMES.get(fill, fill)}")
 
 
 def _said_in_codes(code: str, meaning: str, value: CodedConcept) -> QualitativeEvaluation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,45 @@ from app_driver import TO_IMAGES, make_app, press, screen_text, settled, told, u
 from factories import make_exact, make_explanation, make_map
 from fakes import FakeEngine
 
+from engine.errors import Stopped
+from engine.explanation.explain import Explanation
 from engine.export.folder import explanation_file_names, explanation_files, next_folder, save_explanation
+from engine.images.dicom.facts import DicomFacts
+from engine.images.image import MedicalImage
+from engine.progress import Progress, ProgressCallback, StopSignal
+from xaimed_tui.background.backend import SaveWish
 from xaimed_tui.screens.detail.statistics_text import statistics_csv, statistics_text
 from xaimed_tui.screens.explain.save import SaveDialog
+from xaimed_tui.widgets.top_bar import TopBar
 
 BIG = (120, 40)
+FACTS = DicomFacts(
+    "Secondary Capture Image", "OT", "RGB", 1, 1, rows=48, columns=48, bits=8, allocated=8, low=0, high=255
+)
+
+
+class Slow(FakeEngine):
+    """Reads images that came as DICOM; saves one file of three, and the others once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wishes: list[SaveWish] = []
+        self.let = threading.Event()
+
+    def read(self, path: Path) -> MedicalImage:
+        return replace(super().read(path), dicom=FACTS)
+
+    def save(
+        self, explanation: Explanation, wish: SaveWish, progress: ProgressCallback, stop: StopSignal
+    ) -> tuple[Path, str]:
+        self.wishes.append(wish)
+        progress(Progress("saving", 1, 3))
+        for _ in range(1000):
+            if stop.is_set():
+                raise Stopped
+            if self.let.wait(0.01):
+                return wish.folder, "the image has no frame of reference"
+        raise AssertionError("it was neither stopped nor let")
 
 
 async def test_the_statistics_shown_are_copied_as_text_and_as_csv() -> None:
@@ -116,3 +151,30 @@ async def test_what_cannot_be_a_folder_is_refused_in_the_dialog(tmp_path: Path, 
         assert not any(call[0] == "save" for call in engine.calls)
         await press(pilot, "escape")
         assert app.explain.images.has_focus
+
+
+async def test_reports_and_dicom_are_ticked_by_keys_and_saving_is_stopped_by_one(tmp_path: Path) -> None:
+    engine = Slow()
+    app = make_app(engine)
+    state = lambda: app.screen_stack[0].query_one(TopBar).state  # noqa: E731
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await press(pilot, *TO_IMAGES, "e", "w")
+        app.screen.query_one("#save-folder").value = str(tmp_path)
+        await press(pilot, "tab", "space", "tab", "tab", "space")
+        shown = " ".join(screen_text(app).split())
+        assert "[x] report, HTML [ ] report, PDF [x] DICOM objects" in shown
+        assert "Report on one page: report.html" in shown
+        assert "They hold the patient's name and id, as the image does." in shown
+        assert "Enter save" in shown  # nothing is cut at the smallest size
+        await pilot.press("enter")
+        await until(pilot, lambda: state() == "saving, 1 of 3 files, s stops")
+        assert engine.wishes == [SaveWish(tmp_path, ("html",), dicom=True)]
+        await pilot.press("right")  # nothing waits for the files
+        await until(pilot, lambda: app.explain.wall.active != "original")
+        await pilot.press("s")
+        await told(pilot, "Nothing was written.")
+        await until(pilot, lambda: state().startswith("ready"))
+        engine.let.set()
+        await press(pilot, "w", "enter")
+        await told(pilot, "DICOM without Parametric Maps: the image has no frame of reference.")
+        assert engine.wishes[1] == engine.wishes[0]  # what was ticked the last time

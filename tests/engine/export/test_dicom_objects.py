@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -33,11 +34,12 @@ from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 
 from engine.bundle.specs import InMemory
-from engine.errors import ExportError, ImageError
+from engine.errors import ExportError, ImageError, Stopped
 from engine.export.dicom.grid import NOT_SEEN, cell_boxes
 from engine.export.dicom.plan import NewSeries, plan_dicom
-from engine.export.folder import explanation_file_names
+from engine.export.folder import explanation_file_names, save_explanation
 from engine.export.pictures import overlay_picture
+from engine.progress import Progress
 from engine.results.cells import CELLS
 
 
@@ -291,7 +293,7 @@ def test_dsrdump_reads_the_report(study: dict[str, Written], tmp_path: Path) -> 
         assert done.returncode == 0, errors
         assert not [line for line in errors if line.startswith(("E:", "F:"))]
         told = done.stdout.decode()
-        assert '"Intended use")="Research use only; not a medical device; not for diagnosis."' in told
+        assert '"Intended use")="Research use only; not a medical device."' in told
         assert told.count('"Image Region")=(POLYLINE') == 9
 
 
@@ -310,3 +312,23 @@ def test_an_archive_gives_the_objects_back_unchanged_in_the_study_of_the_image(
             assert [each["Type"] for each in json.loads(study_of)] == ["Study"]
         assert len(archive.tell("/studies")) == 1
         assert len(archive.tell("/instances")) == 3 + sum(len(written.files) for written in study.values())
+
+
+def test_saving_says_how_far_it_is_and_leaves_nothing_once_it_is_stopped(
+    study: dict[str, Written], tmp_path: Path
+) -> None:
+    written, told = study["padded"], []
+    names = explanation_file_names(METHODS, exact=True, reports=("html",), dicom=written.plan)
+    stop = Event()
+
+    def progress(report: Progress) -> None:
+        told.append((report.done, report.total))
+        if report.done == 1 + names.index(written.plan.overlay_file("rise")):
+            stop.set()
+
+    with pytest.raises(Stopped, match="saving was stopped, and nothing was written"):
+        save_explanation(
+            written.explanation, tmp_path, reports=("html",), dicom=written.plan, progress=progress, stop=stop
+        )
+    assert told == [(done, len(names)) for done in range(2 + names.index(written.plan.overlay_file("rise")))]
+    assert not list(tmp_path.iterdir())

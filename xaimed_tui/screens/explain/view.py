@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.widget import Widget
 
 from engine.explainers.registry import looks_at_layer
 from engine.results.cells import CELLS
 from engine.text import safe_name
 from xaimed_tui.app_services import services
+from xaimed_tui.background import messages
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.explain.diagnosis_panel import READ_ON
 from xaimed_tui.screens.explain.method_wall import MethodWall
@@ -26,6 +28,7 @@ from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.wording import EXACT, EXACT_KEY, doubts, method_bindings, method_name
 
 if TYPE_CHECKING:
+    from xaimed_tui.background.backend import SaveWish
     from xaimed_tui.background.failure import Failure
 
 
@@ -80,6 +83,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
             ("One cell in all pictures, with its numbers", "n", "numbers"),
             ("Zoom", "z", "zoom"),
             ("Save", "w", "save"),
+            ("Stop saving", "s", "stop_saving"),
         )
 
     def __init__(
@@ -88,7 +92,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         super().__init__(folder=folder, image=image, look=look, id=id)
         for key, method in method_bindings().items():
             bind(self, key, f"explain('{method}')", method_name(method))
-        self._results: Path | None = None  # the last folder saved to, offered for the next image
+        self._wish: SaveWish | None = None  # what was saved last, and where: offered for the next image
         self._pointed_from: Widget | None = None  # what had the focus before a cell was pointed out
 
     def focus_first(self) -> None:
@@ -135,7 +139,9 @@ class ExplainView(LookKeys, WhyNot, Viewing):
             case "read_on":
                 return bool(self._doubts)
             case "stop":
-                return self.wall.busy or self.wall.asking.busy or self.asked
+                return self._explaining or self.jobs.saving
+            case "stop_saving":
+                return self.jobs.saving
             case "stop_one":
                 run = self.wall.run(self.wall.active)
                 return run is not None and run.busy
@@ -169,6 +175,8 @@ class ExplainView(LookKeys, WhyNot, Viewing):
                 return self._why_no_answer() or "Nothing is doubtful about this answer."
             case "stop":
                 return "No method is at work."
+            case "stop_saving":
+                return "Nothing is being saved."
             case "stop_one":
                 chosen = self.wall.run(active) is not None
                 return f"{method_name(active)} {_are(active)} not at work." if chosen else "No method is chosen."
@@ -277,10 +285,37 @@ class ExplainView(LookKeys, WhyNot, Viewing):
             self.action_explain_all()
 
     def action_stop(self) -> None:
-        """Stop all methods; their maps so far are kept. Those that wait for the answer are forgotten."""
+        """Stop all methods; their maps so far are kept. Those that wait for the answer are forgotten.
+
+        Where no method is at work, what is being saved is stopped.
+        """
+        if not self._explaining:
+            self.jobs.stop_saving()
+            return
         if self.asked:
             self.forget_asked()
         self.wall.stop()
+
+    @property
+    def _explaining(self) -> bool:
+        """Whether anything is at work, or waits for the answer, that makes maps or judges them."""
+        return self.wall.busy or self.wall.asking.busy or bool(self.asked)
+
+    def action_stop_saving(self) -> None:
+        self.jobs.stop_saving()
+
+    def on_saving_progressed(self, message: messages.SavingProgressed) -> None:
+        """Say how many files are written, and how to stop, in the line at the top."""
+        how = "" if self._explaining else ", s stops"
+        services(self).say(f"saving, {message.done} of {message.total} files{how}")
+
+    @on(messages.ExplanationSaved)
+    @on(messages.SavingStopped)
+    @on(messages.JobFailed)
+    def _saving_ended(self, message: Message) -> None:
+        """Say again what is going on; the app says how saving ended."""
+        if not isinstance(message, messages.JobFailed) or message.what == "save":
+            self.wall.changed()
 
     def action_stop_one(self) -> None:
         """Stop the method of the active card."""
@@ -371,19 +406,19 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         open_comparison(services(self), self.scene, self.runs, self.wall.active, self.wall.hold_asking)
 
     def action_save(self) -> None:
-        from xaimed_tui.screens.explain.save import DEFAULT_FOLDER, SaveDialog
+        from xaimed_tui.screens.explain.save import SaveDialog
 
         if self.scene.explanation is None:
             return
         explanation = self.scene.explanation
 
-        def chosen(folder: Path | None) -> None:
-            if folder is not None:
-                self._results = folder
-                self.jobs.save(self, explanation, folder)
+        def chosen(wish: SaveWish | None) -> None:
+            if wish is not None:
+                self._wish = wish
+                self.jobs.save(self, explanation, wish)
+                self.refresh_bindings()
 
-        start = DEFAULT_FOLDER if self._results is None else str(self._results)
-        self.app.push_screen(SaveDialog(explanation, start), chosen)
+        self.app.push_screen(SaveDialog(explanation, self._wish), chosen)
 
     def action_back(self) -> None:
         """Forget what waits for the answer; else go back from the pictures to the images, and then to the models."""
