@@ -26,7 +26,7 @@ class Tick(Widget, can_focus=True):
     Tick:focus { background: $primary; color: $background; text-style: bold; }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle", "Tick", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "tick", "Tick", show=False)]
 
     value: reactive[bool] = reactive(False)
 
@@ -41,10 +41,10 @@ class Tick(Widget, can_focus=True):
     def render(self) -> RenderResult:
         return Content(f"[{'x' if self.value else ' '}] {self._words}")
 
-    def action_toggle(self) -> None:
+    def action_tick(self) -> None:
         """Tick it, or take the tick away."""
         self.value = not self.value
         self.post_message(self.Changed())
 
     def on_click(self) -> None:
-        self.action_toggle()
+        self.action_tick()

@@ -35,10 +35,11 @@ from pydicom.filebase import DicomBytesIO
 
 from engine.bundle.specs import InMemory
 from engine.errors import ExportError, ImageError, Stopped
-from engine.export.dicom.grid import NOT_SEEN, cell_boxes
+from engine.export.dicom.grid import NOT_SEEN, cell_boxes, why_no_geometry
 from engine.export.dicom.plan import NewSeries, plan_dicom
 from engine.export.folder import explanation_file_names, save_explanation
 from engine.export.pictures import overlay_picture
+from engine.images.dicom.origin import DicomOrigin, parse_origin
 from engine.progress import Progress
 from engine.results.cells import CELLS
 
@@ -295,6 +296,33 @@ def test_dsrdump_reads_the_report(study: dict[str, Written], tmp_path: Path) -> 
         told = done.stdout.decode()
         assert '"Intended use")="Research use only; not a medical device."' in told
         assert told.count('"Image Region")=(POLYLINE') == 9
+
+
+def test_an_image_has_a_place_only_if_its_header_gives_a_sound_one() -> None:
+    here = DicomOrigin("1.2", "1.3", "1.4", "1.5", "1.6", False, (0, 0, 0), (1, 0, 0, 0, 1, 0), (1, 1))
+    assert why_no_geometry(here) == ""
+    assert "on a slide" in why_no_geometry(replace(here, on_slide=True))
+    for unknown in ("position", "orientation", "spacing"):
+        assert "does not say where" in why_no_geometry(replace(here, **{unknown: None}))
+    for oblique in ((1, 0, 0, 1, 0, 0), (0, 0, 0, 0, 1, 0), (2, 0, 0, 0, 1, 0)):
+        assert "not perpendicular" in why_no_geometry(replace(here, orientation=oblique))
+
+
+def test_what_the_decoding_process_says_of_a_header_is_checked() -> None:
+    sound = {
+        **dict.fromkeys(("kind", "instance", "study", "series", "reference"), "1.2.3"),
+        "carried": {"PatientName": "Planted^Name"},
+        "position": [1, 2, 3],
+    }
+    origin = parse_origin(sound)
+    assert (origin.study, origin.position, origin.carried["PatientName"]) == ("1.2.3", (1.0, 2.0, 3.0), "Planted^Name")
+    assert "Planted" not in repr(origin)
+    for wrong in ({"study": 5}, {"carried": {"InstitutionName": "x"}}, {"carried": {"PatientID": "x" * 401}}):
+        with pytest.raises(ValueError, match=r"^no origin: (a text|what is carried)$"):
+            parse_origin({**sound, **wrong})
+    for odd in ({"study": "1.2.x"}, {"study": "1" * 65}, {"position": [1, 2]}, {"position": [1, 2, float("nan")]}):
+        (keyword,) = odd
+        assert not getattr(parse_origin({**sound, **odd}), keyword)
 
 
 @pytest.mark.skipif(orthanc.program() is None, reason="Orthanc is not installed")

@@ -160,9 +160,12 @@ def test_nothing_that_names_a_patient_leaves_a_file(tmp_path: Path, xaimed: Run)
         assert status == 1
         said += [output.encode(), errors.encode()]
     quick = ["--methods", "gradcam,rise", "--samples", "rise=16"]
-    for arguments in ([study / "sound.dcm", *MORE], [study / "frames"]):
+    frames = [[study / "frames#1", *MORE[4:], "--no-exact"], [study / "frames#2"]]
+    for arguments in ([study / "sound.dcm", *MORE], *frames):
         status, output, errors = xaimed(*on, "explain", *arguments, *which[-4:], *quick, "--out", out)
         assert status == 0, errors
+        placed = "--dicom" not in arguments or arguments[0].name == "sound.dcm"
+        assert ("no Parametric Maps are written, only Secondary Captures and a report" in errors) != placed
         said += [output.encode(), errors.encode()]
     folders = sorted(folder.name for folder in out.iterdir())
     assert len(folders) == 3
@@ -182,7 +185,7 @@ def test_nothing_that_names_a_patient_leaves_a_file(tmp_path: Path, xaimed: Run)
         assert found is None, text[max(found.start() - 200, 0) : found.end() + 100]
     if "--dicom" not in MORE:
         return
-    assert len(objects) == 2 * 2 + 2  # maps and overlays, the agreement and the report
+    assert len(objects) == 2 + 2 * 4  # maps of the one whose place is known; overlays, agreement, report of both
     for file in objects:
         found = set(with_canaries(pydicom.dcmread(file)))
         assert {keyword for _, keyword in found} <= TAKEN_OVER, file
