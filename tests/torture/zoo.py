@@ -82,6 +82,7 @@ class Outcome:
         passed: whether it was imported and answers alike, or was refused for the right cause.
         words: the layer and the difference, the refusal, or what went wrong.
         seconds: of the import.
+        difference: the largest of a probability from the source's own; None if it was not compared.
         said: what the import printed.
     """
 
@@ -89,6 +90,7 @@ class Outcome:
     passed: bool
     words: str
     seconds: float = 0.0
+    difference: float | None = None
     said: list[str] = field(default_factory=list)
 
 
@@ -121,9 +123,9 @@ def visit(source: Source, folder: Path) -> Outcome:
     refusal = (err.getvalue().strip().splitlines() or [""])[-1].removeprefix("xaimed: ")
     if source.refused:
         right = status == 1 and source.refused in err.getvalue() and not (folder / "tasks" / "Zoo").exists()
-        return Outcome(source, right, refusal or "it was imported", seconds, said)
+        return Outcome(source, right, refusal or "it was imported", seconds, said=said)
     if status or made.answer is None:
-        return Outcome(source, False, refusal, seconds, said)
+        return Outcome(source, False, refusal, seconds, said=said)
     classifier = Classifier.load(read_bundle(folder / "tasks" / "Zoo" / "Animal"), device="cpu")
     worst = max(_difference(classifier, made.answer, seed) for seed in range(3))
     try:
@@ -132,7 +134,7 @@ def visit(source: Source, folder: Path) -> Outcome:
         layer = "none"
     passed = worst <= TOLERANCE and source.layer in (None, layer)
     expected = "" if passed or worst > TOLERANCE else f", expected {source.layer}"
-    return Outcome(source, passed, f"{layer}{expected}; differs by {worst:.0e}", seconds, said)
+    return Outcome(source, passed, f"{layer}{expected}; differs by {worst:.0e}", seconds, worst, said)
 
 
 def _difference(classifier: Classifier, answer: Answer, seed: int) -> float:
@@ -148,6 +150,8 @@ def _difference(classifier: Classifier, answer: Answer, seed: int) -> float:
         metadata={},
     )
     theirs = answer(classifier.tensor(image).contiguous()).double().numpy()[0]
+    if not 1e-3 < float(theirs.max()) < 1 - 1e-3:
+        raise ValueError("the source is too sure for its answers to be compared")
     ours = np.asarray(classifier.diagnose(image).probabilities)
     return float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
 
@@ -166,6 +170,7 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
         mark = "" if outcome.passed else "**fails** "
         words = outcome.words.replace("|", "\\|")
         lines.append(f"| {outcome.source.kind}: {outcome.source.name} | {mark}{words[:160]} | {outcome.seconds:.1f} |")
+    lines += ["", *by_kind(outcomes)]
     loading = [outcome for outcome in outcomes if not outcome.source.refused]
     refused = [outcome for outcome in outcomes if outcome.source.refused]
     lines.append("")
@@ -173,6 +178,18 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
         f"{sum(outcome.passed for outcome in loading)} of {len(loading)} load without an architecture.py by hand; "
         f"{sum(outcome.passed for outcome in refused)} of {len(refused)} are refused with the right cause."
     )
+    return lines
+
+
+def by_kind(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the lines of a Markdown table with a row for each kind of source."""
+    lines = ["| kind | sources | right | largest difference |", "|---|---|---:|---:|"]
+    for kind in dict.fromkeys(outcome.source.kind for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.source.kind == kind]
+        differences = [outcome.difference for outcome in own if outcome.difference is not None]
+        names = ", ".join(outcome.source.name for outcome in own)
+        largest = f"{max(differences):.0e}" if differences else ""
+        lines.append(f"| {kind} | {names} | {sum(outcome.passed for outcome in own)} of {len(own)} | {largest} |")
     return lines
 
 

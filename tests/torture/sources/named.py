@@ -12,19 +12,25 @@ from tests.torture.zoo import Made, Source, probabilities_of
 
 
 def settled(network: nn.Module) -> nn.Module:
-    """Give a new network the batch statistics of noise and no head of zeros, so that its answers depend on images."""
+    """Give a new network the batch statistics of noise, and a head whose answers are neither equal nor certain."""
     generator = torch.Generator().manual_seed(4)
     for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():
             parameter.data.normal_(std=0.05, generator=generator)
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    if norms:
-        channels = next(module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d))
-        for module in norms:
+    channels = next(module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d))
+    noise, fresh = (torch.rand(2, 4, channels, 224, 224, generator=generator) - 0.45) / 0.225  # as the zoo's images
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
-        with torch.no_grad():
-            network.train()(torch.randn(4, channels, 224, 224, generator=generator))
-    return network.eval()
+    with torch.no_grad():
+        if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+            network.train()(noise)
+        output = network.eval()(fresh)
+        spread = getattr(output, "logits", output).std()  # of transformers' networks
+        head = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+        for parameter in head.parameters():
+            parameter /= spread
+    return network
 
 
 def of(package: str, name: str, named: bool = False, **arguments: object) -> Callable[[Path], Made]:
@@ -45,7 +51,8 @@ def build(package: str, name: str, arguments: dict[str, object]) -> nn.Module:
     if package == "torchvision":
         import torchvision
 
-        quiet = {"init_weights": False, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
+        quiet = {"init_weights": False, "aux_logits": False, "transform_input": True}  # as torchvision's own weights
+        quiet = quiet if name in ("googlenet", "inception_v3") else {}
         return torchvision.models.get_model(name, weights=None, num_classes=4, **quiet, **arguments)  # type: ignore[no-any-return]
     if package == "timm":
         import timm
