@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.torture.sources import SOURCES
-from tests.torture.zoo import Source, missing, table, visit
+from tests.torture.zoo import Outcome, Source, missing, table, visit
 
 SMALL = [source for source in SOURCES if source.small]
 
@@ -25,4 +25,15 @@ def test_every_source_has_a_name_of_its_own_and_there_are_enough_of_them() -> No
     assert len(set(names)) == len(names)
     assert len(names) >= 40
     assert sum(bool(source.refused) for source in SOURCES) >= 10
-    assert len(table([])) == 4
+
+
+def test_the_table_counts_what_came_of_the_sources_by_kind() -> None:
+    loading = [source for source in SOURCES if source.kind == "plain"]
+    refused = next(source for source in SOURCES if source.refused)
+    found = [Outcome(source, True, "body; differs by 1e-07", 1.0, 1e-7) for source in loading]
+    lines = table([*found, Outcome(refused, False, "it was imported")])
+    names = ", ".join(source.name for source in loading)
+    assert f"| plain | {names} | {len(loading)} of {len(loading)} | 1e-07 |" in lines
+    assert f"| refused | {refused.name} | 0 of 1 |  |" in lines
+    assert f"| refused: {refused.name} | **fails** it was imported | 0.0 |" in lines
+    assert lines[-1].startswith(f"{len(loading)} of {len(loading)} load")
