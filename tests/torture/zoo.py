@@ -187,7 +187,7 @@ def by_kind(outcomes: Sequence[Outcome]) -> list[str]:
     for kind in dict.fromkeys(outcome.source.kind for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.source.kind == kind]
         differences = [outcome.difference for outcome in own if outcome.difference is not None]
-        names = ", ".join(outcome.source.name for outcome in own)
+        names = "; ".join(outcome.source.name for outcome in own)
         largest = f"{max(differences):.0e}" if differences else ""
         lines.append(f"| {kind} | {names} | {sum(outcome.passed for outcome in own)} of {len(own)} | {largest} |")
     return lines

@@ -32,7 +32,7 @@ def test_the_table_counts_what_came_of_the_sources_by_kind() -> None:
     refused = next(source for source in SOURCES if source.refused)
     found = [Outcome(source, True, "body; differs by 1e-07", 1.0, 1e-7) for source in loading]
     lines = table([*found, Outcome(refused, False, "it was imported")])
-    names = ", ".join(source.name for source in loading)
+    names = "; ".join(source.name for source in loading)
     assert f"| plain | {names} | {len(loading)} of {len(loading)} | 1e-07 |" in lines
     assert f"| refused | {refused.name} | 0 of 1 |  |" in lines
     assert f"| refused: {refused.name} | **fails** it was imported | 0.0 |" in lines

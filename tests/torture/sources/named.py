@@ -18,7 +18,9 @@ def settled(network: nn.Module) -> nn.Module:
         if parameter.ndim > 1 and not parameter.any():
             parameter.data.normal_(std=0.05, generator=generator)
     channels = next(module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d))
-    noise, fresh = (torch.rand(2, 4, channels, 224, 224, generator=generator) - 0.45) / 0.225  # as the zoo's images
+    noise, fresh = torch.rand(2, 4, channels, 224, 224, generator=generator)  # as the zoo's images
+    if channels == 3:
+        noise, fresh = (noise - 0.45) / 0.225, (fresh - 0.45) / 0.225
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
