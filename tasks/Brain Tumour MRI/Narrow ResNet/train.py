@@ -9,7 +9,7 @@ the shipped weights are fitted on `--fit train+val` with that recipe. The test p
 A decoder that outlines the tumour by its class is trained along with the network and then thrown away: the outlines
 tell the shared layers what to look at. They also guide the attention, which stays. With `--plain` the outlines take no
 part at all: neither decoder nor attention learns from them, and where a rectangle is hidden does not depend on them.
-Apart from that, only the numbers of steps and of cycles differ.
+Nothing else differs.
 
 The slices that were fitted also give `fit.npz`: what they look like, so that others get a warning. `--only-fit` makes
 it again for the weights in `--out`.
@@ -61,7 +61,7 @@ SIDE: int = _ARCHITECTURE["INPUT_SIZE"][0]
 SPLIT_SEED = 2015  # fixed: another split would let test patients into the training of compared runs
 HELD_OUT = 0.15  # of each class's patients, for validation and again for test
 LEARNING_RATE, WEIGHT_DECAY, LABEL_SMOOTHING = 3e-3, 0.05, 0.05
-STEPS, PLAIN_STEPS = (2400,), (1200, 800)  # of each cycle
+STEPS = 2400
 OUTLINE_WEIGHT, ATTENTION_WEIGHT = 1.0, 0.2  # of the two helper losses, beside the classes' cross-entropy
 TAUGHT, PLAIN = "Narrow ResNet", "Narrow ResNet, plain"
 LAYER: str = _ARCHITECTURE["TARGET_LAYER"]
@@ -78,10 +78,12 @@ CANNOT = (
     "Its probabilities were not calibrated. Slices of one patient resemble each other: twenty equal answers for twenty "
     "slices of a patient are one answer.",
 )
-ELSEWHERE = (
-    "Its maps do not point at the tumour: their peaks hit it about as rarely as random pixels do (see below). Even "
-    "where it names the right class, that may be for another reason."
+BY_CHANCE = "Its maps do not point at the tumour: their peaks hit it about as rarely as random pixels do (see below)."
+BELOW_THE_CENTRE = (
+    "Its maps do not point at the tumour reliably: their peaks hit it less often than the image's centre does (see "
+    "below)."
 )
+ANOTHER_REASON = "Even where it names the right class, that may be for another reason."
 WHICH_TAUGHT = (
     "This task has two models, the same network fitted to the same slices. This one was also shown the experts' "
     "outlines of the tumours during training: that its maps hit tumours was taught, not discovered, and says nothing "
@@ -246,30 +248,11 @@ def sampling_weights(slices: Slices) -> torch.Tensor:
 
 
 def train(fit: Slices, watch: Slices, args: argparse.Namespace) -> nn.Module:
-    """Train for one cycle after another; return the network with averaged weights."""
-    torch.manual_seed(args.seed)
-    model = build_model()
-    decoder = None if args.plain else OutlineDecoder()
-    for cycle, steps in enumerate(args.steps):
-        model = train_cycle(model, decoder, fit, watch, steps, args.seed + cycle, args)
-    return model
-
-
-def train_cycle(
-    model: nn.Module,
-    decoder: nn.Module | None,
-    fit: Slices,
-    watch: Slices,
-    steps: int,
-    seed: int,
-    args: argparse.Namespace,
-) -> nn.Module:
     """Train with AdamW on one cycle of its rate; return the exponential moving average of the weights."""
-    rng = torch.Generator().manual_seed(seed)
-    if seed != args.seed:
-        torch.manual_seed(seed)  # of the dropout; the first cycle goes on where the initial weights were drawn
-    model = model.to(memory_format=torch.channels_last)
-    decoder = decoder.to(memory_format=torch.channels_last) if decoder else None
+    torch.manual_seed(args.seed)
+    rng = torch.Generator().manual_seed(args.seed)
+    model = build_model().to(memory_format=torch.channels_last)
+    decoder = None if args.plain else OutlineDecoder().to(memory_format=torch.channels_last)
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True
     )
@@ -281,12 +264,12 @@ def train_cycle(
         ],
         lr=LEARNING_RATE,
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=args.steps, pct_start=0.1)
     pixels, masks = torch.from_numpy(fit.pixels), torch.from_numpy(fit.masks)
     labels, weights = torch.from_numpy(fit.labels), sampling_weights(fit)
     weight_of = [1.0] if args.plain else [1.0, OUTLINE_WEIGHT, ATTENTION_WEIGHT]
     start, sums = time.perf_counter(), torch.zeros(len(weight_of))
-    for step in range(1, steps + 1):
+    for step in range(1, args.steps + 1):
         model.train()
         chosen = torch.multinomial(weights, args.batch, replacement=True, generator=rng)
         outlines = None if args.plain else masks[chosen, None].float()
@@ -298,14 +281,14 @@ def train_cycle(
         nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()
         schedule.step()
-        if step > EMA_START * steps:
+        if step > EMA_START * args.steps:
             average.update_parameters(model)
         sums += torch.stack([part.detach() for part in parts])
-        if step % args.report == 0 or step == steps:
+        if step % args.report == 0 or step == args.steps:
             mean = sums / (step % args.report or args.report)
             line = f"step {step:5d}  {time.perf_counter() - start:5.0f} s  losses {mean.numpy().round(3)}"
             sums.zero_()
-            seen = average.module if step > EMA_START * steps else model
+            seen = average.module if step > EMA_START * args.steps else model
             watched = score(watch.labels, probabilities(seen, watch.pixels))
             print(f"{line}  watched {watched.balanced_accuracy:.3f} recall {watched.recall.round(3)}", flush=True)
     return average.module.to(memory_format=torch.contiguous_format).eval()
@@ -372,9 +355,8 @@ def milliseconds_per_image(model: nn.Module) -> float:
 def describe(sets: dict[str, Slices], found: Findings, args: argparse.Namespace) -> str:
     """Return description.txt: what the network cannot do, which of the two it is, its figures, data and recipe."""
     scores, option = found.scores, " --plain" if args.plain else ""
-    which = f"{WHICH_PLAIN} {beside_the_taught(scores, args.steps)}" if args.plain else WHICH_TAUGHT
+    which = f"{WHICH_PLAIN} {beside_the_taught(scores)}" if args.plain else WHICH_TAUGHT
     width = max(map(len, (*found.hits, *found.alike)))
-    by_chance = all(hit.low <= found.alike["a random pixel"].value for hit in found.hits.values())
     census = ["set    " + "".join(f"{name:<16}" for name in (*CLASSES, "all"))]
     for name, part in sets.items():
         cells = [(part.labels == k) for k in range(len(CLASSES))] + [part.labels >= 0]
@@ -385,7 +367,7 @@ def describe(sets: dict[str, Slices], found: Findings, args: argparse.Namespace)
             f"{PLAIN if args.plain else TAUGHT}: is the tumour in this MRI slice a meningioma, a glioma or a pituitary "
             "tumour?"
         ],
-        ["WHAT IT CANNOT DO", *CANNOT, *([ELSEWHERE] if by_chance else [])],
+        ["WHAT IT CANNOT DO", *CANNOT, *elsewhere(found)],
         ["WHICH OF THE TWO IT IS", which],
         [
             f"RESULTS on {scores.patients} patients never seen in training ({scores.images} slices)",
@@ -429,13 +411,13 @@ def describe(sets: dict[str, Slices], found: Findings, args: argparse.Namespace)
         ],
         [
             "TRAINING",
-            f"{in_words(args.steps)} steps of {args.batch} slices, classes drawn equally. AdamW {LEARNING_RATE:g} on "
-            f"a cycle each, weight decay {WEIGHT_DECAY}, label smoothing {LABEL_SMOOTHING}, moving average of the "
+            f"{args.steps:,} steps of {args.batch} slices, classes drawn equally. AdamW {LEARNING_RATE:g} on "
+            f"one cycle, weight decay {WEIGHT_DECAY}, label smoothing {LABEL_SMOOTHING}, moving average of the "
             "weights; rotation, shift, zoom, mirroring, gamma, contrast, brightness, noise, hidden rectangles. "
             + ("Outlines: none." if args.plain else "Outlines: a decoder, dropped afterwards, and the attention."),
             verbatim(
-                f"python train.py --data slices.zip{option} --seed {args.seed} --steps "
-                f"{' '.join(map(str, args.steps))} --batch {args.batch} --fit {args.fit}"
+                f"python train.py --data slices.zip{option} --seed {args.seed} --steps {args.steps} "
+                f"--batch {args.batch} --fit {args.fit}"
             ),
             f"Inference time: {found.milliseconds:.0f} ms an image ({platform.machine()} CPU, 1 thread, batch "
             "1, float32).",
@@ -444,24 +426,23 @@ def describe(sets: dict[str, Slices], found: Findings, args: argparse.Namespace)
     return lay_out(sections)
 
 
-def beside_the_taught(scores: ScoresByPatient, steps: Sequence[int]) -> str:
+def elsewhere(found: Findings) -> list[str]:
+    """Return what is to be said of maps whose peaks lie elsewhere than the tumours; nothing if they hit them well."""
+    random, centre = (found.alike[name].value for name in ("a random pixel", "the image's centre"))
+    if all(hit.low <= random for hit in found.hits.values()):
+        return [f"{BY_CHANCE} {ANOTHER_REASON}"]
+    if all(hit.value < centre for hit in found.hits.values()):
+        return [f"{BELOW_THE_CENTRE} {ANOTHER_REASON}"]
+    return []
+
+
+def beside_the_taught(scores: ScoresByPatient) -> str:
     """Return how a network that was trained without outlines compares with the one beside this script."""
     taught = tomllib.loads((HERE / "model.toml").read_text(encoding="utf-8"))["performance"]
-    figures = (
+    return (
         f"Balanced accuracy on the test patients is {scores.balanced_accuracy.value:.3f} here and "
         f"{taught['test_balanced_accuracy']:.3f} there."
     )
-    if tuple(steps) == STEPS:
-        return figures
-    return (
-        f"They do not differ in the outlines alone: this one was trained for {cycles(steps)}, the other for "
-        f"{cycles(STEPS)}. {figures}"
-    )
-
-
-def cycles(steps: Sequence[int]) -> str:
-    """Return how many steps there are in how many cycles: `2,000 steps in 2 cycles`."""
-    return f"{sum(steps):,} steps in {len(steps)} cycle{'s' if len(steps) > 1 else ''}"
 
 
 def performance(scores: ScoresByPatient) -> list[str]:
@@ -485,11 +466,6 @@ def shipped(folder: Path) -> nn.Module:
     return model
 
 
-def in_words(steps: Sequence[int]) -> str:
-    """Return the steps of all cycles as words: `1,200 and 800`."""
-    return " and ".join(f"{count:,}" for count in steps)
-
-
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -504,14 +480,11 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     only.add_argument("--only-fit", action="store_true", help="train nothing; write fit.npz for the weights in --out")
     parser.add_argument("--fit", choices=["train", "train+val"], default="train+val")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--steps", type=int, nargs="+", help=f"of each cycle; default: {in_words(STEPS)}, plain {in_words(PLAIN_STEPS)}"
-    )
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--report", type=int, default=200, help="steps between two lines about how training goes")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     args = parser.parse_args(given)
-    args.steps = args.steps or (PLAIN_STEPS if args.plain else STEPS)
     args.out = args.out or (HERE.with_name(PLAIN) if args.plain else HERE)  # never the weights of the other
     return args
 
