@@ -14,7 +14,7 @@ from engine.text import safe_text
 IMAGE_CODES = {
     "bits": "fewer bits of a sample are used than the file has, or more than was said",
     "burned-in": "a patient's name may be written into the pixels",
-    "changed": "the file holds another image than the one that was explained",
+    "changed": "the file holds another image than the one that was explained, or was written while it was read",
     "channels": "samples that are neither grey, colour nor declared transparency",
     "codec-missing": "a package that its decoding needs is not installed",
     "colour": "grey where the model wants colours, or colours where it wants grey",

@@ -36,7 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "images",
         nargs="+",
         metavar="IMAGE",
-        help="PNG, JPEG, TIFF, BMP, WebP or DICOM file; of a DICOM file with several frames all, or one: scan.dcm#3",
+        help="PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI file; of a DICOM file with several frames all, or one: "
+        "scan.dcm#3; of a NIfTI volume the middle axial slice, or another: brain.nii.gz#coronal:42, or all of a plane: "
+        "brain.nii.gz#axial",
     )
     parser.add_argument("--task", required=True, metavar="T", help="name of the task")
     parser.add_argument("--model", metavar="M", help="name of the model; may be left out where the task has just one")
@@ -74,7 +76,7 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
 def images_of(arguments: argparse.Namespace) -> list[str]:
     """Return the images that the arguments name, as they were typed; in place of a file that holds several, each.
 
-    These are the frames of a DICOM file, and the files that a DICOMDIR lists.
+    These are the frames of a DICOM file, the files that a DICOMDIR lists, and slices of a NIfTI volume.
     """
     from engine.images.dicom.following import images_at  # late: --help does without
 

@@ -39,7 +39,9 @@ _KEY_ENDS = "\0\0"
 """Joins a name's key and the name into one string, which sorts as the pair does in a third of the time."""
 _PROBES = 10_000
 """The most files without a suffix that are opened to see whether they begin as DICOM or NIfTI."""
-_LISTED = SUFFIXES + DICOM_SUFFIXES + NIFTI_SUFFIXES
+_PROBED = ("", ".hdr")
+"""Suffixes that tell too little: of these, only what begins as DICOM or NIfTI is listed."""
+_LISTED = SUFFIXES + DICOM_SUFFIXES + NIFTI_SUFFIXES + _PROBED[1:]
 _NO_SUFFIX = re.compile(r"\.[0-9]+")
 """What looks like a suffix and is the end of an identifier, after which devices name files."""
 
@@ -128,7 +130,7 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
                 continue
         except OSError:  # a link that cannot be followed, for one
             continue
-        if not suffix:
+        if suffix in _PROBED:
             probes += 1
             if probes <= _PROBES and not _begins_as_scan(entry.path):
                 continue

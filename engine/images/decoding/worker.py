@@ -45,7 +45,7 @@ _BEYOND = 1.0
 _BEYOND_HEADER = 0.3
 """The same while the header is read."""
 
-_MEMORY = 6 * 2**30
+MEMORY = 6 * 2**30
 """Bytes of address space; the largest pictures allowed need a third of it."""
 
 _NAME = Path("picture")
@@ -186,7 +186,7 @@ def _confine() -> None:
     for number in (signal.SIGPROF, signal.SIGIO):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF, signal.SIGIO))
-    limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, **({"RLIMIT_AS": _MEMORY} if sys.platform == "linux" else {})}
+    limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, **({"RLIMIT_AS": MEMORY} if sys.platform == "linux" else {})}
     for name, most in limits.items():
         kind = getattr(resource, name)
         hard = resource.getrlimit(kind)[1]

@@ -174,14 +174,14 @@ def _opened(start: bytes, kind: Kind, path: Path) -> OpenedVolume:
 def _check_intent(intent: int, path: Path) -> None:
     if intent in _CONNECTIVITY:
         raise ImageError(
-            "it holds connectivity or values on a surface (CIFTI), and no pictures",
+            "it holds no pictures, but connectivity or values on a surface (CIFTI)",
             subject=path,
             remedy="choose an image of the same study",
             code="no-pixels",
         )
     if intent in _NO_VOXELS:
         raise ImageError(
-            "it holds a surface or values on one, and no pictures",
+            "it holds no pictures, but a surface or values on one",
             subject=path,
             remedy="choose an image of the same study",
             code="no-pixels",

@@ -70,13 +70,16 @@ def read_slice(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[Samples, Ni
         ImageError: it cannot be read, some of its values are no numbers, or the path names no slice and the file has
             several.
     """
+    import numpy as np
+
     facts = read_facts(path, limits)  # says why, if the path names no slice that there is
     with _opened(path, limits) as (file, size, key):
         axis, place = _stored_place(facts)
         found, block = _voxels(file, size, key, facts, axis, place, path, limits)
-    facts = NiftiFacts(found, facts.plane, facts.index, facts.volume, 0.0, 255.0)
-    _check(facts, path)  # of what was read now: the file may have been written since
-    stored = block.take(min(place, block.shape[axis] - 1), axis=axis)
+    if found != facts.of:
+        raise ImageError("the file was written while it was read", subject=path, remedy="open it again", code="changed")
+    # Not by `take`, which would copy the whole volume first.
+    stored = np.moveaxis(block, axis, 0)[0 if block.shape[axis] == 1 else place]
     return _values(_upright(stored, facts), facts, path)
 
 

@@ -12,8 +12,9 @@ import pytest
 from dicom_files import dataset, deflated, frames_of, item, pydicom, write, write_dicom
 from numpy.typing import NDArray
 from PIL import Image
+from pipelines import pydicoms
 from pydicom import uid
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_voi_lut
 
 from engine.bundle.specs import DicomSpec, InputSpec
 from engine.errors import ImageError
@@ -40,23 +41,6 @@ def frames(path: Path) -> list[MedicalImage]:
             raise
         count = int(re.findall(r"holds ([\d,]+) frames", error.cause)[0].replace(",", ""))
         return [read_image(path.with_name(f"{path.name}#{number}")) for number in range(1, count + 1)]
-
-
-def pydicoms(path: Path) -> tuple[NDArray[np.generic], pydicom.Dataset]:
-    """The frames as pydicom's own pipeline gives them, (N, H, W[, C]), and the dataset."""
-    read = pydicom.dcmread(path, force=True)
-    if "TransferSyntaxUID" not in read.file_meta:
-        implicit, little = read.original_encoding
-        explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
-        read.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
-    array = read.pixel_array
-    if int(read.get("NumberOfFrames") or 1) == 1:
-        array = array[None]
-    if read.PhotometricInterpretation == "PALETTE COLOR":
-        return np.stack([apply_color_lut(one, read) for one in array]), read
-    if "DoseGridScaling" in read:
-        return array * float(read.DoseGridScaling), read
-    return np.stack([apply_modality_lut(one, read) for one in array]), read
 
 
 @pytest.mark.filterwarnings("ignore")

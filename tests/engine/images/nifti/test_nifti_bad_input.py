@@ -106,7 +106,7 @@ def test_what_is_no_volume_of_real_numbers_is_refused_by_its_kind(tmp_path: Path
     path = write_nifti(tmp_path / "b.nii", np.zeros((2, 3, 4, 1, 3), np.float32))
     refused(path, "unsupported", r"each of its voxels holds 3 values \(5 dimensions\)")
     path = write_nifti(tmp_path / "c.nii", VALUES, intent_code=3001)
-    refused(path, "no-pixels", r"\(CIFTI\), and no pictures")
+    refused(path, "no-pixels", r"no pictures, but connectivity .*\(CIFTI\)")
     path = write_nifti(tmp_path / "d.nii", VALUES, intent_code=1008)
     refused(path, "no-pixels", "a surface or values on one")
     path = write_nifti(tmp_path / "e.nii", VALUES, datatype=17)

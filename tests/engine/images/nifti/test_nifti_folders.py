@@ -15,11 +15,13 @@ from factories import make_model
 from nibabel.nifti1 import Nifti1Extension
 from nifti_files import RAS, write_nifti
 
+from engine.errors import ImageError
 from engine.images.decoding import client
 from engine.images.dicom.following import images_at
 from engine.images.dicom.series import series_of
 from engine.images.image import read_image
 from engine.images.listing import list_images, scan_images
+from engine.images.nifti import reading
 from engine.images.nifti.recognising import PLANES
 from engine.images.parts import names_file
 
@@ -88,7 +90,7 @@ def test_a_folder_lists_slices_and_reads_each_header_and_each_volume_once(
     write_nifti(tmp_path / "b.nii.gz", VALUES[::-1])
     assert read_image(tmp_path / expected[0]).metadata["values"] == "-32768 to 32767"
     assert asked[3:] == [None, (1,)], "a file that was written again"
-    monkeypatch.setattr("engine.images.nifti.reading._VOXEL_BYTES", 99)
+    monkeypatch.setattr(reading, "_VOXEL_BYTES", 99)
     large = write_nifti(tmp_path / "large.nii.gz", np.asfortranarray(VALUES))
     for plane, index in (("axial", 4), ("coronal", 2), ("sagittal", 7)):
         cut = np.take(VALUES, index - 1, axis={"sagittal": 0, "coronal": 1, "axial": 2}[plane])
@@ -114,7 +116,19 @@ def test_a_slice_is_explained_and_found_again_and_no_text_of_the_file_is_told(tm
         (scans / name).write_bytes(content)
     make_model(tmp_path / "tasks" / "Lungs" / "CNN", approved=True)
     on = ["--tasks", tmp_path / "tasks"]
-    quick = ["--methods", "gradcam", "--device", "cpu", "--precision", "fp32", "--no-exact", "--task", "Lungs"]
+    quick = [
+        "--methods",
+        "rise",
+        "--samples",
+        "rise=16",
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+        "--no-exact",
+        "--task",
+        "Lungs",
+    ]
     which = [*sorted(scans.iterdir()), scans / "brain.nii#coronal:9"]
     place = tmp_path / "out"
     status, out, err = xaimed(*on, "explain", *which, *quick, "--out", place)
@@ -139,3 +153,17 @@ def test_a_slice_is_explained_and_found_again_and_no_text_of_the_file_is_told(tm
     for top in (place, *(Path(os.environ[f"XDG_{name}_HOME"]) for name in ("CACHE", "STATE", "DATA", "CONFIG"))):
         said += [file.read_bytes() for file in top.rglob("*") if file.is_file()]
     assert not any(CANARIES.search(text) for text in said)
+
+
+def test_a_volume_that_is_written_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_nifti(tmp_path / "a.nii", VALUES).with_name("a.nii#axial:5")
+    facts = reading.read_facts(path)
+
+    def read_and_written(*_: object) -> object:
+        write_nifti(tmp_path / "a.nii", VALUES[:, :, :3])
+        return facts
+
+    monkeypatch.setattr(reading, "read_facts", read_and_written)
+    with pytest.raises(ImageError, match="the file was written while it was read; open it again") as caught:
+        read_image(path)
+    assert caught.value.code == "changed"

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 from nifti_files import RAS, write_nifti
-from numpy.typing import NDArray
+from pipelines import nibabels, slice_of
 
 from engine.bundle.specs import DicomSpec, InputSpec
 from engine.errors import ImageError, NotCompliantError
@@ -17,7 +17,7 @@ from engine.images.bits import shown_values, unit_values
 from engine.images.compliance import check_compliance, input_warnings, why_not_compliant
 from engine.images.dicom.reading import starts_as_dicom
 from engine.images.image import MedicalImage, read_header, read_image
-from engine.images.nifti.recognising import PLANES, Plane, is_volume
+from engine.images.nifti.recognising import PLANES, is_volume
 
 GREY = InputSpec(channels=1)
 VALUES = (np.arange(3 * 4 * 5).reshape(3, 4, 5) * 531 % 997).astype(np.int16)
@@ -26,12 +26,6 @@ SHIPPED = sorted(
     for path in Path(nibabel.__file__).parent.joinpath("tests", "data").iterdir()
     if path.is_file() and is_volume(path.read_bytes()[:348]) and not starts_as_dicom(path)
 )
-
-
-def slice_of(values: NDArray[np.float64], plane: Plane, index: int) -> NDArray[np.float32]:
-    """A slice of a volume whose axes run to right, front and head: from the right, and from the front or the head."""
-    cut = np.take(values, index - 1, axis={"sagittal": 0, "coronal": 1, "axial": 2}[plane])
-    return cut[::-1, ::-1].swapaxes(0, 1).astype(np.float32)
 
 
 def codes_of(image: MedicalImage, spec: InputSpec = GREY) -> list[str]:
@@ -89,8 +83,7 @@ def test_every_file_of_nibabels_is_refused_with_a_reason_or_has_the_values_of_it
             refused.append((path.name, error.code))
             continue
         assert facts is not None
-        theirs = nibabel.as_closest_canonical(nibabel.load(path)).get_fdata()
-        theirs = theirs[..., None] if theirs.ndim == 3 else theirs
+        theirs = nibabels(path)
         shown += 1
         for plane, volume in product(PLANES, {1, theirs.shape[3]}):
             for index in {1, facts.of.count(plane)}:
