@@ -18,6 +18,7 @@ from engine.errors import ExplanationError, Stopped, XAIMedError
 from engine.evidence.random_weights import DEPTHS, Depth, randomised
 from engine.evidence.thresholds import CHANGED_BELOW, FEWEST_MAPS, FEWEST_RELIABLE, UNCHANGED_FROM
 from engine.progress import Progress, ProgressCallback, StopSignal, no_progress
+from engine.results.certainty import reliability_of
 from engine.results.consensus import spearman
 from engine.results.evidence import OfThisNetwork, Verdict
 from engine.results.statistics import grid_statistics
@@ -195,18 +196,6 @@ def judge_figures(figures: Figures) -> OfThisNetwork:
     else:
         verdict, why = Verdict.YES, "the map changes when the network's weights are random"
     return OfThisNetwork(verdict, figures.correlations, figures.shared, figures.images, why)
-
-
-def reliability_of(saliency: SaliencyMap) -> float:
-    """Return which share of the variance of the nine cell means is not the chance of the samples, in [0, 1]."""
-    if saliency.cells is None:
-        return 1.0
-    means, covariance = saliency.cells.means, saliency.cells.covariance
-    # What all nine have in common, ranks do not show.
-    centring = np.eye(len(means)) - 1.0 / len(means)
-    chance = float(np.trace(centring @ covariance @ centring))
-    spread = float(((means - means.mean()) ** 2).sum())
-    return max(0.0, 1.0 - chance / spread) if spread > 0.0 else 0.0
 
 
 def _random(classifier: Classifier, depth: Depth, inputs: torch.Tensor, seed: int) -> Classifier:

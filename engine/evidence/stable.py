@@ -14,12 +14,14 @@ from engine.evidence.thresholds import (
     COPIES,
     CORRELATION_FOR_NO,
     CORRELATION_FOR_YES,
+    FEWEST_RELIABLE,
     OPEN_FOR_NO,
     SAME_THREE_FOR_YES,
 )
 from engine.network.feeding import DeclaredFeeding
 from engine.progress import Progress, no_progress
 from engine.results.cells import TOP
+from engine.results.certainty import reliability_of
 from engine.results.evidence import Stable, Verdict
 from engine.results.statistics import GridStatistics, grid_statistics
 
@@ -46,8 +48,13 @@ def judge_settled(saliency: SaliencyMap, statistics: GridStatistics) -> Stable |
     why = f"{settled} of its {TOP} cells are settled at 99 %"
     if statistics.certain:
         verdict = Verdict.YES
-    elif settled == 0 and len(statistics.ties) >= OPEN_FOR_NO:
-        verdict, why = Verdict.NO, f"{why}: chance may have chosen all three among {len(statistics.ties)} cells"
+    elif (
+        settled == 0
+        and len(statistics.ties) >= OPEN_FOR_NO
+        and (reliable := reliability_of(saliency)) < FEWEST_RELIABLE
+    ):
+        verdict = Verdict.NO
+        why = f"{why}, and {1 - reliable:.0%} of what tells its cells apart is chance"
     else:
         verdict = Verdict.UNKNOWN
     return Stable(verdict, settled=statistics.certain, settled_cells=settled, why=why)

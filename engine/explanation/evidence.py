@@ -73,7 +73,7 @@ def first_answers(
             own = _measured_before(classifier, method, settings) or own
         found[method] = replace(
             before,
-            right=judge_right(exact, statistics[method].top),
+            right=judge_right(exact, statistics[method].top, statistics[method].named),
             stable=before.stable if settled is None else settled,
             of_this_network=own,
         )

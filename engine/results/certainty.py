@@ -11,7 +11,7 @@ import numpy as np
 from engine.results.cells import CELLS, GRID, TOP, Cell, rank_cells
 
 if TYPE_CHECKING:
-    from engine.results.saliency import CellEstimate
+    from engine.results.saliency import CellEstimate, SaliencyMap
 
 CONFIDENCE = 0.99
 """How sure a choice of three cells must be to be called certain."""
@@ -69,3 +69,15 @@ def equal_at_the_border(means: np.ndarray) -> tuple[Cell, ...]:
     if float(means[order[TOP]]) < border:
         return ()
     return tuple(cell for cell in CELLS if float(means[cell]) == border)
+
+
+def reliability_of(saliency: SaliencyMap) -> float:
+    """Return which share of the variance of the nine cell means is not the chance of the samples, in [0, 1]."""
+    if saliency.cells is None:
+        return 1.0
+    means, covariance = saliency.cells.means, saliency.cells.covariance
+    # What all nine have in common, ranks do not show.
+    centring = np.eye(len(means)) - 1.0 / len(means)
+    chance = float(np.trace(centring @ covariance @ centring))
+    spread = float(((means - means.mean()) ** 2).sum())
+    return max(0.0, 1.0 - chance / spread) if spread > 0.0 else 0.0

@@ -171,8 +171,9 @@ def _evidence(
     from engine.results.evidence import Evidence
     from engine.results.statistics import grid_statistics
 
+    statistics = grid_statistics(saliency)
     found = Evidence(
-        right=judge_right(exact, grid_statistics(saliency).top),
+        right=judge_right(exact, statistics.top, statistics.named),
         stable=ask_stable(asked, saliency, explain),
     )
     return found if of_this_network is None else replace(found, of_this_network=of_this_network)

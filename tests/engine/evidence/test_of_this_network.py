@@ -14,12 +14,13 @@ from torch import nn
 
 from engine.acceleration.torch_private import hooks_of
 from engine.errors import ExplanationError, Stopped
-from engine.evidence.of_this_network import Figures, Measurement, inputs_of, judge_figures, reliability_of
+from engine.evidence.of_this_network import Figures, Measurement, inputs_of, judge_figures
 from engine.evidence.random_weights import DEPTHS, layers_with_weights, randomised
 from engine.explainers.base import Request, scaled_map
 from engine.explainers.gradcam import GradCam
 from engine.network.classifier import Classifier
 from engine.progress import NeverStop, ProgressCallback, StopSignal, no_progress
+from engine.results.certainty import reliability_of
 from engine.results.evidence import Verdict
 from engine.results.saliency import CellEstimate, SaliencyMap
 

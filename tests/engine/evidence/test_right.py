@@ -83,3 +83,20 @@ def test_without_cells_fills_or_maps_there_is_nothing_to_say() -> None:
     assert judge_right(None, CORNERS).verdict is Verdict.NOT_ASKED
     assert judge_right(exact(mean=np.full(512, 0.4)), CORNERS).verdict is Verdict.UNKNOWN
     assert judge_right(exact(mean=linear(*CORNERS)), ()).verdict is Verdict.UNKNOWN
+
+
+def test_cells_that_are_marked_but_not_named_refuse_no_map() -> None:
+    # The cell 1 does most by far; beside it two of the weakest are marked.
+    weights = np.array([0.01, 0.43, 0.08, 0.08, 0.05, 0.08, 0.07, 0.07, 0.07])
+    found, three = exact(mean=0.05 + SHOWN @ weights), (CELLS[1], CELLS[0], CELLS[4])
+    assert judge_right(found, three).verdict is Verdict.NO
+    assert judge_right(found, three, three).verdict is Verdict.NO
+    spared = judge_right(found, three, three[:1])
+    assert (spared.verdict, spared.why) == (
+        Verdict.UNKNOWN,
+        "the cells that it names do most, but with the others that are marked they do not",
+    )
+    assert judge_right(found, (CELLS[0], CELLS[4], CELLS[6]), three[1:2]).verdict is Verdict.NO
+    # Any one cell kept does nothing where four are needed: that is as good as the best, but not the best.
+    needed = np.where(SHOWN[:, :4].all(axis=1), 0.9, 0.1) + 0.01 * SHOWN[:, :4].sum(axis=1) + 1e-3 * SHOWN[:, 5]
+    assert judge_right(exact(mean=needed), (CELLS[6], CELLS[7], CELLS[8]), (CELLS[6],)).verdict is Verdict.NO

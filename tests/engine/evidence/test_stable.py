@@ -35,6 +35,7 @@ SIZE = 24
             0,
         ),  # four that are equal, of which three are named
         ((5, 5.1, 5.2, 5.3, 5, 5, 5, 5, 5), 9.0, Verdict.NO, 0),
+        ((5, 4.8, 4.6, 1, 1, 1, 1, 1, 1), 0.9, Verdict.UNKNOWN, 0),  # open at 99 %, but far more than chance
     ],
 )
 def test_sampled_maps_are_as_stable_as_their_cells_are_settled(

@@ -37,16 +37,18 @@ _ASKS = {
 _HELD_AGAINST = {
     "right": (
         f"Yes: rank {thresholds.GOOD_RANK:g} or better of {len(TRIPLES)}, or as good as the best within "
-        f"{thresholds.AS_GOOD_AS_THE_BEST:.0%} of the range, kept and hidden, under every fill that matters. No: under "
-        f"none, neither kept nor hidden. By chance {SHARED_BY_CHANCE:g} of 3 is shared and the rank is {MEAN_RANK:g}."
+        f"{thresholds.AS_GOOD_AS_THE_BEST:.0%} of the range, kept and hidden, under every fill that matters. No: "
+        f"behind rank {thresholds.POOR_RANK:g} and not nearly as good, kept and hidden, under all of them. By chance "
+        f"{SHARED_BY_CHANCE:g} of 3 is shared and the rank is {MEAN_RANK:g}."
     ),
     "better_than_chance": (
         f"Yes: better than {thresholds.BEATEN_FOR_YES} of {thresholds.RANDOM_MAPS} random maps and than a blob in the "
         f"centre. No: better than fewer than {thresholds.BEATEN_FOR_NO}."
     ),
     "stable": (
-        "Methods that draw samples: yes if all three cells are settled at 99 %, no if none is and "
-        f"{thresholds.OPEN_FOR_NO} or more cells might belong to them. Others, over "
+        "Methods that draw samples: yes if all three cells are settled at 99 %; no if none is, "
+        f"{thresholds.OPEN_FOR_NO} or more cells might belong to them, and chance is more than "
+        f"{1 - thresholds.FEWEST_RELIABLE:.0%} of what tells the cells apart. Others, over "
         f"{thresholds.COPIES} copies with noise of one grey level: yes from a correlation of "
         f"{thresholds.CORRELATION_FOR_YES:g} and the same three cells in {thresholds.SAME_THREE_FOR_YES:.0%}; no below "
         f"{thresholds.CORRELATION_FOR_NO:g}."
