@@ -1,4 +1,4 @@
-"""What was measured for *of this network*, kept by the model's digest: it is measured once for each model and method.
+"""What was measured for *of this network*, kept by what decides a model's answers: once for each model and method.
 
 The figures of the bundled models come with the package, in `bundled_figures.json` beside this file
 (`python -m engine.explanation.bundled_figures` writes it); those of others lie in a file a model in the state folder.
@@ -6,6 +6,7 @@ The figures of the bundled models come with the package, in `bundled_figures.jso
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from engine.bundle.fit_npz import signature
 from engine.evidence.of_this_network import IMAGES, MOST_SAMPLES, Figures
 from engine.evidence.random_weights import DEPTHS
 from engine.explainers.registry import plug_in
@@ -38,6 +40,17 @@ _MOST_KEPT = 100
 """Figures of one model: with more, which only plug-ins and many layers could give, the oldest are dropped."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def figures_digest(bundle: ModelBundle) -> str:
+    """Return what a model's figures are kept by: a hex SHA-256 over all that decides its answers.
+
+    It covers weights, code, input and output, and not what a model folder says in words: a description that is written
+    anew makes nothing stale.
+    """
+    if bundle.weights.name not in bundle.files:  # a network in memory
+        return bundle.digest
+    return hashlib.sha256(f"{signature(bundle)}\n{bundle.output}".encode()).hexdigest()
 
 
 def figures_key(bundle: ModelBundle, method: str, settings: Settings) -> str:

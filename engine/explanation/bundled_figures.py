@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.bundle.model_bundle import read_bundle
-from engine.evidence.figures import BUNDLED, bundled_figures, figures_as_json, figures_key
+from engine.evidence.figures import BUNDLED, bundled_figures, figures_as_json, figures_digest, figures_key
 from engine.evidence.of_this_network import IMAGES, Figures, judge_figures
 from engine.explainers.registry import METHODS
 from engine.explainers.settings import Settings
@@ -47,9 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--model", metavar="NAME", help="measure only the model of this name")
     given = parser.parse_args(arguments)
     bundles = [read_bundle(weights.parent) for weights in sorted(places.bundled_tasks().glob("*/*/weights.pt"))]
-    keys = {
-        bundle.digest: {method: figures_key(bundle, method, Settings()) for method in METHODS} for bundle in bundles
-    }
+    keys = {figures_digest(bundle): _keys(bundle) for bundle in bundles}
     known = bundled_figures()
     found: dict[str, dict[str, Figures]] = {
         digest: {key: known[digest][key] for key in own.values() if key in known[digest]}
@@ -57,10 +55,16 @@ def main(arguments: Sequence[str]) -> int:
         if digest in known
     }
     for bundle in bundles:
-        if given.model in (None, bundle.name) and (measured := _measured(bundle, keys[bundle.digest], given.data)):
-            found[bundle.digest] = measured
+        digest = figures_digest(bundle)
+        if given.model in (None, bundle.name) and (measured := _measured(bundle, keys[digest], given.data)):
+            found[digest] = measured
             BUNDLED.write_text(figures_as_json(found), encoding="ascii")
     return 0
+
+
+def _keys(bundle: ModelBundle) -> dict[str, str]:
+    """Return what each method's figures are kept by."""
+    return {method: figures_key(bundle, method, Settings()) for method in METHODS}
 
 
 def _measured(bundle: ModelBundle, keys: Mapping[str, str], data: Path | None) -> dict[str, Figures]:

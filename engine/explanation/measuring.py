@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.errors import ExplanationError, ImageError, NotCompliantError
-from engine.evidence.figures import figures_key, keep_figures, known_figures
+from engine.evidence.figures import figures_digest, figures_key, keep_figures, known_figures
 from engine.evidence.of_this_network import (
     IMAGES,
     MOST_SAMPLES,
@@ -43,7 +43,7 @@ def known_answer(classifier: Classifier, method: str, settings: Settings) -> OfT
         ExplanationError: a plug-in that cannot be used.
     """
     bundle = classifier.bundle
-    known = known_figures(bundle.digest, figures_key(bundle, method, settings))
+    known = known_figures(figures_digest(bundle), figures_key(bundle, method, settings))
     return None if known is None else judge_figures(known)
 
 
@@ -87,7 +87,7 @@ def known_or_measured(
         measurement = classifier.unfinished[key] = begin(classifier, method, images)
     figures = measurement.run(fewer_samples(classifier, method, settings), progress=progress, stop=stop)
     classifier.unfinished.pop(key, None)
-    keep_figures(bundle.digest, key, figures)
+    keep_figures(figures_digest(bundle), key, figures)
     return judge_figures(figures)
 
 
