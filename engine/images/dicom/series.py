@@ -80,15 +80,18 @@ def arranged(folder: Path, names: Sequence[str], planes: Collection[Plane] = AXI
     known: list[tuple[str, DicomFacts]] = []
     others: list[str] = []
     asked = list(names)
-    read = 0
+    read, lacking = 0, False
     listed = set(asked)
     for name in asked:  # grows while it is gone through: by what a DICOMDIR lists
         if time.monotonic() - begin > _PAUSE_AFTER:
             yield None
             begin = time.monotonic()
-        if read >= MOST or not may_be_dicom(name):
-            read += may_be_volume(name)
-            others += _slices(folder / name, planes) if read < MOST and may_be_volume(name) else [name]
+        if read < MOST and may_be_volume(name):
+            read += 1
+            others += _slices(folder / name, planes)
+            continue
+        if read >= MOST or lacking or not may_be_dicom(name):
+            others.append(name)
             continue
         read += 1
         try:
@@ -101,8 +104,7 @@ def arranged(folder: Path, names: Sequence[str], planes: Collection[Plane] = AXI
         except ImageError as error:
             # What no reader takes is refused by name where it is looked at.
             others += _slices(folder / name, planes) if starts_as_nifti(folder / name) else [name]
-            if error.code == "codec-missing" and not known:
-                read = MOST  # without pydicom, no header is read
+            lacking = error.code == "codec-missing" and not known  # without pydicom, no header is read
     yield [name for series in _grouped(known) for name in series.names] + others
 
 

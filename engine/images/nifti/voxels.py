@@ -18,6 +18,9 @@ MOST_UNPACKED = 2 * 10**9
 """The most bytes that a packed file may hold: all of them are unpacked, to see that they are what was packed."""
 
 _PIECE = 1 << 20
+"""Bytes to unpack at a time where they are passed over."""
+_READ = 1 << 16
+"""Bytes to read at a time: a header is within the first."""
 _GZIP = 16 + zlib.MAX_WBITS
 """For zlib: gzip's own header and check sum."""
 _MOST_TIMES = 1033
@@ -57,7 +60,6 @@ class Packed:
         self._inflater = zlib.decompressobj(_GZIP)
         self._waiting = b""
         self._unpacked = 0
-        self._begun = False
 
     def take(self, count: int) -> bytes:
         """See `Content.take`.
@@ -88,12 +90,12 @@ class Packed:
         """Return up to so many bytes, at least one; none at the end."""
         while True:
             if self._inflater.eof:
-                self._waiting = (self._inflater.unused_data or self._file.read(_PIECE)).lstrip(b"\0")
+                self._waiting = (self._inflater.unused_data or self._file.read(_READ)).lstrip(b"\0")
                 if not self._waiting:
                     return b""
-                self._inflater, self._begun = zlib.decompressobj(_GZIP), False
+                self._inflater = zlib.decompressobj(_GZIP)
             if not self._waiting:
-                self._waiting = self._file.read(_PIECE)
+                self._waiting = self._file.read(_READ)
                 if not self._waiting:
                     raise damaged("its packed data ends early", self._path)
             try:

@@ -57,6 +57,8 @@ def test_a_folder_lists_slices_and_reads_each_header_and_each_volume_once(
     write_nifti(tmp_path / "IM1", VALUES)  # known by its content
     (tmp_path / "x.nii.gz").write_bytes(b"nothing")
     (tmp_path / "y.tar.gz").write_bytes(b"no image")
+    (tmp_path / "y.hdr").write_bytes(b"no image")
+    nibabel.save(nibabel.Nifti1Pair(VALUES, RAS), tmp_path / "pair.img")
     (tmp_path / "z.png").touch()
     asked: list[object] = []
     separately = client.nifti_separately
@@ -67,16 +69,17 @@ def test_a_folder_lists_slices_and_reads_each_header_and_each_volume_once(
 
     monkeypatch.setattr(client, "nifti_separately", count)
     first, *_, last = scan_images(tmp_path, PLANES)
-    assert first == ["b.nii.gz", "IM1", "x.nii.gz", "z.png"]
+    assert first == ["b.nii.gz", "IM1", "pair.hdr", "x.nii.gz", "z.png"]
     expected = [
         f"{name}#{plane}:{index}"
         for name in ("b.nii.gz", "IM1")
         for plane, count in zip(PLANES, (5, 6, 7), strict=True)
         for index in range(1, count + 1)
     ]
-    assert last == [*expected, "x.nii.gz", "z.png"]
+    assert last == [*expected, "pair.hdr", "x.nii.gz", "z.png"]
     assert [image.name for image in list_images(tmp_path)] == [
         *(f"{name}#axial:{index}" for name in ("b.nii.gz", "IM1") for index in range(1, 6)),
+        "pair.hdr",
         "x.nii.gz",
         "z.png",
     ], "scripts are given the axial ones"

@@ -127,6 +127,8 @@ def test_colours_are_read_and_must_be_opaque(tmp_path: Path) -> None:
 def test_one_slice_needs_no_name_and_several_volumes_need_a_number(tmp_path: Path) -> None:
     flat = write_nifti(tmp_path / "flat.nii", VALUES[:, :, :1])
     assert np.array_equal(read_image(flat).pixels[..., 0], slice_of(VALUES[:, :, :1], "axial", 1))
+    plane = write_nifti(tmp_path / "plane.nii", VALUES[:, :, 2])  # of two dimensions only
+    assert np.array_equal(read_image(plane).pixels[..., 0], slice_of(VALUES, "axial", 3))
     two = np.stack([VALUES, VALUES + 1], axis=3)
     path = write_nifti(tmp_path / "two.nii.gz", two)
     image = read_image(tmp_path / "two.nii.gz#coronal:4:2")
