@@ -152,7 +152,7 @@ DICOM = _section(
         Key("modality", check.modalities, help="codes; images of others are refused; empty: all", example=("CT",)),
         Key("photometric", check.photometrics, help="likewise", example=("MONOCHROME2",)),
     ),
-    help="how a DICOM image's values become 0 to 1; without this table by the file's own window",
+    help="how values of DICOM and NIfTI images become 0 to 1; without this table by the file's own window",
 )
 
 _size = check.height_and_width(3, 4096)  # a cell of the 3x3 grid needs a pixel

@@ -42,7 +42,7 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True)
 class DicomSpec:
-    """How a DICOM image's values become those of an image: `[input.dicom]` of `model.toml`.
+    """How values of DICOM and NIfTI images become those of an image: `[input.dicom]` of `model.toml`.
 
     Attributes:
         window: what becomes black and white: a `fixed` range, the `file`'s own window, the image's least and greatest
@@ -82,8 +82,8 @@ class InputSpec:
             in the engine is (B, C, H, W), see `engine.network.layout`.
         colour_order: the order of the network's three channels.
         value_range: what 0 and full scale of a file's values become before mean and std.
-        dicom: how a DICOM image's values become those of an image; None if not declared: the file's own window is then
-            taken, or else the range of its values, with a warning.
+        dicom: how values of DICOM and NIfTI images become those of an image; None if not declared: the file's own
+            window is then taken, or else the range of its values, with a warning.
     """
 
     size: tuple[int, int] = (224, 224)

@@ -102,9 +102,9 @@ def measured(folder: Path, repeats: int) -> tuple[bool, list[str]]:
     files = sum(1 for _ in folder.iterdir())
     firsts, alls, agains, judged, steps = [], [], [], [], []
     for _ in range(repeats):
-        dicom_reading._headers.clear()
-        nifti_reading._headers.clear()
-        nifti_reading._volumes.clear()
+        dicom_reading.headers.clear()
+        nifti_reading.headers.clear()
+        nifti_reading.volumes.clear()
         counts |= {"headers": 0, "volumes": 0}
         first, whole, names = listed(folder)
         firsts.append(first)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,21 +10,15 @@ from engine.images.dicom.facts import DicomFacts
 from engine.images.dicom.header import no_frame
 from engine.images.dicom.recognising import START, frame_name, is_dicom, split_frame
 from engine.images.dicom.words import no_photograph
-from engine.images.header import DEFAULT_LIMITS, SMALLER, Limits
+from engine.images.header import DEFAULT_LIMITS, Limits
+from engine.images.scan_files import Kept, beginning_of, opened_scan
 from engine.results.caution import Caution
-from engine.storage.reading import UnusableFileError, open_regular
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from engine.images.dicom.origin import DicomOrigin
-
-MOST_BYTES = 4 * 10**9
-"""The most bytes that a file may have. Only its header and one frame of it are read at a time."""
-
-_KEPT = 50_000
-"""Headers to keep."""
 
 _ACQUIRED = ("CT", "MR", "PT", "NM", "MG", "DX", "CR", "IO", "PX", "XA", "RF", "OCT", "OPT")
 """Modalities whose devices write text beside the pixels, not into them. Of all others it is said if the file is silent
@@ -37,24 +28,13 @@ _SECONDARY = "Secondary Capture"
 """What the kind of a screenshot says, such as that of a dose report: its modality is that of the slices, and its pixels
 often hold the patient's name."""
 
-_Key = tuple[str, int, int, int]
-
-_headers: OrderedDict[_Key, DicomFacts] = OrderedDict()
-_guard = threading.Lock()
+headers: Kept[DicomFacts] = Kept(50_000)
+"""Headers that were read."""
 
 
 def starts_as_dicom(path: Path) -> bool:
     """Whether a file, or the file of the frame that a path names, begins as DICOM; False if it cannot be read."""
-    try:
-        descriptor = open_regular(split_frame(path)[0])
-    except UnusableFileError:
-        return False
-    try:
-        return is_dicom(os.read(descriptor, START))
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
+    return is_dicom(beginning_of(split_frame(path)[0], START))
 
 
 def read_frame(
@@ -72,9 +52,8 @@ def read_frame(
 
     read_facts(path, limits)  # says why, if the path names no frame that there is, before any pixel is decoded
     place, frame = split_frame(path)
-    with os.fdopen(_opened(place, path), "rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        return dicom_separately(file, size, frame or 1, path, limits)
+    with opened_scan(place, path) as scan:
+        return dicom_separately(scan.file, scan.size, frame or 1, path, limits)
 
 
 def read_origin(
@@ -90,10 +69,9 @@ def read_origin(
     from engine.images.decoding.client import dicom_origin_separately, dicom_separately
 
     place, frame = split_frame(path)
-    with os.fdopen(_opened(place, path), "rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        origin = dicom_origin_separately(file, size, frame or 1, path, limits)
-        return origin, *dicom_separately(file, size, frame or 1, path, limits)
+    with opened_scan(place, path) as scan:
+        origin = dicom_origin_separately(scan.file, scan.size, frame or 1, path, limits)
+        return origin, *dicom_separately(scan.file, scan.size, frame or 1, path, limits)
 
 
 def read_facts(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
@@ -125,25 +103,11 @@ def header_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
     """
     from engine.images.decoding.client import dicom_header_separately
 
-    place = split_frame(path)[0]
-    descriptor = _opened(place, path)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        state = os.fstat(descriptor)
-        if state.st_size == 0:
-            raise ImageError("the file is empty", subject=path, remedy="export the image again", code="empty")
-        if state.st_size > MOST_BYTES:
-            said = f"the file has {state.st_size:,} bytes; at most {MOST_BYTES:,} are read"
-            raise ImageError(said, subject=path, remedy=SMALLER, code="too-large")
-        key = (os.fspath(place), state.st_ino, state.st_size, state.st_mtime_ns)
-        with _guard:
-            if (known := _headers.get(key)) is not None:
-                _headers.move_to_end(key)
-                return known
-        facts = dicom_header_separately(file, state.st_size, path, limits)
-        with _guard:
-            _headers[key] = facts
-            while len(_headers) > _KEPT:
-                _headers.popitem(last=False)
+    with opened_scan(split_frame(path)[0], path) as scan:
+        if (known := headers.find(scan.key)) is not None:
+            return known
+        facts = dicom_header_separately(scan.file, scan.size, path, limits)
+    headers.keep(scan.key, facts)
     return facts
 
 
@@ -187,10 +151,3 @@ def shown_facts(facts: DicomFacts) -> dict[str, str]:
         "coding": facts.coding,
     }
     return {name: said for name, said in shown.items() if said}
-
-
-def _opened(place: Path, path: Path) -> int:
-    try:
-        return open_regular(place)
-    except UnusableFileError as error:
-        raise ImageError(error.cause, subject=path, remedy=error.remedy, code=error.code) from error

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from engine.errors import ImageError
-from engine.images.header import DEFAULT_LIMITS, EXPORT, SMALLER, Limits
+from engine.images.header import DEFAULT_LIMITS, EXPORT, Limits
 from engine.images.nifti.facts import NiftiFacts, VolumeFacts, in_plane, normal
 from engine.images.nifti.header import half
 from engine.images.nifti.recognising import START, Kind, Plane, Slice, is_volume, kind_of, slice_name, split_slice
+from engine.images.scan_files import Kept, ScanFile, beginning_of, opened_scan
 from engine.results.caution import Caution
-from engine.storage.reading import UnusableFileError, open_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,19 +21,10 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.unsignedinteger] | NDArray[np.float32]
 
-MOST_BYTES = 4 * 10**9
-"""The most bytes that a file may have. Of a plain one only its header and one volume or slice are read."""
-
-_HEADERS = 10_000
-"""Headers to keep."""
-_VOXEL_BYTES = 256 * 10**6
-"""Bytes of voxels to keep: so many of the last volumes. A larger volume is read slice by slice."""
-
-_Key = tuple[str, int, int, int]
-
-_headers: OrderedDict[_Key, VolumeFacts] = OrderedDict()
-_volumes: OrderedDict[tuple[_Key, int], tuple[VolumeFacts, NDArray[np.generic]]] = OrderedDict()
-_guard = threading.Lock()
+headers: Kept[VolumeFacts] = Kept(10_000)
+"""Headers that were read."""
+volumes: Kept[tuple[VolumeFacts, NDArray[np.generic]]] = Kept(256 * 10**6, lambda found: found[1].nbytes)
+"""The voxels of the volumes that were read last, with their headers. What would not fit is read slice by slice."""
 
 
 def starts_as_nifti(path: Path) -> bool:
@@ -45,17 +33,7 @@ def starts_as_nifti(path: Path) -> bool:
     False if it cannot be read.
     """
     place = split_slice(path)[0]
-    try:
-        descriptor = open_regular(place)
-    except UnusableFileError:
-        return False
-    try:
-        start = os.read(descriptor, START)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return is_volume(start) or _second_half(place) is not None
+    return is_volume(beginning_of(place, START)) or _second_half(place) is not None
 
 
 def read_slice(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[Samples, NiftiFacts]:
@@ -73,9 +51,9 @@ def read_slice(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[Samples, Ni
     import numpy as np
 
     facts = read_facts(path, limits)  # says why, if the path names no slice that there is
-    with _opened(path, limits) as (file, size, key):
-        axis, place = _stored_place(facts)
-        found, block = _voxels(file, size, key, facts, axis, place, path, limits)
+    axis, place = _stored_place(facts)
+    with _opened(path) as scan:
+        found, block = _voxels(scan, facts, axis, place, path, limits)
     if found != facts.of:
         raise ImageError("the file was written while it was read", subject=path, remedy="open it again", code="changed")
     # Not by `take`, which would copy the whole volume first.
@@ -109,16 +87,11 @@ def header_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> VolumeFacts:
     """
     from engine.images.decoding.client import nifti_separately
 
-    with _opened(path, limits) as (file, size, key):
-        with _guard:
-            if (known := _headers.get(key)) is not None:
-                _headers.move_to_end(key)
-                return known
-        facts, _ = nifti_separately(file, size, None, path, limits)
-    with _guard:
-        _headers[key] = facts
-        while len(_headers) > _HEADERS:
-            _headers.popitem(last=False)
+    with _opened(path) as scan:
+        if (known := headers.find(scan.key)) is not None:
+            return known
+        facts, _ = nifti_separately(scan.file, scan.size, None, path, limits)
+    headers.keep(scan.key, facts)
     return facts
 
 
@@ -195,24 +168,18 @@ def _check(facts: NiftiFacts, path: Path) -> None:
 
 
 def _voxels(
-    file: BinaryIO, size: int, key: _Key, facts: NiftiFacts, axis: int, place: int, path: Path, limits: Limits
+    scan: ScanFile, facts: NiftiFacts, axis: int, place: int, path: Path, limits: Limits
 ) -> tuple[VolumeFacts, NDArray[np.generic]]:
     """Return the voxels of a slice, or of the volume that it is of if they can be kept, with the header."""
     from engine.images.decoding.client import nifti_separately
 
     x, y, z = facts.of.shape
-    if x * y * z * facts.of.voxel_bytes > min(_VOXEL_BYTES, limits.bytes):
-        return nifti_separately(file, size, (facts.volume, axis, place), path, limits)
-    named = (key, facts.volume)
-    with _guard:
-        if (known := _volumes.get(named)) is not None:
-            _volumes.move_to_end(named)
-            return known
-    found = nifti_separately(file, size, (facts.volume,), path, limits)
-    with _guard:
-        _volumes[named] = found
-        while sum(block.nbytes for _, block in _volumes.values()) > _VOXEL_BYTES:
-            _volumes.popitem(last=False)
+    if x * y * z * facts.of.voxel_bytes > min(volumes.most, limits.bytes):
+        return nifti_separately(scan.file, scan.size, (facts.volume, axis, place), path, limits)
+    named = (scan.key, facts.volume)
+    if (found := volumes.find(named)) is None:
+        found = nifti_separately(scan.file, scan.size, (facts.volume,), path, limits)
+        volumes.keep(named, found)
     return found
 
 
@@ -284,38 +251,20 @@ def _second_half(path: Path) -> Kind | None:
     """Return of which kind of pair a file holds the voxels: beside it, a file of its name has the header; else None."""
     if path.suffix.lower() != ".img":
         return None
-    for suffix in (".hdr", ".HDR"):
-        try:
-            descriptor = open_regular(path.with_suffix(suffix))
-        except UnusableFileError:
-            continue
-        try:
-            return kind_of(os.read(descriptor, START))
-        except OSError:
-            return None
-        finally:
-            os.close(descriptor)
-    return None
+    kinds = (kind_of(beginning_of(path.with_suffix(suffix), START)) for suffix in (".hdr", ".HDR"))
+    return next(filter(None, kinds), None)
 
 
 @contextmanager
-def _opened(path: Path, limits: Limits) -> Iterator[tuple[BinaryIO, int, _Key]]:
-    """Open the file of a slice; give its size, and a key that changes when it is written again.
+def _opened(path: Path) -> Iterator[ScanFile]:
+    """Open the file of a slice.
 
     Raises:
-        ImageError: it cannot be opened, is empty or too long, or is half of a pair.
+        ImageError: as `opened_scan`; or it is half of a pair.
     """
     place = split_slice(path)[0]
-    try:
-        descriptor = open_regular(place)
-    except UnusableFileError as error:
-        raise ImageError(error.cause, subject=path, remedy=error.remedy, code=error.code) from error
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        state = os.fstat(descriptor)
-        if state.st_size > MOST_BYTES:
-            said = f"the file has {state.st_size:,} bytes; at most {MOST_BYTES:,} are read"
-            raise ImageError(said, subject=path, remedy=SMALLER, code="too-large")
-        if not is_volume(file.read(START)):
+    with opened_scan(place, path) as scan:
+        if not is_volume(scan.file.read(START)):
             raise half(_second_half(place) or "no NIfTI volume any more", path)
-        file.seek(0)
-        yield file, state.st_size, (os.fspath(place), state.st_ino, state.st_size, state.st_mtime_ns)
+        scan.file.seek(0)
+        yield scan

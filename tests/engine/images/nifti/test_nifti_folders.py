@@ -93,7 +93,7 @@ def test_a_folder_lists_slices_and_reads_each_header_and_each_volume_once(
     write_nifti(tmp_path / "b.nii.gz", VALUES[::-1])
     assert read_image(tmp_path / expected[0]).metadata["values"] == "-32768 to 32767"
     assert asked[3:] == [None, (1,)], "a file that was written again"
-    monkeypatch.setattr(reading, "_VOXEL_BYTES", 99)
+    monkeypatch.setattr(reading.volumes, "most", 99)
     large = write_nifti(tmp_path / "large.nii.gz", np.asfortranarray(VALUES))
     for plane, index in (("axial", 4), ("coronal", 2), ("sagittal", 7)):
         cut = np.take(VALUES, index - 1, axis={"sagittal": 0, "coronal": 1, "axial": 2}[plane])
