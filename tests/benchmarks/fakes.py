@@ -1,7 +1,7 @@
 """Is the line of evidence worth anything? Maps known to be wrong, and maps that are right, are asked all questions.
 
-    python -m tests.benchmarks.fakes [--worlds N] [--images N] [--trained SHARE] [--sampling N] [--first SEED]
-        [--json FILE]
+    python -m tests.benchmarks.fakes [--worlds N] [--images N] [--trained SHARE] [--sampling N] [--maps MAP...]
+        [--first SEED] [--json FILE]
 
 Networks and images come from `tests.benchmarks.known_evidence`. Five fakes are methods that make a map which tells
 nothing of the network's reasons: a random smooth map, a blob in the centre, the edges of the image, the map of the
@@ -50,6 +50,7 @@ WRONG_CLASS = "wrong class"
 FAKES = ("random smooth", "centre blob", "edges", WRONG_CLASS, "random weights")
 SAMPLING = ("lime", "rise")
 BUILT_IN = (*SAMPLING, "gradcam", "gradcam++", "hirescam")
+MAPS = (TRUTH, *BUILT_IN, *FAKES)
 QUESTIONS = ("right", "better_than_chance", "stable", "of_this_network")
 WRONG_RANK = 8.0
 _PER_WORLD = 4
@@ -92,6 +93,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--images", type=int, default=_PER_WORLD, metavar="N", help="images for each network")
     parser.add_argument("--trained", type=float, default=1 / 3, metavar="SHARE", help="of networks that are trained")
     parser.add_argument("--sampling", type=int, default=4, metavar="N", help="LIME and RISE on every Nth network")
+    parser.add_argument("--maps", nargs="+", choices=MAPS, default=MAPS, metavar="MAP", help=", ".join(MAPS))
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first network")
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args(argv)
@@ -100,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
     os.environ["XDG_CACHE_HOME"] = os.devnull
     from tests.benchmarks.known_evidence import make_world
 
-    tallies = {name: Tally() for name in (TRUTH, *BUILT_IN, *FAKES)}
+    tallies = {name: Tally() for name in given.maps}
     started = time.process_time()
     for number in range(given.worlds):
         trained = math.floor((number + 1) * given.trained) > math.floor(number * given.trained)
@@ -125,7 +127,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def ask_world(world: World, seed: int, images: int, tallies: Mapping[str, Tally], *, sampling: bool) -> None:
-    """Ask about every map of every image of one network; about those of LIME and RISE only where `sampling` says so."""
+    """Ask about every map that has a tally, of every image of one network; about LIME's and RISE's where `sampling`."""
     import numpy as np
 
     from engine.evidence.better_than_chance import ask_better_than_chance
@@ -137,13 +139,15 @@ def ask_world(world: World, seed: int, images: int, tallies: Mapping[str, Tally]
     if not cases:
         return
     methods = {name: explain for name, explain in _built_in().items() if sampling or name not in SAMPLING}
-    methods |= _fakes(world, cases, seed)
+    methods = {name: explain for name, explain in (methods | _fakes(world, cases, seed)).items() if name in tallies}
     quick = {**methods, **_with_few_samples(methods)}
     of_the_network = {name: _of_this_network(world, cases, quick[name], seed) for name in methods}
     for number, case in enumerate(cases):
         exact = explain_exact(world.classifier, case.image, target=CLASSES[1])
         asked = _request(world, case, seed + number)
         for name, explain in {TRUTH: _truth(case), **methods}.items():
+            if name not in tallies:
+                continue
             saliency = explain(asked)
             top = grid_statistics(saliency).top
             if not top or not _counts(name, case, exact.judge(top), top):

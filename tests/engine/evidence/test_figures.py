@@ -120,7 +120,6 @@ def test_words_about_a_model_make_no_figures_stale(tmp_path: Path) -> None:
     assert figures_digest(make_bundle()) == make_bundle().digest  # no folder
 
 
-@pytest.mark.xfail(strict=True, reason="not measured yet for one network: the command below, then without this mark")
 def test_the_bundled_models_figures_come_with_the_package_and_are_not_stale() -> None:
     found = bundled_figures()
     remedy = "run python -m engine.explanation.bundled_figures --data FOLDER"
