@@ -21,7 +21,7 @@ from pydicom import Dataset, config
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.sr.codedict import codes
-from pydicom.uid import generate_uid
+from pydicom.uid import CTImageStorage, generate_uid
 
 from engine.explainers.registry import method_name
 from engine.explanation.words import INTENDED_USE
@@ -44,7 +44,11 @@ _SHORT = 64
 """The most characters of the standard's short texts (LO), among them the meaning of a code."""
 _LONG = 1024
 """The same of its longer texts (ST)."""
-_EMPTY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
+_EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+"""What an object has in any case, if only empty."""
 _REMOVED = "YES"
 
 
@@ -129,11 +133,11 @@ def known_source(explanation: Explanation, origin: DicomOrigin) -> Dataset:
     To highdicom it is a CT image of one frame, whatever it is: `refer` says afterwards what is referred to.
     """
     made = Dataset()
-    made.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    made.SOPClassUID = CTImageStorage
     made.SOPInstanceUID, made.StudyInstanceUID = origin.instance, origin.study
     made.SeriesInstanceUID = origin.series
     made.Rows, made.Columns = explanation.image.height, explanation.image.width
-    for keyword in (*_EMPTY, "AccessionNumber", "ReferringPhysicianName"):
+    for keyword in _EMPTY:
         setattr(made, keyword, None)
     if origin.reference:
         made.FrameOfReferenceUID = origin.reference
@@ -231,7 +235,7 @@ def own_scheme() -> CodingSchemeIdentificationItem:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Drop what highdicom and pydicom warn of: it may quote identifiers of the study."""
+    """Drop what highdicom and pydicom warn of: it may quote identifiers of the study, or what is taken over."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

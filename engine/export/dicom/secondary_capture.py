@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from engine.explanation.explain import Explanation
     from engine.export.dicom.plan import DicomPlan
 
+LONGEST_SIDE = 2048
+"""A page with a longer side is made smaller: no screen shows more, and that of a mammogram would have 50 MB."""
+
 
 def secondary_capture(explanation: Explanation, page: Image, plan: DicomPlan, method: str | None) -> Made:
     """Return a page as a Secondary Capture, in colours of 8 bits, uncompressed.
@@ -44,10 +47,12 @@ def secondary_capture(explanation: Explanation, page: Image, plan: DicomPlan, me
     facts, origin = explanation.image.dicom, plan.origin
     if facts is None:
         raise ValueError("the image did not come as DICOM")
+    page = page.convert("RGB")  # a copy, also of what is RGB already
+    page.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     place = plan.series.next_place(origin, facts.series_number, "overlay")
     with quietly():
         made = SCImage(
-            pixel_array=np.asarray(page.convert("RGB")),
+            pixel_array=np.asarray(page),
             photometric_interpretation="RGB",
             bits_allocated=8,
             coordinate_system="PATIENT",

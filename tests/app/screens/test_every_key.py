@@ -89,7 +89,8 @@ FLOWS = {
         "ExplainView:e ExplainView:c ExplainView:u ExplainView:right ExplainView:left ExplainView:o ExplainView:m "
         "ExplainView:left_square_bracket "
         "ExplainView:right_square_bracket ExplainView:n Wall:down Wall:up ExplainView:n ExplainView:z escape "
-        "ExplainView:t escape ExplainView:y escape ExplainView:b escape ExplainView:w SaveDialog:escape ExplainView:f "
+        "ExplainView:t escape ExplainView:y escape ExplainView:b escape ExplainView:w SaveDialog:escape ExplainView:w "
+        "tab Tick:space SaveDialog:enter ExplainView:f "
         "escape right ExplainView:enter escape ExplainView:escape"
     ),
     "doubts": Flow(f"{IMAGES} ExplainView:i escape", app_on(doubtful), (80, 24)),

@@ -37,6 +37,7 @@ from engine.bundle.specs import InMemory
 from engine.errors import ExportError, ImageError, Stopped
 from engine.export.dicom.grid import NOT_SEEN, cell_boxes, why_no_geometry
 from engine.export.dicom.plan import NewSeries, plan_dicom
+from engine.export.dicom.secondary_capture import secondary_capture
 from engine.export.folder import explanation_file_names, save_explanation
 from engine.export.pictures import overlay_picture
 from engine.images.dicom.origin import DicomOrigin, parse_origin
@@ -145,6 +146,11 @@ def test_an_overlay_is_the_page_with_its_colour_bar_and_what_it_is_for(study: di
     assert "BurnedInAnnotation" not in study["padded"].read("rise-overlay")
     assert list(study["padded"].read("rise-overlay").PatientOrientation) == ["L", "F"]
     assert study["padded"].read("rise-overlay").Laterality == "R"
+    large = secondary_capture(
+        study["crop"].explanation, Image.new("RGB", (3000, 4096), "red"), study["crop"].plan, None
+    )
+    made = dcmread(DicomBytesIO(large.content))
+    assert (made.Rows, made.Columns, made.pixel_array[-1, -1].tolist()) == (2048, 1500, [255, 0, 0])
     # The note of what it is for and the colours of the bar are in the pixels, not in the header alone.
     bare = overlay_picture(study["crop"].explanation, "rise")
     _, top, _, height = bare.picture
@@ -153,7 +159,8 @@ def test_an_overlay_is_the_page_with_its_colour_bar_and_what_it_is_for(study: di
 
 
 def test_a_report_has_the_answer_the_cells_and_the_evidence(study: dict[str, Written]) -> None:
-    for name, written in study.items():
+    for name in ("frame", "padded"):
+        written = study[name]
         explanation = written.explanation
         report = highdicom.sr.srread(DicomBytesIO(written.files[written.plan.report_file]))
         assert report.PreliminaryFlag == "PRELIMINARY"
