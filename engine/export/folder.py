@@ -93,7 +93,7 @@ def save_explanation(
         explanation: what to write.
         out: where to make the folder; created if it does not exist.
         name: the folder's name, which is made safe; None for the stem of the image's file, or a short hash for a
-            DICOM image. If the name is taken, `-2`, `-3`, ... is appended.
+            DICOM or NIfTI image. If the name is taken, `-2`, `-3`, ... is appended.
         full_paths: write where the image's file lies into `explanation.json`, not only the file's name.
         reports: write a report of each of these kinds, too.
         dicom: write DICOM objects, too; see `engine.export.dicom.plan.plan_dicom`.
