@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from engine.errors import ExportError
-from engine.export.dicom.grid import why_no_geometry, why_no_place
 from engine.images.dicom.codecs import EXTRA
 from engine.images.image import dicom_origin
 
@@ -132,6 +131,8 @@ def plan_dicom(explanation: Explanation, series: NewSeries | None = None) -> Dic
             subject=explanation.image.path,
             remedy="take the DICOM file that it was made of",
         )
+    from engine.export.dicom.grid import why_no_geometry, why_no_place  # late: numpy, which --help does without
+
     origin = dicom_origin(explanation.image)
     return DicomPlan(
         origin=origin,
