@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from app_driver import TO_IMAGES, make_app, press, screen_text, settled, told, until
 from factories import make_exact, make_explanation, make_map
@@ -17,9 +18,9 @@ from engine.errors import Stopped
 from engine.explanation.explain import Explanation
 from engine.export.folder import explanation_file_names, explanation_files, next_folder, save_explanation
 from engine.images.dicom.facts import DicomFacts
-from engine.images.image import MedicalImage
-from engine.progress import Progress, ProgressCallback, StopSignal
-from xaimed_tui.background.backend import SaveWish
+from engine.images.image import MedicalImage, read_image
+from engine.progress import NeverStop, Progress, ProgressCallback, StopSignal
+from xaimed_tui.background.backend import Engine, SaveWish
 from xaimed_tui.screens.detail.statistics_text import statistics_csv, statistics_text
 from xaimed_tui.screens.explain.save import SaveDialog
 from xaimed_tui.widgets.top_bar import TopBar
@@ -178,3 +179,22 @@ async def test_reports_and_dicom_are_ticked_by_keys_and_saving_is_stopped_by_one
         await press(pilot, "w", "enter")
         await told(pilot, "DICOM without Parametric Maps: the image has no frame of reference.")
         assert engine.wishes[1] == engine.wishes[0]  # what was ticked the last time
+
+
+def test_what_the_dialog_asks_for_is_written(tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", reason="the extra dicom is not installed")
+    from dicom_files import write_dicom  # late: needs pydicom
+
+    pixels = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48)
+    image = read_image(write_dicom(tmp_path / "IM1", pixels, Modality="CR", StudyInstanceUID="1.2.3.4"))
+    explanation = make_explanation(image, methods=("gradcam",), view=np.zeros((48, 48, 1), dtype=np.uint8))
+    told: list[Progress] = []
+    wish = SaveWish(tmp_path / "out", ("html",), dicom=True)
+    folder, no_map = Engine().save(explanation, wish, told.append, NeverStop())
+    assert "no frame of reference" in no_map
+    assert folder == tmp_path / "out" / image.public_name
+    written = {path.name for path in folder.iterdir()}
+    objects = {f"{folder.name}-{what}.dcm" for what in ("gradcam-overlay", "agreement-overlay", "report")}
+    assert written >= {"report.html", "explanation.json", *objects}
+    assert [report.done for report in told] == list(range(len(written) + 1))
+    assert {report.total for report in told} == {len(written)}
