@@ -106,7 +106,7 @@ class Shot:
         """Go there, in a theme, and see that it is there."""
         app = pilot.app
         assert isinstance(app, XAIMedApp)
-        await settled(pilot)
+        await settled(pilot, look=False)
         if theme is not None:
             app.theme = theme
         if self.held:
@@ -134,7 +134,7 @@ class Shot:
             if key.startswith("card:"):
                 app.explain.wall.go(key.removeprefix("card:"))
             else:
-                await press(pilot, key)
+                await press(pilot, key, look=False)
 
     async def _begin(self, pilot: Pilot[int], app: XAIMedApp) -> None:
         fake = app.jobs._engine

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fakes import FakeEngine
+from painting import paint_what_changed
 
 from xaimed_tui.app import XAIMedApp
 from xaimed_tui.screens.explain.card import Card
@@ -38,12 +39,12 @@ async def until(pilot: Pilot[int], what: Callable[[], object], *, seconds: float
     raise AssertionError("it never came to that")
 
 
-async def settled(pilot: Pilot[int]) -> None:
+async def settled(pilot: Pilot[int], *, look: bool = True) -> None:
     """Wait until no thread works, no message waits and all is drawn. (A held-back call would wait for ever.)"""
     quiet = 0
     while quiet < 3:
         await asyncio.sleep(0.01)
-        quiet = quiet + 1 if at_rest(pilot.app) else 0
+        quiet = quiet + 1 if at_rest(pilot.app) and not (look and paint_what_changed(pilot.app)) else 0
 
 
 SOON = 0.15
@@ -73,12 +74,12 @@ def _runs(timer: Timer) -> bool:
     return timer._task is not None and not timer._task.done() and timer._active.is_set()
 
 
-async def press(pilot: Pilot[int], *keys: str) -> None:
-    """Press keys one after another, each when the one before has had its effect."""
-    await settled(pilot)
-    for key in keys:
+async def press(pilot: Pilot[int], *keys: str, look: bool = True) -> None:
+    """Press keys one after another, each when the one before has had its effect; look when the last has had its own."""
+    await settled(pilot, look=look and not keys)
+    for number, key in enumerate(keys, start=1):
         await pilot.press(key)
-        await settled(pilot)
+        await settled(pilot, look=look and number == len(keys))
 
 
 async def press_until_held(pilot: Pilot[int], key: str, engine: FakeEngine, what: str) -> None:
