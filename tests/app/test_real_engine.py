@@ -16,6 +16,7 @@ from engine.library.tasks import find_model
 from engine.storage.places import bundled_tasks
 from xaimed_tui.app import DEMO_TASK, XAIMedApp
 from xaimed_tui.background.backend import Engine
+from xaimed_tui.preferences.settings import AppSettings
 
 METHODS = {"lime", "rise", "gradcam", "gradcam++", "hirescam"}
 
@@ -31,7 +32,8 @@ async def test_the_maps_of_a_sample_of_the_demo_are_made_shown_and_saved(
 
     before = torch.get_num_threads()
     monkeypatch.chdir(tmp_path)
-    app = XAIMedApp(Engine())
+    settings = AppSettings(evidence="off", rise_samples=500, lime_samples=200)  # test_walk.py takes the defaults
+    app = XAIMedApp(Engine(), settings=settings)
     async with app.run_test(size=(160, 50)) as pilot:
         await press(pilot, "d")
         await until(pilot, lambda: "confidence" in screen_text(app), seconds=60)

@@ -19,6 +19,7 @@ from engine.explainers.registry import BUILT_IN
 from engine.results.cells import CELL_NAMES, CELLS
 from xaimed_tui.app import DEMO_TASK, XAIMedApp
 from xaimed_tui.background.backend import Engine
+from xaimed_tui.preferences.settings import AppSettings
 from xaimed_tui.screens.detail.screen import DetailScreen
 from xaimed_tui.screens.detail.statistics_table import StatisticsTable
 from xaimed_tui.screens.explain.save import SaveDialog
@@ -154,7 +155,8 @@ class Mouse:
 
 
 async def test_the_walk_of_the_paper_by_mouse_alone(tmp_path: Path) -> None:
-    app = XAIMedApp(Engine())
+    settings = AppSettings(evidence="off", rise_samples=500, lime_samples=200)  # the other walk takes the defaults
+    app = XAIMedApp(Engine(), settings=settings)
     async with app.run_test(size=(160, 50)) as pilot:
         mouse = Mouse(pilot, app)
         await until(pilot, lambda: bool(app.library), seconds=60)
