@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from checkout import ROOT
 
-CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+CI = [line for name in ("run", "check") for line in (ROOT / ".ci" / name).read_text(encoding="utf-8").splitlines()]
 CONTRIBUTING, WORKFLOW, HOOKS = ".github/CONTRIBUTING.md", ".github/workflows/tests.yml", ".pre-commit-config.yaml"
 
 
@@ -17,8 +17,9 @@ def commands_in(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["README.md", WORKFLOW])
 def test_the_tests_are_run_by_one_command(name: str) -> None:
-    (command,) = (line for line in CI if line.endswith("-m pytest"))
-    assert command in commands_in(name)
+    (install,) = (line for line in CI if "pip install" in line)
+    (tests,) = (line.removesuffix(" || failed=$?") for line in CI if "-m pytest" in line)
+    assert f"{install} && {tests}" in commands_in(name)
 
 
 @pytest.mark.parametrize("name", [CONTRIBUTING, WORKFLOW, HOOKS])
