@@ -14,8 +14,26 @@ if TYPE_CHECKING:
 Part = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels of a scaled picture, the last two exclusive: make only this part of it."""
 
+LONGEST_SIDE = 16_384
+"""No side of a picture is enlarged beyond this: a strip of 1 x 20,000 pixels stays a strip, and a header may say that
+pixels are a hundred times higher than wide."""
+
 _OVERSAMPLING = 4
 """From this enlargement on, nobody can see that some enlarged pixels are one pixel wider than others."""
+
+
+def true_size(height: int, width: int, aspect: float) -> tuple[int, int]:
+    """Return the (height, width) in square pixels that has the shape of height x width pixels which are not square.
+
+    No side becomes shorter, so that nothing is lost, unless the other would become longer than `LONGEST_SIDE`.
+
+    Args:
+        height, width: in pixels.
+        aspect: the height of a pixel divided by its width.
+    """
+    high, wide = (height * aspect, float(width)) if aspect >= 1 else (float(height), width / aspect)
+    share = min(max(LONGEST_SIDE, height, width) / max(high, wide), 1.0)
+    return max(round(high * share), 1), max(round(wide * share), 1)
 
 
 def scale_pixels(pixels: NDArray[np.uint8], height: int, width: int, part: Part | None = None) -> NDArray[np.uint8]:

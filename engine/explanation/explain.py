@@ -57,6 +57,7 @@ class Explanation:
         exact: the exact answer for the nine cells, which judges every map; None where it was not asked for or failed.
         exact_failure: one line that says why there is no exact answer although it was asked for; else empty.
         evidence: what is known of every map's worth, by method key; none is known of a method without an entry.
+        pixel_aspect: the height of a pixel of the view divided by its width; pictures are drawn by it.
     """
 
     image: MedicalImage
@@ -74,6 +75,7 @@ class Explanation:
     exact: ExactCells | None = None
     exact_failure: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    pixel_aspect: float = 1.0
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the picture, maps with cells, agreement, answer and warnings."""
@@ -332,6 +334,7 @@ def assemble(
         evidence=MappingProxyType(
             first_answers(classifier, ordered, statistics, settings, exact=exact, known=evidence)
         ),
+        pixel_aspect=classifier.feeding.pixel_aspect(image),
     )
 
 

@@ -15,7 +15,7 @@ from engine.drawing.cells import draw_cells
 from engine.drawing.colormaps import DEFAULT_COLORMAP
 from engine.drawing.colours import colormap, count_colours, signed_colours, signed_scale
 from engine.drawing.overlays import counts_over, map_over, signed_over
-from engine.drawing.scaling import scale_pixels
+from engine.drawing.scaling import scale_pixels, true_size
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
 from engine.explanation.evidence_words import evidence_notes
 from engine.explanation.exact_words import (
@@ -100,9 +100,15 @@ def figures_of(explanation: Explanation, size: tuple[int, int]) -> Iterator[Figu
     yield from _exact(explanation, size)
 
 
-def figure_size(view: NDArray[np.uint8], side: int) -> tuple[int, int]:
-    """Return the (height, width) of a picture whose longer side is about `side`: a whole multiple of a small view."""
-    height, width = view.shape[:2]
+def figure_size(view: NDArray[np.uint8], side: int, aspect: float = 1.0) -> tuple[int, int]:
+    """Return the (height, width) of a picture whose longer side is about `side`: a whole multiple of a small view.
+
+    Args:
+        view: (h, w, C).
+        side: in pixels.
+        aspect: the height of one of the view's pixels divided by its width; the picture has the true shape.
+    """
+    height, width = true_size(view.shape[0], view.shape[1], aspect)
     longer = max(height, width)
     if longer <= side:
         factor = side // longer

@@ -75,7 +75,8 @@ def _probabilities(explanation: Explanation) -> Iterator[str]:
 
 
 def _figures(explanation: Explanation, side: int) -> str:
-    figures = "".join(map(_figure, figures_of(explanation, figure_size(explanation.view, side))))
+    size = figure_size(explanation.view, side, explanation.pixel_aspect)
+    figures = "".join(map(_figure, figures_of(explanation, size)))
     return f'<div style="display:flex;flex-wrap:wrap;gap:14px;margin-top:8px">{figures}</div>'
 
 

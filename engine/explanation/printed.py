@@ -23,7 +23,7 @@ from engine.drawing.half_blocks import (
     weight_lines,
 )
 from engine.drawing.overlays import counts_tint, map_over
-from engine.drawing.scaling import scale_pixels
+from engine.drawing.scaling import scale_pixels, true_size
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
 from engine.explanation.evidence_words import evidence_notes
 from engine.explanation.exact_words import EXACT_TITLE, exact_lines, exact_notes, worth_words
@@ -154,7 +154,7 @@ def _exact(explanation: Explanation, width: int) -> Iterator[str]:
 def _blocks(explanation: Explanation, colours: Colours | None, width: int) -> Iterator[_Block]:
     view, consensus = explanation.view, explanation.consensus
     shape = next(iter(explanation.maps.values())).values.shape
-    rows, columns = _size(view, width)
+    rows, columns = _size(view, width, explanation.pixel_aspect)
     paper = _Paper(colours, rows, columns, shape)
     if colours is not None:
         seen = paper.picture(partial(scale_pixels, view, *paper.fine), brightness(view), {}, outlined=False)
@@ -240,9 +240,9 @@ class _Paper:
             pixels[top:bottom:step, column] = WHITE
 
 
-def _size(view: NDArray[np.uint8], width: int) -> tuple[int, int]:
-    """Return the (rows, columns) of pictures; a character is about twice as high as wide."""
-    height, wide = view.shape[:2]
+def _size(view: NDArray[np.uint8], width: int, aspect: float) -> tuple[int, int]:
+    """Return the (rows, columns) of pictures in their true shape; a character is about twice as high as wide."""
+    height, wide = true_size(view.shape[0], view.shape[1], aspect)
     rows = max(round(width * height / wide / 2), GRID)
     if rows > _HIGHEST:
         rows, width = _HIGHEST, max(round(2 * _HIGHEST * wide / height), 2 * GRID)

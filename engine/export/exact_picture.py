@@ -21,7 +21,7 @@ from engine.explanation.exact_words import (
     worth_words,
 )
 from engine.explanation.words import INTENDED_USE
-from engine.export.pictures import add_answer_notes, enlarged_size, new_page
+from engine.export.pictures import add_answer_notes, new_page, picture_size
 from engine.results.exact_cells import FILL_NAMES
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def exact_picture(explanation: Explanation, exact: ExactCells) -> Sheet:
 def _over(
     explanation: Explanation, found: FillValues, colours: Sequence[RGB], labels: Mapping[Cell, str]
 ) -> Image.Image:
-    height, width = enlarged_size(explanation.view)
+    height, width = picture_size(explanation)
     shrink = min(_LONGEST_SIDE / max(height, width), 1.0)
     size = max(round(height * shrink), 9), max(round(width * shrink), 9)
     shape = next((saliency.values.shape for saliency in explanation.maps.values()), size)

@@ -11,7 +11,7 @@ from engine.drawing.cells import draw_cells, outline_of
 from engine.drawing.colormaps import DEFAULT_COLORMAP
 from engine.drawing.colours import count_colours
 from engine.drawing.overlays import counts_over, map_over
-from engine.drawing.scaling import scale_pixels
+from engine.drawing.scaling import LONGEST_SIDE, scale_pixels, true_size
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
 from engine.explanation.words import (
     INTENDED_USE,
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 SHORTEST_SIDE = 512
 """Images are enlarged by a whole number until their shorter side has at least this many pixels."""
 
-LONGEST_SIDE = 16_384
-"""No side is enlarged beyond this: a strip of 1 x 20,000 pixels stays a strip."""
-
 _NARROWEST = 3 * GRID
 """Every side has at least this many pixels, so that nine cells can be drawn."""
 
@@ -49,9 +46,12 @@ _NARROWEST = 3 * GRID
 def original_picture(image: MedicalImage, spec: InputSpec) -> Image.Image:
     """Return the whole image at its own size, grey or RGB, 8 bits a channel; 16-bit values are divided by 257.
 
-    Fewer significant bits are scaled likewise, as for the model that `spec` describes.
+    Fewer significant bits are scaled likewise, as for the model that `spec` describes. Pixels that are not square are
+    drawn longer in one direction, so that the picture has its true shape.
     """
     pixels = shown_values(image, spec)
+    if (size := true_size(image.height, image.width, image.pixel_aspect)) != pixels.shape[:2]:
+        pixels = scale_pixels(pixels, *size)
     return Image.fromarray(pixels[:, :, 0] if image.colour == "grey" else pixels)
 
 
@@ -62,7 +62,7 @@ def overlay_picture(explanation: Explanation, method: str) -> Sheet:
         KeyError: the explanation has no map of the method.
     """
     saliency = explanation.maps[method]
-    picture = map_over(explanation.view, saliency.values, enlarged_size(explanation.view))
+    picture = map_over(explanation.view, saliency.values, picture_size(explanation))
     page = new_page(explanation, picture, method_name(method))
     page.add_colour_bar(
         DEFAULT_COLORMAP, "saliency (scaled): 0 the least salient pixel of this map, 1 the most salient"
@@ -80,7 +80,7 @@ def cells_picture(explanation: Explanation, method: str) -> Sheet:
     """
     statistics = explanation.statistics[method]
     saliency = explanation.maps[method]
-    picture = Image.fromarray(scale_pixels(explanation.view, *enlarged_size(explanation.view)))
+    picture = Image.fromarray(scale_pixels(explanation.view, *picture_size(explanation)))
     labels = cell_labels(statistics)
     draw_cells(picture, saliency.values.shape, labels)
     page = new_page(explanation, picture, f"{method_name(method)}: cells")
@@ -105,7 +105,7 @@ def agreement_picture(explanation: Explanation) -> Sheet:
     """Draw the view in grey, and on each cell the number of methods that have it among their three."""
     consensus = explanation.consensus
     methods = len(consensus.methods)
-    size = enlarged_size(explanation.view)
+    size = picture_size(explanation)
     shape = next((saliency.values.shape for saliency in explanation.maps.values()), size)
     picture = counts_over(
         explanation.view, consensus.counts, shape, size, methods=methods, open_cells=consensus.unsettled
@@ -134,9 +134,19 @@ def agreement_picture(explanation: Explanation) -> Sheet:
     return page.draw()
 
 
-def enlarged_size(view: NDArray[np.uint8]) -> tuple[int, int]:
-    """Return the (height, width) in pixels at which to draw a view: its own if large enough, else a whole multiple."""
-    height, width = view.shape[:2]
+def picture_size(explanation: Explanation) -> tuple[int, int]:
+    """Return the (height, width) in pixels at which to draw what lies on an explanation's view."""
+    return enlarged_size(explanation.view, explanation.pixel_aspect)
+
+
+def enlarged_size(view: NDArray[np.uint8], aspect: float = 1.0) -> tuple[int, int]:
+    """Return the (height, width) in pixels at which to draw a view: its own if large enough, else a whole multiple.
+
+    Args:
+        view: (h, w, C).
+        aspect: the height of one of its pixels divided by its width; the size has the true shape.
+    """
+    height, width = true_size(view.shape[0], view.shape[1], aspect)
     factor = -(-SHORTEST_SIDE // min(height, width))
     factor = max(min(factor, LONGEST_SIDE // max(height, width)), 1)
     return max(height * factor, _NARROWEST), max(width * factor, _NARROWEST)

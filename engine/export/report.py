@@ -102,7 +102,7 @@ def report_of(explanation: Explanation, *, created: datetime | None = None) -> R
     """
     diagnosis, bundle = explanation.diagnosis, explanation.bundle
     order = np.argsort(-diagnosis.probabilities, kind="stable")
-    drawn = tuple(figures_of(explanation, figure_size(explanation.view, SIDE)))
+    drawn = tuple(figures_of(explanation, figure_size(explanation.view, SIDE, explanation.pixel_aspect)))
     return Report(
         answer=f"{diagnosis.predicted} {probability_text(float(diagnosis.probabilities[diagnosis.index]), 3)}",
         lines=(
@@ -125,7 +125,7 @@ def _original(explanation: Explanation) -> Figure:
     pixels = shown_values(image, explanation.bundle.input)
     return Figure(
         title="Original",
-        picture=Image.fromarray(scale_pixels(pixels, *figure_size(pixels, SIDE))),
+        picture=Image.fromarray(scale_pixels(pixels, *figure_size(pixels, SIDE, image.pixel_aspect))),
         spoken=f"{image.width} x {image.height} pixels",
         notes=(f"{image.width} x {image.height} pixels, as it was read",),
     )

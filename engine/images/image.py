@@ -194,6 +194,16 @@ class MedicalImage:
         return "" if self.scan is None else self.scan.unit
 
     @property
+    def pixel_aspect(self) -> float:
+        """The height of a pixel divided by its width: what to draw it by, so that its shape is that of the body."""
+        return 1.0 if self.dicom is None else self.dicom.aspect
+
+    @property
+    def letters(self) -> tuple[str, str, str, str] | None:
+        """Where in the patient the left, right, upper and lower edges lie, as `R`, `L`, `A`, `P`; None if not known."""
+        return None if self.dicom is None else self.dicom.letters
+
+    @property
     def height(self) -> int:
         """Rows of pixels."""
         return int(self.pixels.shape[0])

@@ -42,6 +42,9 @@ class Feeding(Protocol):
     def view(self, image: MedicalImage) -> NDArray[np.uint8]:
         """Return what the network sees for people to look at, (h, w, C), C 1 or 3; a map's edges are its edges."""
 
+    def pixel_aspect(self, image: MedicalImage) -> float:
+        """Return the height of a pixel of `view` divided by its width."""
+
     def unit(self, fed: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return an input (C, H, W) as a picture, (H, W, C) in [0, 1]."""
 
@@ -73,6 +76,10 @@ class DeclaredFeeding:
     def view(self, image: MedicalImage) -> NDArray[np.uint8]:
         """See `Feeding.view`: the part of the image that is fed, at the image's own resolution."""
         return picture_view(image, self._spec)
+
+    def pixel_aspect(self, image: MedicalImage) -> float:
+        """See `Feeding.pixel_aspect`: the image's own."""
+        return image.pixel_aspect
 
     def unit(self, fed: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Feeding.unit`: the normalisation is undone."""
@@ -131,6 +138,10 @@ class FunctionFeeding:
         view: NDArray[np.uint8] = np.rint(self.unit(self.fed(image)) * np.float32(255)).astype(np.uint8)
         view.setflags(write=False)
         return view
+
+    def pixel_aspect(self, image: MedicalImage) -> float:
+        """See `Feeding.pixel_aspect`: nobody knows what the function does to the shape of pixels."""
+        return 1.0
 
     def unit(self, fed: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Feeding.unit`: the normalisation is undone if it is known, else the values are spread over [0, 1]."""

@@ -2,7 +2,7 @@
 
 A settled cell has a solid heavy outline and its rank (`1`). A cell whose place is not settled has a dashed outline and
 a question mark (`3?`, or `?` outside of the three). The cell pointed out has a double outline. Counts are in the middle
-of their cells.
+of their cells. Letters on the edges say where in the patient these lie.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ _WHOLE_OUTLINE = (12, 6)
 """Columns and rows that a cell needs for a whole outline; of smaller cells only the corners are marked."""
 _CORNERS = (5, 3)
 """Columns and rows that a cell needs for corners; a smaller cell has its rank in its middle."""
+_LETTERED = (15, 9)
+"""Columns and rows that a picture needs for the letters on its edges."""
+_ALL_LETTERS = 36
+"""Columns from which an edge between two directions has the letters of both."""
 _PLATE = (9, 5)
 """Columns and rows that a cell needs for a large plate behind its count."""
 
@@ -73,6 +77,7 @@ def marks_of(spec: PictureSpec, placement: Placement) -> Marks:
                 f"{rank}?" if unsettled else str(rank),
                 "open badge" if unsettled else "badge",
             )
+    _where(marks, spec, placement)
     # Last, so that the cell pointed out keeps its outline whatever its rank.
     if spec.highlight is not None:
         _outline(marks, placement.box(spec.highlight), DOUBLE, "pointer")
@@ -103,6 +108,35 @@ def _exact(marks: Marks, spec: PictureSpec, placement: Placement, prefix: str = 
         if firm and not prefix and box[3] - box[1] >= len(text) + 7:
             text += " firm"
         _badge(marks, box, text, "badge" if firm else "open badge")
+
+
+def _where(marks: Marks, spec: PictureSpec, placement: Placement) -> None:
+    """Say on the edges where in the patient they lie, and in the upper right corner which side of the body this is."""
+    columns, rows = placement.columns, placement.rows
+    if columns < _LETTERED[0] or rows < _LETTERED[1]:
+        return
+    most = None if columns >= _ALL_LETTERS else 1
+    left, right, upper, lower = (text[:most] for text in spec.edges)
+    _write(marks, left, (rows // 2, 0), [(step, 0) for step in _outwards(rows // 2 - 1)])
+    _write(marks, right, (rows // 2, columns - len(right)), [(step, 0) for step in _outwards(rows // 2 - 1)])
+    for text, row in ((upper, 0), (lower, rows - 1)):
+        _write(marks, text, (row, (columns - len(text)) // 2), [(0, step) for step in _outwards(columns // 2 - 4)])
+    side = f" {spec.side} " if spec.side else ""
+    _write(marks, side, (0, columns - len(side)), [(0, -step) for step in range(columns - len(side))])
+
+
+def _outwards(most: int) -> list[int]:
+    """Return 0, 1, -1, 2, -2 and so on."""
+    return sorted(range(-most, most + 1), key=lambda step: (abs(step), -step))
+
+
+def _write(marks: Marks, text: str, place: tuple[int, int], steps: list[tuple[int, int]]) -> None:
+    """Write at the first of these steps from a place where nothing is hidden but lines; nowhere if there is none."""
+    for down, right in steps:
+        places = [(place[0] + down, place[1] + right + i) for i in range(len(text))]
+        if all(each not in marks or marks[each].kind in ("line", "open line") for each in places):
+            marks.update((each, Mark(letter, "open badge")) for each, letter in zip(places, text, strict=True))
+            return
 
 
 def by_row(marks: Marks) -> dict[int, list[tuple[int, Mark]]]:

@@ -18,7 +18,7 @@ from xaimed_tui.render.glyphs import glyph_lines
 from xaimed_tui.render.halfblocks import FrugalRenderer
 from xaimed_tui.render.kitty import KittyPicture, kitty_image
 from xaimed_tui.render.marks import Mark, Marks, by_row, letters, marks_of
-from xaimed_tui.render.placement import Placement, place
+from xaimed_tui.render.placement import Placement, placement_of
 from xaimed_tui.render.plates import plates_of
 from xaimed_tui.render.sixel import sixel_picture
 from xaimed_tui.render.tiles import LARGEST, TilePicture, tile_rows
@@ -102,9 +102,7 @@ def render(
             columns than `LARGEST`: then half blocks are drawn.
         stark: draw lines and digits on black, whatever lies below: that gives 7:1, which no colour of a map guarantees.
     """
-    height, width = spec.pixels.shape[:2]
-    aspect = 2.0 if pixels is None or depth == "none" else pixels.aspect
-    placement = place(height, width, columns, rows, zoom=spec.zoom, centre=spec.centre, aspect=aspect)
+    placement = placement_of(spec, columns, rows, None if depth == "none" else pixels)
     if not placement.has_cells and (text := letters(spec, columns)):
         # One line of letters in the middle stands for the picture.
         placement = Placement(0, (rows - 1) // 2, columns, 1)

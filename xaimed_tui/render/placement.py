@@ -7,8 +7,13 @@ box, only a part of it is visible; its cells are counted from the corner of that
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engine.results.cells import GRID, Cell, cell_edges
+
+if TYPE_CHECKING:
+    from xaimed_tui.render.spec import PictureSpec
+    from xaimed_tui.terminal.query import Pixels
 
 _FITS_WELL = 0.8
 """An image is enlarged by a whole number if that fills at least this share of the side that could be filled."""
@@ -77,7 +82,7 @@ class Placement:
 
 
 def place(
-    height: int,
+    height: float,
     width: int,
     columns: int,
     rows: int,
@@ -86,13 +91,13 @@ def place(
     centre: tuple[float, float] = (0.5, 0.5),
     aspect: float = 2.0,
 ) -> Placement:
-    """Return the largest place for an image of height x width pixels in a box of columns x rows characters, centred.
+    """Return the largest place for an image of height x width in a box of columns x rows characters, centred.
 
     The aspect ratio is kept except for rounding to whole characters. From twice its size on, an image is enlarged by a
     whole number if that fills the box well.
 
     Args:
-        height, width: of the image, in pixels.
+        height, width: of the image, in widths of a pixel.
         columns, rows: of the box, in characters.
         zoom: how many times larger than the largest fit the picture is drawn, at least 1.
         centre: the point (x, y) of the picture, each in [0, 1], to put in the middle as far as that leaves none of the
@@ -111,6 +116,19 @@ def place(
     wide, high = min(columns, whole[0]), min(rows, whole[1])
     offset = (_offset(centre[0], whole[0], wide), _offset(centre[1], whole[1], high))
     return Placement((columns - wide) // 2, (rows - high) // 2, wide, high, whole, offset)
+
+
+def placement_of(spec: PictureSpec, columns: int, rows: int, pixels: Pixels | None) -> Placement:
+    """Return the place of a picture in a box of characters, in its true shape; see `place`.
+
+    Args:
+        spec: the picture, with its zoom and the point in its middle.
+        columns, rows: of the box.
+        pixels: how the terminal shows pixels; None for a picture drawn as text.
+    """
+    height, width = spec.pixels.shape[:2]
+    aspect = 2.0 if pixels is None else pixels.aspect
+    return place(height * spec.aspect, width, columns, rows, zoom=spec.zoom, centre=spec.centre, aspect=aspect)
 
 
 def _offset(centre: float, whole: int, seen: int) -> int:

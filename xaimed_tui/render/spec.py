@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Style = Literal["image", "overlay", "map", "cells", "agreement", "exact"]
 
+NO_LETTERS = ("", "", "", "")
+"""The edges of a picture of which nobody knows where in the patient they lie."""
+
 _DIGESTS: dict[int, tuple[weakref.ref[NDArray[np.generic]], str]] = {}
 """Digests of read-only arrays by `id`, as arrays cannot be hashed; the reference tells when an id is used again."""
 
@@ -49,6 +52,10 @@ class PictureSpec:
         highlight: a cell to point out, e.g. the one of a table's cursor.
         zoom: how many times larger than the largest fit the picture is drawn; a whole number, 1 shows all of it.
         centre: the point (x, y) of the picture, each in [0, 1], in the middle of the box while it is magnified.
+        aspect: the height of a pixel divided by its width; the picture is drawn in its true shape.
+        edges: where in the patient the left, right, upper and lower edges lie, as `("R", "L", "A", "P")`; each may be
+            empty.
+        side: the side of the body, a word for the upper right corner; may be empty.
 
     Raises:
         ValueError: something is missing, or has the wrong shape or range.
@@ -70,6 +77,9 @@ class PictureSpec:
     highlight: Cell | None = None
     zoom: int = 1
     centre: tuple[float, float] = (0.5, 0.5)
+    aspect: float = 1.0
+    edges: tuple[str, str, str, str] = NO_LETTERS
+    side: str = ""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or not self.pixels.size:
@@ -86,6 +96,8 @@ class PictureSpec:
             raise ValueError(f"{self.colormap!r} is not a colormap")
         if not 0.0 <= self.opacity <= 1.0:
             raise ValueError(f"an opacity of {self.opacity} is not in [0, 1]")
+        if not 0.0 < self.aspect < np.inf:
+            raise ValueError(f"pixels cannot be {self.aspect} times as high as wide")
         if self.zoom < 1:
             raise ValueError(f"a zoom of {self.zoom} is not at least 1")
 
@@ -113,7 +125,7 @@ class PictureSpec:
                 self.opacity,
                 self.show_grid,
             ),
-            *(self.highlight, self.zoom, self.centre),
+            *(self.highlight, self.zoom, self.centre, self.aspect, self.edges, self.side),
         )
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 

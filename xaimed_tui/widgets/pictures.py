@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.explainers.registry import method_keys, voting
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.explanation.explain import Explanation
+    from engine.images.image import MedicalImage
     from engine.results.cells import Cell
     from engine.results.exact_cells import ExactCells
     from engine.results.saliency import SaliencyMap
@@ -21,8 +23,21 @@ if TYPE_CHECKING:
     from xaimed_tui.render.spec import PictureSpec
 
 
+def image_picture(image: MedicalImage, pixels: NDArray[np.uint8]) -> PictureSpec:
+    """Return an image in its true shape, with the letters that say how it lies in the patient.
+
+    Args:
+        image: the image.
+        pixels: (h, w, C) the part of it that is shown. All else is drawn on it.
+    """
+    from xaimed_tui.render.spec import NO_LETTERS, PictureSpec
+
+    side = image.metadata.get("laterality", "")
+    return PictureSpec(pixels, aspect=image.pixel_aspect, edges=image.letters or NO_LETTERS, side=side)
+
+
 def method_picture(
-    pixels: NDArray[np.uint8] | None,
+    ground: PictureSpec | None,
     saliency: SaliencyMap | None,
     statistics: GridStatistics | None,
     look: Look,
@@ -32,12 +47,10 @@ def method_picture(
     show_grid: bool = False,
 ) -> PictureSpec | None:
     """Return a method's map on the image, in the look's display unless another is given; None while there is no map."""
-    from xaimed_tui.render.spec import PictureSpec
-
-    if pixels is None or saliency is None:
+    if ground is None or saliency is None:
         return None
-    return PictureSpec(
-        pixels,
+    return replace(
+        ground,
         values=saliency.values,
         style=display or look.display,
         top=statistics.top if statistics is not None else (),
@@ -50,16 +63,14 @@ def method_picture(
 
 
 def exact_picture(
-    pixels: NDArray[np.uint8] | None, exact: ExactCells | None, look: Look, *, highlight: Cell | None = None
+    ground: PictureSpec | None, exact: ExactCells | None, look: Look, *, highlight: Cell | None = None
 ) -> PictureSpec | None:
     """Return the exact value of each cell under the fill looked at; None while there are none."""
-    from xaimed_tui.render.spec import PictureSpec
-
-    if pixels is None or exact is None:
+    if ground is None or exact is None:
         return None
     found = shown_fill(exact, look)
-    return PictureSpec(
-        pixels,
+    return replace(
+        ground,
         style="exact",
         signed=found.shapley,
         exact=speaking(found),
@@ -70,13 +81,13 @@ def exact_picture(
     )
 
 
-def agreement_picture(explanation: Explanation, look: Look, *, highlight: Cell | None = None) -> PictureSpec:
+def agreement_picture(
+    ground: PictureSpec, explanation: Explanation, look: Look, *, highlight: Cell | None = None
+) -> PictureSpec:
     """Return the counts on the image's cells, the exact three outlined."""
-    from xaimed_tui.render.spec import PictureSpec
-
     exact = explanation.exact
-    return PictureSpec(
-        explanation.view,
+    return replace(
+        ground,
         style="agreement",
         counts=explanation.consensus.counts,
         ties=explanation.consensus.unsettled,

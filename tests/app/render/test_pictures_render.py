@@ -97,6 +97,57 @@ def test_every_character_of_a_picture_belongs_to_the_cell_drawn_there() -> None:
         assert placement.cell_at(5 + right - 1, 2 + bottom - 1) == cell
 
 
+@pytest.mark.parametrize(
+    ("aspect", "box", "covered"),
+    [(2.0, (96, 24), (24, 24)), (0.5, (96, 24), (96, 24)), (1.25, (100, 40), (64, 40)), (3.0, (30, 60), (30, 45))],
+)
+def test_pixels_that_are_not_square_are_drawn_in_their_true_shape_with_the_cells_on_the_picture(
+    aspect: float, box: tuple[int, int], covered: tuple[int, int]
+) -> None:
+    for style in ("image", "overlay", "cells", "agreement", "exact"):
+        drawn = render(make_spec(style, aspect=aspect), *box)
+        placement = drawn.placement
+        assert (placement.columns, placement.rows) == covered
+        assert placement.box((2, 2))[2:] == (placement.rows, placement.columns)
+        assert [placement.cell_at(placement.left + x, placement.top + y) for x, y in ((0, 0), (covered[0] - 1, 0))] == [
+            (0, 0),
+            (0, 2),
+        ]
+
+
+@pytest.mark.parametrize("depth", ["true", "none"])
+@pytest.mark.parametrize("style", ["image", "overlay", "agreement", "exact"])
+def test_the_edges_say_where_in_the_patient_they_lie(style: str, depth: str) -> None:
+    where = {"edges": ("RA", "LP", "H", "F"), "side": "left"}
+    plain, drawn = (render(make_spec(style, **more), 48, 24, depth=depth) for more in ({}, where))  # type: ignore[arg-type]
+    lines = drawn.text.splitlines()
+    assert lines[12].startswith("RA")
+    assert lines[12].endswith("LP")
+    assert "H" in lines[0][20:28]
+    assert "F" in lines[-1][20:28]
+    assert lines[0].endswith(" left ")
+    if depth == "true":  # white on black, whatever lies below and around
+        papers = {(str(ink), str(paper)) for letter, ink, paper in characters(drawn)[12][:2] if letter in "RA"}
+        assert len(papers) == 1
+        assert "255" in next(iter(papers))[0] or "ffffff" in next(iter(papers))[0]
+    small = render(make_spec(style, **where), 20, 10, depth=depth)  # type: ignore[arg-type]
+    assert small.text.splitlines()[5].startswith("R")
+    tiny = render(make_spec(style, **where), 12, 6, depth=depth)  # type: ignore[arg-type]
+    assert tiny.text == render(make_spec(style), 12, 6, depth=depth).text
+    assert plain.text != drawn.text
+
+
+def test_a_letter_gives_way_to_a_number_and_not_to_a_line() -> None:
+    top = ((1, 0), (0, 1), (2, 2))
+    spec = make_spec("cells", top=top, edges=("R", "L", "A", "P"))
+    for zoom, centre in ((1, (0.5, 0.5)), (2, (0.0, 0.5)), (3, (0.5, 0.0))):
+        lined = replace(spec, zoom=zoom, centre=centre)
+        numbers = [c for c in render(replace(lined, edges=("", "", "", "")), 48, 24).text if c in "123"]
+        drawn = render(lined, 48, 24).text
+        assert [c for c in drawn if c in "123"] == numbers
+        assert {"R", "L", "A", "P"} <= set(drawn)
+
+
 def test_a_picture_too_small_for_nine_cells_has_none_under_the_mouse() -> None:
     assert Placement(0, 0, 2, 5).cell_at(1, 1) is None
 
@@ -372,6 +423,9 @@ def test_specs_are_equal_by_what_they_show_and_not_by_which_arrays_hold_it() -> 
         {"pixels": make_pixels(48, 48).astype(np.uint8).reshape(24, 96, 3)},
         {"counts": COUNTS},
         {"methods": 5},
+        {"aspect": 2.0},
+        {"edges": ("R", "L", "A", "P")},
+        {"side": "left"},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -410,6 +464,7 @@ def test_keys_of_arrays_that_are_gone_are_not_taken_for_others() -> None:
         ({"style": "exact"}, "signed numbers"),
         ({"colormap": "jet"}, "jet"),
         ({"opacity": 1.5}, r"not in \[0, 1\]"),
+        ({"aspect": 0.0}, "as high as wide"),
     ],
 )
 def test_a_spec_that_cannot_be_drawn_is_refused_where_it_is_made(change: dict[str, object], message: str) -> None:

@@ -17,6 +17,7 @@ from engine.drawing.colours import colormap, count_colours
 from engine.drawing.lettering import drawable, fit, font, wrap
 from engine.drawing.scaling import scale_pixels, scale_values
 from engine.explainers.registry import METHODS
+from engine.explanation.figures import figure_size, figures_of
 from engine.export.pictures import (
     agreement_picture,
     cells_picture,
@@ -81,6 +82,24 @@ def test_small_views_are_enlarged_by_whole_numbers_to_at_least_512_pixels(
     view: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     assert enlarged_size(np.zeros((*view, 3), dtype=np.uint8)) == expected
+
+
+@pytest.mark.parametrize(
+    ("aspect", "expected"), [(2.0, (1024, 512)), (0.5, (512, 1024)), (1.25, (640, 512)), (100.0, (16_384, 164))]
+)
+def test_pictures_of_pixels_that_are_not_square_have_the_shape_of_the_body(
+    aspect: float, expected: tuple[int, int]
+) -> None:
+    large = np.zeros((512, 512, 1), dtype=np.uint8)
+    assert enlarged_size(large, aspect) == expected
+    explanation = replace(make_explanation(), pixel_aspect=aspect)
+    height, width = enlarged_size(explanation.view, aspect)
+    assert height / width == pytest.approx(aspect, rel=0.02)
+    if aspect <= 2:
+        for sheet in (overlay_picture(explanation, "rise"), cells_picture(explanation, "rise")):
+            assert sheet.picture[2:] == (width, height)
+        wide, high = next(figures_of(explanation, figure_size(explanation.view, 300, aspect))).picture.size
+        assert high / wide == pytest.approx(aspect, rel=0.02)
 
 
 @pytest.mark.parametrize(

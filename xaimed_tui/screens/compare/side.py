@@ -20,7 +20,7 @@ from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.captions import agreement_caption, method_caption
 from xaimed_tui.widgets.cell_keys import CellFrame
 from xaimed_tui.widgets.image_view import ImageView
-from xaimed_tui.widgets.pictures import agreement_picture, method_picture
+from xaimed_tui.widgets.pictures import agreement_picture, image_picture, method_picture
 from xaimed_tui.widgets.words import FixedWords, Part
 from xaimed_tui.wording import method_name, undecided_mark
 
@@ -261,13 +261,18 @@ class ComparedSide(MethodListener, CellFrame):
             view.placeholder, view.picture = self.problem, None
             return
         view.placeholder = self._words()
+        ground = None
+        if answer.image is not None and answer.pixels is not None:
+            ground = image_picture(answer.image, answer.pixels)
         if self.method == "agreement":
-            made = answer.explanation
-            view.picture = agreement_picture(made, self._look, highlight=self.cell) if made is not None else None
+            picture = None
+            if ground is not None and answer.explanation is not None:
+                picture = agreement_picture(ground, answer.explanation, self._look, highlight=self.cell)
+            view.picture = picture
         else:
             run = self.runs[self.method]
             view.picture = method_picture(
-                answer.pixels, run.map, run.statistics, self._look, highlight=self.cell, show_grid=True
+                ground, run.map, run.statistics, self._look, highlight=self.cell, show_grid=True
             )
 
     def _words(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rich.text import Text
@@ -31,7 +32,7 @@ from xaimed_tui.widgets.image_view import ImageView
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.layouts import OVER_NUMBERS
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
-from xaimed_tui.widgets.pictures import agreement_picture, exact_picture, method_picture
+from xaimed_tui.widgets.pictures import agreement_picture, exact_picture, image_picture, method_picture
 from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.widgets.words import FixedWords, Part, ScrolledWords, Words
 from xaimed_tui.wording import (
@@ -172,23 +173,20 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         self._draw()
 
     def _draw(self) -> None:
-        from xaimed_tui.render.spec import PictureSpec
-
         explanation = self._explanation
+        ground = image_picture(explanation.image, explanation.view)
         left: PictureSpec | None
         if self._key == "agreement":
-            left = PictureSpec(explanation.view, style="image", highlight=self._cell, show_grid=True)
-            right: PictureSpec | None = agreement_picture(explanation, self.look, highlight=self._cell)
+            left = replace(ground, highlight=self._cell, show_grid=True)
+            right: PictureSpec | None = agreement_picture(ground, explanation, self.look, highlight=self._cell)
             names = ("the image", "how many methods mark each cell")
         elif self._key == EXACT and explanation.exact is not None:
-            left, right, names = self._exact_pictures(explanation.exact)
+            left, right, names = self._exact_pictures(ground, explanation.exact)
         else:
             made, cells = explanation.maps[self._key], explanation.statistics[self._key]
             display = self.look.display_among(self.displays)
             left, right = (
-                method_picture(
-                    explanation.view, made, cells, self.look, display=each, highlight=self._cell, show_grid=True
-                )
+                method_picture(ground, made, cells, self.look, display=each, highlight=self._cell, show_grid=True)
                 for each in ("cells", display)
             )
             name = method_name(self._key)
@@ -200,12 +198,12 @@ class DetailScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
             self.query_one(f"#{which}", ImageView).picture = spec
             self.query_one(f"#{which}-frame .name", FixedWords).say(words)
 
-    def _exact_pictures(self, exact: ExactCells) -> tuple[PictureSpec, PictureSpec | None, tuple[str, str]]:
-        from xaimed_tui.render.spec import PictureSpec
-
-        view, found = self._explanation.view, shown_fill(exact, self.look)
-        left = PictureSpec(view, style="cells", top=speaking(found), highlight=self._cell, show_grid=True)
-        right = exact_picture(view, exact, self.look, highlight=self._cell)
+    def _exact_pictures(
+        self, ground: PictureSpec, exact: ExactCells
+    ) -> tuple[PictureSpec, PictureSpec | None, tuple[str, str]]:
+        found = shown_fill(exact, self.look)
+        left = replace(ground, style="cells", top=speaking(found), highlight=self._cell, show_grid=True)
+        right = exact_picture(ground, exact, self.look, highlight=self._cell)
         return left, right, ("the exact three on the image", f"hidden: {FILL_WORDS[found.fill]}")
 
     def _show_exact(self, exact: ExactCells) -> None:

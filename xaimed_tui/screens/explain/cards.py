@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -14,20 +15,24 @@ from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.captions import agreement_caption, cell_caption, method_caption, method_state
 from xaimed_tui.widgets.evidence_words import evidence_line
 from xaimed_tui.widgets.exact_words import exact_caption, worth_of
-from xaimed_tui.widgets.pictures import agreement_picture, exact_picture, method_picture
+from xaimed_tui.widgets.pictures import agreement_picture, exact_picture, image_picture, method_picture
 from xaimed_tui.widgets.words import Part
 from xaimed_tui.wording import EXACT, key_of
 
 if TYPE_CHECKING:
+    from xaimed_tui.render.spec import PictureSpec
     from xaimed_tui.session.scene import Scene
+
+
+def ground_of(scene: Scene) -> PictureSpec | None:
+    """Return the image that the pictures of a scene are drawn on; None while there is none."""
+    return None if scene.image is None or scene.pixels is None else image_picture(scene.image, scene.pixels)
 
 
 def show_original(card: Card, scene: Scene) -> None:
     """Show the image, its name and its size."""
-    from xaimed_tui.render.spec import PictureSpec
-
-    image = scene.image
-    if image is None or scene.pixels is None:
+    image, ground = scene.image, ground_of(scene)
+    if image is None or ground is None:
         card.show(None, words=scene.words)
         return
     colour = "grey" if image.colour == "grey" else "RGB"
@@ -35,13 +40,13 @@ def show_original(card: Card, scene: Scene) -> None:
     warnings = scene.diagnosis.warnings if scene.diagnosis is not None else ()
     # In two lines, as the caption has four.
     facts += [(f"\n{line}", "$text-warning") for line in warning_lines(warnings, card.room, 2)]
-    card.show(PictureSpec(scene.pixels, highlight=scene.cell), caption=Content.assemble(*facts))
+    card.show(replace(ground, highlight=scene.cell), caption=Content.assemble(*facts))
 
 
 def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """Show a method's map, its state and its three cells."""
     card.show(
-        method_picture(scene.pixels, run.map, run.statistics, scene.look, highlight=scene.cell),
+        method_picture(ground_of(scene), run.map, run.statistics, scene.look, highlight=scene.cell),
         words=_words(run, answered=scene.diagnosis is not None),
         state=_state(run, scene),
         caption=_caption(card, run, scene, now),
@@ -51,7 +56,7 @@ def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
 def show_exact(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """Show the exact value of every cell, under the fill looked at."""
     card.show(
-        exact_picture(scene.pixels, scene.exact, scene.look, highlight=scene.cell),
+        exact_picture(ground_of(scene), scene.exact, scene.look, highlight=scene.cell),
         words=_words(run, answered=scene.diagnosis is not None),
         state=_state(run, scene),
         caption=_caption(card, run, scene, now),
@@ -67,11 +72,12 @@ def show_progress(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
 
 def show_agreement(card: Card, scene: Scene, methods: int) -> None:
     """Show the counts of the maps made so far, of `methods` voting methods in all."""
-    if scene.explanation is None or scene.pixels is None:
+    ground = ground_of(scene)
+    if scene.explanation is None or ground is None:
         card.show(None, words="counts where the methods agree" if scene.diagnosis is not None else "")
         return
     state = f"{len(scene.explanation.consensus.methods)} of {methods}"
-    picture = agreement_picture(scene.explanation, scene.look, highlight=scene.cell)
+    picture = agreement_picture(ground, scene.explanation, scene.look, highlight=scene.cell)
     card.show(picture, state=state, caption=agreement_caption(scene.explanation, scene.look, scene.cell))
 
 

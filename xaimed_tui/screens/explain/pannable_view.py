@@ -99,15 +99,15 @@ class PannableView(ImageView):
             self._centre = (min(max(x, half_x), 1 - half_x), min(max(y, half_y), 1 - half_y))
 
     def _place(self) -> Placement | None:
-        from xaimed_tui.render.placement import place
+        from xaimed_tui.render.placement import placement_of
 
         size, picture = self.content_size, self._whole_picture
         if picture is None or not size.area:
             return None
-        height, width = picture.pixels.shape[:2]
         # As in `render`, or the point below the mouse would be another one.
-        aspect = 2.0 if self.pixels is None or depth_of(self.app) == "none" else self.pixels.aspect
-        return place(height, width, size.width, size.height, zoom=self.zoom, centre=self._centre, aspect=aspect)
+        pixels = None if depth_of(self.app) == "none" else self.pixels
+        shown = replace(picture, zoom=self.zoom, centre=self._centre)
+        return placement_of(shown, size.width, size.height, pixels)
 
     # The mouse
 
