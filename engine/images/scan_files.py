@@ -61,7 +61,12 @@ def opened_scan(place: Path, path: Path) -> Iterator[ScanFile]:
         if state.st_size > MOST_BYTES:
             said = f"the file has {state.st_size:,} bytes; at most {MOST_BYTES:,} are read"
             raise ImageError(said, subject=path, remedy=SMALLER, code="too-large")
-        yield ScanFile(file, state.st_size, (os.fspath(place), state.st_ino, state.st_size, state.st_mtime_ns))
+        yield ScanFile(file, state.st_size, key_of(place, state))
+
+
+def key_of(place: Path, state: os.stat_result) -> Key:
+    """Return what tells whether a file is still the same, by its state."""
+    return os.fspath(place), state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def beginning_of(place: Path, count: int) -> bytes:

@@ -92,6 +92,15 @@ class Model(Protocol):
     def default_layer(self) -> str: ...
 
 
+class Group(Protocol):
+    """Images that belong together: what people are told of them, and their names in order."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+
+
 class Engine:
     """Everything that the app asks of the engine.
 
@@ -185,6 +194,15 @@ class Engine:
         from engine.images.nifti.recognising import PLANES
 
         return scan_images(folder, PLANES)
+
+    def groups(self, folder: Path, names: Sequence[str]) -> Sequence[Group]:
+        """Return which of the images of a folder belong together, as `scan_images` has found them: series of slices.
+
+        See `engine.images.dicom.series.series_of`.
+        """
+        from engine.images.dicom.series import series_of
+
+        return series_of(folder, names)
 
     def watch_folder(self, folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
         """Yield the changes of a folder until `stop` is set; see `engine.images.watching.watch_folder`."""

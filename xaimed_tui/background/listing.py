@@ -59,7 +59,8 @@ class Listing:
             if growing and found is not shown:  # the same one again is a chance to stop
                 self._post(messages.FolderListed(self.ticket.number, self.folder, found, whole=False))
                 shown = found
-        self._post(messages.FolderListed(self.ticket.number, self.folder, found, whole=True))
+        groups = self.engine.groups(self.folder, found)
+        self._post(messages.FolderListed(self.ticket.number, self.folder, found, whole=True, groups=groups))
 
     def _watch(self, changes: Iterator[FolderChange]) -> None:
         try:

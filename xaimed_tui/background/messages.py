@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from engine.results.saliency import SaliencyMap
     from engine.results.statistics import GridStatistics
     from engine.trust.permission import Review
-    from xaimed_tui.background.backend import Model
+    from xaimed_tui.background.backend import Group, Model
     from xaimed_tui.background.failure import Failure
 
 
@@ -124,12 +124,21 @@ class PictureRead(Message):
 
 @dataclass
 class FolderListed(Message):
-    """The names in an image folder are known; only some of them if the list is not `whole` yet."""
+    """The names in an image folder are known; only some of them if the list is not `whole` yet.
+
+    Attributes:
+        ticket: of the listing.
+        folder: the folder.
+        names: of the images, in order.
+        whole: whether these are all.
+        groups: which of them belong together, in the same order; images of no group follow them.
+    """
 
     ticket: int
     folder: Path
     names: Sequence[str]
     whole: bool
+    groups: Sequence[Group] = ()
 
     def can_replace(self, message: Message) -> bool:
         """A longer list replaces an unread shorter one."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
@@ -32,12 +32,16 @@ class Row:
         label: its text, safe to show.
         reason: why it cannot be used; rows with a reason are greyed out and come last.
         mark: one character before the label.
+        heading: whether it is no row but what stands above the next ones; the cursor passes over it.
+        count: of a heading, how many rows stand below it in all.
     """
 
     key: Hashable
     label: str
     reason: str = ""
     mark: str = " "
+    heading: bool = False
+    count: str = ""
 
 
 class Rows(Protocol):
@@ -50,7 +54,7 @@ class Rows(Protocol):
         """Return the row with an index, counted from 0 in the order of the source."""
 
     def order(self, text: str) -> Sequence[int]:
-        """Return the rows to show, in order: those whose label contains a text, in any case."""
+        """Return the rows to show, in order: those whose label contains a text, in any case, below their headings."""
 
     def find(self, key: Hashable) -> int | None:
         """Return which row has a key; None if there is none."""
@@ -104,9 +108,10 @@ class RowList(WhyNot, ScrollView, can_focus=True):
     RowList > .row--cursor { background: $surface-lighten-2; color: $foreground; text-style: bold; }
     RowList:focus > .row--cursor { background: $primary; color: $background; text-style: bold; }
     RowList > .row--unusable { color: $text-disabled; text-style: italic; }
+    RowList > .row--heading { color: $text-muted; text-style: bold; }
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"row--cursor", "row--unusable"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"row--cursor", "row--unusable", "row--heading"}
 
     HELP = "The list"
 
@@ -218,6 +223,7 @@ class RowList(WhyNot, ScrollView, can_focus=True):
         if place is None:
             # If the row is gone, the next one takes its place; a new filter starts at its first match.
             place = 0 if self._filter or before is None else min(self._cursor, max(len(self._order) - 1, 0))
+            place += self._is_heading(place)
         self._cursor = place
         self._resize_rows()
         self.refresh()
@@ -258,6 +264,8 @@ class RowList(WhyNot, ScrollView, can_focus=True):
 
     def _move_to(self, index: int) -> None:
         index = max(0, min(index, len(self._order) - 1))
+        if self._is_heading(index):  # never the last row, nor two in a row
+            index += -1 if 0 < index < self._cursor else 1
         if self._order and index != self._cursor:
             self._cursor = index
             self._keep_visible()
@@ -265,7 +273,11 @@ class RowList(WhyNot, ScrollView, can_focus=True):
             self.post_message(self.Highlighted(self, self.current))
 
     def _keep_visible(self) -> None:
-        self.scroll_to_region(Region(0, self._cursor, 1, 1), animate=False, x_axis=False)
+        above = int(self._is_heading(self._cursor - 1))  # it is seen with the first row below it
+        self.scroll_to_region(Region(0, self._cursor - above, 1, 1 + above), animate=False, x_axis=False)
+
+    def _is_heading(self, place: int) -> bool:
+        return 0 <= place < len(self._order) and self._rows.row(self._order[place]).heading
 
     def action_move(self, step: int) -> None:
         self._move_to(self._cursor + step)
@@ -327,6 +339,11 @@ class RowList(WhyNot, ScrollView, can_focus=True):
             return Strip.blank(width, base)
         row = self._rows.row(self._order[index])
         style = base
+        if row.heading:
+            style += self.get_component_rich_style("row--heading", partial=True)
+            room = width - len(row.count) - 3
+            title = row.label if cell_len(row.label) <= room else f"{set_cell_size(row.label, room - 1)}…"
+            return Strip([Segment(f" {set_cell_size(title, room)} {row.count} ", style)], width)
         if row.reason:
             style += self.get_component_rich_style("row--unusable", partial=True)
         if index == self._cursor:

@@ -11,7 +11,7 @@ from engine.images.dicom.header import no_frame
 from engine.images.dicom.recognising import START, frame_name, is_dicom, split_frame
 from engine.images.dicom.words import no_photograph
 from engine.images.header import DEFAULT_LIMITS, Limits
-from engine.images.scan_files import Kept, beginning_of, opened_scan
+from engine.images.scan_files import Kept, beginning_of, key_of, opened_scan
 from engine.results.caution import Caution
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ often hold the patient's name."""
 
 headers: Kept[DicomFacts] = Kept(50_000)
 """Headers that were read."""
+
+_refusals: Kept[ImageError] = Kept(10_000)
+"""Those that were refused, and are whenever they are read."""
+
+_LASTING = ("damaged", "no-pixels", "unsupported")
+"""The codes of such refusals."""
 
 
 def starts_as_dicom(path: Path) -> bool:
@@ -106,9 +112,27 @@ def header_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
     with opened_scan(split_frame(path)[0], path) as scan:
         if (known := headers.find(scan.key)) is not None:
             return known
-        facts = dicom_header_separately(scan.file, scan.size, path, limits)
+        if (refused := _refusals.find(scan.key)) is not None:
+            raise ImageError(refused.cause, subject=path, remedy=refused.remedy, code=refused.code)
+        try:
+            facts = dicom_header_separately(scan.file, scan.size, path, limits)
+        except ImageError as error:
+            if error.code in _LASTING:
+                _refusals.keep(scan.key, error)
+            raise
     headers.keep(scan.key, facts)
     return facts
+
+
+def known_header(path: Path) -> DicomFacts | None:
+    """Return what `header_of` has read of a file that has not changed since; None if it has not, or refused it.
+
+    It takes a few microseconds, and reads nothing of the file.
+    """
+    try:
+        return headers.find(key_of(path, path.stat()))
+    except OSError:
+        return None
 
 
 def cautions(facts: DicomFacts) -> tuple[Caution, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.errors import ImageError
 from engine.images.dicom.facts import DicomFacts
 from engine.images.dicom.following import DICOMDIR, frames_of, listed_by
-from engine.images.dicom.reading import header_of
+from engine.images.dicom.reading import header_of, known_header
 from engine.images.dicom.recognising import split_frame
 from engine.images.nifti.following import listed_slices
 from engine.images.nifti.reading import starts_as_nifti
@@ -47,11 +47,15 @@ class Series:
     names: tuple[str, ...]
 
     @property
+    def title(self) -> str:
+        """What people are told of it, as `CT, CHEST AXIAL`."""
+        return ", ".join(word for word in (self.modality or "no modality", self.description) if word)
+
+    @property
     def words(self) -> str:
-        """What people are told of it, as `CT, CHEST AXIAL, 120 images`."""
+        """The same with the number of its images, as `CT, CHEST AXIAL, 120 images`."""
         count = len(self.names)
-        told = (self.modality or "no modality", self.description, f"{count:,} image{'s' * (count != 1)}")
-        return ", ".join(word for word in told if word)
+        return f"{self.title}, {count:,} image{'s' * (count != 1)}"
 
 
 def may_be_dicom(name: str) -> bool:
@@ -111,20 +115,19 @@ def arranged(folder: Path, names: Sequence[str], planes: Collection[Plane] = AXI
 def series_of(folder: Path, names: Sequence[str]) -> tuple[Series, ...]:
     """Return the series that images belong to, in order; then volumes by planes. Pictures are in none.
 
+    No header is read: only what `arranged` has found out counts, so it takes no time, and of a very large folder the
+    files that `arranged` leaves aside are in no series.
+
     Args:
         folder: where they lie.
-        names: as `arranged` gives them: headers that it has read are not read again.
+        names: as `arranged` gives them.
     """
     known: dict[str, DicomFacts] = {}
     for name in names:
         file = split_frame(folder / name)[0]
         plain = file.relative_to(folder).as_posix()
-        if plain in known or not may_be_dicom(plain):
-            continue
-        try:
-            known[plain] = header_of(file)
-        except ImageError:
-            continue
+        if plain not in known and may_be_dicom(plain) and (facts := known_header(file)) is not None:
+            known[plain] = facts
     return (*_grouped(list(known.items())), *_volumes(names))
 
 

@@ -1,31 +1,56 @@
-"""The rows of an image folder: each file's name, and why it cannot be used; made only when they are drawn."""
+"""The rows of an image folder: names, below headings where images belong together; made only when they are drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from engine.images.dicom.recognising import frame_name
 from engine.images.listing import shown_name
 from xaimed_tui.widgets.row_list import Row
+
+if TYPE_CHECKING:
+    from xaimed_tui.background.backend import Group
 
 ALL_JUDGED = 1000
 """Files up to which all are judged at once, and unusable ones are listed last. In larger folders, files are judged
 as they come into view, and keep their places."""
 
 
+OTHERS = "other files"
+"""The heading of what belongs to no series."""
+
+
 class FileRows:
-    """The images of a folder as the `Rows` of a list.
+    """The images of a folder as the `Rows` of a list, those that belong together below a heading.
 
     Args:
         folder: the folder.
         names: of its images, in order.
         reasons: why an image cannot be used, by name, as far as known; empty if it can. May change later.
+        groups: which images belong together, in the same order; images of no group follow them.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], reasons: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], reasons: Mapping[str, str], groups: Sequence[Group] = ()
+    ) -> None:
         self.folder = folder
         self.names = names
         self._reasons = reasons
+        self._lines: Sequence[str | _Heading] = names
+        self._groups: list[range] = []  # of lines, without their headings
+        self._others = range(0)
+        if groups:
+            lines: list[str | _Heading] = []
+            for group in groups:
+                self._groups.append(_put(lines, group.title, group.names))
+            if others := names[sum(len(group.names) for group in groups) :]:
+                self._others = _put(lines, OTHERS, others)
+                self._groups.append(self._others)
+            self._lines = lines
 
     @property
     def all_judged(self) -> bool:
@@ -33,29 +58,62 @@ class FileRows:
         return len(self.names) <= ALL_JUDGED
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self._lines)
 
     def row(self, index: int) -> Row:
-        name = self.names[index]
-        return Row(self.folder / name, shown_name(name), reason=self._reasons.get(name, ""))
+        line = self._lines[index]
+        if isinstance(line, _Heading):
+            return Row(line, line.title, heading=True, count=f"{line.images:,}")
+        return Row(self.folder / line, shown_name(line), reason=self._reasons.get(line, ""))
 
     def order(self, text: str) -> Sequence[int]:
-        found: Sequence[int] = range(len(self.names))
-        if text:
-            folded = text.casefold()
-            found = [index for index, name in enumerate(self.names) if folded in name.casefold()]
+        if not self._groups:
+            return self._usable_first(self._found(range(len(self._lines)), text))
+        shown = [(lines, found) for lines in self._groups if (found := self._found(lines, text))]
         if self.all_judged:
-            return sorted(found, key=lambda index: bool(self._reasons.get(self.names[index])))
-        return found
+            # Slices keep their places in the body, whether the network takes them or not; a whole series goes last.
+            shown.sort(key=lambda group: all(map(self._unusable, group[1])))
+        order: list[int] = []
+        for lines, found in shown:
+            order += [lines.start - 1, *(self._usable_first(found) if lines is self._others else found)]
+        return order
+
+    def _found(self, lines: range, text: str) -> Sequence[int]:
+        folded = text.casefold()
+        return [i for i in lines if folded in str(self._lines[i]).casefold()] if text else lines
+
+    def _usable_first(self, found: Sequence[int]) -> Sequence[int]:
+        return sorted(found, key=self._unusable) if self.all_judged else found
+
+    def _unusable(self, index: int) -> bool:
+        return bool(self._reasons.get(str(self._lines[index])))
 
     def find(self, key: Hashable) -> int | None:
         if not isinstance(key, Path) or not key.is_relative_to(self.folder):
             return None
-        try:
-            return self.names.index(self.name_of(key))
-        except ValueError:
-            return None
+        name = self.name_of(key)
+        # Before its header was read, a file with several frames stood there as one image.
+        for each in (name, frame_name(name, 1)):
+            with suppress(ValueError):
+                return self._lines.index(each)
+        return None
 
     def name_of(self, path: Path) -> str:
         """Return the name by which an image is listed: that of a DICOMDIR's file says where it lies in the folder."""
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Heading:
+    """What stands above images that belong together; its place tells two with the same title apart."""
+
+    title: str
+    images: int
+    place: int
+
+
+def _put(lines: list[str | _Heading], title: str, names: Sequence[str]) -> range:
+    """Add a heading and the names below it; return the places of these."""
+    lines.append(_Heading(title, len(names), len(lines)))
+    lines.extend(names)
+    return range(len(lines) - len(names), len(lines))

@@ -88,6 +88,7 @@ class ImageSide(Vertical):
         """Whether the folder is still being read."""
         self._fresh = False  # the cursor has not been on an image of this folder yet
         self._began: Path | None = None  # the image that the cursor was first put on, as long as it stays there
+        self._stays = False
         self.problem = ""
         """Why the folder cannot be read; empty if it can."""
 
@@ -133,7 +134,7 @@ class ImageSide(Vertical):
         """Show a folder's images, judged by what the network takes, with the cursor `at` one; None shows none."""
         self._folder, self._bundle, self._at = folder, bundle, at
         self._reasons, self._pointed, self._gone, self.problem = {}, None, False, ""
-        self._fresh, self._began = at is None, None
+        self._fresh, self._began, self._stays = at is None, None, False
         self._judged = 0  # late answers are about files of the same names in another folder
         self.listing = folder is not None
         self._rows = FileRows(folder or Path(), (), self._reasons)
@@ -160,12 +161,14 @@ class ImageSide(Vertical):
             return
         came_back, self._gone = self._gone, False
         self.listing = not message.whole
-        if message.names is not self._rows.names or not message.names:  # else: the list is complete
-            self._rows = FileRows(message.folder, message.names, self._reasons)
+        if message.names is not self._rows.names or message.groups or not message.names:  # else: the list is complete
+            self._rows = FileRows(message.folder, message.names, self._reasons, message.groups)
             if message.whole:
                 for name in self._reasons.keys() - message.names:
                     del self._reasons[name]
             self._show_files(empty="no images in this folder" if message.whole else "reading the folder…")
+            if message.groups and self._began is not None and self._rows.all_judged and not self._stays:
+                self._begin()  # in the order of the series another one is the first
         # Until the list is whole, the image may still turn up.
         if self._at is not None and (self.images.go_to(self._at) or message.whole):
             self.reveal(self._at)
@@ -231,7 +234,17 @@ class ImageSide(Vertical):
             self._show_files()
             self._show_folder()
             if self._began is not None and self.reason_of(self._began) and self._rows.all_judged:
-                self.images.action_end(-1)  # nobody chose that one: start with the first usable one
+                self._begin()
+
+    def _begin(self) -> None:
+        """Put the cursor on the first usable image: nobody chose the one that it is on."""
+        usable = (row.key for row in self.images.shown if not (row.heading or row.reason))
+        if (first := next(usable, None)) is not None:
+            self.images.go_to(first)
+
+    def stay(self) -> None:
+        """Keep the cursor on its image when the folder is put in order: a person is at work on it."""
+        self._stays = True
 
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say why the folder cannot be read: here only, without a notice."""
@@ -261,7 +274,7 @@ class ImageSide(Vertical):
         elif self._gone:
             words = f"the folder is gone\n{path_text(self._folder, width)}"
         else:
-            total, bad = len(self._rows), sum(1 for reason in self._reasons.values() if reason)
+            total, bad = len(self._rows.names), sum(1 for reason in self._reasons.values() if reason)
             counts = f"{total:,} images" if total != 1 else "1 image"
             if bad:
                 counts += f", {bad:,} not usable"

@@ -258,6 +258,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
 
         Before the answer is there, remember it.
         """
+        self.side.stay()
         if self.awaits_answer:
             self.ask_for(())
             return
@@ -271,6 +272,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
 
     def action_explain(self, method: str) -> None:
         """Start one method and show it; before the answer is there, remember it."""
+        self.side.stay()
         self.wall.go(method)
         if self.awaits_answer:
             self.ask_for((method,))
@@ -358,6 +360,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         """Fill the screen with the active picture."""
         from xaimed_tui.screens.explain.zoom import ZoomScreen
 
+        self.side.stay()
         self.app.push_screen(ZoomScreen(self.wall, self.scene), self.wall_after)
 
     def action_folder(self) -> None:

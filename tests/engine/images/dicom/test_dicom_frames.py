@@ -157,6 +157,18 @@ def test_rows_come_before_headers_and_each_header_is_read_once(tmp_path: Path, m
     for number in (1, 2, 3):
         assert read_header(tmp_path / f"frames#{number}").height == 6
     assert len(read) == 302, "all frames of a file together"
+    report = write_dicom(tmp_path / "report", None, SOPClassUID=uid.BasicTextSRStorage)
+    for _ in range(2):
+        with pytest.raises(ImageError, match=r"holds no picture \(Basic Text SR\)") as refused:
+            read_header(report)
+        assert refused.value.subject == str(report)
+    assert len(read) == 303, "a refusal is kept, too"
+    *_, last = scan_images(tmp_path)
+    count = len(read)
+    assert sum(len(each.names) for each in series_of(tmp_path, last)) == len(last) - 1
+    write_dicom(tmp_path / last[-2], STACK)
+    assert sum(len(each.names) for each in series_of(tmp_path, last)) == len(last) - 2, "written again, not read since"
+    assert len(read) == count
 
 
 def test_a_dicomdir_stands_for_the_files_that_it_lists(tmp_path: Path) -> None:
