@@ -124,6 +124,8 @@ def series_of(folder: Path, names: Sequence[str]) -> tuple[Series, ...]:
     """
     known: dict[str, DicomFacts] = {}
     for name in names:
+        if not may_be_dicom(name) and not may_be_dicom(name.rpartition("#")[0] or name):
+            continue  # before any path is made: there may be a hundred thousand pictures
         file = split_frame(folder / name)[0]
         plain = file.relative_to(folder).as_posix()
         if plain not in known and may_be_dicom(plain) and (facts := known_header(file)) is not None:
