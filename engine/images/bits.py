@@ -191,7 +191,7 @@ def unit_values(image: MedicalImage, spec: InputSpec) -> NDArray[np.float32]:
     """
     if image.scan is not None:
         return windowed(image, spec)
-    zero, top = _range(image, spec)
+    zero, top = value_span(image, spec)
     values = image.pixels if zero == 0 else image.pixels - np.float32(zero)
     return values / np.float32(top)
 
@@ -204,7 +204,7 @@ def shown_values(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
     """
     if image.scan is not None:
         return np.round(windowed(image, spec) * np.float32(255)).astype(np.uint8)
-    zero, top = _range(image, spec)
+    zero, top = value_span(image, spec)
     if top == 255 and zero == 0:
         values = image.pixels
     else:
@@ -220,7 +220,7 @@ def viewing(bits: int) -> str | None:
     return f"shown with its values divided by {divisor} ({bits} to 8 bit), without a change of contrast"
 
 
-def _range(image: MedicalImage, spec: InputSpec) -> tuple[int, int]:
+def value_span(image: MedicalImage, spec: InputSpec) -> tuple[int, int]:
     """Return the value that becomes 0, and how far above it lies the one that becomes 1."""
     top = 2 ** bits_of(image, spec).used - 1
     # Where 0 was white, the file's values end at the upper end of the range.

@@ -196,12 +196,12 @@ class MedicalImage:
     @property
     def pixel_aspect(self) -> float:
         """The height of a pixel divided by its width: what to draw it by, so that its shape is that of the body."""
-        return 1.0 if self.dicom is None else self.dicom.aspect
+        return 1.0 if self.scan is None else self.scan.aspect
 
     @property
     def letters(self) -> tuple[str, str, str, str] | None:
         """Where in the patient the left, right, upper and lower edges lie, as `R`, `L`, `A`, `P`; None if not known."""
-        return None if self.dicom is None else self.dicom.letters
+        return None if self.scan is None else self.scan.letters
 
     @property
     def height(self) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.bundle.model_bundle import InputSpec
+    from engine.images.eye import EyeWindow
     from engine.images.image import MedicalImage
 
 Value = TypeVar("Value", np.float32, np.uint8)
@@ -85,8 +86,13 @@ def mean_colour(spec: InputSpec) -> NDArray[np.float32]:
     return unit_from_input(zero, spec)[:, 0, 0]
 
 
-def picture_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
+def picture_view(image: MedicalImage, spec: InputSpec, window: EyeWindow | None = None) -> NDArray[np.uint8]:
     """Return the part of the image that the network sees, for people to look at.
+
+    Args:
+        image: the image; with a window, a grey one.
+        spec: what the network takes.
+        window: what to look through in place of what is declared.
 
     Returns:
         (h, w, C) uint8 in the image's own colours, C 1 or 3, read-only. 16-bit values are divided by 257 and rounded,
@@ -95,9 +101,22 @@ def picture_view(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
     """
     channels = image.pixels.shape[2]
     mean = _in_channels(mean_colour(spec), channels)
-    view = _region(shown_values(image, spec), spec, np.round(mean * 255).astype(np.uint8))
+    values = shown_values(image, spec) if window is None else window.shown(image)
+    view = _region(values, spec, np.round(mean * 255).astype(np.uint8))
     view.setflags(write=False)
     return view
+
+
+def fed_picture(image: MedicalImage, spec: InputSpec) -> NDArray[np.uint8]:
+    """Return what a network is given as a picture: after window, crop, change of size and of colours.
+
+    Returns:
+        (H, W, C) uint8 red, green, blue or grey at the size of the network's input, read-only.
+    """
+    unit = unit_from_input(network_input(image, spec), spec)
+    picture: NDArray[np.uint8] = np.rint(np.clip(unit.transpose(1, 2, 0), 0.0, 1.0) * np.float32(255)).astype(np.uint8)
+    picture.setflags(write=False)
+    return picture
 
 
 def _in_channels(values: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from engine.bundle.model_bundle import ModelBundle
     from engine.bundle.specs import Fill
     from engine.explanation.evidence import Question
+    from engine.images.eye import EyeWindow
     from engine.library.trash import Removed
     from engine.progress import ProgressCallback, StopSignal
     from engine.results.exact_cells import ExactCells
@@ -126,6 +127,8 @@ class FakeEngine(Engine):
     exact_fills: tuple[Fill, ...] = ("mean", "blur")
     flat: bool = False
     """Images and maps of few plain colours: their snapshots are small."""
+    grey: bool = False
+    """Of these images, one channel only."""
 
     def __init_subclass__(cls) -> None:
         """Refuse a method that the engine has not: it is misspelt, and nothing would ever call it."""
@@ -209,15 +212,17 @@ class FakeEngine(Engine):
         if path.name == "description.png":
             return make_image(path, pixels=confusion_matrix())
         if self.flat:
-            return make_image(path, pixels=flat_pixels())
+            return make_image(path, pixels=flat_pixels()[:, :, :1] if self.grey else flat_pixels())
         turn = sum(path.name.encode()) % 4
         return make_image(path, pixels=np.ascontiguousarray(np.rot90(make_pixels(), turn)))
 
     def read_small(self, path: Path) -> MedicalImage:
         return self.read(path)
 
-    def view(self, image: MedicalImage, bundle: ModelBundle | None) -> NDArray[np.uint8]:
-        view = image.pixels.astype(np.uint8)
+    def view(
+        self, image: MedicalImage, bundle: ModelBundle | None, window: EyeWindow | None = None
+    ) -> NDArray[np.uint8]:
+        view = image.pixels.astype(np.uint8) if window is None else window.shown(image)
         view.setflags(write=False)
         return view
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.explanation.evidence import Question
     from engine.explanation.explain import Explanation
     from engine.export.report import ReportKind
+    from engine.images.eye import EyeWindow
     from engine.images.image import MedicalImage
     from engine.images.watching import FolderChange
     from engine.library.tasks import Task
@@ -196,7 +197,7 @@ class Engine:
         return scan_images(folder, PLANES)
 
     def groups(self, folder: Path, names: Sequence[str]) -> Sequence[Group]:
-        """Return which of the images of a folder belong together, as `scan_images` has found them: series of slices.
+        """Return which of the images of a folder belong together, as `scan_images` has found them: series, slices.
 
         See `engine.images.dicom.series.series_of`.
         """
@@ -229,11 +230,33 @@ class Engine:
 
         return read_image(path, limits=Limits(bytes=PICTURE_LIMIT, pixels=PICTURE_LIMIT))
 
-    def view(self, image: MedicalImage, bundle: ModelBundle | None) -> NDArray[np.uint8]:
-        """Return what the network sees of the image (all of it without a model), for display: (h, w, C) uint8."""
+    def view(
+        self, image: MedicalImage, bundle: ModelBundle | None, window: EyeWindow | None = None
+    ) -> NDArray[np.uint8]:
+        """Return what the network sees of the image (all of it without a model), for display: (h, w, C) uint8.
+
+        A grey image may be looked at through another `window` than the network's.
+        """
         from engine.images.preprocessing import picture_view
 
-        return picture_view(image, bundle.input if bundle is not None else _whole(image))
+        return picture_view(image, bundle.input if bundle is not None else _whole(image), window)
+
+    def fed(self, image: MedicalImage, bundle: ModelBundle) -> NDArray[np.uint8]:
+        """Return what the network is given as a picture, (H, W, C); see `engine.images.preprocessing.fed_picture`."""
+        from engine.images.preprocessing import fed_picture
+
+        return fed_picture(image, bundle.input)
+
+    def fed_window(self, image: MedicalImage, bundle: ModelBundle | None) -> tuple[EyeWindow, str] | None:
+        """Return the window through which the network gets the image, and in words; None for a colour image.
+
+        Without a network it is that in which the image is shown.
+        """
+        from engine.images.eye import fed_window, fed_words
+
+        spec = bundle.input if bundle is not None else _whole(image)
+        window = fed_window(image, spec)
+        return None if window is None else (window, fed_words(image, spec))
 
     def diagnose(self, model: Model, image: MedicalImage) -> Diagnosis:
         """Return the network's answer for an image; refuse one that is not compliant. See `Classifier.diagnose`."""

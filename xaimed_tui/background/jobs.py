@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from engine.bundle.model_bundle import ModelBundle
     from engine.explanation.explain import Explanation
+    from engine.images.eye import EyeWindow
     from engine.images.image import MedicalImage
     from engine.progress import Progress
     from engine.results.diagnosis import Diagnosis
@@ -50,7 +51,10 @@ log = logging.getLogger("xaimed.jobs")
 COMPLIANCE_EVERY = 1 / 10
 """Seconds between two messages about the compliance of files."""
 
-_LANES = ("pytorch", "tasks", "model", "check", "picture", "folder", "compliance", "image", "explain", "save", "state")
+_LANES = (
+    *("pytorch", "tasks", "model", "check", "picture", "folder", "compliance", "image", "window", "fed", "explain"),
+    *("save", "state"),
+)
 
 
 _RANKS = 2
@@ -270,13 +274,33 @@ class Jobs:
             image = self._engine.read(path)
             if image.sha256 == known:
                 return
-            ticket.post(target, messages.ImageRead(ticket.number, image, self._engine.view(image, bundle)))
+            view, window = self._engine.view(image, bundle), self._engine.fed_window(image, bundle)
+            ticket.post(target, messages.ImageRead(ticket.number, image, view, window))
             if model is not None and not ticket.withdrawn.is_set():
                 diagnosis = self._engine.diagnose(model, image)
                 ticket.post(target, messages.DiagnosisMade(ticket.number, diagnosis))
 
         self._lanes["image"].put(lambda: self._guarded("image", ticket, target, work), drop_waiting=True)
         return ticket.number
+
+    def look_through(self, target: Widget, image: MedicalImage, bundle: ModelBundle | None, window: EyeWindow) -> None:
+        """Draw a grey image through a window for the eye; of those asked for meanwhile only the last."""
+        # Never withdrawn: while a window is dragged, each picture is shown, though another one is asked for by then.
+        ticket = Ticket(next(self._numbers))
+
+        def work() -> None:
+            ticket.post(target, messages.ImageWindowed(image, self._engine.view(image, bundle, window)))
+
+        self._lanes["window"].put(lambda: self._guarded("image", ticket, target, work), drop_waiting=True)
+
+    def picture_input(self, target: Widget, image: MedicalImage, bundle: ModelBundle) -> None:
+        """Make a picture of what the network is given of an image."""
+        ticket = self._ticket("fed")
+
+        def work() -> None:
+            ticket.post(target, messages.InputPictured(image, self._engine.fed(image, bundle)))
+
+        self._lanes["fed"].put(lambda: self._guarded("image", ticket, target, work), drop_waiting=True)
 
     # Explanations
 

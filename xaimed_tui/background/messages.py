@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from engine.bundle.model_bundle import ModelBundle
     from engine.explanation.explain import Explanation
+    from engine.images.eye import EyeWindow
     from engine.images.image import MedicalImage
     from engine.library.tasks import Task
     from engine.library.trash import Removed
@@ -131,7 +132,7 @@ class FolderListed(Message):
         folder: the folder.
         names: of the images, in order.
         whole: whether these are all.
-        groups: which of them belong together, in the same order; images of no group follow them.
+        groups: which of them belong together: series, and slices of volumes.
     """
 
     ticket: int
@@ -171,11 +172,35 @@ class ComplianceFound(Message):
 
 @dataclass
 class ImageRead(Message):
-    """An image is decoded and can be shown."""
+    """An image is decoded and can be shown.
+
+    Attributes:
+        ticket: of the job.
+        image: the image.
+        view: the part of it that the network sees.
+        window: through which the network gets it, and in words; None for a colour image.
+    """
 
     ticket: int
     image: MedicalImage
     view: NDArray[np.uint8]
+    window: tuple[EyeWindow, str] | None = None
+
+
+@dataclass
+class ImageWindowed(Message):
+    """An image was drawn through a window for the eye."""
+
+    image: MedicalImage
+    view: NDArray[np.uint8]
+
+
+@dataclass
+class InputPictured(Message):
+    """There is a picture of what the network was given of an image."""
+
+    image: MedicalImage
+    picture: NDArray[np.uint8]
 
 
 @dataclass

@@ -39,7 +39,7 @@ _WHOLE_OUTLINE = (12, 6)
 """Columns and rows that a cell needs for a whole outline; of smaller cells only the corners are marked."""
 _CORNERS = (5, 3)
 """Columns and rows that a cell needs for corners; a smaller cell has its rank in its middle."""
-_LETTERED = (15, 9)
+_LETTERED = (9, 5)
 """Columns and rows that a picture needs for the letters on its edges."""
 _ALL_LETTERS = 36
 """Columns from which an edge between two directions has the letters of both."""
@@ -131,11 +131,12 @@ def _outwards(most: int) -> list[int]:
 
 
 def _write(marks: Marks, text: str, place: tuple[int, int], steps: list[tuple[int, int]]) -> None:
-    """Write at the first of these steps from a place where nothing is hidden but lines; nowhere if there is none."""
+    """Write at the first of these steps from a place where no number is hidden or touched; nowhere if there is none."""
     for down, right in steps:
-        places = [(place[0] + down, place[1] + right + i) for i in range(len(text))]
-        if all(each not in marks or marks[each].kind in ("line", "open line") for each in places):
-            marks.update((each, Mark(letter, "open badge")) for each, letter in zip(places, text, strict=True))
+        row, column = place[0] + down, place[1] + right
+        around = [(row, x) for x in range(column - 1, column + len(text) + 1)]
+        if all(each not in marks or marks[each].kind in ("line", "open line") for each in around):
+            marks.update(((row, column + i), Mark(letter, "open badge")) for i, letter in enumerate(text))
             return
 
 

@@ -56,6 +56,7 @@ class PictureSpec:
         edges: where in the patient the left, right, upper and lower edges lie, as `("R", "L", "A", "P")`; each may be
             empty.
         side: the side of the body, a word for the upper right corner; may be empty.
+        of: which image this is, if it may be shown in several ways; empty if the pixels alone tell.
 
     Raises:
         ValueError: something is missing, or has the wrong shape or range.
@@ -80,6 +81,7 @@ class PictureSpec:
     aspect: float = 1.0
     edges: tuple[str, str, str, str] = NO_LETTERS
     side: str = ""
+    of: str = ""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or not self.pixels.size:
@@ -103,14 +105,15 @@ class PictureSpec:
 
     @cached_property
     def image_key(self) -> str:
-        """Digest of the view: the same for two specs that show the same image."""
-        return _digest(self.pixels)
+        """What is the same for two specs that show the same image, be it through another window."""
+        return self.of or _digest(self.pixels)
 
     @cached_property
     def key(self) -> str:
         """Digest of everything that changes what is drawn. The first call reads all arrays: 1 ms per megabyte."""
         parts = (
-            self.image_key,
+            self.of,
+            _digest(self.pixels),
             None if self.values is None else _digest(self.values),
             None if self.counts is None else _digest(self.counts),
             None if self.signed is None else _digest(self.signed),

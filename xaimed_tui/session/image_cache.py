@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.explanation.explain import Explanation
+    from engine.images.eye import EyeWindow
     from engine.images.image import MedicalImage
     from engine.results.diagnosis import Diagnosis
     from engine.results.exact_cells import ExactCells
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CachedImage:
-    """An image, the part of it that the network sees, the network's answer, the maps made and the exact cells."""
+    """An image, the part of it that the network sees and through which window, its answer, maps and exact cells."""
 
     image: MedicalImage
     pixels: NDArray[np.uint8]
     diagnosis: Diagnosis
     explanation: Explanation | None
     exact: ExactCells | None = None
+    window: tuple[EyeWindow, str] | None = None
 
     @property
     def bytes(self) -> int:

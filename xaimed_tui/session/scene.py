@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from engine.bundle.model_bundle import ModelBundle
     from engine.explanation.explain import Explanation
+    from engine.images.eye import EyeWindow
     from engine.images.image import MedicalImage
     from engine.results.cells import Cell
     from engine.results.diagnosis import Diagnosis
@@ -33,6 +34,11 @@ class Scene:
         explanation: the maps made so far.
         exact: the exact cells, under the fills done so far; they may be known before there is a map.
         words: what to say instead of an image while there is none.
+        window: the window through which the network gets the image, and in words; None for a colour image.
+        eye: the window through which it is looked at instead; None for the network's. It goes on for its series.
+        seen: the image through that window, once drawn.
+        as_given: whether what the network was given is shown in place of the image; it stays so for the next one.
+        given: a picture of that, once made.
         cell: the cell pointed out in every picture, with its numbers below them; None for no cell.
         look: how pictures are shown; it stays the same for the next image.
     """
@@ -47,6 +53,11 @@ class Scene:
     explanation: Explanation | None = None
     exact: ExactCells | None = None
     words: str = ""
+    window: tuple[EyeWindow, str] | None = None
+    eye: EyeWindow | None = None
+    seen: NDArray[np.uint8] | None = None
+    as_given: bool = False
+    given: NDArray[np.uint8] | None = None
     cell: Cell | None = None
     look: Look = field(default_factory=Look)
 
@@ -55,6 +66,17 @@ class Scene:
         """The class that maps are made for."""
         return self.target or (self.diagnosis.predicted if self.diagnosis is not None else None)
 
+    @property
+    def shown(self) -> NDArray[np.uint8] | None:
+        """The image as people look at it: through the network's window or their own, once it is drawn."""
+        return self.pixels if self.eye is None else self.seen
+
+    @property
+    def shown_given(self) -> NDArray[np.uint8] | None:
+        """What the network was given, if it is shown now."""
+        return self.given if self.as_given and self.diagnosis is not None else None
+
     def forget_image(self) -> None:
         """Forget the image and all that belongs to it: none of it may be drawn any more."""
         self.image = self.pixels = self.diagnosis = self.explanation = self.exact = None
+        self.window = self.seen = self.given = None

@@ -33,7 +33,8 @@ def image_picture(image: MedicalImage, pixels: NDArray[np.uint8]) -> PictureSpec
     from xaimed_tui.render.spec import NO_LETTERS, PictureSpec
 
     side = image.metadata.get("laterality", "")
-    return PictureSpec(pixels, aspect=image.pixel_aspect, edges=image.letters or NO_LETTERS, side=side)
+    of = f"{image.path}:{image.sha256}"
+    return PictureSpec(pixels, aspect=image.pixel_aspect, edges=image.letters or NO_LETTERS, side=side, of=of)
 
 
 def method_picture(

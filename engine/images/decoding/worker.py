@@ -80,16 +80,17 @@ def main() -> None:
                     else:
                         answer_scan = nifti_answer if wanted in NIFTI_REQUESTS else dicom_answer
                         work = partial(answer_scan, wanted, file, asked["bytes"], asked["part"], _NAME, limits, opened)
+                scan = wanted in SCAN_REQUESTS
                 # Not within the limit: importing pydicom or nibabel takes as long as a hundred headers.
                 if wanted in DICOM_REQUESTS:
-                    loaded, _ = _answer(_load_pydicom)
+                    loaded, _ = _answer(_load_pydicom, scan=True)
                     if loaded:
                         work = partial(_same, loaded)
                 elif wanted in NIFTI_REQUESTS:
                     get_nibabel_ready(_NAME)
-                times = HEADER_TIMES if wanted in SCAN_REQUESTS else 1
+                times = HEADER_TIMES if scan else 1
                 ending.after(times * limits.header_seconds + _BEYOND_HEADER)
-                answer, pixels = _answer(work)
+                answer, pixels = _answer(work, scan=scan)
                 del work
             answers.write(json.dumps(answer).encode() + b"\n")
             answers.write(pixels)
@@ -98,8 +99,8 @@ def main() -> None:
             del sent, pixels
 
 
-def _answer(work: Callable[[], _Answer]) -> _Answer:
-    """Return what some work answers, or the refusal that it ends with."""
+def _answer(work: Callable[[], _Answer], *, scan: bool) -> _Answer:
+    """Return what some work answers, or the refusal that it ends with; of a DICOM or NIfTI file it quotes nothing."""
     try:
         return work()
     except ImageError as error:
@@ -108,7 +109,8 @@ def _answer(work: Callable[[], _Answer]) -> _Answer:
         return _refused(damaged(error, _NAME))
     # A decoder may raise anything on hostile bytes. Whatever it is, only this file is refused and the process goes on.
     except Exception as error:
-        cause = f"its decoder failed ({type(error).__name__}: {error})"
+        said = "" if scan else f": {error}"  # it may quote the header, with the patient's name
+        cause = f"its decoder failed ({type(error).__name__}{said})"
         return _refused(ImageError(cause[:2000], remedy=SAVE_AGAIN, code="damaged"))
 
 

@@ -118,7 +118,8 @@ def header_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
             facts = dicom_header_separately(scan.file, scan.size, path, limits)
         except ImageError as error:
             if error.code in _LASTING:
-                _refusals.keep(scan.key, error)
+                # Another one, as this one holds on to where it was raised.
+                _refusals.keep(scan.key, ImageError(error.cause, remedy=error.remedy, code=error.code))
             raise
     headers.keep(scan.key, facts)
     return facts

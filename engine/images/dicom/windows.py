@@ -58,12 +58,23 @@ class UsedWindow:
             return ""
         if self.lut is not None:
             return f"a table of the file, from {self.lut.first:,} on"
+        centre, width = self.numbers
+        return f"centre {centre:g}, width {width:g} ({self.whose})"
+
+    @property
+    def numbers(self) -> tuple[float, float]:
+        """Centre and width, as a file says them; of a table those of the values that it is for."""
+        if self.lut is not None:
+            return self.lut.first + len(self.lut.entries) / 2, float(len(self.lut.entries))
         centre, width = (self.low + self.high) / 2, self.high - self.low
-        if self.shape == "linear":  # as the file says it, see `_of_file`
-            centre, width = centre + 0.5, width + 1
-        of = {"bundle": "the model's", "file": "the file's", "values": "the image's own range"}[self.source]
+        return (centre + 0.5, width + 1) if self.shape == "linear" else (centre, width)  # see `_of_file`
+
+    @property
+    def whose(self) -> str:
+        """Who says so, and what is particular about it."""
+        of = {"bundle": "the model's", "file": "the file's", "values": "the image's own range"}.get(self.source, "")
         curved = ", sigmoid" if self.shape == "sigmoid" else ""
-        return f"centre {centre:g}, width {width:g} ({of}{curved})"
+        return f"{of}{', a table' if self.lut is not None else curved}"
 
 
 def used_window(image: MedicalImage, spec: InputSpec) -> UsedWindow:

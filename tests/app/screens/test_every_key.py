@@ -53,6 +53,11 @@ def doubtful(_: Path) -> XAIMedApp:
     return make_app(FakeEngine(answer=make_diagnosis(warnings=("One thing is doubtful. " * 9, "Another is, too."))))
 
 
+def grey(_: Path) -> XAIMedApp:
+    """An app on grey images."""
+    return make_app(engine(grey=True))
+
+
 BROKEN = failing("load", BundleError("weights.pt is missing", subject="Paper CNN", remedy="copy it"))
 IMAGES = " ".join(TO_IMAGES)
 WALL = " ".join(MAPS)
@@ -100,6 +105,12 @@ FLOWS = {
         "ZoomScreen:shift+tab ZoomScreen:m ZoomScreen:left_square_bracket "
         "ZoomScreen:right_square_bracket ZoomScreen:o tab tab ZoomScreen:u "
         "ZoomScreen:question_mark escape ZoomScreen:z z ZoomScreen:escape"
+    ),
+    "window": Flow(
+        f"{IMAGES} ExplainView:v v z ZoomScreen:full_stop ZoomScreen:shift+up ZoomScreen:comma ZoomScreen:shift+down "
+        "ZoomScreen:less_than_sign ZoomScreen:shift+left ZoomScreen:greater_than_sign ZoomScreen:shift+right "
+        "full_stop ZoomScreen:w ZoomScreen:v",
+        app_on(grey),
     ),
     "detail": Flow(
         f"{WALL} enter DetailScreen:right DetailScreen:left DetailScreen:l DetailScreen:h DetailScreen:o "

@@ -33,7 +33,7 @@ class Group:
 
 CT = Group("CT, CHEST", ("c", "a", "b"))
 US = Group("US", ("us#1", "us#2"))
-NAMES = (*CT.names, *US.names, "report", "x.png")
+NAMES = (*CT.names, "report", *US.names, "x.png")
 
 
 def lines(rows: FileRows, text: str = "") -> list[str]:

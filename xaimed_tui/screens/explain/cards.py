@@ -11,6 +11,7 @@ from engine.results.evidence import Verdict
 from engine.text import safe_text
 from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.screens.explain.diagnosis_panel import warning_lines
+from xaimed_tui.screens.explain.window_keys import window_words
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.captions import agreement_caption, cell_caption, method_caption, method_state
 from xaimed_tui.widgets.evidence_words import evidence_line
@@ -20,27 +21,50 @@ from xaimed_tui.widgets.words import Part
 from xaimed_tui.wording import EXACT, key_of
 
 if TYPE_CHECKING:
+    from engine.images.image import MedicalImage
     from xaimed_tui.render.spec import PictureSpec
     from xaimed_tui.session.scene import Scene
 
 
 def ground_of(scene: Scene) -> PictureSpec | None:
-    """Return the image that the pictures of a scene are drawn on; None while there is none."""
+    """Return the image that the maps of a scene are drawn on, as the network gets it; None while there is none."""
     return None if scene.image is None or scene.pixels is None else image_picture(scene.image, scene.pixels)
 
 
 def show_original(card: Card, scene: Scene) -> None:
     """Show the image, its name and its size."""
-    image, ground = scene.image, ground_of(scene)
-    if image is None or ground is None:
+    image = scene.image
+    if image is None or scene.shown is None:
         card.show(None, words=scene.words)
         return
-    colour = "grey" if image.colour == "grey" else "RGB"
-    facts: list[Part] = [f"{safe_text(image.path.name)}\n{image.width}x{image.height} {colour}, {image.bit_depth} bit"]
+    facts: list[Part] = [f"{safe_text(image.path.name)}\n{_facts(card, image)}"]
+    if image.scan is not None or scene.eye is not None or scene.shown_given is not None:
+        words, own = window_words(scene, card.room), scene.eye is not None and scene.shown_given is None
+        facts += [(f"\n{words}", "bold $text-warning" if own else "")] if words else []
     warnings = scene.diagnosis.warnings if scene.diagnosis is not None else ()
-    # In two lines, as the caption has four.
+    # In two lines, as the caption has five.
     facts += [(f"\n{line}", "$text-warning") for line in warning_lines(warnings, card.room, 2)]
-    card.show(replace(ground, highlight=scene.cell), caption=Content.assemble(*facts))
+    picture, state = image_picture(image, scene.shown), ""
+    if (given := scene.shown_given) is not None:
+        picture, state = replace(image_picture(image, given), aspect=1.0), "as given"
+    card.show(replace(picture, highlight=scene.cell), state=state, caption=Content.assemble(*facts))
+
+
+def _facts(card: Card, image: MedicalImage) -> str:
+    """Return what kind of image this is, in one line."""
+    colour = "grey" if image.colour == "grey" else "RGB"
+    if image.scan is None:
+        return f"{image.width}x{image.height} {colour}, {image.bit_depth} bit"
+    said = image.metadata
+    what = " ".join(said[name] for name in ("modality", "body part", "view", "laterality") if name in said)
+    part = f"frame {said['frame']}" if "frame" in said else said.get("slice", "")
+    spacing = "" if image.scan.spacing is None else "{:g} x {:g} mm".format(*image.scan.spacing)
+    parts = (what, part, f"{image.width}x{image.height} {colour}", f"{image.scan.bits} bit", spacing)
+    found = [each for each in parts if each]
+    # The first of them, as many as there is room for.
+    return next(
+        (", ".join(found[:n]) for n in range(len(found), 1, -1) if len(", ".join(found[:n])) <= card.room), found[0]
+    )
 
 
 def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.images.dicom.recognising import frame_name
 from engine.images.listing import shown_name
 from xaimed_tui.widgets.row_list import Row
 
@@ -31,7 +30,7 @@ class FileRows:
         folder: the folder.
         names: of its images, in order.
         reasons: why an image cannot be used, by name, as far as known; empty if it can. May change later.
-        groups: which images belong together, in the same order; images of no group follow them.
+        groups: which images belong together; those of no group follow them.
     """
 
     def __init__(
@@ -47,7 +46,8 @@ class FileRows:
             lines: list[str | _Heading] = []
             for group in groups:
                 self._groups.append(_put(lines, group.title, group.names))
-            if others := names[sum(len(group.names) for group in groups) :]:
+            grouped = {name for group in groups for name in group.names}
+            if others := [name for name in names if name not in grouped]:
                 self._others = _put(lines, OTHERS, others)
                 self._groups.append(self._others)
             self._lines = lines
@@ -92,11 +92,10 @@ class FileRows:
         if not isinstance(key, Path) or not key.is_relative_to(self.folder):
             return None
         name = self.name_of(key)
-        # Before its header was read, a file with several frames stood there as one image.
-        for each in (name, frame_name(name, 1)):
-            with suppress(ValueError):
-                return self._lines.index(each)
-        return None
+        with suppress(ValueError):
+            return self._lines.index(name)
+        # Before its header was read, a file with several frames or slices stood there as one image.
+        return next((place for place, line in enumerate(self._lines) if str(line).startswith(f"{name}#")), None)
 
     def name_of(self, path: Path) -> str:
         """Return the name by which an image is listed: that of a DICOMDIR's file says where it lies in the folder."""

@@ -167,7 +167,7 @@ class ImageSide(Vertical):
                 for name in self._reasons.keys() - message.names:
                     del self._reasons[name]
             self._show_files(empty="no images in this folder" if message.whole else "reading the folder…")
-            if message.groups and self._began is not None and self._rows.all_judged and not self._stays:
+            if message.groups and self._began is not None and not self._stays:
                 self._begin()  # in the order of the series another one is the first
         # Until the list is whole, the image may still turn up.
         if self._at is not None and (self.images.go_to(self._at) or message.whole):
@@ -238,6 +238,9 @@ class ImageSide(Vertical):
 
     def _begin(self) -> None:
         """Put the cursor on the first usable image: nobody chose the one that it is on."""
+        if not self._rows.all_judged:
+            self.images.action_end(-1)
+            return
         usable = (row.key for row in self.images.shown if not (row.heading or row.reason))
         if (first := next(usable, None)) is not None:
             self.images.go_to(first)

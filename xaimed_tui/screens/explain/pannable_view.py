@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ZOOMS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """How many times larger than what fits a picture can be."""
 
+_RIGHT = 3
+"""The number of the right button."""
+
 _STEP = 4
 """A key moves the picture by a fourth of what is seen."""
 
@@ -32,12 +35,20 @@ class PannableView(ImageView):
 
         zoom: int
 
+    @dataclass
+    class Dragged(Message):
+        """The mouse was dragged in a way that does not move the picture: with the right button, or over all of it."""
+
+        columns: int
+        rows: int
+
     zoom = 1
     """How many times larger than what fits the picture is."""
 
     _centre = (0.5, 0.5)
     _whole_picture: PictureSpec | None = None
     _held = False
+    _moving = False  # the picture, while the button is held
 
     def show(self, picture: PictureSpec | None) -> None:
         """Show a picture at the current magnification and centre."""
@@ -112,18 +123,21 @@ class PannableView(ImageView):
     # The mouse
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        if self.zoom > 1:
-            self._held = True
-            self.capture_mouse()
+        self._held = True
+        self._moving = self.zoom > 1 and event.button != _RIGHT
+        self.capture_mouse()
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         self._held = False
         self.release_mouse()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Drag the picture."""
+        """Drag the picture, or report it."""
         if self._held and (event.delta_x or event.delta_y):
-            self._move(-event.delta_x, -event.delta_y)
+            if self._moving:
+                self._move(-event.delta_x, -event.delta_y)
+            else:
+                self.post_message(self.Dragged(event.delta_x, event.delta_y))
         super().on_mouse_move(event)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:

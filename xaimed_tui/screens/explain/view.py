@@ -21,6 +21,7 @@ from xaimed_tui.screens.explain.diagnosis_panel import READ_ON
 from xaimed_tui.screens.explain.method_wall import MethodWall
 from xaimed_tui.screens.explain.viewing import Viewing
 from xaimed_tui.screens.explain.wall import Wall
+from xaimed_tui.screens.explain.window_keys import GIVEN_BINDING, GIVEN_OFFER
 from xaimed_tui.terminal.textual_private import bind
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
 from xaimed_tui.widgets.row_list import RowList
@@ -61,6 +62,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         Binding("y", "layer", "Layer"),
         Binding("x", "stop_one", "Stop this"),
         Binding(READ_ON, "read_on", "Read on"),
+        GIVEN_BINDING,
         Binding("escape", "back", "Back", show=False),
     ]
 
@@ -82,6 +84,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
             *LOOK_OFFERS,
             ("One cell in all pictures, with its numbers", "n", "numbers"),
             ("Zoom", "z", "zoom"),
+            GIVEN_OFFER,
             ("Save", "w", "save"),
             ("Stop saving", "s", "stop_saving"),
         )
@@ -134,7 +137,7 @@ class ExplainView(LookKeys, WhyNot, Viewing):
                 return self.awaits_answer or (answered and (bool(self.wall.unfinished()) or self.wall.unasked))
             case "explain":
                 return self.awaits_answer or answered
-            case "target" | "compare":
+            case "target" | "compare" | "given":
                 return answered
             case "read_on":
                 return bool(self._doubts)
@@ -251,6 +254,10 @@ class ExplainView(LookKeys, WhyNot, Viewing):
         if key is not None:
             self.wall.go(key)
             self.refresh_bindings()
+        # The screen that asked for these last may be gone before they were there.
+        if self.scene.eye is not None:
+            self.look_through(self.scene.eye)
+        self.ask_for_input()
         self.look_changed()
 
     def action_explain_all(self) -> None:
@@ -362,6 +369,11 @@ class ExplainView(LookKeys, WhyNot, Viewing):
 
         self.side.stay()
         self.app.push_screen(ZoomScreen(self.wall, self.scene), self.wall_after)
+
+    def action_given(self) -> None:
+        """Show what the network was given in place of the image, or the image again."""
+        self.wall.go("original")
+        super().action_given()
 
     def action_folder(self) -> None:
         from xaimed_tui.screens.explain.folder_dialog import FolderDialog

@@ -16,6 +16,7 @@ from xaimed_tui.background import messages
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.explain.image_side import CHOOSE_A_FOLDER, ImageSide
 from xaimed_tui.screens.explain.method_wall import MethodWall
+from xaimed_tui.screens.explain.seeing import Seeing
 from xaimed_tui.session.asked import Asked
 from xaimed_tui.session.image_cache import CachedImage, ImageCache
 from xaimed_tui.session.method_run import MethodRun
@@ -37,7 +38,7 @@ SETTLE = 0.08
 NO_NETWORK = "No network yet.\n2 chooses a task and a model,\nd opens the demo."
 
 
-class Viewing(Horizontal):
+class Viewing(Seeing, Horizontal):
     """The list of images and the answer on the left, the pictures on the right.
 
     Args:
@@ -183,7 +184,9 @@ class Viewing(Horizontal):
         """Keep the results of the current image and clear it: none of it may be drawn from here on."""
         scene = self.scene
         if scene.image is not None and scene.pixels is not None and scene.diagnosis is not None:
-            known = CachedImage(scene.image, scene.pixels, scene.diagnosis, scene.explanation, scene.exact)
+            known = CachedImage(
+                scene.image, scene.pixels, scene.diagnosis, scene.explanation, scene.exact, scene.window
+            )
             self._kept.keep(self._key(scene.image.path), known)
         self.image_failure = self._asked = None
         self.jobs.withdraw("image")
@@ -224,6 +227,8 @@ class Viewing(Horizontal):
     def _show_known(self, known: CachedImage) -> None:
         scene = self.scene
         scene.image, scene.pixels, scene.diagnosis = known.image, known.pixels, known.diagnosis
+        scene.window = known.window
+        self.look_on()
         self.wall.restore(known.explanation, known.exact)
         self._answered()
 
@@ -236,7 +241,8 @@ class Viewing(Horizontal):
             self.scene.forget_image()
             self.wall.forget()
             self.wall.show_all()
-        self.scene.image, self.scene.pixels = message.image, message.view
+        self.scene.image, self.scene.pixels, self.scene.window = message.image, message.view, message.window
+        self.look_on()
         self.show_answer()
         self.wall.show_card("original")
 
@@ -251,10 +257,16 @@ class Viewing(Horizontal):
     def _answered(self) -> None:
         """Show the answer, and start what was asked for before it was there."""
         asked, self._asked = self._asked, None
+        self.ask_for_input()
         self.show_everything()
         self.refresh_bindings()
         if asked is not None:
             self.start_methods(asked.methods)
+
+    def seen_otherwise(self) -> None:
+        """Show the image again. Maps lie on what the network gets, unless one fills the screen."""
+        self.wall.show_card("original")
+        self.refresh_bindings()
 
     def start_methods(self, methods: tuple[str, ...]) -> None:
         """Start methods, all of them if none is named; subclasses say how."""

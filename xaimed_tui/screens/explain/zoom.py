@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -15,6 +16,7 @@ from xaimed_tui.app_services import services
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.explain.method_wall import MethodWall
 from xaimed_tui.screens.explain.pannable_view import ZOOMS, PannableView
+from xaimed_tui.screens.explain.window_keys import WINDOW_BINDINGS, WINDOW_OFFERS, WindowKeys, window_words
 from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.exact_words import FILL_WORDS, shown_fill
@@ -25,6 +27,7 @@ from xaimed_tui.widgets.words import FixedWords, Part
 from xaimed_tui.wording import EXACT
 
 if TYPE_CHECKING:
+    from xaimed_tui.background.jobs import Jobs
     from xaimed_tui.session.scene import Scene
 
 _LAID_OVER = ("overlay", "agreement", "exact")
@@ -34,7 +37,7 @@ FOLLOW_EVERY = 1 / 4
 """Seconds between updates of a map that is getting sharper."""
 
 
-class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
+class ZoomScreen(WindowKeys, ClosesOnce, LookKeys, WhyNot, Screen[str]):
     """The pictures of a wall, one at a time; returns the key of the one shown last.
 
     Args:
@@ -46,6 +49,7 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
     ZoomScreen { background: $background; }
     ZoomScreen #title { dock: top; height: 1; background: $panel; padding: 0 1; }
     ZoomScreen PannableView { height: 1fr; width: 100%; }
+    ZoomScreen #window { height: 1; padding: 0 1; color: $text-muted; }
     ZoomScreen ColourBar { width: 100%; max-width: 100; margin: 0 1; }
     """
 
@@ -61,6 +65,7 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         Binding("tab", "step(1)", "Next picture"),
         Binding("shift+tab", "step(-1)", "Previous picture", show=False),
         *LOOK_BINDINGS,
+        *WINDOW_BINDINGS,
         Binding("question_mark", "app.help", "Help", key_display="?"),
     ]
 
@@ -70,12 +75,13 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         ("Whole picture", "0", "fit"),
         ("Next picture", "Tab", "step(1)"),
         *LOOK_OFFERS,
+        *WINDOW_OFFERS,
     )
 
     def __init__(self, wall: MethodWall, scene: Scene) -> None:
         super().__init__()
         self._wall = wall
-        self._scene = scene
+        self.scene = scene
         self._key = wall.active
 
     def compose(self) -> ComposeResult:
@@ -83,6 +89,7 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         yield FixedWords(id="title")
         yield PannableView(placeholder="no picture")
         yield ColourBar(self.look.colormap)
+        yield FixedWords(id="window")
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -93,7 +100,7 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
 
     @property
     def look(self) -> Look:
-        return self._scene.look
+        return self.scene.look
 
     def look_changed(self) -> None:
         """Show the picture in the new way."""
@@ -103,7 +110,25 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
 
     @property
     def fills(self) -> Sequence[str]:
-        return () if self._scene.exact is None else tuple(self._scene.exact.fills)
+        return () if self.scene.exact is None else tuple(self.scene.exact.fills)
+
+    @property
+    def jobs(self) -> Jobs:
+        return self._wall.jobs
+
+    @property
+    def shows_image(self) -> bool:
+        return self._key == "original"
+
+    @property
+    def shows_map_alone(self) -> bool:
+        return self._style == "map"
+
+    def seen_otherwise(self) -> None:
+        """Show the picture again, as the image is looked at now."""
+        self._wall.show_card(self._key)
+        self._show()
+        self.refresh_bindings()
 
     @property
     def view(self) -> PannableView:
@@ -123,16 +148,26 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
     def _show(self) -> None:
         card = self._wall.card(self._key)
         picture = card.view.picture
+        if picture is not None and self.windowed and self.scene.shown is not None:
+            picture = replace(picture, pixels=self.scene.shown)
         self.view.show(picture)
         bar = self.query_one(ColourBar)
         bar.display = picture is not None and picture.style in ("overlay", "map")
         bar.colormap = self.look.colormap
+        words = ""
+        if self.windowed or self.shows_image:
+            words = window_words(self.scene, self.size.width - 2, of_image=self.shows_image)
+        line = self.query_one("#window", FixedWords)
+        line.display = bool(words)
+        line.say(
+            Content.assemble((words, "bold $text-warning" if self.windowed and self.scene.eye is not None else ""))
+        )
         parts: list[Part] = [(card.card_name, "bold $primary")]
-        if self._scene.image is not None:
-            parts.append(f"  of {safe_name(self._scene.image.path.name, 60)}")
+        if self.scene.image is not None:
+            parts.append(f"  of {safe_name(self.scene.image.path.name, 60)}")
         if picture is not None and picture.style != "image":
-            if picture.style == "exact" and self._scene.exact is not None:
-                parts.append(f"  hidden: {FILL_WORDS[shown_fill(self._scene.exact, self.look).fill]}")
+            if picture.style == "exact" and self.scene.exact is not None:
+                parts.append(f"  hidden: {FILL_WORDS[shown_fill(self.scene.exact, self.look).fill]}")
             else:
                 parts.append(f"  {picture.style}")
             if picture.style in _LAID_OVER:
@@ -148,6 +183,8 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
         if not self.is_mounted:
             return True
         match action:
+            case action if action in self.WINDOW_ACTIONS:
+                return self.offers_window(action, parameters)
             case "magnify":
                 return self.view.zoom != (ZOOMS[0] if parameters[0] == -1 else ZOOMS[-1])
             case "pan" | "fit":
@@ -167,6 +204,8 @@ class ZoomScreen(ClosesOnce, LookKeys, WhyNot, Screen[str]):
     def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
         """Say why the picture does not change."""
         match action:
+            case action if action in self.WINDOW_ACTIONS:
+                return self.why_no_window(action)
             case "magnify":
                 return "The picture does not get any " + ("smaller." if parameters[0] == -1 else "larger.")
             case "pan" | "fit":

@@ -20,6 +20,7 @@ from pydicom.datadict import DicomDictionary
 from engine.bundle.specs import InputSpec
 from engine.errors import XAIMedError
 from engine.images.compliance import why_not_compliant
+from engine.images.decoding import worker
 from engine.images.dicom.origin import CARRIED
 from engine.images.dicom.series import series_of
 from engine.images.image import MedicalImage, read_image
@@ -195,6 +196,16 @@ def test_nothing_that_names_a_patient_leaves_a_file(tmp_path: Path, xaimed: Run)
         assert (0, "PatientName") in found
         assert (0, "SeriesInstanceUID") not in found
         assert file.name.startswith(file.parent.name[:12])
+
+
+def test_what_a_decoder_says_of_a_scan_is_dropped() -> None:
+    def quoting() -> tuple[dict[str, object], memoryview]:
+        raise ValueError(f"not a date: {WORD}^Person")
+
+    for scan, expected in ((True, "its decoder failed (ValueError)"), (False, "its decoder failed (ValueError: not")):
+        record, _ = worker._answer(quoting, scan=scan)
+        assert str(record["cause"]).startswith(expected)
+        assert (WORD in str(record)) is not scan
 
 
 def test_two_windows_of_the_same_pixels_are_two_inputs(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from engine.errors import BundleError, NotCompliantError
 from engine.images.bits import shown_values, unit_values
 from engine.images.compliance import check_compliance, input_warnings, why_not_compliant
 from engine.images.dicom.windows import used_window
+from engine.images.eye import EyeWindow, fed_window, fed_words
 from engine.images.image import MedicalImage, read_image
-from engine.images.preprocessing import network_input, picture_view
+from engine.images.preprocessing import fed_picture, network_input, picture_view
 from engine.results.caution import codes_of
 
 VALUES = np.arange(-300, 300, 5, dtype=np.int16).reshape(12, 10)
@@ -175,3 +176,68 @@ def test_bits_said_by_the_user_are_not_for_dicom(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a", VALUES)
     with pytest.raises(NotCompliantError, match="leave out --bits"):
         check_compliance(read_image(path, bits=12), InputSpec())
+
+
+def test_a_window_for_the_eye_begins_at_the_networks_and_changes_nothing_that_is_fed(tmp_path: Path) -> None:
+    ct = image(tmp_path, WindowCenter="50", WindowWidth="100", SeriesInstanceUID="1.7")
+    fixed = spec("fixed", centre=40.0, width=400.0)
+    own = fed_window(ct, fixed)
+    assert own is not None
+    assert (own.words, fed_words(ct, fixed)) == ("40/400", "40/400 (the model's)")
+    assert np.array_equal(picture_view(ct, fixed, own), picture_view(ct, fixed))
+    assert fed_words(ct, PLAIN) == "50/100 (the file's)"
+    assert fed_words(image(tmp_path), PLAIN) == "-2.5/595 (the image's own range)"
+    sigmoid = image(tmp_path, WindowCenter="50", WindowWidth="100", VOILUTFunction="SIGMOID")
+    assert fed_words(sigmoid, PLAIN) == "50/100 (the file's, sigmoid)"
+    table = item(LUTDescriptor=[4, 10, 8], LUTData=b"\x00\x00\x10\x00\x20\x00\xff\x00")
+    assert fed_words(image(tmp_path, VOILUTSequence=[table]), PLAIN) == "12/4 (the file's, a table)"
+    before = network_input(ct, fixed)
+    moved = own.moved(ct, 1, -1)
+    assert (moved.centre, moved.width) == (pytest.approx(80), pytest.approx(333))
+    expected = np.clip((X - (80 - 333 / 2)) * 255 / 333, 0, 255)
+    assert np.abs(picture_view(ct, fixed, moved)[..., 0] - expected).max() <= 0.51
+    assert np.array_equal(network_input(ct, fixed), before)
+    assert moved.fits(ct)
+    assert not EyeWindow(1, 2).fits(ct), "the images of no series"
+    low, high = ct.value_range
+    for step in (-1, 1):
+        wide, far = own, own
+        for _ in range(900):
+            wide, far = wide.moved(ct, 0, step), far.moved(ct, step, 0)
+        assert wide == wide.moved(ct, 0, step)
+        assert far == far.moved(ct, step, 0)
+        assert low <= far.centre <= high
+        assert wide.width > 0
+
+
+def test_white_and_black_stay_exchanged_for_the_eye_and_padding_stays(tmp_path: Path) -> None:
+    ct = image(tmp_path, PhotometricInterpretation="MONOCHROME1", WindowCenter="0", WindowWidth="101")
+    square = InputSpec(channels=1, size=(8, 8), resize="fit")
+    seen = picture_view(ct, square, EyeWindow(-0.5, 100))
+    assert seen.shape == (12, 12, 1)
+    assert np.array_equal(seen, picture_view(ct, square))
+    assert seen.flat[1] > seen.flat[-2]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        InputSpec(channels=1, size=(6, 5), mean=(0.1,), std=(0.5,)),
+        InputSpec(channels=3, size=(9, 9), resize="fit", mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2)),
+        InputSpec(channels=3, size=(7, 7), resize="crop", colour_order="bgr", value_range=(0.0, 255.0)),
+    ],
+)
+@pytest.mark.parametrize("colour", [False, True])
+def test_what_the_network_is_given_can_be_seen(how: InputSpec, colour: bool) -> None:
+    values = np.random.default_rng(3).random((12, 10, 3) if colour else (12, 10)).astype(np.float32)
+    picture = MedicalImage.from_array(values)
+    given = fed_picture(picture, how)
+    assert given.shape == (*how.size, how.channels)
+    fed = network_input(picture, how)
+    low, high = how.value_range
+    mean, std = (np.reshape(each, (-1, 1, 1)) for each in (how.mean, how.std))
+    unit = ((fed * std + mean) - low) / (high - low)
+    unit = unit[::-1] if how.colour_order == "bgr" else unit
+    assert np.abs(given.transpose(2, 0, 1) - np.clip(unit, 0, 1) * 255).max() <= 0.51
+    assert fed_window(picture, how) is None or not colour
+    assert bool(fed_words(picture, how)) is not colour
