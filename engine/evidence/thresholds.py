@@ -9,9 +9,9 @@ from __future__ import annotations
 GOOD_RANK = 8.0
 """*Right*: three cells are good if their mid-rank among the 84 triples is at most this: the best tenth."""
 
-POOR_RANK = 12.0
+POOR_RANK = 10.0
 """*Right*: a *no* asks that they rank below this, kept and hidden, under every fill. Three cells that hold evidence,
-but not the strongest, ranked 9th; next to no map of the wrong class ranks between."""
+but not the strongest, ranked 9th; few maps of the wrong class rank between."""
 
 AS_GOOD_AS_THE_BEST = 0.05
 """*Right*: or if they lose at most this share of the range to the best triple. Where one cell decides, all 28 triples

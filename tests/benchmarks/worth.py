@@ -40,7 +40,6 @@ FILLS = ("mean", "blur")
 WAYS = ("hidden", "kept")
 COLUMNS = [(way, fill) for way in WAYS for fill in FILLS]
 AGREEMENT, CHANCE = "agreement", "chance"
-QUESTIONS = ("right", "better_than_chance", "stable", "of_this_network")
 
 Worth = dict[str, list[float]]
 """By who chose three cells, what these are worth on one image, in the order of `COLUMNS`."""
@@ -105,14 +104,14 @@ def _by_chance(found: FillValues, way: str) -> float:
 
 def evidence_of(classifier: Classifier, explanation: Explanation) -> Iterator[tuple[str, Evidence]]:
     """Yield the evidence for every map; of this network is looked up, and not asked where it was not measured."""
-    from engine.explanation.evidence import ask, with_answer
+    from engine.explanation.evidence import LATER, ask, with_answer
     from engine.results.evidence import Verdict
 
     for method, saliency in explanation.maps.items():
         known = explanation.evidence[method]
-        for question in ("stable", "better_than_chance"):
-            if known.verdicts[question] is Verdict.NOT_ASKED:
-                answer = ask(classifier, explanation.image, saliency, question, explanation.settings)  # type: ignore[arg-type]
+        for question in LATER:
+            if question != "of_this_network" and known.verdicts[question] is Verdict.NOT_ASKED:
+                answer = ask(classifier, explanation.image, saliency, question, explanation.settings)
                 known = with_answer(known, answer)
         yield method, known
 
@@ -144,6 +143,7 @@ def report(name: str, found: Mapping[str, Any], by_patient: bool) -> None:
     import numpy as np
 
     from engine.evaluation.scores import mean_by_patient
+    from engine.explanation.evidence import QUESTIONS
 
     worth: list[tuple[str, Worth]] = found["worth"]
     units = "patients" if by_patient else "patches of one slide"
