@@ -34,6 +34,7 @@ DEMO = ["--task", "IHC Stain (demo)"]
 SAMPLES = bundled_tasks() / "IHC Stain (demo)" / "Small CNN" / "samples"
 SCHEMA = json.loads((Path(engine.export.__file__).parent / "schemas" / "predict.json").read_text(encoding="ascii"))
 FEW = ["--samples", "rise=64,lime=100", "--device", "cpu", "--precision", "fp32"]
+ONE_MAP = ["--methods", "gradcam", "--no-exact"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -156,9 +157,7 @@ def test_one_image_that_fails_does_not_stop_the_others_and_gives_1(
     for i in (0, 2):
         assert answers[i]["error"]["message"] == err.splitlines()[i // 2].removeprefix("xaimed: ")
     assert [line.split(": ")[1] for line in err.splitlines()] == [str(path) for path in wrong]
-    status, out, err = xaimed(
-        "explain", wrong[1], images[0], *DEMO, "--methods", "gradcam", "--out", tmp_path / "results", "--json"
-    )
+    status, out, err = xaimed("explain", wrong[1], images[0], *DEMO, *ONE_MAP, "--out", tmp_path / "results", "--json")
     assert status == 1
     assert len(json.loads(out)) == 1
     assert [folder.name for folder in (tmp_path / "results").iterdir()] == [images[0].stem]
@@ -241,7 +240,7 @@ def test_the_same_command_twice_gives_the_same_maps_in_a_second_folder(
 def test_dicom_objects_that_cannot_be_written_are_one_line_each(
     xaimed: Run, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = ["explain", *images, *DEMO, "--methods", "gradcam", "--no-exact", "--dicom", "--out", tmp_path]
+    asked = ["explain", *images, *DEMO, *ONE_MAP, "--dicom", "--out", tmp_path]
     monkeypatch.setattr("engine.export.dicom.plan.find_spec", lambda name: None)
     status, out, err = xaimed(*asked)
     assert (status, out, len(err.splitlines())) == (1, "", 1)
@@ -260,7 +259,7 @@ def test_explain_writes_where_an_image_lies_only_if_it_is_asked_to(
 ) -> None:
     for options, path in ((), images[0].name), (("--full-paths",), str(images[0])):
         out = tmp_path / f"results{len(options)}"
-        assert xaimed("explain", images[0], *DEMO, "--methods", "gradcam", *options, "--out", out)[0] == 0
+        assert xaimed("explain", images[0], *DEMO, *ONE_MAP, *options, "--out", out)[0] == 0
         record = json.loads((out / images[0].stem / "explanation.json").read_text())
         assert record["image"]["path"] == path
 
@@ -301,7 +300,7 @@ def test_a_class_that_the_files_do_not_name_is_refused_once_the_network_is_loade
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("command", [["predict"], ["explain", *FEW, "--methods", "gradcam", "--out", "results"]])
+@pytest.mark.parametrize("command", [["predict"], ["explain", *ONE_MAP, "--out", "results"]])
 def test_a_fault_in_the_program_on_one_image_does_not_stop_the_others_either(
     command: list[str], xaimed: Run, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,7 +371,7 @@ def test_an_image_whose_pixels_turn_out_to_be_grey_is_refused_by_name_and_the_ot
 ) -> None:
     grey = tmp_path / "grey.png"
     Image.fromarray(np.repeat(np.arange(48 * 48, dtype=np.uint16).astype(np.uint8).reshape(48, 48, 1), 3, 2)).save(grey)
-    for command in (["predict"], ["explain", "--out", tmp_path / "out", "--methods", "gradcam"]):
+    for command in (["predict"], ["explain", *ONE_MAP, "--out", tmp_path / "out"]):
         status, out, err = xaimed(*command, grey, images[0], *DEMO)
         assert status == 1
         assert err.count("\n") == 1
