@@ -39,16 +39,10 @@ def test_descriptions_of_100_mb_are_cut_with_a_word_and_never_held(model: Path) 
     assert seconds < 10  # a second alone, to hash what an approval covers
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "".join(f"k{number} = 1\n" for number in range(1_000_000)),
-        "[training]\n" + "".join(f"k{number} = 1\n" for number in range(1_000_000)),
-    ],
-    ids=["unknown", "notes"],
-)
-def test_a_model_toml_with_a_million_keys_is_refused_by_its_size(model: Path, content: str) -> None:
-    (model / "model.toml").write_text(content)
+@pytest.mark.parametrize("beginning", ["", "[training]\n"], ids=["unknown", "notes"])
+def test_a_model_toml_with_a_million_keys_is_refused_by_its_size(model: Path, beginning: str) -> None:
+    keys = "".join(f"k{number} = 1\n" for number in range(1_000_000))  # not above: every process would make it
+    (model / "model.toml").write_text(beginning + keys)
     begin = time.monotonic()
     with pytest.raises(BundleError, match=r"model.toml: the file has [\d,]+ bytes; at most 1,000,000 are read"):
         read_bundle(model)
