@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app_driver import notices, press, screen_text, until
 from command_line import Run
 from dicom_files import dataset, item, pydicom, write
 from factories import make_model
@@ -25,6 +26,9 @@ from engine.images.dicom.origin import CARRIED
 from engine.images.dicom.series import series_of
 from engine.images.image import MedicalImage, read_image
 from engine.images.listing import list_images
+from xaimed_tui.app import XAIMedApp
+from xaimed_tui.background.backend import Engine
+from xaimed_tui.preferences.settings import AppSettings
 
 MORE = ("--report", "html", "--report", "pdf", *(("--dicom",) if find_spec("highdicom") else ()))
 WORD = "Canary"
@@ -206,6 +210,47 @@ def test_what_a_decoder_says_of_a_scan_is_dropped() -> None:
         record, _ = worker._answer(quoting, scan=scan)
         assert str(record["cause"]).startswith(expected)
         assert (WORD in str(record)) is not scan
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_no_screen_names_a_patient(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    study.mkdir()
+    planted(study)
+    make_model(tmp_path / "tasks" / "Lungs" / "CNN", approved=True)
+    settings = AppSettings(exact="off", evidence="off")
+    app = XAIMedApp(Engine(tmp_path / "tasks"), task="Lungs", model="CNN", folder=study, settings=settings)
+    seen: list[str] = []
+    async with app.run_test(size=(120, 40)) as pilot:
+
+        async def look(*keys: str) -> str:
+            await press(pilot, *keys)
+            seen.append(f"{screen_text(app)}\n{notices(app)}\n{app.clipboard}")
+            return seen[-1]
+
+        await until(pilot, lambda: app.views_made and not app.explain.side.listing, seconds=60)
+        await until(pilot, lambda: app.explain.images.has(study / "frames#2"))
+        assert "no modality, CHEST AX" in await look("home")
+        for _ in range(app.explain.images.total):
+            await look("down")
+        assert any("(Basic Text" in text for text in seen), "the kind of an object without pixels"
+        app.explain.images.go_to(study / "sound.dcm")
+        await until(pilot, lambda: app.explain.answer is not None, seconds=60)
+        text = await look()
+        assert "window 900/800" in text
+        assert "is written into its" in text
+        await look("i")
+        await look("escape", "g")
+        await until(pilot, lambda: app.explain.runs["gradcam"].state == "done", seconds=60)
+        for keys in (("v",), ("v", "enter"), ("c",), ("escape", "z"), ("full_stop",), ("v",), ("question_mark",)):
+            await look(*keys)
+        for keys in (("escape", "escape", "w"), ("escape", "b"), ("escape", "ctrl+l")):
+            await look(*keys)
+    for place in (Path(os.environ[f"XDG_{name}_HOME"]) for name in ("CACHE", "STATE", "DATA", "CONFIG")):
+        seen += [file.read_text(errors="replace") for file in place.rglob("*") if file.is_file()]
+    for text in seen:
+        found = CANARIES.search(text.replace(str(study), "").encode())
+        assert found is None, text[max(found.start() - 200, 0) : found.end() + 100]
 
 
 def test_two_windows_of_the_same_pixels_are_two_inputs(tmp_path: Path) -> None:
