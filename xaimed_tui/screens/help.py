@@ -23,6 +23,8 @@ from xaimed_tui.widgets.key_table import Block, KeyTable
 _SIGNS = {
     **{"↑": "up", "↓": "down", "←": "left", "→": "right", "Enter": "enter", "Esc": "escape", "Tab": "tab"},
     **{"/": "slash", "[": "left_square_bracket", "]": "right_square_bracket", "+": "plus", "-": "minus"},
+    **{",": "comma", ".": "full_stop", "<": "less_than_sign", ">": "greater_than_sign"},
+    **{"Shift+↑": "shift+up", "Shift+↓": "shift+down", "Shift+←": "shift+left", "Shift+→": "shift+right"},
 }
 """Signs for keys that Textual knows by another name."""
 
@@ -41,6 +43,8 @@ _LOOK = (
     ("m", "change the colours: viridis, cividis, magma, grey"),
     ("u", "hide cells in another way: the mean colour, a blur; for the exact cells"),
 )
+
+_GIVEN = ("v", "what the network was given, in place of the image")
 
 _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "home": (("d", "open the demo"), ("Enter", "choose a task"), ("↑ ↓ or j k", "scroll the guide")),
@@ -71,6 +75,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("i", "read all that is doubtful about the answer"),
         ("z", "let the picture fill the screen"),
         *_LOOK,
+        _GIVEN,
         ("n", "point out one cell and its numbers in all pictures; arrows or mouse choose it"),
         ("t y", "class to explain, layer of the CAMs"),
         ("b", "side by side with another class or network"),
@@ -100,6 +105,10 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("← ↓ ↑ → or h j k l", "move the picture; so does dragging it with the mouse"),
         ("Tab", "the next picture"),
         *_LOOK,
+        (", . or Shift+↓ Shift+↑", "lower or raise the level of a grey image's window, for the eye only"),
+        ("< > or Shift+← Shift+→", "make it narrower or wider; dragging does both, if magnified with the right button"),
+        ("w", "the network's window again"),
+        _GIVEN,
         ("z or Esc", "back"),
     ),
 }
