@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from engine.library.trash import Removed
     from engine.progress import ProgressCallback, StopSignal
     from engine.results.exact_cells import ExactCells
-    from xaimed_tui.background.backend import Model
+    from xaimed_tui.background.backend import Group, Model
     from xaimed_tui.background.library_changes import Change
 
 CLASSES = ("NO-IDC", "IDC")
@@ -199,6 +199,9 @@ class FakeEngine(Engine):
         self._call("list_images", str(folder))
         yield self.names
 
+    def groups(self, folder: Path, names: Sequence[str]) -> Sequence[Group]:
+        return super().groups(folder, names)  # reads no file
+
     def watch_folder(self, folder: Path, stop: threading.Event) -> Iterator[FolderChange]:
         return iter(())
 
@@ -225,6 +228,12 @@ class FakeEngine(Engine):
         view = image.pixels.astype(np.uint8) if window is None else window.shown(image)
         view.setflags(write=False)
         return view
+
+    def fed(self, image: MedicalImage, bundle: ModelBundle) -> NDArray[np.uint8]:
+        return super().fed(image, bundle)
+
+    def fed_window(self, image: MedicalImage, bundle: ModelBundle | None) -> tuple[EyeWindow, str] | None:
+        return super().fed_window(image, bundle)
 
     def diagnose(self, model: Model, image: MedicalImage) -> Diagnosis:
         self._call("diagnose", image.path.name)

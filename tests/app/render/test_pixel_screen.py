@@ -172,6 +172,8 @@ async def test_what_stands_on_the_screen_already_costs_nothing_when_all_of_it_is
         app = Watched(pixels)
         async with app.run_test(size=SIZE) as pilot:
             await press(pilot, *TO_IMAGES, "e")
+            app.screen.refresh()  # lines of which only a part was painted last are written whole once more
+            await settled(pilot)
             app.terminal.received.clear()
             app.screen.refresh()
             await settled(pilot)
