@@ -1,10 +1,11 @@
-"""How quickly the app answers: from a key to the paint, to the first paint, and in a folder of 100,000 files.
+"""How quickly the app answers: from a key to the paint, to the first paint, in a folder of 100,000 files, in a study.
 
-    python -m tests.benchmarks.app [keys] [paint] [folder] [--json FILE]
+    python -m tests.benchmarks.app [keys] [paint] [folder] [study] [--json FILE]
 
 The app runs as a process on a pseudo terminal of 120x40. `keys` presses left and right on the demo, waiting each time
 for the name of the next picture to be marked: first at rest, then while RISE runs on all cores, then at rest again.
-`paint` starts an empty Textual app and XAIMed in turn, until the first words are written. `folder` opens 100,000 files.
+`paint` starts an empty Textual app and XAIMed in turn, until the first words are written. `folder` opens 100,000 files,
+`study` 2,000 DICOM slices: there the arrow keys go from slice to slice, first while headers are read, then at rest.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from terminal import Terminal  # noqa: E402 - found in the folder above
 
+from tests.benchmarks.study import make_study  # noqa: E402 - likewise
+
 PRESSES = 150
 STARTS = 9
 FILES = 100_000
+SLICES = 2_000
 
 _EMPTY = """
 from textual.app import App
@@ -45,12 +49,12 @@ _XAIMED = "import sys; from xaimed_tui.__main__ import main; sys.exit(main())"
 def main(argv: Sequence[str]) -> int:
     """Measure what was asked for, print it, and fail where it is not as quick as it is to be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="keys, paint, folder; otherwise all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="keys, paint, folder, study; otherwise all")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args(argv)
     results: dict[str, Any] = {"cores": os.cpu_count()}
     bad: list[str] = []
-    for name, measure in (("keys", keys), ("paint", paint), ("folder", folder)):
+    for name, measure in (("keys", keys), ("paint", paint), ("folder", folder), ("study", study)):
         if not arguments.parts or name in arguments.parts:
             with tempfile.TemporaryDirectory() as place:
                 results[name], late = measure(Path(place))
@@ -183,15 +187,7 @@ def folder(place: Path) -> tuple[dict[str, Any], list[str]]:
         terminal = program(place, "demo")
         terminal.read_until(b"confidence", seconds=120)
         at_rest(terminal)
-        terminal.press(b"f")
-        terminal.read_until(b"Image folder")
-        for typed in (b"", b"\x15", os.fsencode(slides)):  # Ctrl+U: what stands before the cursor goes
-            terminal.press(typed)
-            for _ in range(10):
-                terminal.read(0.1)
-        terminal.bytes = b""
-        begin = time.perf_counter()
-        terminal.press(b"\r")
+        begin = _open(terminal, slides)
         first.append(terminal.read_until(b" slide-") - begin)
         waits += to_and_fro(terminal, 200, until=b"100,000 images")
         whole.append(time.perf_counter() - begin)
@@ -203,6 +199,59 @@ def folder(place: Path) -> tuple[dict[str, Any], list[str]]:
     if max(waits) > 0.05:
         late.append("keys while a folder is read: 50 ms are allowed")
     return {"first": first, "whole": whole, "keys": _spread(waits), "count": len(waits)}, late
+
+
+def _open(terminal: Terminal, images: Path) -> float:
+    """Choose a folder in the app; return when its name was confirmed."""
+    terminal.press(b"f")
+    terminal.read_until(b"Image folder")
+    for typed in (b"", b"\x15", os.fsencode(images)):  # Ctrl+U: what stands before the cursor goes
+        terminal.press(typed)
+        for _ in range(10):
+            terminal.read(0.1)
+    terminal.bytes = b""
+    begin = time.perf_counter()
+    terminal.press(b"\r")
+    return begin
+
+
+def study(place: Path) -> tuple[dict[str, Any], list[str]]:
+    """First rows of a study, and the arrow keys from slice to slice."""
+    slices, empty = place / "study", place / "empty"
+    slices.mkdir()
+    empty.mkdir()
+    make_study(slices, SLICES, 256)
+    terminal = program(place, "--task", "Brain Tumour MRI", "--model", "Narrow ResNet, plain", str(empty))
+    terminal.read_until(b"ready on", seconds=120)
+    at_rest(terminal)
+    begin = _open(terminal, slices)
+    first = terminal.read_until(b"1.2.840.1.") - begin
+    meanwhile = _downwards(terminal, 60)
+    at_rest(terminal)
+    later = _downwards(terminal, 60)
+    leave(terminal)
+    print(
+        f"{SLICES:,} slices   first rows {first:.2f} s, arrow keys while headers are read median {_ms(meanwhile)}, "
+        f"later {_ms(later)}"
+    )
+    late = [f"first rows after {first:.2f} s, 0.3 s are allowed"] if first > 0.3 else []
+    if max(_spread(meanwhile)["p99"], _spread(later)["p99"]) > 0.1:
+        late.append("arrow keys in a study: 100 ms are allowed")
+    return {"first": first, "meanwhile": _spread(meanwhile), "later": _spread(later)}, late
+
+
+def _downwards(terminal: Terminal, presses: int) -> list[float]:
+    """Seconds from the arrow key to the paint of the mark at the next row."""
+    seconds = []
+    for _ in range(presses):
+        end = time.perf_counter() + 0.2
+        while (rest := end - time.perf_counter()) > 0:
+            terminal.read(rest)
+        terminal.bytes = b""
+        begin = time.perf_counter()
+        terminal.press(b"\x1b[B")
+        seconds.append(terminal.read_until("▸".encode()) - begin)
+    return seconds
 
 
 def _spread(seconds: list[float]) -> dict[str, float]:
