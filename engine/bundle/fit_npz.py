@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.bundle.model_bundle import CONFIG, FIT, FIT_LIMIT
-from engine.bundle.specs import InputSpec
+from engine.bundle.specs import DicomSpec, InputSpec
 from engine.errors import BundleError
 from engine.storage.reading import UnusableFileError, read_limited
 
@@ -101,6 +101,10 @@ def signature(bundle: ModelBundle) -> str:
     usual = InputSpec()
     if declared != (usual.layout, usual.colour_order, usual.value_range):
         more = (*more, *declared)
+    if spec.dicom is not None:
+        window, usual_window = ((of.window, of.centre, of.width, of.percentiles) for of in (spec.dicom, DicomSpec()))
+        if window != usual_window:
+            more = (*more, *window)
     network = bundle.network
     if network.source or network.arguments:
         more = (*more, network.source, *sorted(network.arguments.items()))

@@ -21,6 +21,7 @@ from PIL import Image
 from engine.authoring.fit_images import choose_images, fit_after_training
 from engine.bundle.fit_npz import Fit, read_fit, signature, write_fit
 from engine.bundle.model_bundle import FIT, FIT_LIMIT, read_bundle
+from engine.bundle.specs import DicomSpec
 from engine.errors import BundleError, ImageError
 from engine.images.image import MedicalImage, read_image
 from engine.network.classifier import Classifier
@@ -263,8 +264,10 @@ def test_a_fit_belongs_to_weights_code_and_input_but_not_to_names(fitted: Path) 
     assert some_fit(fitted).made_for == signature(bundle)
     assert signature(replace(bundle, name="other")) == signature(bundle)
     fed = [{"layout": "nhwc"}, {"colour_order": "bgr"}, {"value_range": (0.0, 255.0)}]
-    for change in ({"resize": "crop"}, {"bits": 12}, *fed):
+    for change in ({"resize": "crop"}, {"bits": 12}, {"dicom": DicomSpec(window="minmax")}, *fed):
         assert signature(replace(bundle, input=replace(bundle.input, **change))) != signature(bundle)
+    refused = replace(bundle, input=replace(bundle.input, dicom=DicomSpec(modality=("MR",))))
+    assert signature(refused) == signature(bundle)  # what is refused changes nothing of what is fed
 
 
 # Which images belong together
