@@ -1,7 +1,8 @@
 """Batch size and precision of the many passes, measured once per model and device and then stored.
 
 Maps must be the same bit for bit every time, so the measured choice is stored in the user's cache and used again. If it
-cannot be stored, nothing is measured and fixed values are used.
+cannot be stored, nothing is measured and fixed values are used. So they are where measuring would take longer than the
+passes themselves.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _AS_GOOD = 1.03
 """Sizes within 3 % of the fastest count as equal; the smallest of them stops soonest and needs the least memory."""
 _REDUCED_WORTH_IT = 1.2
 """Reduced precision is used if it is at least this much faster."""
+_FIXED = {64: 64, 224: 16}
+"""The fixed batches up to images of so many pixels a side; larger images are passed in the smallest."""
 _MOST_BYTES = 10_000
 """Of a file with what was measured, which has about 60."""
 
@@ -76,7 +79,7 @@ def tune(probe: Probe, image: torch.Tensor, *, model: str, device: str, asked: s
     if stored is not None:
         return stored
     if not _writable(path):
-        return _fixed(image, asked)
+        return untuned(image, asked)
     measured = _measure(probe, image, device, asked)
     _write(path, measured)
     return _read(path) or measured  # another process may have stored its choice first: use that one
@@ -91,9 +94,17 @@ def native_precision(device: str) -> str | None:
     return "bf16" if cpu_computes_in_bfloat16() else None
 
 
-def _fixed(image: torch.Tensor, asked: str) -> Tuning:
+def untuned(image: torch.Tensor, asked: str) -> Tuning:
+    """Return fixed values, which depend on nothing but the size of the image; `auto` is float32.
+
+    Args:
+        image: (1, C, H, W).
+        asked: `auto` or the precision to use.
+    """
     pixels = image.shape[-1] * image.shape[-2]
-    return Tuning(batch=64 if pixels <= 64 * 64 else 16, precision="fp32" if asked == "auto" else asked)
+    # A stop waits for one pass, so fewer large images are passed at once.
+    batch = next((batch for most, batch in _FIXED.items() if pixels <= most * most), _BATCHES[0])
+    return Tuning(batch, precision="fp32" if asked == "auto" else asked)
 
 
 def _measure(probe: Probe, image: torch.Tensor, device: str, asked: str) -> Tuning:

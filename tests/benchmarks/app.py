@@ -1,11 +1,12 @@
-"""How quickly the app answers: from a key to the paint, to the first paint, in a folder of 100,000 files, in a study.
+"""How quickly the app answers: a key, the first paint, a folder of 100,000 files, a study, the exact cells.
 
-    python -m tests.benchmarks.app [keys] [paint] [folder] [study] [--json FILE]
+    python -m tests.benchmarks.app [keys] [paint] [folder] [study] [exact] [--json FILE]
 
 The app runs as a process on a pseudo terminal of 120x40. `keys` presses left and right on the demo, waiting each time
 for the name of the next picture to be marked: first at rest, then while RISE runs on all cores, then at rest again.
 `paint` starts an empty Textual app and XAIMed in turn, until the first words are written. `folder` opens 100,000 files,
 `study` 2,000 DICOM slices: there the arrow keys go from slice to slice, first while headers are read, then at rest.
+`exact` explains the demo's first two images, in a new cache and then again, until the exact cells stand on the screen.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
+import pyte  # noqa: E402 - beside the others
 from terminal import Terminal  # noqa: E402 - found in the folder above
 
 from tests.benchmarks.study import make_study  # noqa: E402 - likewise
@@ -49,12 +51,12 @@ _XAIMED = "import sys; from xaimed_tui.__main__ import main; sys.exit(main())"
 def main(argv: Sequence[str]) -> int:
     """Measure what was asked for, print it, and fail where it is not as quick as it is to be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="keys, paint, folder, study; otherwise all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="keys, paint, folder, study, exact; else all")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args(argv)
     results: dict[str, Any] = {"cores": os.cpu_count()}
     bad: list[str] = []
-    for name, measure in (("keys", keys), ("paint", paint), ("folder", folder), ("study", study)):
+    for name, measure in (("keys", keys), ("paint", paint), ("folder", folder), ("study", study), ("exact", exact)):
         if not arguments.parts or name in arguments.parts:
             with tempfile.TemporaryDirectory() as place:
                 results[name], late = measure(Path(place))
@@ -252,6 +254,46 @@ def _downwards(terminal: Terminal, presses: int) -> list[float]:
         terminal.press(b"\x1b[B")
         seconds.append(terminal.read_until("▸".encode()) - begin)
     return seconds
+
+
+def exact(place: Path) -> tuple[dict[str, Any], list[str]]:
+    """From the CAMs' cards to the exact cells, under one fill and under both."""
+    results = {}
+    for cache in ("new cache", "warm cache"):
+        terminal = program(place, "demo")
+        terminal.read_until(b"confidence", seconds=120)
+        at_rest(terminal)
+        for image in ("first image", "second image"):
+            if image == "second image":
+                terminal.press(b"\x1b[B")
+                at_rest(terminal)
+            results[f"{cache}, {image}"] = took = _exact_cells_after(terminal)
+            print(f"exact cells, {cache}, {image}: {took[0]:.2f} s after the CAMs, under both fills {took[1]:.2f} s")
+        leave(terminal)
+    late = [f"exact cells, {case}: 1 s is allowed" for case, took in results.items() if max(took) > 1.0]
+    return results, late
+
+
+def _exact_cells_after(terminal: Terminal) -> tuple[float, float]:
+    """Press `e`; seconds from the last CAM to the exact cells under the first fill, and to those under both."""
+    screen = pyte.Screen(120, 40)
+    stream = pyte.ByteStream(screen)
+    terminal.bytes = b""
+    terminal.resize(119, 40)  # all is painted anew
+    terminal.resize(120, 40)
+    terminal.press(b"e")
+    seen: dict[str, float] = {}
+    end, fed = time.monotonic() + 60, 0
+    while "4 of 6 done" not in seen and time.monotonic() < end:
+        terminal.read(0.005)
+        stream.feed(terminal.bytes[fed:])
+        fed = len(terminal.bytes)
+        shown = "\n".join(screen.display)
+        for words in ("3 of 6 done", "E exact", "4 of 6 done"):
+            if words in shown:
+                seen.setdefault(words, time.perf_counter())
+    cams, first, both = (seen[words] for words in ("3 of 6 done", "E exact", "4 of 6 done"))
+    return first - cams, both - cams
 
 
 def _spread(seconds: list[float]) -> dict[str, float]:

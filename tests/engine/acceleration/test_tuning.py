@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine.acceleration import tuning
-from engine.acceleration.tuning import Tuning, tune
+from engine.acceleration.tuning import Tuning, tune, untuned
 from engine.storage import places
 
 
@@ -59,6 +59,8 @@ def test_nothing_is_measured_where_nothing_can_be_kept(tmp_path: Path, monkeypat
     found = tune(_probe_with_best(16, calls), image, model="m", device="cpu", asked="auto")
     assert calls == []
     assert found == Tuning(batch=64, precision="fp32")
+    sides = (64, 65, 224, 225)
+    assert [untuned(torch.zeros(1, 1, side, side), "bf16").batch for side in sides] == [64, 16, 16, 4]
 
 
 def test_auto_keeps_the_best_batch_of_float32_too(monkeypatch: pytest.MonkeyPatch) -> None:
