@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from all_screens import MAPS, SCREENS, STATES, Shot, Size, one_place
+from all_screens import MAPS, SCREENS, STATES, Shot, one_place
+from app_driver import settled
+from textual import _doc
+from textual.app import App
+from textual.pilot import Pilot
 from textual.screen import Screen
 
 import xaimed_tui
@@ -22,13 +26,8 @@ UseGuide = Callable[..., None]
 
 SMALL, MIDDLE, LARGE = (80, 24), (120, 40), (200, 60)
 
-LOOKS = [
-    pytest.param(SMALL, None, id="80x24"),
-    pytest.param(MIDDLE, None, id="120x40"),
-    pytest.param(LARGE, None, id="200x60"),
-    pytest.param(MIDDLE, LIGHT.name, id="light"),
-]
-"""Sizes and themes in which every screen is drawn."""
+_themed: dict[str, dict[str, str]] = {}
+"""Pictures of a screen in the dark and in the light theme, taken of one app."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +37,38 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield place
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@pytest.mark.parametrize("look", ["80x24", "200x60", "120x40", "light"])
 @pytest.mark.parametrize("name", SCREENS)
 def test_screen(
-    snap_compare: Compare, place: Path, use_guide: UseGuide, name: str, size: Size, theme: str | None
+    snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, place: Path, use_guide: UseGuide, name: str, look: str
 ) -> None:
     shot = SCREENS[name]
     use_guide(whole=shot.shows_guide)
-    assert snap_compare(shot.app(place), terminal_size=size, run_before=lambda pilot: shot.walk(pilot, theme))
+    theme = LIGHT.name if look == "light" else None
+    if look not in ("120x40", "light") or name == "palette":  # no theme can be chosen while the palette is open
+        size = {"80x24": SMALL, "200x60": LARGE}.get(look, MIDDLE)
+        assert snap_compare(shot.app(place), terminal_size=size, run_before=lambda pilot: shot.walk(pilot, theme))
+        return
+    if name not in _themed:
+        _themed[name] = in_both_themes(shot, place)
+    picture = _themed[name][look]
+    monkeypatch.setattr(_doc, "take_svg_screenshot", lambda **_: picture)
+    assert snap_compare(App())
+
+
+def in_both_themes(shot: Shot, place: Path) -> dict[str, str]:
+    """Take a screen's pictures at 120x40; the light theme is chosen while the screen is open."""
+    pictures: dict[str, str] = {}
+
+    async def walk_and_take(pilot: Pilot[int]) -> None:
+        await shot.walk(pilot)
+        await settled(pilot)
+        pictures["120x40"] = pilot.app.export_screenshot(title=pilot.app.title, simplify=True)
+        pilot.app.theme = LIGHT.name
+        await settled(pilot)
+
+    pictures["light"] = _doc.take_svg_screenshot(shot.app(place), terminal_size=MIDDLE, run_before=walk_and_take)
+    return pictures
 
 
 @pytest.mark.parametrize("name", STATES)
