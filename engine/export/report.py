@@ -16,6 +16,7 @@ from engine.explanation.exact_words import EXACT_MEANS, EXACT_TITLE, exact_lines
 from engine.explanation.figures import Figure, figure_size, figures_of
 from engine.explanation.words import INTENDED_USE, answer_notes, target_words
 from engine.images.bits import bits_of, shown_values
+from engine.images.eye import fed_words
 from engine.results.cells import CELL_NAMES, CELLS
 from engine.results.diagnosis import probability_text
 from engine.text import word_list
@@ -122,12 +123,14 @@ def report_of(explanation: Explanation, *, created: datetime | None = None) -> R
 
 def _original(explanation: Explanation) -> Figure:
     image = explanation.image
-    pixels = shown_values(image, explanation.bundle.input)
+    spec = explanation.bundle.input
+    pixels = shown_values(image, spec)
+    window = fed_words(image, spec) if image.scan is not None else ""
     return Figure(
         title="Original",
         picture=Image.fromarray(scale_pixels(pixels, *figure_size(pixels, SIDE, image.pixel_aspect))),
         spoken=f"{image.width} x {image.height} pixels",
-        notes=(f"{image.width} x {image.height} pixels, as it was read",),
+        notes=(f"{image.width} x {image.height} pixels, {f'window {window}' if window else 'as it was read'}",),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.images.bits import value_span
 from engine.images.dicom.windows import used_window
+from engine.images.numbers import window_text
 from engine.images.parts import file_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class EyeWindow:
     @property
     def words(self) -> str:
         """Return it as physicians write it, as `40/400`."""
-        return f"{self.centre:g}/{self.width:g}"
+        return window_text(self.centre, self.width)
 
     def fits(self, image: MedicalImage) -> bool:
         """Whether it goes on for another image."""

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import ImageError
-from engine.images.dicom.reading import read_facts, starts_as_dicom
-from engine.images.dicom.recognising import split_frame
+from engine.images.dicom.reading import frames_to_name, read_facts, starts_as_dicom
 from engine.images.header import DEFAULT_LIMITS, DICOM, NIFTI, SMALLER, Header, Limits, check_bytes
 from engine.images.nifti.reading import read_facts as read_slice_facts
-from engine.images.nifti.reading import starts_as_nifti
-from engine.images.parts import file_of
+from engine.images.nifti.reading import slices_to_name, starts_as_nifti
+from engine.images.parts import file_of, named_beside
 from engine.storage.reading import UnusableFileError, check_regular, open_regular, read_limited
 
 if TYPE_CHECKING:
@@ -248,7 +247,7 @@ def read_image(path: Path, *, limits: Limits = DEFAULT_LIMITS, bits: int | None 
         return _read_dicom(path, limits, bits)
     if starts_as_nifti(path):
         return _read_nifti(path, limits, bits)
-    _check_no_part(path)
+    _check_part(path)
     try:
         data = read_limited(path, limits.bytes)
     except UnusableFileError as error:
@@ -350,18 +349,23 @@ def _colours(facts: ScanFacts) -> dict[str, str]:
     return {"colour": f"{facts.bits} bit {'grey' if facts.grey else 'RGB'}"}
 
 
-def _check_no_part(path: Path) -> None:
-    """Check that a path does not name a frame or a slice of a file that has none.
+def _check_part(path: Path) -> None:
+    """Check that a path does not name a part that its file does not have: behind a `#`, a frame or a slice.
 
     Raises:
         ImageError: it does.
     """
-    place = file_of(path)
-    if place != path and place.is_file():
-        who = "DICOM files have frames" if split_frame(path)[1] is not None else "NIfTI files have slices"
-        raise ImageError(
-            f"only {who}, and this is none", subject=path, remedy=f"name the file alone: {place.name}", code="frame"
-        )
+    place = named_beside(path)
+    if place is None:
+        return
+    if starts_as_nifti(place):
+        said, remedy = "behind the # stands no slice of it", slices_to_name(place)
+    elif starts_as_dicom(place):
+        said, remedy = "behind the # stands no frame of it", frames_to_name(place)
+    else:
+        said = "only DICOM files have frames, only NIfTI files have slices, and this is neither"
+        remedy = f"name the file alone: {place.name}"
+    raise ImageError(said, subject=path, remedy=remedy, code="frame")
 
 
 def pixels_sha256(array: NDArray[np.unsignedinteger] | NDArray[np.float32], bit_depth: int) -> str:
@@ -404,7 +408,7 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     if starts_as_nifti(path):
         slice_facts = read_slice_facts(path, limits)
         return replace(_scan_header(NIFTI, slice_facts, path), nifti=slice_facts)
-    _check_no_part(path)
+    _check_part(path)
     from engine.images.decoding.client import header_separately
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,6 +14,15 @@ def file_of(path: Path) -> Path:
     """Return the file that an image lies in; the path itself for most."""
     place, frame = split_frame(path)
     return split_slice(path)[0] if frame is None else place
+
+
+def named_beside(path: Path) -> Path | None:
+    """Return the file before a `#`, where a path is that of no file but what stands before a `#` in its name is."""
+    if os.path.lexists(path):
+        return None
+    parts = path.name.split("#")
+    names = ("#".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
+    return next((place for name in names if name and (place := path.with_name(name)).is_file()), None)
 
 
 def same_part(path: Path, file: str) -> str:

@@ -209,10 +209,10 @@ def facts_of(opened: OpenedDicom, path: Path, frame: int = 1) -> DicomFacts:
 
 def no_frame(frame: int, frames: int, path: Path) -> ImageError:
     """Return the error for the number of a frame that a file does not have."""
-    holds = "one frame" if frames == 1 else f"{frames:,} frames"
-    return ImageError(
-        f"it has {holds}, and no frame {frame:,}", subject=path, remedy="name one that it has", code="frame"
+    holds, remedy = (
+        ("one frame", "name frame 1") if frames == 1 else (f"{frames:,} frames", f"name one from 1 to {frames:,}")
     )
+    return ImageError(f"it has {holds}, and no frame {frame:,}", subject=path, remedy=remedy, code="frame")
 
 
 # The file

@@ -91,10 +91,8 @@ def read_facts(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
     if frame is not None and frame > facts.frames:
         raise no_frame(frame, facts.frames, path)
     if facts.frames > 1 and frame is None:
-        one, last = (frame_name(path.name, number) for number in (1, facts.frames))
-        raise ImageError(
-            f"the file holds {facts.frames:,} frames", subject=path, remedy=f"name one of {one} to {last}", code="stack"
-        )
+        remedy = _name_a_frame(path, facts.frames)
+        raise ImageError(f"the file holds {facts.frames:,} frames", subject=path, remedy=remedy, code="stack")
     return facts
 
 
@@ -123,6 +121,21 @@ def header_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> DicomFacts:
             raise
     headers.keep(scan.key, facts)
     return facts
+
+
+def frames_to_name(path: Path) -> str:
+    """Return what to name of a file, as a remedy: a frame, or the file alone if it has just one.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    frames = header_of(path).frames
+    return f"name the file alone: {path.name}" if frames == 1 else _name_a_frame(path, frames)
+
+
+def _name_a_frame(path: Path, frames: int) -> str:
+    one, last = (frame_name(path.name, number) for number in (1, frames))
+    return f"name one of {one} to {last}"
 
 
 def known_header(path: Path) -> DicomFacts | None:

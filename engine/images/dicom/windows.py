@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from engine.images.numbers import number_text
 from engine.results.caution import Caution
 
 if TYPE_CHECKING:
@@ -98,10 +99,11 @@ def window_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]
     if image.scan is None or not (used := used_window(image, spec)).guessed:
         return ()
     who = "Neither the file nor the model declares a window" if spec.dicom is None else "The file has no window"
+    low, high = (number_text(each, used.high - used.low) for each in (used.low, used.high))
     return (
         Caution(
             "window",
-            f"{who}: the image's values from {used.low:g} to {used.high:g} were spread from black to white, so the "
+            f"{who}: the image's values from {low} to {high} were spread from black to white, so the "
             "same tissue may look otherwise in another image.",
         ),
     )

@@ -11,7 +11,17 @@ from engine.errors import ImageError
 from engine.images.header import DEFAULT_LIMITS, EXPORT, Limits
 from engine.images.nifti.facts import NiftiFacts, VolumeFacts, in_plane, normal
 from engine.images.nifti.header import half
-from engine.images.nifti.recognising import START, Kind, Plane, Slice, is_volume, kind_of, slice_name, split_slice
+from engine.images.nifti.recognising import (
+    PLANES,
+    START,
+    Kind,
+    Plane,
+    Slice,
+    is_volume,
+    kind_of,
+    slice_name,
+    split_slice,
+)
 from engine.images.scan_files import Kept, ScanFile, beginning_of, opened_scan
 from engine.results.caution import Caution
 
@@ -141,6 +151,20 @@ def _several(header: VolumeFacts, named: Slice, path: Path) -> ImageError:
     return ImageError(f"the file holds {holds}", subject=path, remedy=f"name one, such as {one}", code="stack")
 
 
+def slices_to_name(path: Path) -> str:
+    """Return which slices of a file can be named, plane by plane, as a remedy.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    header = header_of(path)
+    first, last = (None, None) if header.volumes == 1 else (1, header.volumes)
+    planes = [
+        f"{slice_name('', plane, 1, first)} to {slice_name('', plane, header.count(plane), last)}" for plane in PLANES
+    ]
+    return f"name one of {', '.join(planes[:-1])} or {planes[-1]}"
+
+
 def middle(header: VolumeFacts, plane: Plane) -> int:
     """Return the number of the slice in the middle."""
     return (header.count(plane) + 1) // 2
@@ -162,7 +186,7 @@ def _check(facts: NiftiFacts, path: Path) -> None:
             raise ImageError(
                 f"it has {holds}, and no {what} {number:,}",
                 subject=path,
-                remedy="name one that it has",
+                remedy=f"name {what} 1" if most == 1 else f"name one from 1 to {most:,}",
                 code="frame",
             )
 

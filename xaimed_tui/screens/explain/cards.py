@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from engine.images.numbers import number_text
 from engine.results.evidence import Verdict
 from engine.text import safe_text
 from xaimed_tui.screens.explain.card import Card
@@ -58,7 +59,7 @@ def _facts(card: Card, image: MedicalImage) -> str:
     said = image.metadata
     what = " ".join(said[name] for name in ("modality", "body part", "view", "laterality") if name in said)
     part = f"frame {said['frame']}" if "frame" in said else said.get("slice", "")
-    spacing = "" if image.scan.spacing is None else "{:g} x {:g} mm".format(*image.scan.spacing)
+    spacing = "" if image.scan.spacing is None else f"{' x '.join(map(number_text, image.scan.spacing))} mm"
     parts = (what, part, f"{image.width}x{image.height} {colour}", f"{image.scan.bits} bit", spacing)
     found = [each for each in parts if each]
     # The first of them, as many as there is room for.

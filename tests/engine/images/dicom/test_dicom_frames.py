@@ -33,8 +33,13 @@ def test_each_frame_is_an_image_of_its_own(tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=r"holds 3 frames; name one of a\.dcm#1 to a\.dcm#3") as caught:
             read(path)
         assert caught.value.code == "stack"
-        with pytest.raises(ImageError, match="it has 3 frames, and no frame 4"):
+        with pytest.raises(ImageError, match="it has 3 frames, and no frame 4; name one from 1 to 3"):
             read(tmp_path / "a.dcm#4")
+        for part in ("0", "x", "axial:1"):
+            with pytest.raises(
+                ImageError, match=r"behind the # stands no frame of it; name one of a\.dcm#1 to a\.dcm#3"
+            ):
+                read(tmp_path / f"a.dcm#{part}")
     for number in (1, 2, 3):
         image = read_image(tmp_path / f"a.dcm#{number}")
         assert np.array_equal(image.pixels[..., 0], STACK[number - 1])
@@ -53,8 +58,11 @@ def test_a_file_named_like_a_frame_is_itself(tmp_path: Path) -> None:
     assert split_frame(odd) == (odd, None)
     assert np.array_equal(read_image(odd).pixels[..., 0], STACK[0])
     (tmp_path / "x.png").write_bytes(b"hello")
-    with pytest.raises(ImageError, match="only DICOM files have frames"):
-        read_image(tmp_path / "x.png#1")
+    for name in ("x.png#1", "x.png#left#2"):
+        with pytest.raises(ImageError, match=r"only DICOM files have frames, .* name the file alone: x\.png"):
+            read_image(tmp_path / name)
+    with pytest.raises(ImageError, match=r"stands no frame of it; name the file alone: a#2"):
+        read_image(tmp_path / "a#2#x")
     assert names_file("a.dcm#3", {"a.dcm"})
     assert not names_file("a.dcm", {"a.dcm#3"})
 

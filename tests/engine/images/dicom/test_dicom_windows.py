@@ -47,6 +47,15 @@ def test_a_declared_window_goes_before_the_files_own(tmp_path: Path) -> None:
     np.testing.assert_allclose(network_input(ct, fixed)[0], expected, atol=1e-6)
     assert used_window(ct, fixed).words == "centre 40, width 400 (the model's)"
     assert input_warnings(ct, fixed) == ()
+    for centre, width, words in (
+        (0.503626, 0.991978, "0.5036/0.992"),
+        (40.0, 400.0, "40/400"),
+        (1000.25, 0.5, "1000.25/0.5"),
+        (32767.5, 65535.0, "32768/65535"),
+        (-0.0001, 400.0, "0/400"),
+        (1e-12, 3e-12, "1e-12/3e-12"),
+    ):
+        assert EyeWindow(centre, width).words == words
     np.testing.assert_allclose(unit(ct, spec("minmax")), (X + 300) / 595, atol=1e-6)
     low, high = np.percentile(X, (10, 80))
     some = spec("percentile", percentiles=(10.0, 80.0))

@@ -142,7 +142,7 @@ def test_pairs_and_other_packed_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="the file is empty"):
         read_image(tmp_path / "e.nii")
     (tmp_path / "f.png").write_bytes(b"hello")
-    with pytest.raises(ImageError, match="only NIfTI files have slices, and this is none; name the file alone: f"):
+    with pytest.raises(ImageError, match="only NIfTI files have slices, and this is neither; name the file alone: f"):
         read_image(tmp_path / "f.png#axial:1")
 
 

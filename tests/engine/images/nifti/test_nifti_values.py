@@ -138,9 +138,15 @@ def test_one_slice_needs_no_name_and_several_volumes_need_a_number(tmp_path: Pat
         ("", "stack", r"holds 5 axial slices in each of 2 volumes; name one, such as two\.nii\.gz#axial:3:1"),
         ("#coronal", "stack", r"4 coronal slices .* such as two\.nii\.gz#coronal:2:1"),
         ("#axial:2", "stack", r"such as two\.nii\.gz#axial:2:1"),
-        ("#axial:6:1", "frame", "it has 5 axial slices, and no axial slice 6; name one that it has"),
+        ("#axial:6:1", "frame", "it has 5 axial slices, and no axial slice 6; name one from 1 to 5"),
         ("#axial:1:3", "frame", "it has 2 volumes, and no volume 3"),
-        ("#3", "frame", r"only DICOM files have frames, and this is none; name the file alone: two\.nii\.gz"),
+        (
+            "#3",
+            "frame",
+            "no slice of it; name one of #axial:1:1 to #axial:5:2, #coronal:1:1 to #coronal:4:2 or #sagittal:1:1",
+        ),
+        ("#side:1", "frame", "behind the # stands no slice of it; name one of #axial:1:1 to #axial:5:2"),
+        ("#axial:0", "frame", "behind the # stands no slice of it"),
     ):
         for read in (read_image, read_header):
             with pytest.raises(ImageError, match=words) as caught:
