@@ -24,6 +24,7 @@ IMAGE_CODES = {
     "memory": "there is not enough memory to decode it",
     "missing": "there is no such file or folder",
     "modality": "it was taken by another kind of device than the model is made for, by none, or nobody knows by which",
+    "no-image": "a folder without images, or without any that the model takes",
     "nameless": "a DICOM file that does not say which object of which study it is",
     "no-decoder": "the process that decodes pictures could not be started",
     "no-pixels": "a DICOM object that holds no picture, or a NIfTI file of a surface",

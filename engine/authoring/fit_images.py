@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from engine.bundle.model_bundle import FIT, ModelBundle, read_bundle, subject_of
 from engine.errors import BundleError, ImageError, NotCompliantError
 from engine.images.compliance import check_compliance
 from engine.images.image import MedicalImage, read_image
-from engine.images.listing import list_images
+from engine.images.listing import images_below
 from engine.images.preprocessing import unit_from_input
 from engine.library import changes
 from engine.network.classifier import Classifier
@@ -215,20 +214,6 @@ def _pass(classifier: Classifier, images: Sequence[MedicalImage]) -> tuple[NDArr
     with classifier.exact(), torch.inference_mode(), classifier.penultimate() as taken:
         classifier.logits(tensor)
     return activations_of(taken, len(images)), unit_from_input(tensor.cpu().numpy(), classifier.bundle.input)
-
-
-def images_below(folder: Path) -> list[Path]:
-    """Return all images in a folder and below it, not through links to folders, in a fixed order."""
-    files: list[Path] = []
-
-    def refuse(error: OSError) -> None:
-        # Left out silently, a patient would be missing. Listing the folder says why it cannot be read.
-        list_images(Path(error.filename or folder))
-
-    for place, inner, _ in os.walk(folder, onerror=refuse):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        files += [file.path for file in list_images(Path(place))]
-    return files
 
 
 def _groups(names: Sequence[str], classes: Sequence[str], groups: str | None) -> tuple[list[str | None], str]:

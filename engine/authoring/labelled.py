@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.authoring.fit_images import images_below, read_table
+from engine.authoring.fit_images import read_table
 from engine.errors import BundleError
-from engine.images.listing import list_images
+from engine.images.listing import images_below, list_images
 
 FEWEST = 3
 """Fewer images of a class than this say nothing."""

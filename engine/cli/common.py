@@ -1,11 +1,10 @@
-"""What the commands that run a model share: choose and load it, and check the images before that."""
+"""What the commands that run a model share: choose it, load it, and go on where one image fails."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import re
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,7 +19,7 @@ from engine.storage.places import task_folders
 from engine.trust.permission import check_approved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from engine.bundle.model_bundle import ModelBundle
     from engine.network.classifier import Classifier, Precision
@@ -31,15 +30,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments that choose the images and the model."""
-    parser.add_argument(
-        "images",
-        nargs="+",
-        metavar="IMAGE",
-        help="PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI file; of a DICOM file with several frames all, or one: "
-        "scan.dcm#3; of a NIfTI volume the middle axial slice, or another: brain.nii.gz#coronal:42, or all of a plane: "
-        "brain.nii.gz#axial",
-    )
+    """Declare the arguments that choose the model and how images are read."""
     parser.add_argument("--task", required=True, metavar="T", help="name of the task")
     parser.add_argument("--model", metavar="M", help="name of the model; may be left out where the task has just one")
     parser.add_argument(
@@ -73,22 +64,6 @@ def find_bundle(arguments: argparse.Namespace) -> ModelBundle:
     return bundle
 
 
-def images_of(arguments: argparse.Namespace) -> list[str]:
-    """Return the images that the arguments name, as they were typed; in place of a file that holds several, each.
-
-    These are the frames of a DICOM file, the files that a DICOMDIR lists, and slices of a NIfTI volume.
-    """
-    from engine.images.dicom.following import images_at  # late: --help does without
-
-    given: list[str] = arguments.images
-    found: list[str] = []
-    for text in given:
-        path = Path(text)
-        images = images_at(path)
-        found += [text] if images == (path,) else map(str, images)
-    return found
-
-
 def check_device(device: str) -> None:
     """Check how a device is spelt.
 
@@ -97,17 +72,6 @@ def check_device(device: str) -> None:
     """
     if not _DEVICE.fullmatch(device):
         raise DeviceError("no such device", subject=f"device {device}", remedy="use auto, cpu or cuda:<number>")
-
-
-def refusals(bundle: ModelBundle, images: Sequence[Path]) -> list[XAIMedError | None]:
-    """Return for each image why the model does not take it, as far as its header tells; None if it does.
-
-    The refusals are reported on standard error.
-    """
-    from engine.images.compliance import check_file  # late: it brings numpy, which --help does without
-
-    found = [attempt(path, partial(check_file, path, bundle.input)) for path in images]
-    return [each if isinstance(each, XAIMedError) else None for each in found]
 
 
 def attempt(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from engine.bundle.model_bundle import subject_of
-from engine.cli import common
+from engine.cli import common, named_images
 from engine.cli.arguments import fills_argument, folder_argument, methods_argument
 from engine.cli.console import following, print_failure, print_json, print_line, print_table
 from engine.cli.streams import aside
@@ -49,6 +49,7 @@ DESCRIPTION = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     built_in = [method.key for method in registry.BUILT_IN]
+    named_images.configure(parser)
     common.configure(parser)
     parser.add_argument(
         "--out", required=True, type=folder_argument, metavar="DIR", help="folder for the results; created if needed"
@@ -166,9 +167,9 @@ def run(arguments: argparse.Namespace) -> int:
     bundle = common.find_bundle(arguments)
     settings = _settings(arguments, bundle)
     _check_writable(out)
-    given = [Path(text) for text in common.images_of(arguments)]
-    images = [path for path, refusal in zip(given, common.refusals(bundle, given), strict=True) if refusal is None]
-    complete = len(images) == len(given)
+    given = named_images.named_images(arguments, bundle.input)
+    images = [image.path for image in given if image.refusal is None]
+    complete = not any(image.fails for image in given)
     written: list[object] = []
     if images:
         classifier = common.load(bundle, device=arguments.device, precision=arguments.precision)

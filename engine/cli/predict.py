@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import __version__
 from engine.bundle.specs import ExplainSpec
-from engine.cli import common
+from engine.cli import common, named_images
 from engine.cli.console import counting, is_terminal, print_json, print_line, print_table
 from engine.cli.streams import aside
 from engine.errors import DeviceError, ExplanationError, XAIMedError
@@ -22,6 +21,7 @@ from engine.text import path_record
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
     from engine.bundle.model_bundle import ModelBundle
     from engine.images.bits import Bits
@@ -56,6 +56,7 @@ class _Answer:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    named_images.configure(parser)
     common.configure(parser)
     common.configure_device(parser)
     parser.add_argument(
@@ -75,14 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
         TaskError, BundleError, DeviceError: nothing can be classified.
     """
     bundle = common.find_bundle(arguments)
-    given = common.images_of(arguments)
-    paths = [Path(text) for text in given]
-    refusals = dict(enumerate(common.refusals(bundle, paths)))
-    outcomes: dict[int, _Answer | XAIMedError] = {i: refusal for i, refusal in refusals.items() if refusal is not None}
-    fit = [(i, path) for i, path in enumerate(paths) if i not in outcomes]
+    given = named_images.named_images(arguments, bundle.input)
+    outcomes: dict[int, _Answer | XAIMedError] = {i: image.refusal for i, image in enumerate(given) if image.refusal}
+    fit = [(i, image.path) for i, image in enumerate(given) if not image.refusal]
     answers: list[tuple[str, _Answer]] = []
     make = partial(_answer, bits=arguments.bits, exact=arguments.exact)
-    complete = True
+    complete = not any(image.fails for image in given)
     # On a terminal the sentences stand below the table, and once is enough.
     warn = arguments.json or not is_terminal(sys.stdout)
     if fit:
@@ -91,20 +90,22 @@ def run(arguments: argparse.Namespace) -> int:
             for i, path in fit:
                 outcomes[i] = answer = common.attempt(path, partial(make, classifier, path), say)
                 if isinstance(answer, _Answer):
-                    answers.append((given[i], answer))
+                    answers.append((given[i].text, answer))
                     if isinstance(answer.exact, XAIMedError):
                         say(f"{path}: exact cells: {answer.exact.message}")
                         complete = False
                     for warning in answer.diagnosis.warnings if warn else ():
                         say(f"{path}: {warning}")
+                else:
+                    complete = False
                 count_on()
         if answers:
             common.say_what_was_assumed(classifier)
     if arguments.json:
-        print_json([_as_json(text, outcomes[i], bundle) for i, text in enumerate(given)])
+        print_json([_as_json(image.text, outcomes[i], bundle) for i, image in enumerate(given)])
     elif answers:
         _print_answers(answers)
-    return 0 if complete and len(answers) == len(given) else 1
+    return 0 if complete else 1
 
 
 def _answer(classifier: Classifier, path: Path, *, bits: int | None, exact: bool) -> _Answer:

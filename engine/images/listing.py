@@ -59,16 +59,42 @@ class ImageFile:
     name: str
 
 
-def list_images(folder: Path) -> tuple[ImageFile, ...]:
-    """Return the images in a folder, in natural order; see `scan_images`.
+def list_images(folder: Path, planes: Collection[Plane] = AXIAL) -> tuple[ImageFile, ...]:
+    """Return the images in a folder, in the order of `scan_images`.
+
+    Args:
+        folder: where they lie.
+        planes: in which NIfTI volumes are cut; with none of them, a volume is listed as a whole.
 
     Raises:
         ImageError: the folder does not exist, is not a folder, or cannot be read.
     """
     names: list[str] = []
-    for names in scan_images(folder):  # noqa: B007 - the last list is complete
+    for names in scan_images(folder, planes):  # noqa: B007 - the last list is complete
         pass
     return tuple(ImageFile(folder / name, shown_name(name)) for name in names)
+
+
+def images_below(folder: Path, planes: Collection[Plane] = AXIAL) -> list[Path]:
+    """Return all images in a folder and below it, not through links to folders, in a fixed order.
+
+    Args:
+        folder: where they lie; hidden folders are left out.
+        planes: as in `list_images`.
+
+    Raises:
+        ImageError: the folder or one below it cannot be read.
+    """
+    files: list[Path] = []
+
+    def refuse(error: OSError) -> None:
+        # Left out silently, a patient would be missing. Listing the folder says why it cannot be read.
+        list_images(Path(error.filename or folder))
+
+    for place, inner, _ in os.walk(folder, onerror=refuse):
+        inner[:] = sorted((name for name in inner if not name.startswith(".")), key=natural_key)
+        files += [file.path for file in list_images(Path(place), planes)]
+    return files
 
 
 def scan_images(folder: Path, planes: Collection[Plane] = AXIAL) -> Iterator[list[str]]:

@@ -134,7 +134,9 @@ def series_of(folder: Path, names: Sequence[str]) -> tuple[Series, ...]:
 
 
 def _slices(path: Path, planes: Collection[Plane]) -> list[str]:
-    """Return the names of a volume's slices; its own if it cannot be read."""
+    """Return the names of a volume's slices; its own if it cannot be read, or is not cut."""
+    if not planes:
+        return [path.name]
     try:
         return [name for _, names in listed_slices(path, planes) for name in names]
     except ImageError:  # refused by name where it is looked at

@@ -257,7 +257,9 @@ def test_images_that_all_fail_are_each_reported_before_torch_is_loaded(
     (tmp_path / "empty.png").touch()
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "scan.dcm").write_bytes(b"something")
-    wrong = [tmp_path / "none.png", tmp_path / "empty.png", tmp_path / "pipe.png", tmp_path, tmp_path / "scan.dcm"]
+    (tmp_path / "folder").mkdir()
+    names = ("none.png", "empty.png", "pipe.png", "folder", "scan.dcm")
+    wrong = [tmp_path / name for name in names]
     for command in (["predict"], ["explain", "--out", str(tmp_path / "results")]):
         arguments = ["--tasks", library, *command, *wrong, "--task", "Lungs", "--model", "CNN"]
         done = in_own_process(
@@ -266,7 +268,7 @@ def test_images_that_all_fail_are_each_reported_before_torch_is_loaded(
             *map(str, arguments),
         )
         assert done.stdout == "1 []\n"
-        reasons = ("no such file", "is empty", "a pipe", "a folder", "WebP, DICOM or NIfTI image")
+        reasons = ("no such file", "is empty", "a pipe", "no image in this folder", "WebP, DICOM or NIfTI image")
         lines = done.stderr.splitlines()
         assert len(lines) == len(wrong)
         for line, path, reason in zip(lines, wrong, reasons, strict=True):

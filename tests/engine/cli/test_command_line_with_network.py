@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,35 @@ def test_predict_gives_paths_as_they_were_typed_and_refused_images_in_their_plac
     (refused,) = json.loads(out)
     assert set(refused) == {"path", "schema", "xaimed", "error"}
     assert refused["error"]["message"] == "no.png: there is no such file; check the path"
+
+
+def test_a_folder_stands_for_those_of_its_images_that_the_model_takes(
+    xaimed: Run, images: list[Path], tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    for number, place in ((10, study), (9, study), (2, study / "series 10"), (1, study / "series 9")):
+        place.mkdir(exist_ok=True)
+        shutil.copy(images[number % 2], place / f"{number}.png")
+    (study / "4.png").write_bytes(b"no picture")
+    (study / ".hidden").mkdir()
+    shutil.copy(images[0], study / ".hidden")
+    only, below = study / "9.png", [study / "series 9" / "1.png", study / "series 10" / "2.png"]
+
+    status, out, err = xaimed("predict", study, *DEMO, "--json")
+    here = [study / "4.png", only, study / "10.png"]
+    assert [answer["path"] for answer in json.loads(out)] == [str(path) for path in here]
+    assert json.loads(out)[0]["error"]["code"] == "not-an-image"
+    assert (status, err.count("\n")) == (0, 1), "what the model does not take is said, and is no failure"
+    assert str(study / "4.png") in err
+
+    status, out, err = xaimed("explain", study, "--recursive", *DEMO, *ONE_MAP, *FEW, "--json", "--out", tmp_path / "out")
+    assert [each["image"]["name"] for each in json.loads(out)] == [path.name for path in (*here[1:], *below)]
+    assert (status, err.count("\n")) == (0, 1)
+
+    status, out, err = xaimed("predict", below[0], study / "series 11", tmp_path, *DEMO, "--json")
+    codes = [answer.get("error", {}).get("code") for answer in json.loads(out)]
+    assert (status, codes) == (1, [None, "missing", "no-image"])
+    assert "add --recursive" in err
 
 
 def test_warnings_stand_in_the_table_below_it_and_in_json(
