@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from engine.bundle.specs import InputSpec
 
 IMAGES = (
-    "PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI file; of a DICOM file with several frames all, or one: scan.dcm#3; of a "
-    "NIfTI volume the middle axial slice, or another: brain.nii.gz#coronal:42, or all of a plane: brain.nii.gz#axial; of "
-    "a folder those images that the model takes, DICOM by series"
+    "PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI file; of a DICOM file with several frames all, or one: scan.dcm#3; of "
+    "a NIfTI volume the middle axial slice, or another: brain.nii.gz#coronal:42, or all of a plane: "
+    "brain.nii.gz#axial; of a folder those images that the model takes, DICOM by series"
 )
 
 
@@ -77,7 +77,9 @@ def _named(text: str, spec: InputSpec, *, recursive: bool) -> Iterator[NamedImag
         none = ImageError(
             f"the model takes none of its {len(found):,} images" if found else "there is no image in this folder",
             subject=text,
-            remedy="choose another folder" if recursive else "choose another folder, or add --recursive for those below",
+            remedy="choose another folder"
+            if recursive
+            else "choose another folder, or add --recursive for those below",
             code="no-image",
         )
         print_failure(none.message)

@@ -118,7 +118,8 @@ def test_a_folder_stands_for_those_of_its_images_that_the_model_takes(
     assert (status, err.count("\n")) == (0, 1), "what the model does not take is said, and is no failure"
     assert str(study / "4.png") in err
 
-    status, out, err = xaimed("explain", study, "--recursive", *DEMO, *ONE_MAP, *FEW, "--json", "--out", tmp_path / "out")
+    out_there = ("--json", "--out", tmp_path / "out")
+    status, out, err = xaimed("explain", study, "--recursive", *DEMO, *ONE_MAP, *FEW, *out_there)
     assert [each["image"]["name"] for each in json.loads(out)] == [path.name for path in (*here[1:], *below)]
     assert (status, err.count("\n")) == (0, 1)
 
