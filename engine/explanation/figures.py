@@ -14,6 +14,7 @@ from PIL import Image
 from engine.drawing.cells import draw_cells
 from engine.drawing.colormaps import DEFAULT_COLORMAP
 from engine.drawing.colours import colormap, count_colours, signed_colours, signed_scale
+from engine.drawing.edges import draw_edges
 from engine.drawing.overlays import counts_over, map_over, signed_over
 from engine.drawing.scaling import scale_pixels, true_size
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
@@ -91,13 +92,32 @@ def figures_of(explanation: Explanation, size: tuple[int, int]) -> Iterator[Figu
         explanation: what to draw.
         size: (height, width) of the pictures; see `figure_size`.
     """
-    picture = Image.fromarray(scale_pixels(explanation.view, *size))
+    picture = lettered(explanation, Image.fromarray(scale_pixels(explanation.view, *size)))
     yield Figure(view_words(explanation), picture, explanation.image.public_name)
     for method in explanation.maps:
         yield _map(explanation, method, size)
     if explanation.maps:
         yield _agreement(explanation, size)
     yield from _exact(explanation, size)
+
+
+def lettered(explanation: Explanation, picture: Image.Image, *, numbered: bool = False) -> Image.Image:
+    """Write on a picture of the view where in the patient its edges lie, where the image's header says it.
+
+    Not where a program's own function made the network's input: it may have turned or mirrored the image.
+
+    Args:
+        explanation: whose view it is.
+        picture: RGB; it is drawn on.
+        numbered: whether there is a number in the middle of every cell.
+
+    Returns:
+        The picture.
+    """
+    given, image = explanation.bundle.in_memory, explanation.image
+    if given is None or given.preprocessing is None:
+        draw_edges(picture, image.letters, image.side, numbered=numbered)
+    return picture
 
 
 def figure_size(view: NDArray[np.uint8], side: int, aspect: float = 1.0) -> tuple[int, int]:
@@ -133,6 +153,7 @@ def _map(explanation: Explanation, method: str, size: tuple[int, int]) -> Figure
     saliency, statistics = explanation.maps[method], explanation.statistics[method]
     picture = map_over(explanation.view, saliency.values, size)
     draw_cells(picture, saliency.values.shape, cell_labels(statistics))
+    lettered(explanation, picture)
     cells = cells_in_words(statistics)
     worth = (worth_words(explanation, method),) if explanation.exact is not None else ()
     notes = (cells, *worth, *evidence_notes(explanation, method))
@@ -147,6 +168,7 @@ def _agreement(explanation: Explanation, size: tuple[int, int]) -> Figure:
     picture = counts_over(
         explanation.view, consensus.counts, shape, size, methods=count, open_cells=consensus.unsettled
     )
+    lettered(explanation, picture, numbered=True)
     rows = " / ".join(" ".join(str(int(number)) for number in row) for row in consensus.counts)
     counted = counted_words(explanation)
     sentence = f"{counted[0].upper()}{counted[1:]}."
@@ -171,6 +193,7 @@ def _exact(explanation: Explanation, size: tuple[int, int]) -> Iterator[Figure]:
         of_cells: Sequence[RGB] = colours[len(CELLS) * i : len(CELLS) * (i + 1)]
         labels = exact_labels(exact, one)
         picture = signed_over(explanation.view, one.shapley, shape, size, colours=of_cells, labels=labels)
+        lettered(explanation, picture, numbered=True)
         numbers = " / ".join(" ".join(f"{value:+.3f}" for value in row) for row in one.shapley)
         notes = (lines[i], lines[-1], EXACT_MEANS)
         bar = Bar(

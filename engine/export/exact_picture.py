@@ -20,6 +20,7 @@ from engine.explanation.exact_words import (
     exact_notes,
     worth_words,
 )
+from engine.explanation.figures import lettered
 from engine.explanation.words import INTENDED_USE
 from engine.export.pictures import add_answer_notes, new_page, picture_size
 from engine.results.exact_cells import FILL_NAMES
@@ -78,7 +79,8 @@ def _over(
     shrink = min(_LONGEST_SIDE / max(height, width), 1.0)
     size = max(round(height * shrink), 9), max(round(width * shrink), 9)
     shape = next((saliency.values.shape for saliency in explanation.maps.values()), size)
-    return signed_over(explanation.view, found.shapley, shape, size, colours=colours, labels=labels)
+    picture = signed_over(explanation.view, found.shapley, shape, size, colours=colours, labels=labels)
+    return lettered(explanation, picture, numbered=True)
 
 
 def _side_by_side(pictures: Sequence[Image.Image], titles: Sequence[str]) -> Image.Image:

@@ -13,6 +13,7 @@ from engine.drawing.colours import count_colours
 from engine.drawing.overlays import counts_over, map_over
 from engine.drawing.scaling import LONGEST_SIDE, scale_pixels, true_size
 from engine.explainers.registry import dependence_notes, method_name, silence_notes
+from engine.explanation.figures import lettered
 from engine.explanation.words import (
     INTENDED_USE,
     answer_notes,
@@ -63,7 +64,7 @@ def overlay_picture(explanation: Explanation, method: str) -> Sheet:
     """
     saliency = explanation.maps[method]
     picture = map_over(explanation.view, saliency.values, picture_size(explanation))
-    page = new_page(explanation, picture, method_name(method))
+    page = new_page(explanation, lettered(explanation, picture), method_name(method))
     page.add_colour_bar(
         DEFAULT_COLORMAP, "saliency (scaled): 0 the least salient pixel of this map, 1 the most salient"
     )
@@ -83,7 +84,7 @@ def cells_picture(explanation: Explanation, method: str) -> Sheet:
     picture = Image.fromarray(scale_pixels(explanation.view, *picture_size(explanation)))
     labels = cell_labels(statistics)
     draw_cells(picture, saliency.values.shape, labels)
-    page = new_page(explanation, picture, f"{method_name(method)}: cells")
+    page = new_page(explanation, lettered(explanation, picture), f"{method_name(method)}: cells")
     errors = saliency.cell_errors
     for cell, label in sorted(labels.items(), key=lambda item: (item[0] not in statistics.top, item[1])):
         error = "" if errors is None else f" ± {errors[cell]:.3f} (standard error)"
@@ -110,7 +111,7 @@ def agreement_picture(explanation: Explanation) -> Sheet:
     picture = counts_over(
         explanation.view, consensus.counts, shape, size, methods=methods, open_cells=consensus.unsettled
     )
-    page = new_page(explanation, picture, "Agreement")
+    page = new_page(explanation, lettered(explanation, picture, numbered=True), "Agreement")
     counted = counted_words(explanation)
     if methods:
         page.add_key(count_colours(methods), counted)

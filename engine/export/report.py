@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
+from engine.drawing.edges import draw_edges
 from engine.drawing.scaling import scale_pixels
 from engine.explainers.registry import method_name
 from engine.explanation.exact_words import EXACT_MEANS, EXACT_TITLE, exact_lines
@@ -126,9 +127,11 @@ def _original(explanation: Explanation) -> Figure:
     spec = explanation.bundle.input
     pixels = shown_values(image, spec)
     window = fed_words(image, spec) if image.scan is not None else ""
+    picture = Image.fromarray(scale_pixels(pixels, *figure_size(pixels, SIDE, image.pixel_aspect)))
+    draw_edges(picture, image.letters, image.side)
     return Figure(
         title="Original",
-        picture=Image.fromarray(scale_pixels(pixels, *figure_size(pixels, SIDE, image.pixel_aspect))),
+        picture=picture,
         spoken=f"{image.width} x {image.height} pixels",
         notes=(f"{image.width} x {image.height} pixels, {f'window {window}' if window else 'as it was read'}",),
     )

@@ -203,6 +203,11 @@ class MedicalImage:
         return None if self.scan is None else self.scan.letters
 
     @property
+    def side(self) -> str:
+        """Which side of the body it shows, as `left`; empty if not known."""
+        return self.metadata.get("laterality", "")
+
+    @property
     def height(self) -> int:
         """Rows of pixels."""
         return int(self.pixels.shape[0])

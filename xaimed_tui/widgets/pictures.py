@@ -32,9 +32,8 @@ def image_picture(image: MedicalImage, pixels: NDArray[np.uint8]) -> PictureSpec
     """
     from xaimed_tui.render.spec import NO_LETTERS, PictureSpec
 
-    side = image.metadata.get("laterality", "")
     of = f"{image.path}:{image.sha256}"
-    return PictureSpec(pixels, aspect=image.pixel_aspect, edges=image.letters or NO_LETTERS, side=side, of=of)
+    return PictureSpec(pixels, aspect=image.pixel_aspect, edges=image.letters or NO_LETTERS, side=image.side, of=of)
 
 
 def method_picture(
