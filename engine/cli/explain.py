@@ -346,7 +346,8 @@ def _check_writable(out: Path) -> None:
 
 
 def _print_explanation(explanation: Explanation, folder: Path) -> None:
-    from engine.explanation.evidence_words import evidence_notes  # late: numpy
+    from engine.explanation.evidence import out_of_time  # late, like the next line: numpy
+    from engine.explanation.evidence_words import evidence_notes
 
     diagnosis = explanation.diagnosis
     probability = float(diagnosis.probabilities[diagnosis.index])
@@ -388,6 +389,8 @@ def _print_explanation(explanation: Explanation, folder: Path) -> None:
             print_line(f"{method_name(method)}: {line}")
         for warning in saliency.warnings:
             print_line(f"{method_name(method)}: {warning}")
+    if out_of_time(explanation.evidence.values()):
+        print_line("Some questions were not answered in time: --evidence-seconds S gives S seconds for each map.")
     for warning in diagnosis.warnings:
         print_line(warning)
     print_line(f"Written to {folder}")

@@ -194,6 +194,12 @@ def usual_seconds(maps: Mapping[str, SaliencyMap]) -> float:
     return USUAL_SECONDS if rise is None else max(rise.seconds, SHORTEST_SECONDS)
 
 
+def out_of_time(evidence: Iterable[Evidence]) -> bool:
+    """Whether a question was begun, and stopped before there was an answer."""
+    asked = (getattr(each, question) for each in evidence for question in LATER)
+    return any(answer.verdict is Verdict.NOT_ASKED and answer.why for answer in asked)
+
+
 def with_answer(evidence: Evidence, answer: Answer) -> Evidence:
     """Return the evidence with one answer more."""
     if isinstance(answer, BetterThanChance):

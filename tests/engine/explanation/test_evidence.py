@@ -21,7 +21,7 @@ from engine.errors import Stopped
 from engine.evidence.figures import known_figures
 from engine.explainers.settings import Settings
 from engine.explanation import evidence as asking
-from engine.explanation.evidence import LATER, QUESTIONS, Deadline, ask, ask_evidence, usual_seconds
+from engine.explanation.evidence import LATER, QUESTIONS, Deadline, ask, ask_evidence, out_of_time, usual_seconds
 from engine.explanation.evidence_words import (
     MARKS,
     evidence_details,
@@ -154,6 +154,8 @@ def test_what_does_not_fit_the_budget_stays_not_asked_with_a_reason(
     found = ask_evidence(model, explained, seconds=0.0)
     assert {found.evidence["gradcam"].verdicts[question] for question in LATER} == {Verdict.NOT_ASKED}
     assert found.evidence["gradcam"].stable.why == "not answered within 0 s a map"
+    assert out_of_time(found.evidence.values())
+    assert not out_of_time(explained.evidence.values()), "nothing was begun"
     assert list(places.figures().parent.glob("figures/*")) == []
     stop = threading.Event()
     stop.set()
