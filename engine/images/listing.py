@@ -39,6 +39,8 @@ _KEY_ENDS = "\0\0"
 """Joins a name's key and the name into one string, which sorts as the pair does in a third of the time."""
 _PROBES = 10_000
 """The most files without a suffix that are opened to see whether they begin as DICOM or NIfTI."""
+_FOLDERS = 1000
+"""The most folders that are looked into below one without images."""
 _PROBED = ("", ".hdr")
 """Suffixes that tell too little: of these, only what begins as DICOM or NIfTI is listed."""
 _LISTED = SUFFIXES + DICOM_SUFFIXES + NIFTI_SUFFIXES + _PROBED[1:]
@@ -97,7 +99,7 @@ def images_below(folder: Path, planes: Collection[Plane] = AXIAL) -> list[Path]:
     return files
 
 
-def scan_images(folder: Path, planes: Collection[Plane] = AXIAL) -> Iterator[list[str]]:
+def scan_images(folder: Path, planes: Collection[Plane] = AXIAL, *, below_empty: bool = False) -> Iterator[list[str]]:
     """Yield the names of the images in a folder: regular files with an image's suffix, DICOM and NIfTI files.
 
     A file without a suffix is listed if it begins as DICOM or NIfTI; after 10,000 such files the rest are listed
@@ -106,6 +108,9 @@ def scan_images(folder: Path, planes: Collection[Plane] = AXIAL) -> Iterator[lis
     Args:
         folder: where they lie.
         planes: in which NIfTI volumes are cut; of a file with several volumes the first of these.
+        below_empty: whether a folder without images of its own stands for the folders below it, as studies have them
+            for their series: names are then relative to `folder`, with `/`. After 1,000 folders, or where one is a
+            link or cannot be read, the name of the folder stands in place of those of its files.
 
     Yields:
         All names found so far, in natural order: after `FIRST_AFTER` seconds, then now and then; the last list is
@@ -132,6 +137,9 @@ def scan_images(folder: Path, planes: Collection[Plane] = AXIAL) -> Iterator[lis
                 now = time.monotonic()
                 due = now + max(_NEXT_AFTER, 4 * (now - begin))  # so sorting takes at most a fifth of the time
     names = _merged(found, fresh)[1]
+    if not names and below_empty:
+        for names in _scan_below(folder):
+            yield names
     if any(may_be_dicom(name) or may_be_volume(name) for name in names):
         yield names  # their headers take a while
         for better in arranged(folder, names, planes):
@@ -140,8 +148,32 @@ def scan_images(folder: Path, planes: Collection[Plane] = AXIAL) -> Iterator[lis
         yield names
 
 
-def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
-    probes = 0
+def _scan_below(folder: Path) -> Iterator[list[str]]:
+    """Yield the names of the images in the folders below a folder, as far as they are found; the last list is whole."""
+    names: list[str] = []
+    unread: list[str] = []
+    due = time.monotonic() + FIRST_AFTER
+    probes = itertools.count(1)
+    for number, (place, inner, _) in enumerate(os.walk(folder, onerror=lambda error: unread.append(error.filename))):
+        inner[:] = sorted((name for name in inner if not name.startswith(".")), key=natural_key)
+        start = Path(place).relative_to(folder)
+        if number > _FOLDERS:
+            names.append(start.as_posix())
+            inner.clear()
+            continue
+        names += [(start / name).as_posix() for name in inner if Path(place, name).is_symlink()]
+        if number:
+            with contextlib.suppress(OSError), os.scandir(place) as entries:  # gone since, or reported by os.walk
+                names += [(start / name).as_posix() for name in sorted(_names(entries, probes), key=natural_key)]
+        if time.monotonic() > due:
+            yield names.copy()
+            due = time.monotonic() + _NEXT_AFTER
+        time.sleep(_PAUSE)
+    yield names + [Path(each).relative_to(folder).as_posix() for each in unread if Path(each) != folder]
+
+
+def _names(entries: Iterator[os.DirEntry[str]], probes: Iterator[int] | None = None) -> Iterator[str]:
+    probes = probes or itertools.count(1)
     for entry in entries:
         name = entry.name
         if name.startswith("."):
@@ -156,10 +188,8 @@ def _names(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
                 continue
         except OSError:  # a link that cannot be followed, for one
             continue
-        if suffix in _PROBED:
-            probes += 1
-            if probes <= _PROBES and not _begins_as_scan(entry.path):
-                continue
+        if suffix in _PROBED and next(probes) <= _PROBES and not _begins_as_scan(entry.path):
+            continue
         yield name
 
 

@@ -194,7 +194,7 @@ class Engine:
         from engine.images.listing import scan_images
         from engine.images.nifti.recognising import PLANES
 
-        return scan_images(folder, PLANES)
+        return scan_images(folder, PLANES, below_empty=True)
 
     def groups(self, folder: Path, names: Sequence[str]) -> Sequence[Group]:
         """Return which of the images of a folder belong together, as `scan_images` has found them: series, slices.

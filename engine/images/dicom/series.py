@@ -99,8 +99,10 @@ def arranged(folder: Path, names: Sequence[str], planes: Collection[Plane] = AXI
             continue
         read += 1
         try:
-            if name.upper() == DICOMDIR:
-                more = [file for file in listed_by(folder / name) if file not in listed]
+            start, _, plain = name.rpartition("/")
+            if plain.upper() == DICOMDIR:
+                listed_there = (f"{start}/{file}" if start else file for file in listed_by(folder / name))
+                more = [file for file in listed_there if file not in listed]
                 listed.update(more)
                 asked += more
                 continue

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ImageError
-from engine.images.listing import list_images
+from engine.images import listing
+from engine.images.listing import list_images, scan_images
 
 
 def names(folder: Path) -> list[str]:
@@ -41,6 +42,24 @@ def test_what_is_no_image_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
     assert names(tmp_path) == ["a.png", "link.png"]
+
+
+def test_a_folder_without_images_stands_for_those_below_it_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("s10/b.png", "s9/deeper/a2.png", "s9/deeper/a10.png", "s9/.hidden/c.png", "s9/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to(tmp_path / "s9")
+    (tmp_path / "shut").mkdir(mode=0)
+    below = ["link", "s9/deeper/a2.png", "s9/deeper/a10.png", "s10/b.png"]
+    shut = [] if os.access(tmp_path / "shut", os.R_OK) else ["shut"]  # root reads everything
+    assert names(tmp_path) == []
+    assert list(scan_images(tmp_path, below_empty=True))[-1] == below + shut
+    monkeypatch.setattr(listing, "_FOLDERS", 2)
+    assert list(scan_images(tmp_path, below_empty=True))[-1] == [*below[:3], "s10", "shut"], "no folder is lost"
+    (tmp_path / "own.png").touch()
+    assert list(scan_images(tmp_path, below_empty=True))[-1] == ["own.png"]
 
 
 def test_dicom_files_are_listed_by_suffix_or_by_their_mark(tmp_path: Path) -> None:

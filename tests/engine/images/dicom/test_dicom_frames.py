@@ -193,6 +193,8 @@ def test_a_dicomdir_stands_for_the_files_that_it_lists(tmp_path: Path) -> None:
     assert len(names) == 3
     assert all((folder / name).is_file() for name in names)
     assert list(images_at(folder / "DICOMDIR")) == [folder / name for name in names]
+    *_, below = scan_images(tmp_path, below_empty=True)
+    assert below == [f"disc/{name}" for name in names], "each once"
     with pytest.raises(ImageError, match="this is a DICOMDIR: it lists pictures and holds none"):
         read_image(folder / "DICOMDIR")
     (folder / names[0]).unlink()
