@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from engine.acceleration.tuning import untuned
 from engine.errors import Stopped
 from engine.evidence.thresholds import (
     COPIES,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 QUESTION = "stable"
 
 Explain = Callable[["Request"], "SaliencyMap"]
+
+PassTogether = Callable[[Sequence["Request"]], None]
+"""Passes the images of several requests in one batch, so that making their maps passes nothing."""
 
 
 def judge_settled(saliency: SaliencyMap, statistics: GridStatistics) -> Stable | None:
@@ -60,13 +64,16 @@ def judge_settled(saliency: SaliencyMap, statistics: GridStatistics) -> Stable |
     return Stable(verdict, settled=statistics.certain, settled_cells=settled, why=why)
 
 
-def ask_stable(request: Request, saliency: SaliencyMap, explain: Explain) -> Stable:
+def ask_stable(
+    request: Request, saliency: SaliencyMap, explain: Explain, pass_together: PassTogether | None = None
+) -> Stable:
     """Return whether a map stays the same under noise of one grey level, which nobody sees.
 
     Args:
         request: as for the map itself; its seed is that of the noise. Hold its lock.
         saliency: the map, of a method that draws no samples.
         explain: makes the method's map for a request.
+        pass_together: makes the passes for some of the copies before that, where the method can.
 
     Raises:
         Stopped: stopped before the end.
@@ -78,12 +85,18 @@ def ask_stable(request: Request, saliency: SaliencyMap, explain: Explain) -> Sta
     level = grey_level(request.classifier, request.tensor)
     generator = torch.Generator().manual_seed(request.seed)
     correlations, same = [], 0
+    batch = untuned(request.tensor, "fp32").batch
+    together: list[Request] = []
     for copy in range(COPIES):
         if request.stop.is_set():
             raise Stopped(QUESTION)
-        noise = level * torch.randn(request.tensor.shape, generator=generator).to(request.tensor.device)
-        made = explain(replace(request, tensor=request.tensor + noise, kept={}, progress=no_progress))
-        found = grid_statistics(made)
+        if not together:
+            for _ in range(min(batch, COPIES - copy)):
+                noise = level * torch.randn(request.tensor.shape, generator=generator).to(request.tensor.device)
+                together.append(replace(request, tensor=request.tensor + noise, kept={}, progress=no_progress))
+            if pass_together is not None:
+                pass_together(together)
+        found = grid_statistics(explain(together.pop(0)))
         same += set(found.top) == set(statistics.top)
         correlations.append(_correlation(statistics.mean.ravel(), found.mean.ravel()))
         request.progress(Progress(QUESTION, copy + 1, COPIES))

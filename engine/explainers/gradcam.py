@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -54,11 +54,8 @@ class GradCam:
         """See `Explainer.explain`; the package's map is enlarged bilinearly to the input's size."""
         if request.stop.is_set():
             raise Stopped(self.key)
-        classifier = request.classifier
-        classifier.require_layers(self.key)
-        layer = self.layer if self.layer is not None else classifier.default_layer
-        info = classifier.anatomy.check_layer(layer)
-        kind = recording(self.key)
+        classifier, info = request.classifier, self._layer(request.classifier)
+        layer, kind = info.name, recording(self.key)
         started = time.perf_counter()
         tensor = request.tensor.detach().clone()
         with (
@@ -70,7 +67,7 @@ class GradCam:
         ):
             shared = request.kept.get("cam")
             if not isinstance(shared, _Pass) or shared.of != (layer, request.target):
-                shared = self._pass(classifier, tensor, request.target, info)
+                (shared,) = self._passes(classifier, tensor, request.target, info)
                 request.kept["cam"] = shared
             below = self._below_zero(shared.activations, layer) if self.key == "gradcam++" else 0.0
             # The package gets what one pass gave. Its own hooks know only modules, and take their first run.
@@ -104,21 +101,51 @@ class GradCam:
             ),
         )
 
-    def _pass(self, classifier: Classifier, tensor: torch.Tensor, target: int, layer: LayerInfo) -> _Pass:
-        subject = f"{self.key} at {layer.name}"
+    def pass_together(self, requests: Sequence[Request]) -> None:
+        """Pass the images of several requests in one batch; their maps then need no passes of their own.
+
+        Where the network or the layer does not take batches, nothing is passed.
+
+        Args:
+            requests: for one class, of one classifier and input size; hold the lock.
+        """
+        classifier, target = requests[0].classifier, requests[0].target
+        if classifier.one_at_a_time:
+            return
+        tensor = torch.cat([request.tensor.detach() for request in requests])
+        with restored(classifier.network), classifier.exact(), classifier.watched(), torch.enable_grad():
+            passes = self._passes(classifier, tensor, target, self._layer(classifier))
+        for request, found in zip(requests, passes, strict=False):  # there may be none
+            request.kept["cam"] = found
+
+    def _layer(self, classifier: Classifier) -> LayerInfo:
+        classifier.require_layers(self.key)
+        return classifier.anatomy.check_layer(self.layer if self.layer is not None else classifier.default_layer)
+
+    def _passes(self, classifier: Classifier, tensor: torch.Tensor, target: int, layer: LayerInfo) -> list[_Pass]:
+        """Pass (B, C, H, W) images, and return what each gave; nothing if the layer does not hold B images' maps."""
+        subject, count = f"{self.key} at {layer.name}", len(tensor)
         with recorded(classifier.network, layer) as record:
-            logits = classifier.logits(tensor)[0]
+            logits = classifier.logits(tensor)
         if record.tensor is None:
             raise ExplanationError("did not run for this image", subject=subject, remedy="choose another layer")
-        score = classifier.target_logit(logits, target)
+        if count > 1 and layer.images(record.tensor) != count:
+            return []
+        # No image's score depends on another image, so the gradient of their sum is that of each.
+        score = classifier.target_logit(logits, target).sum()
         inverted = classifier.activation if classifier.inverted else ""
         # The graph begins at the layer, so without it nothing led from there to the score.
         (gradient,) = torch.autograd.grad(score, record.tensor, allow_unused=True) if score.requires_grad else (None,)
         if gradient is None:
-            raise without_gradient(classifier, layer, tensor, target, subject)
-        activations, gradients = (record.maps(each.detach()).cpu().clone() for each in (record.tensor, gradient))
-        sure = is_sure(classifier, logits.detach(), target)
-        return _Pass((layer.name, target), activations, gradients, inverted, sure)
+            raise without_gradient(classifier, layer, tensor[:1], target, subject)
+        found = []
+        for image in range(count):
+            activations, gradients = (
+                record.maps(each.detach(), image).cpu().clone() for each in (record.tensor, gradient)
+            )
+            sure = is_sure(classifier, logits[image].detach(), target)
+            found.append(_Pass((layer.name, target), activations, gradients, inverted, sure))
+        return found
 
     def _below_zero(self, activations: torch.Tensor, layer: str) -> float:
         """Return the share of channels for which Grad-CAM++'s formula does not hold.

@@ -14,7 +14,7 @@ from engine.evidence.better_than_chance import ask_better_than_chance
 from engine.evidence.right import judge_right
 from engine.evidence.stable import ask_stable, judge_settled
 from engine.explainers.settings import Settings
-from engine.explanation.measuring import explaining, known_answer, known_or_measured
+from engine.explanation.measuring import explaining, known_answer, known_or_measured, passing_together
 from engine.explanation.request import NEVER_STOP, request_for
 from engine.progress import ProgressCallback, StopSignal, no_progress
 from engine.results.evidence import BetterThanChance, Evidence, OfThisNetwork, Stable, Verdict
@@ -253,10 +253,11 @@ def _stable(
     stop: StopSignal,
 ) -> Stable:
     explain = explaining(classifier, saliency.method, settings)
+    together = passing_together(classifier, saliency.method, settings)
 
     def work() -> Stable:
         request = request_for(classifier, image, saliency.method, settings, None, progress, stop, ())
-        return ask_stable(request, saliency, explain)
+        return ask_stable(request, saliency, explain, together)
 
     with classifier.lock:
         return classifier.with_memory(work)

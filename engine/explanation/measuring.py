@@ -19,6 +19,7 @@ from engine.evidence.of_this_network import (
     judge_figures,
 )
 from engine.explainers.base import Request
+from engine.explainers.gradcam import GradCam
 from engine.explainers.plugins import run_plug_in
 from engine.explainers.registry import plug_in
 from engine.explainers.settings import Settings, chosen_parameters, make_explainer
@@ -132,6 +133,18 @@ def explaining(classifier: Classifier, method: str, settings: Settings) -> Calla
     if plug_in(method) is None:
         return explainer.explain
     return lambda request: run_plug_in(explainer, request)
+
+
+def passing_together(
+    classifier: Classifier, method: str, settings: Settings
+) -> Callable[[Sequence[Request]], None] | None:
+    """Return what passes the images of several requests at once for a method; None for methods that cannot.
+
+    Raises:
+        ExplanationError: a parameter out of range.
+    """
+    explainer = make_explainer(method, classifier.bundle, settings)
+    return explainer.pass_together if isinstance(explainer, GradCam) else None
 
 
 def compliant_images(classifier: Classifier, folder: Path) -> list[MedicalImage]:

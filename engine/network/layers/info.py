@@ -32,9 +32,9 @@ class MapAxes:
         """Whether rows and columns lie on one axis."""
         return len(self.places) == 1
 
-    def maps(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the first image's maps, (1, C, height, width), of the layer's tensor or its gradient."""
-        tensor = tensor.narrow(self.images, 0, 1)
+    def maps(self, tensor: torch.Tensor, image: int = 0) -> torch.Tensor:
+        """Return an image's maps, (1, C, height, width), of the layer's tensor or its gradient."""
+        tensor = tensor.narrow(self.images, image, 1)
         last = (*(() if self.channels is None else (self.channels,)), *self.places)
         others = [axis for axis in range(tensor.ndim) if axis not in last]  # of size 1
         flat = tensor.permute(*others, *last).reshape(1, -1, prod(tensor.shape[axis] for axis in self.places))
@@ -69,6 +69,10 @@ class LayerInfo:
         """Whether a name is that of this layer or of a container with the same output."""
         return name == self.name or name in self.also
 
-    def maps(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the first image's maps, (1, channels, height, width), of the layer's tensor or its gradient."""
-        return tensor[:1] if self.axes is None else self.axes.maps(tensor)
+    def maps(self, tensor: torch.Tensor, image: int = 0) -> torch.Tensor:
+        """Return an image's maps, (1, channels, height, width), of the layer's tensor or its gradient."""
+        return tensor[image : image + 1] if self.axes is None else self.axes.maps(tensor, image)
+
+    def images(self, tensor: torch.Tensor) -> int:
+        """Return of how many images the layer's tensor holds maps."""
+        return int(tensor.shape[0 if self.axes is None else self.axes.images])

@@ -24,9 +24,9 @@ class Recorded:
         self._layer = layer
         self.tensor: torch.Tensor | None = None
 
-    def maps(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return `tensor`, or its gradient, as (1, C, h, w) maps."""
-        return self._layer.maps(tensor)
+    def maps(self, tensor: torch.Tensor, image: int = 0) -> torch.Tensor:
+        """Return an image's part of `tensor`, or of its gradient, as (1, C, h, w) maps."""
+        return self._layer.maps(tensor, image)
 
     def begin_at(self, made: object) -> object:
         """Make a tensor the leaf, and return what the network goes on with: the same values, connected to the leaf.

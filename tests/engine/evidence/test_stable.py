@@ -15,6 +15,7 @@ from networks import classifier, request, small_cnn
 from engine.errors import Stopped
 from engine.evidence.stable import ask_stable, grey_level, judge_settled
 from engine.explainers.base import Request, scaled_map
+from engine.explainers.gradcam import GradCam
 from engine.results.cells import CELLS, cell_slices
 from engine.results.evidence import Verdict
 from engine.results.saliency import CellEstimate, SaliencyMap
@@ -96,6 +97,24 @@ def test_other_maps_are_asked_again_under_noise_of_one_grey_level(
         assert found.same_three == same
     assert [report.done for report in reports] == list(range(1, 17))
     assert ask_stable(asked, own, method) == found
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_copies_of_cams_are_passed_in_one_batch(alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = classifier(small_cnn(3))
+    asked = request(model)
+    passed, logits = [], model.logits
+    monkeypatch.setattr(model, "logits", lambda images: (passed.append(len(images)), logits(images))[1])
+    model.one_at_a_time = alone  # of a network whose answers depend on the other images of a batch
+    for key in ("gradcam", "gradcam++", "hirescam"):
+        method = GradCam(key)
+        own = method.explain(replace(asked, kept={}))
+        apart = ask_stable(asked, own, method.explain)
+        passed.clear()
+        found = ask_stable(asked, own, method.explain, method.pass_together)
+        assert passed == ([1] * 16 if alone else [16])
+        assert (found.verdict, found.same_three) == (apart.verdict, apart.same_three)
+        assert found.correlation == pytest.approx(apart.correlation, abs=1e-7)
 
 
 def cells(values: np.ndarray) -> np.ndarray:

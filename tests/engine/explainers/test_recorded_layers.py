@@ -111,3 +111,6 @@ def test_tokens_and_channels_last_become_maps() -> None:
     assert torch.equal(MapAxes(2, (1,), 3, 4, before=1).maps(tokens), maps)
     assert torch.equal(MapAxes(2, (0,), 3, 4, before=1, images=1).maps(tokens.permute(1, 0, 2)), maps)
     assert torch.equal(MapAxes(None, (1,), 3, 4).maps(maps[:, 0].flatten(1)), maps[:, :1])
+    two = torch.cat([tokens, tokens + 1])
+    assert torch.equal(MapAxes(2, (1,), 3, 4, before=1).maps(two, 1), maps + 1)
+    assert torch.equal(MapAxes(2, (0,), 3, 4, before=1, images=1).maps(two.permute(1, 0, 2), 1), maps + 1)

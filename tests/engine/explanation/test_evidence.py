@@ -19,6 +19,7 @@ from torch import nn
 from engine.acceleration.torch_private import hooks_of
 from engine.errors import Stopped
 from engine.evidence.figures import known_figures
+from engine.explainers.gradcam import GradCam
 from engine.explainers.settings import Settings
 from engine.explanation import evidence as asking
 from engine.explanation.evidence import LATER, QUESTIONS, Deadline, ask, ask_evidence, out_of_time, usual_seconds
@@ -88,8 +89,14 @@ def test_an_explanation_comes_with_what_costs_no_pass(explained: Explanation) ->
     assert {found.better_than_chance.verdict for found in (rise, gradcam)} == {Verdict.NOT_ASKED}
 
 
-def test_everything_is_asked_and_the_network_is_left_as_it_was(model: Classifier, explained: Explanation) -> None:
-    network = model.network
+def test_everything_is_asked_and_the_network_is_left_as_it_was(
+    model: Classifier, explained: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, together = model.network, GradCam.pass_together
+    batches: list[int] = []
+    monkeypatch.setattr(
+        GradCam, "pass_together", lambda self, asked: (batches.append(len(asked)), together(self, asked))[1]
+    )
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     modes = [module.training for module in network.modules()]
     gradients = [(value.requires_grad, value.grad) for value in network.parameters()]
@@ -113,6 +120,7 @@ def test_everything_is_asked_and_the_network_is_left_as_it_was(model: Classifier
         assert verdicts["of_this_network"] is not Verdict.NO
     assert found.evidence["gradcam"].stable.verdict is Verdict.YES
     assert found.evidence["gradcam"].stable.copies == 16
+    assert batches == [16]
     assert [method for method, _ in answered].count("gradcam") == 3
     assert answered[-1] == ("gradcam", found.evidence["gradcam"])
     # What is asked of the network and not of the image comes last.
