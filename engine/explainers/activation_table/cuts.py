@@ -67,14 +67,17 @@ def best_cuts(
 
     Args:
         network: traced; shapes are recorded in its graph.
-        image: (1, C, H, W) input; it is passed once.
+        image: (1, C, H, W) input; the first of its size is passed once.
         masks: how superpixels are shown and hidden.
         samples: smallest number of samples that will be passed.
         readout: names of modules that must stay after the last cut.
     """
     if masks.count * masks.labels.numel() > _MOST_PIXELS:
         return ()
-    note_shapes(network, image)
+    # LIME asks for each of its segmentations.
+    if network.meta.get("shapes_for") != image.shape:
+        note_shapes(network, image)
+        network.meta["shapes_for"] = image.shape
     whole = sum(_multiplications(network, node) for node in network.graph.nodes)
     # Before it is used, a table is checked at the cost of about two passes for each of these samples.
     most, best = (_WORTH_IT * samples + 2 * CHECKED_SAMPLES) * whole, tuple[Cut, ...]()

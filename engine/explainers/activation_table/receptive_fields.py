@@ -56,8 +56,15 @@ def _seen_through(network: fx.GraphModule, node: fx.Node, sources: list[torch.Te
             return None
         # Padded by hand, since max pooling refuses a padding of more than half its kernel.
         down, across = convolution.padding
-        padded = functional.pad(sources[0], (across, across, down, down))
-        seen = functional.max_pool2d(padded, convolution.kernel_size, convolution.stride, 0, convolution.dilation)
+        seen = functional.pad(sources[0], (across, across, down, down))
+        # Rows, then columns: for a kernel of 7x7 that compares 14 values and not 49.
+        (high, wide), (below, beside), (rows, columns) = (
+            convolution.kernel_size,
+            convolution.stride,
+            convolution.dilation,
+        )
+        seen = functional.max_pool2d(seen, (high, 1), (below, 1), 0, (rows, 1))
+        seen = functional.max_pool2d(seen, (1, wide), (1, beside), 0, (1, columns))
         return _together([seen, *sources[1:]])
     if isinstance(module, nn.MaxPool2d) and not module.return_indices:
         return functional.max_pool2d(

@@ -146,6 +146,15 @@ def test_a_receptive_field_is_where_a_superpixel_changes_something(name: str) ->
     assert torch.equal(fields[node], changed)
 
 
+def test_the_sizes_of_activations_are_found_once_for_all_segmentations(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: list[object] = []
+    monkeypatch.setattr(cuts, "note_shapes", lambda *of: (passed.append(of), note_shapes(*of)))
+    model = wrapped(residual)
+    found = Lime(segmentations=3, superpixels=12, samples=120).explain(asked(model))
+    assert (found.parameters["segmentations"], len(passed)) == (3, 1)
+    assert int(found.parameters["convolutions_looked_up"]) > 0
+
+
 def test_every_combination_that_a_place_can_see_is_in_the_table() -> None:
     model = wrapped(residual)
     shown = np.random.default_rng(0).integers(0, 2, (500, 16))
