@@ -4,6 +4,7 @@
 
 The machine may be busy: everything compared is run in turn, several rounds of it, ratios are taken within a round, and
 medians are shown. Bare passes are timed before and after each method in chunks and counted up to the method's samples.
+`lime ours` shares its samples among segmentations, as many as by default; `lime-1 ours` has one, as the others have.
 """
 
 from __future__ import annotations
@@ -146,10 +147,11 @@ class Contest:
             for what, passes in (("bare", bare[kind]), ("bare fast", fast)):
                 record = self._record(f"{what} {precision}", chunk, RISE, f"batch {passes.batch}, {kind}")
                 yield self._alone(record, partial(passes, chunk))
-            for method, stated in ((rise, RISE), (lime, LIME)):
+            alone = replace(lime, segmentations=1)
+            for case, method, stated in (("rise", rise, RISE), ("lime", lime, LIME), ("lime-1", alone, LIME)):
                 kind = settled[method.key]
                 note = f"batch {tuning.batch_for(kind)}, {kind}"
-                record = self._record(f"{method.key} ours {precision}", method.samples, stated, note)
+                record = self._record(f"{case} ours {precision}", method.samples, stated, note)
                 run = partial(afresh, classifier, method, request)
                 yield record.case, partial(record.run_beside, bare[kind], chunk, run)
             if precision == "fp32":

@@ -1,13 +1,14 @@
 """What are the three cells of each map worth, and what do the four questions say of it? On images not trained on.
 
-    python -m tests.benchmarks.worth --data FOLDER [--only HIS MRI IHC] [--images N] [--rise N] [--no-evidence]
+    python -m tests.benchmarks.worth --data FOLDER [--only HIS MRI IHC] [--images N] [--rise N] [--evidence N]
         [--json FILE]
 
 FOLDER holds `idc/patches.zip` and `brain_mri/slices.zip`, which the models' `train.py` read. One image of each of N
 patients (for the demo: N patches of an area of its slide) is explained for the predicted class. For every choice of
 three cells (the methods', the three with the most votes, the exact three of each fill, the best of all 84) the tables
 say how far the probability falls when they are hidden, and what it is when only they are shown, under each fill, with
-95 % intervals by patient. Where cells are chosen under one fill and judged under the other, nothing favours them.
+95 % intervals by patient. Where cells are chosen under one fill and judged under the other, nothing favours them. The
+questions that cost passes are asked about the maps of N of the images, evenly chosen (all of them without --evidence).
 """
 
 from __future__ import annotations
@@ -116,8 +117,17 @@ def evidence_of(classifier: Classifier, explanation: Explanation) -> Iterator[tu
         yield method, known
 
 
-def measure(classifier: Classifier, pictures: Pictures, rise: int, evidence: bool) -> dict[str, Any]:
-    """Return what the cells are worth on every picture, who named them, and the verdicts by method and question."""
+def measure(classifier: Classifier, pictures: Pictures, rise: int, evidence: int) -> dict[str, Any]:
+    """Return what the cells are worth on every picture, who named them, and the verdicts by method and question.
+
+    Args:
+        classifier: the network.
+        pictures: the images.
+        rise: RISE's masks.
+        evidence: about the maps of how many images the questions that cost passes are asked.
+    """
+    few = min(evidence, len(pictures))
+    asked = {number * len(pictures) // few for number in range(few)}
     worth: list[tuple[str, Worth]] = []
     verdicts: dict[str, dict[str, Counter[str]]] = {}
     shared: dict[str, list[tuple[int, ...]]] = {}
@@ -131,7 +141,7 @@ def measure(classifier: Classifier, pictures: Pictures, rise: int, evidence: boo
         for method, statistics in found.statistics.items():
             counts = tuple(one.shared for one in found.exact.judge(statistics.top).values())
             shared.setdefault(method, []).append(counts or (0,) * len(FILLS))
-        for method, known in evidence_of(classifier, found) if evidence else found.evidence.items():
+        for method, known in evidence_of(classifier, found) if number in asked else found.evidence.items():
             for question, verdict in known.verdicts.items():
                 verdicts.setdefault(method, {}).setdefault(question, Counter())[str(verdict)] += 1
         say(f"{number + 1} of {len(pictures)} images, {time.process_time() - started:.0f} s of processor time")
@@ -178,7 +188,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(MODELS), default=list(MODELS), metavar="MODEL")
     parser.add_argument("--images", type=int, default=30, metavar="N", help="images of each model (default 30)")
     parser.add_argument("--rise", type=int, default=1000, metavar="N", help="RISE's masks (default 1000)")
-    parser.add_argument("--no-evidence", action="store_true", help="ask only the questions that cost no pass")
+    parser.add_argument("--evidence", type=int, metavar="N", help="images whose maps are asked all questions (all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there; - for standard output")
     given = parser.parse_args()
     settle_environment()
@@ -191,7 +201,7 @@ def main() -> None:
     for name in given.only:
         classifier = Classifier.load(read_bundle(MODELS[name]), device="cpu", precision="fp32")
         chosen = one_each(pictures[tasks[name]], given.images)
-        found = measure(classifier, chosen, given.rise, not given.no_evidence)
+        found = measure(classifier, chosen, given.rise, given.images if given.evidence is None else given.evidence)
         report(name, found, by_patient=len({patient for patient, _ in chosen}) == len(chosen))
         results["models"][name] = found
     write_json(given.json, results)
