@@ -116,18 +116,19 @@ def report(network: str, found: dict[int, dict[str, int]]) -> None:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=NETWORKS, metavar="NETWORK")
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, metavar="NETWORK", help="IDC, IHC, MRI, known")
     parser.add_argument("--data", type=Path, help="folder with idc/patches.zip and brain_mri/slices.zip")
     parser.add_argument("--images", type=int, default=24, help="of each network (default 24)")
     parser.add_argument("--samples", type=int, default=1000, help="of each run (default 1000)")
     parser.add_argument("--segmentations", type=int, nargs="+", default=(1, 5, 10), metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there; - for standard output")
     given = parser.parse_args()
-    if given.data is None and "MRI" in given.only:
+    only = given.only or [network for network in NETWORKS if network != "MRI" or given.data]
+    if given.data is None and "MRI" in only:
         parser.error("MRI needs --data")
     settle_environment()
     results: dict[str, Any] = {"machine": machine(), "samples": given.samples, "networks": {}}
-    for network in given.only:
+    for network in only:
         found = measure(cases(network, given.images, given.data), given.samples, given.segmentations)
         report(network, found)
         results["networks"][network] = found
