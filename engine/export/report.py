@@ -13,13 +13,15 @@ from PIL import Image
 from engine.drawing.edges import draw_edges
 from engine.drawing.scaling import scale_pixels
 from engine.explainers.registry import method_name
-from engine.explanation.exact_words import EXACT_MEANS, EXACT_TITLE, exact_lines
+from engine.explanation.evidence_words import MARKS, QUESTION_WORDS, VERDICT_WORDS, evidence_notes
+from engine.explanation.exact_words import CHANCE, EXACT_MEANS, EXACT_TITLE, exact_lines, worth_words
 from engine.explanation.figures import Figure, figure_size, figures_of
 from engine.explanation.words import INTENDED_USE, answer_notes, target_words
 from engine.images.bits import bits_of, shown_values
 from engine.images.eye import fed_words
 from engine.results.cells import CELL_NAMES, CELLS
 from engine.results.diagnosis import probability_text
+from engine.results.evidence import Evidence
 from engine.text import word_list
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ ReportKind = Literal["html", "pdf"]
 
 SIDE = 320
 """Longer side of a report's pictures, in pixels."""
+
+EVIDENCE_TITLE = "Can these maps be believed?"
 
 _MOST_CLASSES = 6
 
@@ -51,12 +55,14 @@ class Table:
         header: of its columns.
         rows: as many texts as there are columns.
         note: what the numbers mean; may be empty.
+        widths: of its columns, as parts of a whole; equal where there are none.
     """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    widths: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +76,10 @@ class Report:
         classes: name and probability of the most probable classes.
         more_classes: how many further classes there are.
         figures: the pictures.
-        findings: sentences about the exact cells and what the maps are worth.
+        evidence: the answers to the questions about each map.
+        findings: sentences about the exact cells and the agreement.
         warnings: what must not be overlooked and stands beside no picture.
-        tables: statistics, evidence and parameters.
+        tables: statistics and parameters.
         facts: name and value of what is known of the image, the model and the computation.
         intended_use: what it is for.
     """
@@ -83,6 +90,7 @@ class Report:
     classes: tuple[tuple[str, float], ...]
     more_classes: int
     figures: tuple[Figure, ...]
+    evidence: Table
     findings: tuple[str, ...]
     warnings: tuple[str, ...]
     tables: tuple[Table, ...]
@@ -115,6 +123,7 @@ def report_of(explanation: Explanation, *, created: datetime | None = None) -> R
         classes=tuple((diagnosis.classes[i], float(diagnosis.probabilities[i])) for i in order[:_MOST_CLASSES]),
         more_classes=max(len(order) - _MOST_CLASSES, 0),
         figures=(_original(explanation), *(replace(each, notes=each.notes[:1]) for each in drawn)),
+        evidence=_evidence(explanation),
         findings=tuple(_findings(explanation, drawn)),
         warnings=tuple(_warnings(explanation)),
         tables=tuple(table for table in (_statistics(explanation), _parameters(explanation)) if table.rows),
@@ -137,15 +146,41 @@ def _original(explanation: Explanation) -> Figure:
     )
 
 
+def _judged(explanation: Explanation, method: str) -> tuple[str, ...]:
+    """Return the lines about what a map is worth that its picture has elsewhere, and a report has in a table."""
+    return (worth_words(explanation, method), *evidence_notes(explanation, method))
+
+
+def _evidence(explanation: Explanation) -> Table:
+    rows = []
+    for method in explanation.maps:
+        evidence = explanation.evidence.get(method, Evidence())
+        verdicts = [f"{MARKS[verdict]} {VERDICT_WORDS[verdict]}" for verdict in evidence.verdicts.values()]
+        worth = worth_words(explanation, method).removesuffix(f"; {CHANCE}")
+        rows.append((method_name(method), *verdicts, worth))
+    return Table(
+        EVIDENCE_TITLE,
+        (
+            "Map",
+            *(words.capitalize() + "?" for words in QUESTION_WORDS.values()),
+            "Its three cells, by the exact cells",
+        ),
+        tuple(rows) if any(_judged(explanation, method) != ("",) for method in explanation.maps) else (),
+        f"Of 84 choices of three cells, 1st is the best. {CHANCE[0].upper()}{CHANCE[1:]}.",
+        (1.1, 1.2, 1.4, 1.2, 1.3, 5),
+    )
+
+
 def _findings(explanation: Explanation, drawn: Sequence[Figure]) -> Iterator[str]:
     """Yield what stands below the pictures, where there is room for it: each sentence once, with whose it is."""
     if explanation.exact is not None:
         yield EXACT_MEANS
         yield from exact_lines(explanation)
+    in_table = {note for method in explanation.maps for note in _judged(explanation, method)}
     said: dict[str, list[str]] = {}
     for figure in drawn:
         if not figure.title.startswith(EXACT_TITLE):
-            for note in figure.notes[1:]:
+            for note in (note for note in figure.notes[1:] if note not in in_table):
                 said.setdefault(note, []).append(figure.title)
     for note, titles in said.items():
         yield f"{word_list(titles)}: {note}"
@@ -184,7 +219,7 @@ def _parameters(explanation: Explanation) -> Table:
         said = [f"{name} {value}" for name, value in saliency.parameters.items() if name not in _NOT_PARAMETERS]
         seed = "" if saliency.seed is None else f"; seed {saliency.seed}"
         rows.append((method_name(method), "; ".join(said) + seed, f"{saliency.seconds:.2f}"))
-    return Table("How the maps were made", ("Method", "Parameters", "Seconds"), tuple(rows))
+    return Table("How the maps were made", ("Method", "Parameters", "Seconds"), tuple(rows), widths=(1, 6, 1))
 
 
 def _facts(explanation: Explanation, created: datetime) -> Iterator[tuple[str, str]]:
@@ -193,7 +228,7 @@ def _facts(explanation: Explanation, created: datetime) -> Iterator[tuple[str, s
     size = f"{image.width} x {image.height} pixels, {image.colour}, {bits.used} bits"
     yield "Image", f"{image.public_name}; {size}; hash of the pixels {image.sha256}"
     height, width = bundle.input.size
-    takes = f"takes {width} x {height} pixels, {bundle.input.channels} channels"
+    takes = f"takes {width} x {height} pixels, {'in colour' if bundle.input.channels == 3 else 'grey'}"
     yield "Model", f"{bundle.task} / {bundle.name}; {takes}; digest {bundle.digest}"
     computed = "; ".join(f"{name} {environment[name]}" for name in _MACHINE if name in environment)
     yield "Made", f"{created.astimezone(UTC).isoformat(timespec='seconds')}; {computed}"

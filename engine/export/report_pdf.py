@@ -1,4 +1,4 @@
-"""Lay a report out as PDF on one page of A4; where it has more to say than fits, the rest follows on a second."""
+"""Lay a report out as PDF on one page of A4, in smaller letters where it has much to say."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ _GAP = 3.0
 _COLUMNS = 5
 _PICTURE = 0.86
 """Width of a picture as a part of its column."""
+_POINTS_A_MILLIMETRE = 72 / 25.4
+_SMALLER = (1.0, 1.1, 1.2, 1.3)
+"""By what all but the pictures' width is divided, tried in turn. After the last, a second page begins: smaller letters
+could not be read."""
+_WITH_HEADING = 16.0
+"""Room that a table's heading must have below it for a few rows."""
 _LONGEST = 2_000
 _INK, _MUTED, _STRONG = (20, 20, 20), (80, 80, 80), (122, 46, 0)
 _BLUE = (49, 104, 142)
@@ -35,13 +41,21 @@ def report_pdf(report: Report, *, created: datetime | None = None) -> bytes:
         report: what it says.
         created: the time in the document's properties; None for now.
     """
+    for smaller in _SMALLER:
+        page = _laid_out(report, created, smaller)
+        if page.pages_count == 1:
+            break
+    return bytes(page.output())
+
+
+def _laid_out(report: Report, created: datetime | None, smaller: float) -> FPDF:
     from fpdf import FPDF  # late: only who asks for a report needs it
 
-    page = FPDF(format="A4")
+    page = FPDF(format="A4", unit=_POINTS_A_MILLIMETRE / smaller)
     page.add_font(_FAMILY, "", font_file(bold=False))
     page.add_font(_FAMILY, "B", font_file(bold=True))
-    page.set_margins(_MARGIN, _MARGIN, _MARGIN)
-    page.set_auto_page_break(True, _MARGIN)
+    page.set_margins(_MARGIN * smaller, _MARGIN * smaller, _MARGIN * smaller)
+    page.set_auto_page_break(True, _MARGIN * smaller)
     page.set_title(_safe(f"{report.answer} · {report.lines[-1]}"))
     page.set_subject(report.intended_use)
     page.set_creator("XAIMed")
@@ -50,8 +64,10 @@ def report_pdf(report: Report, *, created: datetime | None = None) -> bytes:
     page.add_page()
     _head(page, report)
     _figures(page, report.figures)
+    if report.evidence.rows:
+        _table(page, report.evidence)
     if report.findings:
-        _heading(page, "Can these maps be believed?")
+        _heading(page, "Exact cells and agreement")
         for line in report.findings:
             _line(page, line, 6.5, _MUTED)
     if report.warnings:
@@ -63,7 +79,7 @@ def report_pdf(report: Report, *, created: datetime | None = None) -> bytes:
     _heading(page, "Facts")
     for name, value in report.facts:
         _line(page, f"{name}: {value}", 6, _MUTED)
-    return bytes(page.output())
+    return page
 
 
 def _head(page: FPDF, report: Report) -> None:
@@ -76,12 +92,12 @@ def _head(page: FPDF, report: Report) -> None:
     page.ln(1)
     for name, probability in report.classes:
         top = page.get_y()
-        page.set_font(_FAMILY, size=7)
+        _letters(page, 7)
         page.set_text_color(*_INK)
         page.cell(50, 3.4, _fitted(name, 7, 50))
         page.cell(14, 3.4, probability_text(probability, 3))
         page.set_fill_color(*_BLUE)
-        page.rect(_MARGIN + 66, top + 0.7, 60 * probability, 2, style="F")
+        page.rect(page.l_margin + 66, top + 0.7, 60 * probability, 2, style="F")
         page.ln(3.4)
     if report.more_classes:
         _line(page, f"and {report.more_classes:,} more", 6.5, _MUTED)
@@ -94,11 +110,11 @@ def _figures(page: FPDF, figures: Sequence[Figure]) -> None:
     for start in range(0, len(figures), _COLUMNS):
         row = figures[start : start + _COLUMNS]
         tall = max(_height(page, figure, wide) for figure in row)
-        if page.get_y() + tall > page.h - _MARGIN:
+        if page.get_y() + tall > page.page_break_trigger:
             page.add_page()
         top = page.get_y()
         for place, figure in enumerate(row):
-            _figure(page, figure, _MARGIN + place * (wide + _GAP), top, wide)
+            _figure(page, figure, page.l_margin + place * (wide + _GAP), top, wide)
         page.set_y(top + tall + 2)
 
 
@@ -111,14 +127,14 @@ def _height(page: FPDF, figure: Figure, wide: float) -> float:
 
 def _figure(page: FPDF, figure: Figure, left: float, top: float, wide: float) -> None:
     page.set_xy(left, top)
-    page.set_font(_FAMILY, "B", 7.5)
+    _letters(page, 7.5, bold=True)
     page.set_text_color(*_INK)
     page.cell(wide, 4, _fitted(figure.title, 7.5, wide))
     drawn = _PICTURE * wide
     tall = drawn * figure.picture.height / figure.picture.width
     page.image(figure.picture, left, top + 4, drawn, tall, alt_text=_safe(f"{figure.title}: {figure.spoken}"))
     y = top + 4 + tall + 1
-    page.set_font(_FAMILY, size=5.5)
+    _letters(page, 5.5)
     if figure.bar is not None:
         page.image(figure.bar.picture, left, y, drawn, 2)
         page.set_text_color(*_MUTED)
@@ -146,7 +162,7 @@ def _block(page: FPDF, text: str, left: float, y: float, wide: float, colour: tu
 
 
 def _wrapped(page: FPDF, text: str, wide: float) -> list[str]:
-    page.set_font(_FAMILY, size=5.5)
+    _letters(page, 5.5)
     found = page.multi_cell(wide + 2 * page.c_margin, 2.4, _safe(text), dry_run=True, output="LINES")
     return [str(line) for line in found] if isinstance(found, list) else []
 
@@ -157,24 +173,34 @@ def _heading(page: FPDF, text: str) -> None:
 
 
 def _line(page: FPDF, text: str, size: float, colour: tuple[int, int, int], *, bold: bool = False) -> None:
-    page.set_font(_FAMILY, "B" if bold else "", size)
+    _letters(page, size, bold=bold)
     page.set_text_color(*colour)
     page.multi_cell(page.epw, size * 0.44, _safe(text), new_x="LMARGIN", new_y="NEXT", align="L")
 
 
 def _table(page: FPDF, table: Table) -> None:
+    if page.will_page_break(_WITH_HEADING):
+        page.add_page()
     _heading(page, table.title)
-    page.set_font(_FAMILY, size=5.5)
+    _letters(page, 5.5)
     page.set_text_color(*_MUTED)
     page.set_fill_color(255)
-    widths = (1, 6, 1) if len(table.header) == 3 else None
     with page.table(
-        col_widths=widths, text_align="LEFT", line_height=2.6, borders_layout="HORIZONTAL_LINES", padding=0.2
+        col_widths=table.widths or None,
+        text_align="LEFT",
+        line_height=2.6,
+        borders_layout="HORIZONTAL_LINES",
+        padding=0.2,
     ) as made:
         for row in (table.header, *table.rows):
             made.row([_safe(text) for text in row])
     if table.note:
         _line(page, table.note, 5.5, _MUTED)
+
+
+def _letters(page: FPDF, size: float, *, bold: bool = False) -> None:
+    """Choose letters of so many points, smaller on a page on which all is smaller."""
+    page.set_font(_FAMILY, "B" if bold else "", size * page.k / _POINTS_A_MILLIMETRE)
 
 
 def _fitted(text: str, size: float, wide: float) -> str:

@@ -80,6 +80,8 @@ def test_a_report_says_all_and_loads_nothing() -> None:
     assert "\x1b" not in page.text
     mean = next(iter(explanation.statistics.values())).mean[1, 1]
     assert f"{mean:.2f} (" in page.text
+    assert page.text.count(" of 84; blur: ") == len(explanation.maps), "once, in the table of the evidence"
+    assert "· not asked yet" in page.text
     assert page.tags.count("img") >= 2 * (len(explanation.maps) + 3)  # pictures and their bars
 
 
@@ -95,6 +97,8 @@ def test_the_pdf_is_one_page_that_does_not_depend_on_when_it_is_written() -> Non
     assert re.search(rb"/Count (\d+)", page).group(1) == b"1"  # type: ignore[union-attr]
     assert len(page) < 1_500_000
     assert report_pdf(report, created=NOON) == page
+    long = replace(report, warnings=("A long warning. " * 20,) * 12)
+    assert re.search(rb"/Count (\d+)", report_pdf(long, created=NOON)).group(1) == b"1", "in smaller letters"  # type: ignore[union-attr]
     longer = replace(report, warnings=("A long warning. " * 20,) * 40)
     assert re.search(rb"/Count (\d+)", report_pdf(longer, created=NOON)).group(1) != b"1"  # type: ignore[union-attr]
 
