@@ -13,7 +13,7 @@ from engine.cli.arguments import check_working_directory
 from engine.cli.console import print_failure, waiting
 from engine.cli.streams import aside
 from engine.errors import DeviceError, XAIMedError, as_ours
-from engine.images.decoding.client import get_ready
+from engine.images.decoding.pool import get_ready
 from engine.library.tasks import find_model
 from engine.storage.places import task_folders
 from engine.trust.permission import check_approved

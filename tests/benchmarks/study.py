@@ -24,7 +24,7 @@ sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests" / "support")) if
 
 from engine.bundle.specs import InputSpec  # noqa: E402 - needs the paths above
 from engine.images.compliance import why_not_compliant  # noqa: E402
-from engine.images.decoding import client  # noqa: E402
+from engine.images.decoding import client, pool  # noqa: E402
 from engine.images.dicom import reading as dicom_reading  # noqa: E402
 from engine.images.dicom.series import series_of  # noqa: E402
 from engine.images.image import read_image  # noqa: E402
@@ -135,7 +135,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    client.get_ready()
+    pool.get_ready()
     good = True
     with tempfile.TemporaryDirectory() as place:
         for what, make in (
@@ -150,7 +150,7 @@ def main() -> int:
             print("".join(f"  {line}\n" for line in lines), end="")
             good = good and met
     print(f"{os.cpu_count()} cores, load {load:.1f}")
-    client.end_all()
+    pool.end_all()
     return 0 if good else 1
 
 

@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--pillow", type=Path, help="an unpacked source package of Pillow; default: pip fetches it")
     parser.add_argument("--list", action="store_true", help="print every file with its outcome")
     arguments = parser.parse_args()
-    from engine.images.decoding.client import end_all
+    from engine.images.decoding.pool import end_all
 
     outcomes = Outcomes()
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests" / "support")) if path not in sys.path]
 
 from engine.errors import XAIMedError  # noqa: E402 - needs the paths above
-from engine.images.decoding.client import end_all  # noqa: E402
+from engine.images.decoding.pool import end_all  # noqa: E402
 from engine.images.decoding.worker import MEMORY  # noqa: E402
 from engine.images.dicom.following import images_at  # noqa: E402
 from engine.images.dicom.reading import starts_as_dicom  # noqa: E402

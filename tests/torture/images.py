@@ -167,7 +167,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reasons", action="store_true", help="print how often each reason was given, too")
     arguments = parser.parse_args()
-    from engine.images.decoding.client import end_all
+    from engine.images.decoding.pool import end_all
 
     with tempfile.TemporaryDirectory() as folder:
         counts = try_files(corpus(Path(folder), arguments.share, arguments.seed))

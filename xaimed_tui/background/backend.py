@@ -119,7 +119,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """Start the process that decodes pictures, and import torch, so that the first network need not wait for it."""
-        from engine.images.decoding.client import get_ready
+        from engine.images.decoding.pool import get_ready
 
         # First: while torch is imported here, that process starts on its own.
         get_ready()

@@ -17,7 +17,7 @@ from checkout import ROOT
 from PIL import Image
 
 from engine.errors import INSTALL_APART, ImageError
-from engine.images.decoding import client
+from engine.images.decoding import decoding_process, pool
 from engine.images.header import Limits
 from engine.images.image import read_header, read_image
 
@@ -76,11 +76,13 @@ def picture(path: Path, *, size: tuple[int, int] = (5, 4)) -> Path:
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder; what decodes does what a file says: `abort`, `busy`, ..."""
-    client.end_all()
+    pool.end_all()
     png = picture(tmp_path / "png.png").read_bytes().hex()
-    monkeypatch.setattr(client, "_BOOT", BOOT.replace("THE PNG", png).replace("THE FILE", str(tmp_path / "written")))
+    monkeypatch.setattr(
+        decoding_process, "_BOOT", BOOT.replace("THE PNG", png).replace("THE FILE", str(tmp_path / "written"))
+    )
     yield tmp_path
-    client.end_all()
+    pool.end_all()
 
 
 def file(folder: Path, content: bytes) -> Path:
@@ -125,13 +127,13 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file_and_the_next_is_decoded(
         with pytest.raises(ImageError) as caught:
             read_image(bad, limits=Limits(seconds=0.2))
         assert str(caught.value) == f"{bad}: {reason}; save it again, as an ordinary PNG"
-        assert len(client._idle) == reason.startswith("its decoder failed"), "kept if it can go on"
+        assert len(pool._idle) == reason.startswith("its decoder failed"), "kept if it can go on"
         assert read_image(file(hostile, b"good")).pixels.shape == (4, 5, 3)
     assert time.monotonic() - begin < 30.0
 
 
 def test_a_decoder_that_sleeps_for_ever_is_ended_by_the_clock(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_CLOCK_MORE", 0.5)
+    monkeypatch.setattr(decoding_process, "_CLOCK_MORE", 0.5)
     with pytest.raises(ImageError, match=r"decoding it takes longer than 0.1 s"):
         read_image(file(hostile, b"sleep"), limits=Limits(seconds=0.1))
     assert read_image(file(hostile, b"good")).pixels.shape == (4, 5, 3)
@@ -160,11 +162,11 @@ def test_what_is_doubtful_about_the_pixels_comes_with_them_and_is_safe_to_show(h
 def test_a_process_that_was_killed_while_it_waited_costs_nothing(tmp_path: Path) -> None:
     path = picture(tmp_path / "a.png")
     read_image(path)
-    process = client._idle[-1].process
+    process = pool._idle[-1].process
     process.kill()
     process.wait()
     assert read_image(path).pixels.shape == (4, 5, 3)
-    assert client._idle[-1].process.pid != process.pid
+    assert pool._idle[-1].process.pid != process.pid
 
 
 def test_pictures_are_decoded_at_the_same_time_and_each_gets_its_own(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_pictures_are_decoded_at_the_same_time_and_each_gets_its_own(tmp_path: P
     for thread in threads:
         thread.join()
     assert found == {number: number + 1 for number in range(8)}
-    assert len(client._idle) <= 2
+    assert len(pool._idle) <= 2
 
 
 def test_pictures_larger_than_any_pipe_pass_and_so_do_16_bits(tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ def test_the_header_of_every_format_is_read_apart_as_well(
 def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("numpy", "PIL", "engine", "json"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'it-ran')!r}, 'w')")
-    client.end_all()
+    pool.end_all()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["", ".", *sys.path])
     assert read_image(picture(tmp_path / "a.png")).width == 5
@@ -238,10 +240,10 @@ def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, monkeypa
 
 
 def test_that_no_process_can_be_started_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    client.end_all()
+    pool.end_all()
     path = picture(tmp_path / "a.png")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
-    client.get_ready()  # says nothing: nobody waits for it yet
+    pool.get_ready()  # says nothing: nobody waits for it yet
     with pytest.raises(ImageError, match=r"that decodes pictures cannot be started .no such file or directory"):
         read_image(path)
 
@@ -269,8 +271,8 @@ def test_that_no_process_can_be_started_is_said(tmp_path: Path, monkeypatch: pyt
 def test_why_the_process_did_not_start_is_said_with_a_remedy_that_helps(
     boot: str, reason: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client.end_all()
-    monkeypatch.setattr(client, "_BOOT", boot)
+    pool.end_all()
+    monkeypatch.setattr(decoding_process, "_BOOT", boot)
     with pytest.raises(ImageError) as caught:
         read_image(picture(tmp_path / "a.png"))
     assert f"the process that decodes pictures cannot be started ({reason}" in caught.value.message
@@ -311,12 +313,12 @@ def test_what_runs_when_python_starts_is_not_run_again_and_costs_no_picture(nois
 STARTER = """
 import os, sys, threading, time
 from pathlib import Path
-from engine.images.decoding import client
+from engine.images.decoding import decoding_process, pool
 from engine.images.decoding.protocol import parse_answer
 from engine.images.image import read_image
-client._BOOT = {boot!r} or client._BOOT
-client.get_ready()
-print(client._idle[0].process.pid, flush=True)
+decoding_process._BOOT = {boot!r} or decoding_process._BOOT
+pool.get_ready()
+print(pool._idle[0].process.pid, flush=True)
 threading.Thread(target=lambda: read_image(Path({path!r})), daemon=True).start()
 {then}
 """
@@ -375,7 +377,7 @@ def test_a_copy_of_the_program_leaves_the_process_to_the_original(tmp_path: Path
     child = os.fork()
     if child == 0:
         try:
-            os._exit(0 if client._idle == [] and read_image(path).width == 5 else 1)
+            os._exit(0 if pool._idle == [] and read_image(path).width == 5 else 1)
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

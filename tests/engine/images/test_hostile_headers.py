@@ -18,7 +18,7 @@ from picture_files import png_chunk
 from PIL import Image
 
 from engine.errors import ImageError
-from engine.images.decoding import client
+from engine.images.decoding import decoding_process, pool
 from engine.images.decoding.deadline import Deadline
 from engine.images.decoding.fetched import MOST, PIECE, FetchedFile
 from engine.images.header import Limits
@@ -111,7 +111,7 @@ def processor(tmp_path: Path) -> Iterator[Callable[[], float]]:
     """Seconds of processor time that this process and the decoding ones have taken, without their start."""
 
     def spent() -> float:
-        client.end_all()
+        pool.end_all()
         return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
     Image.new("RGB", (5, 4)).save(tmp_path / "first.png")
@@ -120,7 +120,7 @@ def processor(tmp_path: Path) -> Iterator[Callable[[], float]]:
     start = spent() - begin
     before = spent()
     yield lambda: spent() - before - start
-    client.end_all()
+    pool.end_all()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -163,14 +163,14 @@ def test_of_a_large_file_only_the_pieces_that_are_needed_are_read(
     path = tmp_path / "large.tif"
     Image.new("RGB", (4000, 3000), "teal").save(path)
     read: list[int] = []
-    whole = client.read_piece
+    whole = decoding_process.read_piece
 
     def counted(*arguments: object) -> bytes:
         piece = whole(*arguments)  # type: ignore[arg-type]
         read.append(len(piece))
         return piece
 
-    monkeypatch.setattr(client, "read_piece", counted)
+    monkeypatch.setattr(decoding_process, "read_piece", counted)
     assert read_header(path).width == 4000
     assert sum(read) <= 6 * PIECE
     assert path.stat().st_size > 30_000_000
@@ -182,7 +182,7 @@ def test_a_file_that_the_system_cannot_read_is_refused_and_the_next_is_read(
     path = tmp_path / "a.tif"
     Image.effect_noise((400, 300), 50).save(path, compression="tiff_lzw")  # its directory comes last
     good = read_header(path)
-    process = client._idle[-1]
+    process = pool._idle[-1]
     whole = os.fdopen
 
     class Failing:
@@ -215,22 +215,22 @@ def test_a_file_that_the_system_cannot_read_is_refused_and_the_next_is_read(
             read_header(path)
     monkeypatch.undo()
     assert read_header(path) == good
-    assert client._idle[-1] is process
+    assert pool._idle[-1] is process
 
 
 def test_a_slow_network_is_not_taken_for_a_slow_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.tif"
     Image.effect_noise((400, 300), 50).save(path, compression="tiff_lzw")  # its directory comes last
     good = read_header(path)
-    whole = client.read_piece
+    whole = decoding_process.read_piece
 
     def slow(file: BinaryIO, place: int, length: int) -> bytes:
         if place:
             time.sleep(1.5)
         return whole(file, place, length)
 
-    monkeypatch.setattr(client, "read_piece", slow)
-    monkeypatch.setattr(client, "_CLOCK_MORE", 1.0)
+    monkeypatch.setattr(decoding_process, "read_piece", slow)
+    monkeypatch.setattr(decoding_process, "_CLOCK_MORE", 1.0)
     assert read_header(path, limits=Limits(header_seconds=0.1)) == good
 
 

@@ -16,7 +16,7 @@ from torture.dicom import flips, outcome
 from engine.bundle.specs import InputSpec
 from engine.errors import ImageError
 from engine.images.compliance import why_not_compliant
-from engine.images.decoding import client
+from engine.images.decoding import decoding_process
 from engine.images.dicom import answers, codecs
 from engine.images.dicom.facts import DicomFacts
 from engine.images.header import Limits
@@ -185,10 +185,10 @@ def test_a_header_that_is_never_done_is_told_with_its_own_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:
-        raise client._GoneError
+        raise decoding_process.GoneError
 
-    monkeypatch.setattr(client._Process, "_answer_line", killed)
-    monkeypatch.setattr(client._Process, "late", lambda _: True)
+    monkeypatch.setattr(decoding_process.DecodingProcess, "_answer_line", killed)
+    monkeypatch.setattr(decoding_process.DecodingProcess, "late", lambda _: True)
     with pytest.raises(ImageError, match="reading its header takes longer than 5 s; send it again from the archive"):
         read_header(write_dicom(tmp_path / "a", PIXELS))
 
