@@ -21,7 +21,7 @@ from engine.errors import INSTALL_APART, ImageError
 from engine.images.decoding.budget import DECODING
 from engine.images.decoding.decoding_process import DecodingProcess, GoneError, not_started
 from engine.images.decoding.protocol import Refusal
-from engine.images.dicom.header import AGAIN
+from engine.images.dicom.opening import AGAIN
 from engine.images.dicom.serving import HEADER_TIMES
 from engine.images.header import SAVE_AGAIN, Limits
 from engine.storage.reading import UnusableFileError

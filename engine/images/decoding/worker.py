@@ -1,7 +1,7 @@
 """The decoding process: it reads files' bytes from one pipe and answers with pixels through another.
 
 A decoder is native code that is given bytes from anywhere. Here it can crash, hang or ask for all memory, and the
-program only notices that one file is refused. `engine.images.decoding.client` starts this process and talks to it: a
+program only notices that one file is refused. `engine.images.decoding.decoding_process` starts and asks this process: a
 request is a line of JSON and bytes of a file, an answer is a line of JSON and the pixels (see `protocol`). The pipes'
 descriptors are its first two arguments. Standard input and output are not used, since anything may print there.
 

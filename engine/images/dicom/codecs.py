@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import ImageError
-from engine.images.dicom.header import AGAIN
+from engine.images.dicom.opening import AGAIN
 from engine.images.header import EXPORT
 
 if TYPE_CHECKING:

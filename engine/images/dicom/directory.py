@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.errors import ImageError
-from engine.images.dicom.header import AGAIN, NOT_READ, OpenedDicom, is_directory
+from engine.images.dicom.opening import AGAIN, NOT_READ, OpenedDicom, is_directory
 
 MOST = 100_000
 """The most files that are listed."""

@@ -11,7 +11,8 @@ from engine.errors import ImageError
 from engine.images.decoding.budget import TooMuchWorkError
 from engine.images.dicom.codecs import check_frame, damaged, decoder_of
 from engine.images.dicom.facts import DicomFacts
-from engine.images.dicom.header import AGAIN, OpenedDicom, bytes_left, scaling
+from engine.images.dicom.header import scaling
+from engine.images.dicom.opening import AGAIN, OpenedDicom, bytes_left
 from engine.images.header import EXPORT, SMALLER, Limits
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ def answer(
     Raises:
         ImageError: the file is refused. Nothing that stands in it is part of the error.
     """
-    from engine.images.dicom.header import AGAIN, NOT_READ
+    from engine.images.dicom.opening import AGAIN, NOT_READ
 
     try:
         if wanted == "dicom":
@@ -90,7 +90,8 @@ def answer(
 
 def _header(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits) -> Answer:
     """Answer with the facts of a frame."""
-    from engine.images.dicom.header import facts_of, open_dicom
+    from engine.images.dicom.header import facts_of
+    from engine.images.dicom.opening import open_dicom
     from engine.images.dicom.pixels import check_size
 
     facts = facts_of(open_dicom(cast("BinaryIO", _watched(file, size, limits)), path, limits, frame), path, frame)
@@ -100,7 +101,8 @@ def _header(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits
 
 def _origin(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits) -> Answer:
     """Answer with what objects made of a frame take over from it."""
-    from engine.images.dicom.header import no_frame, open_dicom
+    from engine.images.dicom.header import no_frame
+    from engine.images.dicom.opening import open_dicom
     from engine.images.dicom.origin import CARRIED, WHERE, origin_of, origin_record
 
     watched = _watched(file, size, limits)
@@ -112,7 +114,8 @@ def _origin(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits
 
 def _pixels(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits, opened: Callable[[], None]) -> Answer:
     """Answer with the pixels of a frame, its facts, and the entries of its table."""
-    from engine.images.dicom.header import facts_of, open_dicom
+    from engine.images.dicom.header import facts_of
+    from engine.images.dicom.opening import open_dicom
     from engine.images.dicom.pixels import frame_pixels
 
     watched = _watched(file, size, limits)
@@ -136,7 +139,7 @@ def _pixels(file: FetchedFile, size: int, frame: int, path: Path, limits: Limits
 def _listed(file: FetchedFile, size: int, path: Path, limits: Limits) -> Answer:
     """Answer with the names of the files that a DICOMDIR lists."""
     from engine.images.dicom.directory import listed_files
-    from engine.images.dicom.header import open_dicom
+    from engine.images.dicom.opening import open_dicom
 
     content = "\n".join(
         listed_files(open_dicom(cast("BinaryIO", _watched(file, size, limits)), path, limits), path)
