@@ -229,6 +229,9 @@ class FakeEngine(Engine):
         view.setflags(write=False)
         return view
 
+    def whole(self, image: MedicalImage, bundle: ModelBundle, window: EyeWindow | None = None) -> NDArray[np.uint8]:
+        return super().whole(image, bundle, window)
+
     def fed(self, image: MedicalImage, bundle: ModelBundle) -> NDArray[np.uint8]:
         return super().fed(image, bundle)
 

@@ -241,6 +241,12 @@ class Engine:
 
         return picture_view(image, bundle.input if bundle is not None else _whole(image), window)
 
+    def whole(self, image: MedicalImage, bundle: ModelBundle, window: EyeWindow | None = None) -> NDArray[np.uint8]:
+        """Return all of an image as `view` returns the part of it that the network sees."""
+        from engine.images.preprocessing import picture_view
+
+        return picture_view(image, replace(bundle.input, resize="stretch"), window)
+
     def fed(self, image: MedicalImage, bundle: ModelBundle) -> NDArray[np.uint8]:
         """Return what the network is given as a picture, (H, W, C); see `engine.images.preprocessing.fed_picture`."""
         from engine.images.preprocessing import fed_picture

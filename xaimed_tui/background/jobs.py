@@ -52,8 +52,8 @@ COMPLIANCE_EVERY = 1 / 10
 """Seconds between two messages about the compliance of files."""
 
 _LANES = (
-    *("pytorch", "tasks", "model", "check", "picture", "folder", "compliance", "image", "window", "fed", "explain"),
-    *("save", "state"),
+    *("pytorch", "tasks", "model", "check", "picture", "folder", "compliance", "image", "window", "whole", "fed"),
+    *("explain", "save", "state"),
 )
 
 
@@ -292,6 +292,16 @@ class Jobs:
             ticket.post(target, messages.ImageWindowed(image, self._engine.view(image, bundle, window)))
 
         self._lanes["window"].put(lambda: self._guarded("image", ticket, target, work), drop_waiting=True)
+
+    def draw_whole(self, target: Widget, image: MedicalImage, bundle: ModelBundle, window: EyeWindow | None) -> None:
+        """Draw all of an image of which the network sees a part; of those asked for meanwhile only the last."""
+        ticket = Ticket(next(self._numbers))  # never withdrawn, as in `look_through`
+
+        def work() -> None:
+            whole = self._engine.whole(image, bundle, window)
+            ticket.post(target, messages.WholeImageDrawn(image, window, whole))
+
+        self._lanes["whole"].put(lambda: self._guarded("image", ticket, target, work), drop_waiting=True)
 
     def picture_input(self, target: Widget, image: MedicalImage, bundle: ModelBundle) -> None:
         """Make a picture of what the network is given of an image."""

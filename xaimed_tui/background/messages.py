@@ -196,6 +196,15 @@ class ImageWindowed(Message):
 
 
 @dataclass
+class WholeImageDrawn(Message):
+    """All of an image was drawn, of which the network sees a part: through a window for the eye, or the network's."""
+
+    image: MedicalImage
+    window: EyeWindow | None
+    view: NDArray[np.uint8]
+
+
+@dataclass
 class InputPictured(Message):
     """There is a picture of what the network was given of an image."""
 

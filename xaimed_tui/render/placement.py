@@ -90,6 +90,7 @@ def place(
     zoom: int = 1,
     centre: tuple[float, float] = (0.5, 0.5),
     aspect: float = 2.0,
+    evenly: bool = True,
 ) -> Placement:
     """Return the largest place for an image of height x width in a box of columns x rows characters, centred.
 
@@ -103,10 +104,11 @@ def place(
         centre: the point (x, y) of the picture, each in [0, 1], to put in the middle as far as that leaves none of the
             box empty.
         aspect: height of a character divided by its width.
+        evenly: whether it may be enlarged by a whole number instead of filling the box.
     """
     # In widths of a character for each pixel of the image; a row is `aspect` widths high.
     scale = min(columns / width, aspect * rows / height)
-    if scale >= 2 and int(scale) / scale >= _FITS_WELL:
+    if evenly and scale >= 2 and int(scale) / scale >= _FITS_WELL:
         scale = int(scale)
     wide = min(max(round(width * scale), 1), columns)
     high = min(max(round(height * scale / aspect), 1), rows)
@@ -128,7 +130,16 @@ def placement_of(spec: PictureSpec, columns: int, rows: int, pixels: Pixels | No
     """
     height, width = spec.pixels.shape[:2]
     aspect = 2.0 if pixels is None else pixels.aspect
-    return place(height * spec.aspect, width, columns, rows, zoom=spec.zoom, centre=spec.centre, aspect=aspect)
+    return place(
+        height * spec.aspect,
+        width,
+        columns,
+        rows,
+        zoom=spec.zoom,
+        centre=spec.centre,
+        aspect=aspect,
+        evenly=spec.evenly,
+    )
 
 
 def _offset(centre: float, whole: int, seen: int) -> int:

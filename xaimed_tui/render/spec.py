@@ -56,6 +56,7 @@ class PictureSpec:
         edges: where in the patient the left, right, upper and lower edges lie, as `("R", "L", "A", "P")`; each may be
             empty.
         side: the side of the body, a word for the upper right corner; may be empty.
+        evenly: whether its pixels may be enlarged by a whole number instead of filling the box.
         of: which image this is, if it may be shown in several ways; empty if the pixels alone tell.
 
     Raises:
@@ -81,6 +82,7 @@ class PictureSpec:
     aspect: float = 1.0
     edges: tuple[str, str, str, str] = NO_LETTERS
     side: str = ""
+    evenly: bool = True
     of: str = ""
 
     def __post_init__(self) -> None:
@@ -128,7 +130,7 @@ class PictureSpec:
                 self.opacity,
                 self.show_grid,
             ),
-            *(self.highlight, self.zoom, self.centre, self.aspect, self.edges, self.side),
+            *(self.highlight, self.zoom, self.centre, self.aspect, self.edges, self.side, self.evenly),
         )
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 

@@ -44,7 +44,7 @@ _LOOK = (
     ("u", "hide cells in another way: the mean colour, a blur; for the exact cells"),
 )
 
-_GIVEN = ("v", "what the network was given, in place of the image")
+_GIVEN = "what the network was given, in place of the image"
 
 _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "home": (("d", "open the demo"), ("Enter", "choose a task"), ("↑ ↓ or j k", "scroll the guide")),
@@ -75,7 +75,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("i", "read all that is doubtful about the answer"),
         ("z", "let the picture fill the screen"),
         *_LOOK,
-        _GIVEN,
+        ("v", _GIVEN),
         ("n", "point out one cell and its numbers in all pictures; arrows or mouse choose it"),
         ("t y", "class to explain, layer of the CAMs"),
         ("b", "side by side with another class or network"),
@@ -108,7 +108,7 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         (", . or Shift+↓ Shift+↑", "lower or raise the level of a grey image's window, for the eye only"),
         ("< > or Shift+← Shift+→", "make it narrower or wider; dragging does both, if magnified with the right button"),
         ("w", "the network's window again"),
-        _GIVEN,
+        ("v", f"{_GIVEN}; from 100 columns on, beside it"),
         ("z or Esc", "back"),
     ),
 }

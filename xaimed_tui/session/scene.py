@@ -37,8 +37,9 @@ class Scene:
         window: the window through which the network gets the image, and in words; None for a colour image.
         eye: the window through which it is looked at instead; None for the network's. It goes on for its series.
         seen: the image through that window, once drawn.
-        as_given: whether what the network was given is shown in place of the image; it stays so for the next one.
+        as_given: whether what the network was given is shown, too; it stays so for the next one.
         given: a picture of that, once made.
+        whole: all of the image, of which the network sees a part, once drawn, and through which window.
         cell: the cell pointed out in every picture, with its numbers below them; None for no cell.
         look: how pictures are shown; it stays the same for the next image.
     """
@@ -58,6 +59,7 @@ class Scene:
     seen: NDArray[np.uint8] | None = None
     as_given: bool = False
     given: NDArray[np.uint8] | None = None
+    whole: tuple[EyeWindow | None, NDArray[np.uint8]] | None = None
     cell: Cell | None = None
     look: Look = field(default_factory=Look)
 
@@ -76,7 +78,24 @@ class Scene:
         """What the network was given, if it is shown now."""
         return self.given if self.as_given and self.diagnosis is not None else None
 
+    @property
+    def seen_share(self) -> tuple[float, float]:
+        """How much of the image's width and height the network sees, of its middle; beyond 1 there is padding."""
+        if self.image is None or self.pixels is None:
+            return 1.0, 1.0
+        return self.pixels.shape[1] / self.image.width, self.pixels.shape[0] / self.image.height
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether the network sees just the image: no part of it alone, and no padding around it."""
+        return self.seen_share == (1.0, 1.0)
+
+    @property
+    def shown_whole(self) -> NDArray[np.uint8] | None:
+        """All of the image as people look at it; until it is drawn, what the network sees of it."""
+        return self.shown if self.sees_all or self.whole is None else self.whole[1]
+
     def forget_image(self) -> None:
         """Forget the image and all that belongs to it: none of it may be drawn any more."""
         self.image = self.pixels = self.diagnosis = self.explanation = self.exact = None
-        self.window = self.seen = self.given = None
+        self.window = self.seen = self.given = self.whole = None

@@ -131,6 +131,9 @@ async def test_a_terminal_that_keeps_few_pictures_is_painted_anew_and_shows_what
     async with app.run_test(size=SIZE) as pilot:
         await press(pilot, *TO_IMAGES)
         await press_and_look(pilot, app, "e", "n")
+        app.explain.wall.go("original")
+        await press_and_look(pilot, app, "z")
+        assert len(await press_and_look(pilot, app, "v", "plus", "right")) == 2, "what the network was given, beside it"
     assert any("\x1b[40S" in text for text in app.terminal.received[1:])
 
 
@@ -142,6 +145,7 @@ async def test_to_magnify_and_to_move_sends_kitty_no_pixels_and_each_size_once()
         await press_and_look(pilot, app, "z", "plus", "plus", "right", "down", "minus", "minus", "escape", "z")
         assert len(app.terminal.pictures) == sent
         assert len(app.terminal.placements) == placed + 3  # as large as the screen, twice and three times as large
+        assert len(await press_and_look(pilot, app, "v", "plus", "right")) == 2, "what the network was given, beside it"
 
 
 async def test_what_is_shown_again_is_not_sent_to_kitty_again_and_at_the_end_it_forgets_all() -> None:

@@ -15,9 +15,13 @@ from textual.events import MouseDown, MouseMove, MouseUp
 from engine.images.dicom.facts import DicomFacts
 from engine.images.eye import EyeWindow
 from engine.images.image import MedicalImage
+from xaimed_tui.screens.explain.picture_pair import PicturePair
 from xaimed_tui.screens.explain.zoom import ZoomScreen
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.bundle.model_bundle import ModelBundle
     from xaimed_tui.app import XAIMedApp
 
 OWN = "127.5/255 (all its values)"
@@ -107,7 +111,7 @@ async def test_the_window_is_moved_for_the_eye_only_by_keys_and_by_dragging() ->
         assert app.explain.scene.eye is None, "another image that belongs to no series"
 
 
-async def test_what_the_network_was_given_is_shown_in_place_of_any_image() -> None:
+async def test_what_the_network_was_given_is_shown_beside_any_image_or_in_its_place() -> None:
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await press(pilot, *TO_IMAGES, "g", "v")
@@ -121,15 +125,66 @@ async def test_what_the_network_was_given_is_shown_in_place_of_any_image() -> No
         given = card.view.picture.pixels
         assert np.array_equal(given, image.pixels.astype(np.uint8)), "of the size that the network takes"
         await press(pilot, "z")
-        assert "as the network was given it: 48x48 RGB" in screen_text(app)
+        both = app.screen.query_one(PicturePair)
+        last = screen_text(app).splitlines()[-2]
+        assert last.index("Original, 48x48 RGB") < 60 < last.index("Given to the network, 48x48 RGB")
+        assert both.second.rendered is not None
         assert not offers(app, "full_stop")
+        await press(pilot, "plus", "right", "down")
+        assert (both.second.zoom, both.second.centre) == (2, both.first.centre)
+        both.second.pan(-1, 0)
+        await settled(pilot)
+        assert both.first.centre == both.second.centre
+        assert both.first.centre != (0.5, 0.5)
+        await press(pilot, "0")
+        await pilot.resize_terminal(80, 24)
+        await settled(pilot)
+        assert not both.second.display
+        assert "What the network was given" in screen_text(app).splitlines()[0]
+        assert "Given to the network, 48x48 RGB" in screen_text(app)
         await press(pilot, "v")
-        assert "as the network" not in screen_text(app)
+        assert "Original, 48x48 RGB" in screen_text(app)
+        assert "network" not in screen_text(app)
         assert not offers(app, "full_stop"), "a colour image has no window"
         await press(pilot, "v", "escape", "down")
         assert "as given" in screen_text(app), "for the next image, too"
         await press(pilot, "v")
         assert "as given" not in screen_text(app)
+
+
+class Middles(Slices):
+    """A network that sees the middle of an image, a third of its width."""
+
+    def view(
+        self, image: MedicalImage, bundle: ModelBundle | None, window: EyeWindow | None = None
+    ) -> NDArray[np.uint8]:
+        return super().view(image, bundle, window)[:, 16:32]
+
+
+async def test_beside_what_it_was_given_all_of_an_image_is_seen_through_the_window_for_the_eye() -> None:
+    app = make_app(Middles(flat=True, grey=True, refused={}))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, *TO_IMAGES, "z")
+        assert "Original, 48x48, the middle 16x48, window 165/98 (the image's own range)" in screen_text(app)
+        assert zoomed(app).shape == (48, 16, 1)
+        await press(pilot, "v")
+        left, right = screen_text(app).splitlines()[-2].split("Given to the network, 48x48, ")
+        assert "Original, 48x48; middle 16x48 seen, window 165/98 " in left
+        assert "165/98, 6 times too wide" in right, "a third of the width, of pixels twice as high as wide"
+        image, both = app.explain.scene.image, app.screen.query_one(PicturePair)
+        assert image is not None
+        assert zoomed(app).shape == (48, 48, 1)
+        given = both.second.picture
+        assert given is not None
+        assert given.edges == ("R", "L", "A", "P")
+        await press(pilot, "less_than_sign", "plus", "left")
+        assert "Original, 48x48; middle 16x48 seen, 165/81.7, eye only" in screen_text(app)
+        assert np.array_equal(zoomed(app), EyeWindow(165, 81.7).shown(image))
+        assert both.second.picture is not None
+        assert np.array_equal(both.second.picture.pixels, given.pixels), "the network's stays"
+        x = both.first.centre[0]
+        assert x < 0.5
+        assert both.second.centre[0] == max(0.5 + 3 * (x - 0.5), 0.25), "the same place of the body"
 
 
 async def test_a_window_goes_on_for_the_images_of_its_series() -> None:

@@ -12,7 +12,7 @@ from engine.results.evidence import Verdict
 from engine.text import safe_text
 from xaimed_tui.screens.explain.card import Card
 from xaimed_tui.screens.explain.diagnosis_panel import warning_lines
-from xaimed_tui.screens.explain.window_keys import window_words
+from xaimed_tui.screens.explain.window_keys import given_words, window_words
 from xaimed_tui.session.method_run import MethodRun
 from xaimed_tui.widgets.captions import agreement_caption, cell_caption, method_caption, method_state
 from xaimed_tui.widgets.evidence_words import evidence_line
@@ -39,16 +39,24 @@ def show_original(card: Card, scene: Scene) -> None:
         card.show(None, words=scene.words)
         return
     facts: list[Part] = [f"{safe_text(image.path.name)}\n{_facts(card, image)}"]
-    if image.scan is not None or scene.eye is not None or scene.shown_given is not None:
-        words, own = window_words(scene, card.room), scene.eye is not None and scene.shown_given is None
-        facts += [(f"\n{words}", "bold $text-warning" if own else "")] if words else []
+    if scene.shown_given is not None:
+        facts.append(f"\n{given_words(scene, card.room)}")
+    elif image.scan is not None or scene.eye is not None:
+        words = window_words(scene, card.room)
+        facts += [(f"\n{words}", "" if scene.eye is None else "bold $text-warning")] if words else []
     warnings = scene.diagnosis.warnings if scene.diagnosis is not None else ()
     # In two lines, as the caption has five.
     facts += [(f"\n{line}", "$text-warning") for line in warning_lines(warnings, card.room, 2)]
     picture, state = image_picture(image, scene.shown), ""
-    if (given := scene.shown_given) is not None:
-        picture, state = replace(image_picture(image, given), aspect=1.0), "as given"
+    if (given := given_picture(scene)) is not None:
+        picture, state = given, "as given"
     card.show(replace(picture, highlight=scene.cell), state=state, caption=Content.assemble(*facts))
+
+
+def given_picture(scene: Scene) -> PictureSpec | None:
+    """Return a picture of what the network was given, if it is shown: of its own shape, whatever that of the body."""
+    given, image = scene.shown_given, scene.image
+    return None if given is None or image is None else replace(image_picture(image, given), aspect=1.0)
 
 
 def _facts(card: Card, image: MedicalImage) -> str:

@@ -36,6 +36,12 @@ class PannableView(ImageView):
         zoom: int
 
     @dataclass
+    class Moved(Message):
+        """Another part of the picture is shown, or it in another magnification."""
+
+        view: PannableView
+
+    @dataclass
     class Dragged(Message):
         """The mouse was dragged in a way that does not move the picture: with the right button, or over all of it."""
 
@@ -75,13 +81,26 @@ class PannableView(ImageView):
                 )
         self._keep_inside()
         self.show(self._whole_picture)
+        self.post_message(self.Moved(self))
         self.post_message(self.Magnified(self.zoom))
 
     def fit(self) -> None:
         """Show all of the picture."""
         self.zoom, self._centre = 1, (0.5, 0.5)
         self.show(self._whole_picture)
+        self.post_message(self.Moved(self))
         self.post_message(self.Magnified(self.zoom))
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The point (x, y) of the picture in the middle of the view, each from 0 to 1."""
+        return self._centre
+
+    def follow(self, zoom: int, centre: tuple[float, float]) -> None:
+        """Show the picture as another view shows its own."""
+        self.zoom, self._centre = zoom, centre
+        self._keep_inside()
+        self.show(self._whole_picture)
 
     def pan(self, right: int, down: int) -> None:
         """Move the view right and down by so many steps."""
@@ -100,6 +119,7 @@ class PannableView(ImageView):
         )
         self._keep_inside()
         self.show(self._whole_picture)
+        self.post_message(self.Moved(self))
 
     def _keep_inside(self) -> None:
         """Stop at the edges: a step beyond one would have to be undone before the picture moves back."""

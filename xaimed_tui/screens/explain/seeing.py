@@ -51,7 +51,7 @@ class Seeing:
             self.look_through(scene.eye if scene.eye.fits(scene.image) else None)
 
     def action_given(self) -> None:
-        """Show what the network was given in place of the image, or the image again."""
+        """Show what the network was given, or the image alone again."""
         self.scene.as_given = not self.scene.as_given
         self.ask_for_input()
         self.seen_otherwise()
@@ -67,6 +67,12 @@ class Seeing:
         """Show the image through the window, unless another image or the network's window is shown by now."""
         if message.image is self.scene.image and self.scene.eye is not None:
             self.scene.seen = message.view
+            self.seen_otherwise()
+
+    def on_whole_image_drawn(self, message: messages.WholeImageDrawn) -> None:
+        """Show all of the image."""
+        if message.image is self.scene.image:
+            self.scene.whole = message.window, message.view
             self.seen_otherwise()
 
     def on_input_pictured(self, message: messages.InputPictured) -> None:

@@ -8,27 +8,43 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.screen import Screen
 
 from engine.text import safe_name
 from xaimed_tui.app_services import services
 from xaimed_tui.preferences.look import Look
+from xaimed_tui.screens.explain.cards import given_picture
 from xaimed_tui.screens.explain.method_wall import MethodWall
 from xaimed_tui.screens.explain.pannable_view import ZOOMS, PannableView
-from xaimed_tui.screens.explain.window_keys import WINDOW_BINDINGS, WINDOW_OFFERS, WindowKeys, window_words
+from xaimed_tui.screens.explain.picture_pair import PicturePair
+from xaimed_tui.screens.explain.window_keys import (
+    WINDOW_BINDINGS,
+    WINDOW_OFFERS,
+    WindowKeys,
+    given_words,
+    original_words,
+    window_words,
+)
 from xaimed_tui.widgets.closing_once import ClosesOnce
 from xaimed_tui.widgets.colour_bar import ColourBar
 from xaimed_tui.widgets.exact_words import FILL_WORDS, shown_fill
 from xaimed_tui.widgets.key_line import KeyLine
 from xaimed_tui.widgets.look_keys import LOOK_BINDINGS, LOOK_OFFERS, LookKeys, Offer
+from xaimed_tui.widgets.pictures import image_picture
 from xaimed_tui.widgets.why_not import WhyNot
 from xaimed_tui.widgets.words import FixedWords, Part
 from xaimed_tui.wording import EXACT
 
 if TYPE_CHECKING:
+    from engine.images.eye import EyeWindow
     from xaimed_tui.background.jobs import Jobs
+    from xaimed_tui.render.spec import PictureSpec
     from xaimed_tui.session.scene import Scene
+
+BESIDE_FROM = 100
+"""Columns from which what the network was given has room beside the image."""
 
 _LAID_OVER = ("overlay", "agreement", "exact")
 """Styles whose colours lie over the image."""
@@ -48,8 +64,11 @@ class ZoomScreen(WindowKeys, ClosesOnce, LookKeys, WhyNot, Screen[str]):
     DEFAULT_CSS = """
     ZoomScreen { background: $background; }
     ZoomScreen #title { dock: top; height: 1; background: $panel; padding: 0 1; }
-    ZoomScreen PannableView { height: 1fr; width: 100%; }
-    ZoomScreen #window { height: 1; padding: 0 1; color: $text-muted; }
+    ZoomScreen #words { height: 1; width: 100%; color: $text-muted; }
+    ZoomScreen #words > FixedWords { height: 1; width: 1fr; padding: 0 1; }
+    ZoomScreen #given-words { display: none; margin-left: 1; }
+    ZoomScreen.-beside #given-words { display: block; }
+    ZoomScreen.-beside #words > FixedWords { text-align: center; }
     ZoomScreen ColourBar { width: 100%; max-width: 100; margin: 0 1; }
     """
 
@@ -83,13 +102,16 @@ class ZoomScreen(WindowKeys, ClosesOnce, LookKeys, WhyNot, Screen[str]):
         self._wall = wall
         self.scene = scene
         self._key = wall.active
+        self._asked: tuple[str, EyeWindow | None] | None = None  # of which image all was asked for, and in which window
 
     def compose(self) -> ComposeResult:
         """Make the title, the picture and the colour bar."""
         yield FixedWords(id="title")
-        yield PannableView(placeholder="no picture")
+        yield PicturePair()
         yield ColourBar(self.look.colormap)
-        yield FixedWords(id="window")
+        with Horizontal(id="words"):
+            yield FixedWords(id="window")
+            yield FixedWords(id="given-words", classes="of-given")
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -132,7 +154,12 @@ class ZoomScreen(WindowKeys, ClosesOnce, LookKeys, WhyNot, Screen[str]):
 
     @property
     def view(self) -> PannableView:
-        return self.query_one(PannableView)
+        """The picture; where there are two, the image."""
+        return self.query_one(PicturePair).first
+
+    @property
+    def beside(self) -> bool:
+        return self.shows_image and self.scene.shown_given is not None and self.size.width >= BESIDE_FROM
 
     @property
     def _style(self) -> str:
@@ -148,21 +175,18 @@ class ZoomScreen(WindowKeys, ClosesOnce, LookKeys, WhyNot, Screen[str]):
     def _show(self) -> None:
         card = self._wall.card(self._key)
         picture = card.view.picture
-        if picture is not None and self.windowed and self.scene.shown is not None:
+        given = given_picture(self.scene) if self.beside else None
+        self.set_class(given is not None, "-beside")
+        if given is not None:
+            picture = self._whole_picture()
+        elif picture is not None and self.windowed and self.scene.shown is not None:
             picture = replace(picture, pixels=self.scene.shown)
-        self.view.show(picture)
+        self.query_one(PicturePair).show(picture, given, self.scene.seen_share)
         bar = self.query_one(ColourBar)
         bar.display = picture is not None and picture.style in ("overlay", "map")
         bar.colormap = self.look.colormap
-        words = ""
-        if self.windowed or self.shows_image:
-            words = window_words(self.scene, self.size.width - 2, of_image=self.shows_image)
-        line = self.query_one("#window", FixedWords)
-        line.display = bool(words)
-        line.say(
-            Content.assemble((words, "bold $text-warning" if self.windowed and self.scene.eye is not None else ""))
-        )
-        parts: list[Part] = [(card.card_name, "bold $primary")]
+        self._say_what_is_seen()
+        parts: list[Part] = [(self._heading, "bold $primary")]
         if self.scene.image is not None:
             parts.append(f"  of {safe_name(self.scene.image.path.name, 60)}")
         if picture is not None and picture.style != "image":
@@ -175,6 +199,42 @@ class ZoomScreen(WindowKeys, ClosesOnce, LookKeys, WhyNot, Screen[str]):
         if self.view.zoom > 1:
             parts.append((f"  {self.view.zoom}x", "bold"))
         self.query_one("#title", FixedWords).say(Content.assemble(*parts))
+
+    @property
+    def _heading(self) -> str:
+        """What is seen, for the title."""
+        if self.beside:
+            return "Original, and what the network was given"
+        return "What the network was given" if self.in_place else self._wall.card(self._key).card_name
+
+    def _whole_picture(self) -> PictureSpec | None:
+        """Return a picture of all of the image; have it drawn first, if the network sees another part of it."""
+        scene = self.scene
+        image, pixels = scene.image, scene.shown_whole
+        if image is None or pixels is None:
+            return None
+        wanted = image.sha256, scene.eye
+        if not scene.sees_all and scene.bundle is not None and wanted != self._asked:
+            self._asked = wanted
+            self.jobs.draw_whole(self, image, scene.bundle, scene.eye)
+        return replace(image_picture(image, pixels), highlight=scene.cell if scene.sees_all else None)
+
+    def _say_what_is_seen(self) -> None:
+        """Say below the pictures what each is, and through which window it is seen."""
+        scene, room = self.scene, self.size.width - 2
+        words = ""
+        if self.beside:
+            room = (self.size.width - 1) // 2 - 2
+            self.query_one("#given-words", FixedWords).say(given_words(scene, room))
+        if self.in_place:
+            words = given_words(scene, room)
+        elif self.shows_image and scene.image is not None:
+            words = original_words(scene, room, beside=self.beside)
+        elif self.windowed:
+            words = window_words(scene, room)
+        self.query_one("#words").display = bool(words)
+        own = self.windowed and scene.eye is not None
+        self.query_one("#window", FixedWords).say(Content.assemble((words, "bold $text-warning" if own else "")))
 
     # Actions
 
@@ -219,6 +279,11 @@ class ZoomScreen(WindowKeys, ClosesOnce, LookKeys, WhyNot, Screen[str]):
             case "opacity" if self._style in _LAID_OVER:
                 return self.no_more_opacity(parameters)
         return "This picture shows no map over an image."
+
+    def on_resize(self) -> None:
+        """Show both pictures, or one, by the room that there is."""
+        self._show()
+        self.refresh_bindings()
 
     def on_pannable_view_magnified(self) -> None:
         """Show the new magnification."""
