@@ -113,7 +113,7 @@ def input_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...]:
         *window_warnings(image, spec),
         *bits_warnings(image, spec),
         *_colour_warnings(image, spec),
-        *_size_warnings(image.height, image.width, spec),
+        *_size_warnings(image.height, image.width, image.pixel_aspect, spec),
     )
 
 
@@ -222,7 +222,8 @@ def _colour_warnings(image: MedicalImage, spec: InputSpec) -> tuple[Caution, ...
     return ()
 
 
-def _size_warnings(height: int, width: int, spec: InputSpec) -> tuple[Caution, ...]:
+def _size_warnings(height: int, width: int, aspect: float, spec: InputSpec) -> tuple[Caution, ...]:
+    """Return what is lost of an image by its size and shape; `aspect` is the height of a pixel divided by its width."""
     rows, columns = spec.size
     is_size = f"The image is {width} x {height} pixels"
     found = []
@@ -245,22 +246,25 @@ def _size_warnings(height: int, width: int, spec: InputSpec) -> tuple[Caution, .
                 "enlarging adds no detail.",
             )
         )
+    is_input = f"the network's input {columns} x {rows}"
     wider = (width * rows) / (height * columns)
-    if max(wider, 1 / wider) > MOST_DISTORTED:
-        found.append(
-            Caution("shape", f"{is_size}, the network's input {columns} x {rows}: {_shape_words(wider, spec)}")
-        )
+    if spec.resize != "stretch" and max(wider, 1 / wider) > MOST_DISTORTED:
+        found.append(Caution("shape", f"{is_size}, {is_input}: {_lost_words(wider, spec)}"))
+    narrower = (wider if spec.resize == "stretch" else 1.0) / aspect
+    if max(narrower, 1 / narrower) > MOST_DISTORTED:
+        how = "high as wide" if aspect > 1 else "wide as high"
+        each = "" if 0.95 < aspect < 1.05 else f", each {_times(max(aspect, 1 / aspect))} times as {how}"
+        seen = f"{_times(max(narrower, 1 / narrower))} times {'narrower' if narrower > 1 else 'flatter'}"
+        found.append(Caution("shape", f"{is_size}{each}, {is_input}: the network sees it {seen} than it is."))
     return tuple(found)
 
 
-def _shape_words(wider: float, spec: InputSpec) -> str:
-    """Say what becomes of an image whose aspect ratio is `wider` times that of the network's input."""
+def _lost_words(wider: float, spec: InputSpec) -> str:
+    """Say what becomes of an image whose aspect ratio is `wider` times that of the input, where its shape is kept."""
+    share = _share(1 - min(wider, 1 / wider))
     if spec.resize == "fit":
-        return f"{_share(1 - min(wider, 1 / wider))} of what the network sees is padding."
-    if spec.resize == "crop":
-        return f"{_share(1 - min(wider, 1 / wider))} of the image, on two sides of its centre, is not seen."
-    how = "narrower" if wider > 1 else "flatter"
-    return f"the network sees it {_times(max(wider, 1 / wider))} times {how} than it is."
+        return f"{share} of what the network sees is padding."
+    return f"{share} of the image, on two sides of its centre, is not seen."
 
 
 def _times(factor: float) -> str:

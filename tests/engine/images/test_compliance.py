@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from engine.bundle.model_bundle import InputSpec, Resize
 from engine.errors import NotCompliantError
 from engine.images.compliance import check_compliance, input_warnings, is_grey, why_not_compliant
+from engine.images.dicom.facts import DicomFacts
 from engine.images.image import Limits, MedicalImage, read_image
 
 EXACT = InputSpec(size=(48, 50), exact_size=True)
@@ -254,3 +256,40 @@ def test_the_warning_says_what_becomes_of_the_image(
 ) -> None:
     image = make_image(height=height, width=width)
     assert list(input_warnings(image, InputSpec(size=(50, 50), resize=resize))) == sentences
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "aspect", "resize", "said"),
+    [
+        (
+            50,
+            50,
+            2.0,
+            "stretch",
+            "each 2 times as high as wide, the network's input 50 x 50: the network sees it 2 times f",
+        ),
+        (
+            50,
+            50,
+            0.5,
+            "crop",
+            "each 2 times as wide as high, the network's input 50 x 50: the network sees it 2 times n",
+        ),
+        (
+            50,
+            50,
+            0.5,
+            "fit",
+            "each 2 times as wide as high, the network's input 50 x 50: the network sees it 2 times n",
+        ),
+        (100, 50, 0.5, "stretch", ""),
+        (100, 50, 1.02, "stretch", "100 pixels, the network's input 50 x 50: the network sees it 2 times flatter than"),
+    ],
+)
+def test_the_shape_that_counts_is_that_of_the_body(
+    height: int, width: int, aspect: float, resize: Resize, said: str
+) -> None:
+    facts = DicomFacts("CT Image", "CT", "MONOCHROME2", 1, 1, height, width, 8, 8, 0.0, 255.0, aspect=aspect)
+    image = replace(make_image(height=height, width=width, channels=1), dicom=facts)
+    found = [each for each in input_warnings(image, InputSpec(size=(50, 50), resize=resize)) if each.code == "shape"]
+    assert [said in each for each in found] == [True] * bool(said)

@@ -182,9 +182,9 @@ def given_words(scene: Scene, room: int) -> str:
         if max(wide, 1 / wide) > _STRETCHED:
             shape = f", {number_text(round(max(wide, 1 / wide), 2))} times too {'wide' if wide > 1 else 'high'}"
     named = f"Given to the network, {size}"
-    tails = [*(f"{words}{shape}" for words in windows), shape, *windows]
-    short = f"given: {size}"
-    return _first_that_fits([*(f"{named}{tail}" for tail in tails), named, f"{short}{windows[-1]}", short, size], room)
+    said = [f"{named}{window}{shape}" for window in windows]
+    said += [f"To the network: {size}{windows[-1]}{shape}", *(f"{named}{tail}" for tail in (shape, *windows)), named]
+    return _first_that_fits([*said, f"given: {size}{windows[-1]}", f"given: {size}", size], room)
 
 
 def _through(scene: Scene, *, network: bool = True) -> list[str]:
