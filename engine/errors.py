@@ -20,7 +20,7 @@ IMAGE_CODES = {
     "colour": "grey where the model wants colours, or colours where it wants grey",
     "damaged": "the file is cut short, or its content is not what its format says",
     "empty": "the file has no bytes",
-    "frame": "it has no frame, slice or volume of the number that is named",
+    "frame": "it has no frame, slice or volume such as is named",
     "memory": "there is not enough memory to decode it",
     "missing": "there is no such file or folder",
     "modality": "it was taken by another kind of device than the model is made for, by none, or nobody knows by which",

@@ -22,7 +22,7 @@ def named_beside(path: Path) -> Path | None:
         return None
     parts = path.name.split("#")
     names = ("#".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
-    return next((place for name in names if name and (place := path.with_name(name)).is_file()), None)
+    return next((place for name in names if (place := Path(path.parent, name)).is_file()), None)
 
 
 def same_part(path: Path, file: str) -> str:

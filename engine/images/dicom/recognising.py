@@ -38,7 +38,7 @@ def split_frame(path: Path) -> tuple[Path, int | None]:
     found = frame_in(path.name)
     if found is None or os.path.lexists(path):
         return path, None
-    return path.with_name(found[0]), found[1]
+    return Path(path.parent, found[0]), found[1]  # not `with_name`, which raises where the name is a dot
 
 
 def frame_in(name: str) -> tuple[str, int] | None:

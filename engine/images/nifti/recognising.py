@@ -86,7 +86,7 @@ def split_slice(path: Path) -> tuple[Path, Slice | None]:
     found = slice_in(path.name)
     if found is None or os.path.lexists(path):
         return path, None
-    return path.with_name(found[0]), found[1]
+    return Path(path.parent, found[0]), found[1]  # not `with_name`, which raises where the name is a dot
 
 
 def slice_in(name: str) -> tuple[str, Slice] | None:

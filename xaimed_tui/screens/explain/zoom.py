@@ -111,7 +111,7 @@ class ZoomScreen(WindowKeys, ClosesOnce, LookKeys, WhyNot, Screen[str]):
         yield ColourBar(self.look.colormap)
         with Horizontal(id="words"):
             yield FixedWords(id="window")
-            yield FixedWords(id="given-words", classes="of-given")
+            yield FixedWords(id="given-words")
         yield KeyLine()
 
     def on_mount(self) -> None:

@@ -63,6 +63,9 @@ def test_a_file_named_like_a_frame_is_itself(tmp_path: Path) -> None:
             read_image(tmp_path / name)
     with pytest.raises(ImageError, match=r"stands no frame of it; name the file alone: a#2"):
         read_image(tmp_path / "a#2#x")
+    for name in (".#3", ".#axial:1", ".#x", "#3"):
+        with pytest.raises(ImageError, match=r"folder|no such file"):
+            read_image(tmp_path / name)
     assert names_file("a.dcm#3", {"a.dcm"})
     assert not names_file("a.dcm", {"a.dcm#3"})
 
