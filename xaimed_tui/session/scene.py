@@ -40,6 +40,7 @@ class Scene:
         as_given: whether what the network was given is shown, too; it stays so for the next one.
         given: a picture of that, once made.
         whole: all of the image, of which the network sees a part, once drawn, and through which window.
+        goes_on: whether the next image's answer is awaited after one: the cards go on saying what can be made.
         cell: the cell pointed out in every picture, with its numbers below them; None for no cell.
         look: how pictures are shown; it stays the same for the next image.
     """
@@ -60,6 +61,7 @@ class Scene:
     as_given: bool = False
     given: NDArray[np.uint8] | None = None
     whole: tuple[EyeWindow | None, NDArray[np.uint8]] | None = None
+    goes_on: bool = False
     cell: Cell | None = None
     look: Look = field(default_factory=Look)
 
@@ -67,6 +69,11 @@ class Scene:
     def explained_class(self) -> str | None:
         """The class that maps are made for."""
         return self.target or (self.diagnosis.predicted if self.diagnosis is not None else None)
+
+    @property
+    def offers(self) -> bool:
+        """Whether the cards say how their maps are made: also from one image to the next, where it stays true."""
+        return self.diagnosis is not None or self.goes_on
 
     @property
     def shown(self) -> NDArray[np.uint8] | None:
@@ -99,3 +106,4 @@ class Scene:
         """Forget the image and all that belongs to it: none of it may be drawn any more."""
         self.image = self.pixels = self.diagnosis = self.explanation = self.exact = None
         self.window = self.seen = self.given = self.whole = None
+        self.goes_on = False

@@ -55,9 +55,25 @@ class UpdatedApp(App[int]):
         return update
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        update = renderable
         if isinstance(renderable, CompositorUpdate):
             renderable = self.update_to_send(renderable)
         super()._display(screen, renderable)
+        if isinstance(update, LayoutUpdate | ChopsUpdate):
+            _forget_divisions(update)
+
+
+def _forget_divisions(update: LayoutUpdate | ChopsUpdate) -> None:
+    """Leave no garbage of what was painted.
+
+    A strip that was painted undivided keeps itself as its own division. Only the garbage collector could free it, with
+    ten more objects and its segments; stepping through a study left 2,000 objects for each key.
+    """
+    lines = update.strips if isinstance(update, LayoutUpdate) else [line.values() for line in update.chops]
+    for line in lines:
+        for strip in line:
+            if strip is not None:
+                strip._divide_cache.clear()
 
 
 def driver_of(app: App[int]) -> Driver | None:

@@ -185,8 +185,9 @@ class ImageView(Widget):
             self._wanted = True
             return
         self._at_work = spec.image_key  # another image does not wait
-        number = self._number
-        self.run_worker(lambda: self._draw_in_thread(number, spec, key), thread=True, group="draw", name="draw picture")
+        # Taken out by the thread: Textual's workers are garbage that stays for a while, and would keep the pixels.
+        work = [(self._number, spec, key)]
+        self.run_worker(lambda: self._draw_in_thread(*work.pop()), thread=True, group="draw", name="draw picture")
 
     @property
     def pixels(self) -> Pixels | None:
@@ -256,7 +257,7 @@ class ImageView(Widget):
         base = self.rich_style
         if self._drawn is not None:
             # After a change of size the old picture, now too wide or too narrow, stays until the new one is drawn.
-            return self._drawn.strip(y, base).crop_extend(0, width, base)
+            return self._drawn.strip(y, base).extend_cell_length(width, base).crop(0, width)
         words = self._word_strips(self.content_size)
         first = max((self.content_size.height - len(words)) // 2, 0)
         return words[y - first].apply_style(base) if 0 <= y - first < len(words) else Strip.blank(width, base)

@@ -267,9 +267,10 @@ class RowList(WhyNot, ScrollView, can_focus=True):
         if self._is_heading(index):  # never the last row, nor two in a row
             index += -1 if 0 < index < self._cursor else 1
         if self._order and index != self._cursor:
-            self._cursor = index
-            self._keep_visible()
-            self.refresh()
+            before, self._cursor = self._cursor, index
+            self._keep_visible()  # which paints all rows if it scrolls
+            for place in (before, index):
+                self.refresh_line(place)
             self.post_message(self.Highlighted(self, self.current))
 
     def _keep_visible(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 import pkgutil
@@ -106,6 +107,24 @@ def test_an_update_of_parts_has_spans_of_chopped_lines_and_where_each_chop_ends(
     assert [list(line) for line in update.chops] == [[0, 2]], moved("ChopsUpdate.chops, strips by first column")
     assert update.chop_ends == [[2, 3]], moved("ChopsUpdate.chop_ends, the end of each chop in a line")
     assert "ab" in update.render_segments(Console()), moved("ChopsUpdate.render_segments")
+
+
+async def test_no_strip_that_was_painted_keeps_itself() -> None:
+    whole = Strip([Segment("ab")])
+    whole.divide([2])
+    assert whole in gc.get_referents(whole._divide_cache._cache[2,]), moved(
+        "Strip.divide: nothing need be forgotten now"
+    )
+    app = Small()
+    async with app.run_test() as pilot:
+        app.query_one(Static).update("other words")
+        await pilot.pause()
+        for update in app.updates:
+            assert isinstance(update, LayoutUpdate | ChopsUpdate)
+            lines = update.strips if isinstance(update, LayoutUpdate) else [line.values() for line in update.chops]
+            painted = [strip for line in lines for strip in line if strip is not None]
+            assert painted
+            assert not any(strip._divide_cache for strip in painted)
 
 
 async def test_all_that_is_drawn_comes_by_as_an_update() -> None:

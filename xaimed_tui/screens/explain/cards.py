@@ -80,7 +80,7 @@ def show_method(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """Show a method's map, its state and its three cells."""
     card.show(
         method_picture(ground_of(scene), run.map, run.statistics, scene.look, highlight=scene.cell),
-        words=_words(run, answered=scene.diagnosis is not None),
+        words=_words(run, offered=scene.offers),
         state=_state(run, scene),
         caption=_caption(card, run, scene, now),
     )
@@ -90,7 +90,7 @@ def show_exact(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """Show the exact value of every cell, under the fill looked at."""
     card.show(
         exact_picture(ground_of(scene), scene.exact, scene.look, highlight=scene.cell),
-        words=_words(run, answered=scene.diagnosis is not None),
+        words=_words(run, offered=scene.offers),
         state=_state(run, scene),
         caption=_caption(card, run, scene, now),
     )
@@ -100,14 +100,14 @@ def show_progress(card: Card, run: MethodRun, scene: Scene, now: float) -> None:
     """Update only the words of a method's card; its picture has not changed."""
     card.caption(_caption(card, run, scene, now), _state(run, scene))
     if run.map is None and card.view.picture is None:
-        card.view.placeholder = _words(run, answered=scene.diagnosis is not None)
+        card.view.placeholder = _words(run, offered=scene.offers)
 
 
 def show_agreement(card: Card, scene: Scene, methods: int) -> None:
     """Show the counts of the maps made so far, of `methods` voting methods in all."""
     ground = ground_of(scene)
     if scene.explanation is None or ground is None:
-        card.show(None, words="counts where the methods agree" if scene.diagnosis is not None else "")
+        card.show(None, words="counts where the methods agree" if scene.offers else "")
         return
     state = f"{len(scene.explanation.consensus.methods)} of {methods}"
     picture = agreement_picture(ground, scene.explanation, scene.look, highlight=scene.cell)
@@ -116,7 +116,7 @@ def show_agreement(card: Card, scene: Scene, methods: int) -> None:
 
 def _state(run: MethodRun, scene: Scene) -> str:
     """Return the state of a method; empty while it cannot be started."""
-    return "" if run.state == "idle" and scene.diagnosis is None else method_state(run)
+    return "" if run.state == "idle" and not scene.offers else method_state(run)
 
 
 def _caption(card: Card, run: MethodRun, scene: Scene, now: float) -> Content:
@@ -138,7 +138,7 @@ def _worth(run: MethodRun, scene: Scene, width: int) -> list[Part]:
     return [*parts, *(["\n"] if parts and worth else []), *([worth] if worth else [])]
 
 
-def _words(run: MethodRun, *, answered: bool) -> str:
+def _words(run: MethodRun, *, offered: bool) -> str:
     match run.state:
         case "failed":
             return "no answer" if run.method == EXACT else "no map"
@@ -148,7 +148,7 @@ def _words(run: MethodRun, *, answered: bool) -> str:
             return "at work…"
         case "stopped":
             return "stopped before an answer" if run.method == EXACT else "stopped before a first map"
-    if not answered:
+    if not offered:
         return ""
     key = key_of(run.method)
     if run.method == EXACT:

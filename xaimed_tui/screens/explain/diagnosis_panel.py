@@ -47,6 +47,7 @@ class DiagnosisPanel(Widget):
         self._words = ""
         self._target: str | None = None
         self._least = 1
+        self._held = 0  # lines of the answer before, while the next one is awaited
         self._room = 0
 
     def reserve(self, classes: int) -> None:
@@ -54,7 +55,15 @@ class DiagnosisPanel(Widget):
         self._least = 2 + 2 * classes
         self.refresh(layout=True)
 
-    def show(self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None, room: int = 0) -> None:
+    def show(
+        self,
+        diagnosis: Diagnosis | None,
+        *,
+        words: str = "",
+        target: str | None = None,
+        room: int = 0,
+        goes_on: bool = False,
+    ) -> None:
         """Show an answer, or words instead of one.
 
         Args:
@@ -62,9 +71,11 @@ class DiagnosisPanel(Widget):
             words: what to say without one.
             target: the class that is explained.
             room: lines that can be seen at once; 0 as long as that is not known.
+            goes_on: whether the next answer is awaited: until then the list above keeps its height.
         """
         width = self.content_size.width
         before = self._lines(width)
+        self._held = before if goes_on and diagnosis is None else 0
         self._diagnosis, self._words, self._target, self._room = diagnosis, words, target, room
         # The line about the threshold stays reserved: the next image of this network has it too.
         if diagnosis is not None and diagnosis.has_threshold:
@@ -85,7 +96,7 @@ class DiagnosisPanel(Widget):
 
     def _lines(self, width: int) -> int:
         if self._diagnosis is None:
-            return max(self._least, len(Content(self._words).wrap(max(width, 1))))
+            return max(self._least, self._held, len(Content(self._words).wrap(max(width, 1))))
         head = Content.assemble(*self._head(self._diagnosis, max(width, 12)))
         return max(self._least, _height(head, width) + _lines_of_bars(self._diagnosis))
 

@@ -302,12 +302,15 @@ class ImageSide(Vertical):
         """Keep room for the answer, so that the list does not jump from image to image."""
         self.query_one("#diagnosis", DiagnosisPanel).reserve(classes)
 
-    def show_answer(self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None) -> None:
-        """Show the network's answer, or words instead of one."""
+    def show_answer(
+        self, diagnosis: Diagnosis | None, *, words: str = "", target: str | None = None, goes_on: bool = False
+    ) -> None:
+        """Show the network's answer, or words instead of one; whether it `goes_on` see `DiagnosisPanel.show`."""
         most = self.query_one("#answer").styles.max_height
         # A share of the side, of which one line is the border.
         room = max(int(self.size.height * (most.value if most is not None else 0.0) / 100) - 1, 0)
-        self.query_one("#diagnosis", DiagnosisPanel).show(diagnosis, words=words, target=target, room=room)
+        panel = self.query_one("#diagnosis", DiagnosisPanel)
+        panel.show(diagnosis, words=words, target=target, room=room, goes_on=goes_on)
 
     def show_choices(self, model: Model | None, target: str | None, layer: str | None, look: Look) -> None:
         """Show the class to explain, the layer of the CAMs, and how maps are drawn."""

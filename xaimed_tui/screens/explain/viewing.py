@@ -66,6 +66,7 @@ class Viewing(Seeing, Horizontal):
         self._expected: Path | None = None  # the folder of a network that is being loaded
         self._asked: Asked | None = None
         self._settling: Timer | None = None
+        self._to_be_shown = False
         # So the first move never counts as running through the list.
         self._moved_at = float("-inf")
 
@@ -162,15 +163,20 @@ class Viewing(Seeing, Horizontal):
     def on_image_side_pointed(self, message: ImageSide.Pointed) -> None:
         """Open the image under the cursor: at once, unless the person is running through the list."""
         message.stop()
-        asked = self._asked
+        asked, offered = self._asked, self.scene.offers
         self._forget_image()
         if asked is not None and message.path is not None and asked.image in (None, message.path):
             self._asked = replace(asked, image=message.path)
         self._path = message.path
+        # What is the same for both images stays as it is: painting all cards twice for each step takes too long.
+        self.scene.goes_on = offered and self._asked is None and self._path is not None and not self._refused
         if self._settling is not None:
             self._settling.stop()
             self._settling = None
-        self.show_everything()
+        if not self._to_be_shown:
+            self._to_be_shown = True
+            # The mark in the list is painted first: with all that depends on it, it would lag behind the key.
+            self.call_after_refresh(self._show_pointed)
         if self._path is None:
             return
         now = self.jobs.clock()
@@ -179,6 +185,11 @@ class Viewing(Seeing, Horizontal):
         else:
             self._settling = self.set_timer(SETTLE, self._open_image)
         self._moved_at = now
+
+    def _show_pointed(self) -> None:
+        self._to_be_shown = False
+        self.show_everything()
+        self.refresh_bindings()
 
     def _forget_image(self) -> None:
         """Keep the results of the current image and clear it: none of it may be drawn from here on."""
@@ -293,6 +304,7 @@ class Viewing(Seeing, Horizontal):
         if network is not None:
             wanted = methods if self._asked is None else self._asked.with_(methods)
             self._asked = Asked(network, self._path, wanted)
+            self.scene.goes_on = False
             self.show_everything()
             self.refresh_bindings()
 
@@ -318,6 +330,7 @@ class Viewing(Seeing, Horizontal):
             if self.scene.diagnosis is not None:  # of older content of the file
                 self._forget_image()
                 self.wall.show_all()
+            self._stop_going_on()
             self.image_failure, self._asked = message.failure, None
             # The list shows which file it is; in this narrow pane its path would push out the cause.
             reason, own = message.reason, f"{safe_text(self._path)}: "
@@ -331,10 +344,22 @@ class Viewing(Seeing, Horizontal):
 
     def on_compliance_found(self) -> None:
         """Update the answer: the image shown may be among those found not to be compliant."""
-        if self.side.reason_of(self._path):
+        if self._refused:
             self._asked = None
+            self._stop_going_on()
             self.show_answer()
             self.refresh_bindings()
+
+    def _stop_going_on(self) -> None:
+        """Say of no map any more how it is made: there will be no answer."""
+        if self.scene.goes_on:
+            self.scene.goes_on = False
+            self.wall.show_all()
+
+    @property
+    def _refused(self) -> bool:
+        """Whether the image is known not to be usable."""
+        return bool(self.side.reason_of(self._path))
 
     def show_everything(self) -> None:
         """Show the scene as it is now."""
@@ -345,7 +370,7 @@ class Viewing(Seeing, Horizontal):
         """Show the answer, or words instead of one, and what is chosen."""
         scene, words = self.scene, self._words()
         scene.words = "" if scene.model is not None and self._path is None and self.folder is not None else words
-        self.side.show_answer(self.answer, words=words, target=scene.explained_class)
+        self.side.show_answer(self.answer, words=words, target=scene.explained_class, goes_on=scene.goes_on)
         self.side.show_choices(scene.model, scene.target, scene.layer, scene.look)
 
     def _words(self) -> str:
