@@ -42,6 +42,7 @@ _TASKS = {"IDC": "HIS", "IHC": "IHC", "MRI": "MRI"}
 _REFERENCE = 16_000, 12
 """Samples and segmentations."""
 
+_REPORT_EVERY = 10
 _GOAL = 0.97
 
 PAIRS = 36
@@ -79,9 +80,12 @@ def _known(count: int) -> Iterator[tuple[Classifier, MedicalImage]]:
 
 
 def measure(
-    of: Iterable[tuple[Classifier, MedicalImage]], samples: int, segmentations: Sequence[int]
+    network: str, of: Iterable[tuple[Classifier, MedicalImage]], samples: int, segmentations: Sequence[int]
 ) -> dict[int, dict[str, int]]:
-    """Return by number of segmentations how many choices are certain, and how many agree with the reference."""
+    """Return by number of segmentations how many choices are certain, and how many agree with the reference.
+
+    Now and then the table so far is printed.
+    """
     from engine.explainers.base import Request
     from engine.explainers.lime import Lime
     from engine.results.statistics import grid_statistics
@@ -106,6 +110,8 @@ def measure(
                 row["pairs"] += PAIRS
                 row["held"] += _held(made.cells, reference.cells)
         say(f"{number + 1} images, load {load()}")
+        if (number + 1) % _REPORT_EVERY == 0:
+            report(network, found)
     return found
 
 
@@ -163,7 +169,7 @@ def main() -> None:
     settle_environment()
     results: dict[str, Any] = {"machine": machine(), "samples": given.samples, "networks": {}}
     for network in only:
-        found = measure(cases(network, given.images, given.data), given.samples, given.segmentations)
+        found = measure(network, cases(network, given.images, given.data), given.samples, given.segmentations)
         report(network, found)
         results["networks"][network] = found
     write_json(given.json, results)
