@@ -14,7 +14,7 @@ from textual.widgets import ContentSwitcher, Input
 from xaimed_tui.preferences.look import DISPLAYS
 from xaimed_tui.screens.explain.folder_dialog import FolderDialog
 from xaimed_tui.screens.explain.view import ExplainView
-from xaimed_tui.terminal.ordered_keys import MOST_TEXT
+from xaimed_tui.terminal.ordered_keys import MOST_KEYS, MOST_TEXT, KeyDone, OrderedKeys
 from xaimed_tui.themes import theme_after
 
 
@@ -72,6 +72,29 @@ async def test_a_key_that_is_never_done_with_does_not_stop_the_next(monkeypatch:
         at_once(pilot, "2")
         await asyncio.sleep(0.2)
         await until(pilot, lambda: app.screen.query_one(ContentSwitcher).current == "selection")
+
+
+async def test_keys_go_on_when_one_is_never_done_with_and_so_many_wait_that_the_next_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual, lost = OrderedKeys.on_key_done, []
+
+    def lose_the_second(self: OrderedKeys, message: KeyDone) -> None:
+        if message.number == 2 and not lost:
+            lost.append(message)  # as if the widget had been removed
+        else:
+            usual(self, message)
+
+    monkeypatch.setattr("xaimed_tui.terminal.ordered_keys.PATIENCE", 0.1)
+    monkeypatch.setattr(OrderedKeys, "on_key_done", lose_the_second)
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        at_once(pilot, *(["up", "down"] * MOST_KEYS))
+        await until(pilot, lambda: bool(lost))
+        await until(pilot, lambda: not app._next_keys)
+        await press(pilot, "2")
+        assert app.screen.query_one(ContentSwitcher).current == "selection"
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, kind: type, name: str) -> list[int]:

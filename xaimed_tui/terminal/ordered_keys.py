@@ -97,12 +97,18 @@ class OrderedKeys(App[int]):
             self._left_out += 1
             return
         self._next_keys.append(event)
-        if self._under_way:
-            # A widget that is busy lets its `KeyDone` wait, too: the next key must not wait for ever.
-            number = self._number
-            self.set_timer(PATIENCE, lambda: self.post_message(KeyDone(number)), name="patience")
-        else:
+        if not self._under_way:
             await self._take_next()
+        elif len(self._next_keys) == 1:
+            self._wait_no_longer()
+
+    def _wait_no_longer(self) -> None:
+        """Go on after a while even if the key at hand, for which the next one waits, is not done.
+
+        A busy widget lets its `KeyDone` wait, too, and one that is removed drops it.
+        """
+        number = self._number
+        self.set_timer(PATIENCE, lambda: self.post_message(KeyDone(number)), name="patience")
 
     def _is_gone(self, event: events.MouseEvent) -> bool:
         """Whether the widget drawn under the mouse has been removed since; Textual would look for its parent."""
@@ -136,6 +142,8 @@ class OrderedKeys(App[int]):
             if event.is_forwarded:  # otherwise a binding of the app has used it
                 # False if the widget is closing: then no message will come back.
                 self._under_way = target.post_message(KeyDone(self._number))
+                if self._under_way and self._next_keys:
+                    self._wait_no_longer()
             # Also if the last of the repeats has drawn nothing, because its key can do no more.
             if self._owed and not self._repeats():
                 self._draw_owed()
