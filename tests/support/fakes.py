@@ -114,6 +114,8 @@ class FakeEngine(Engine):
     tasks: tuple[Task, ...] = field(default_factory=demo_tasks)
     names: tuple[str, ...] = NAMES
     refused: Mapping[str, str] = field(default_factory=lambda: dict(REFUSED))
+    stacks: tuple[str, ...] = ()
+    """Files that hold several images."""
     failures: dict[str, Exception] = field(default_factory=dict)
     gates: dict[str, threading.Event] = field(default_factory=dict)
     waiting: dict[str, threading.Event] = field(default_factory=dict)
@@ -208,8 +210,13 @@ class FakeEngine(Engine):
     def why_not_compliant(self, path: Path, bundle: ModelBundle) -> str:
         return self.refused.get(path.name, "")
 
+    def holds_several(self, path: Path) -> bool:
+        return path.name in self.stacks
+
     def read(self, path: Path) -> MedicalImage:
         self._call("read", path.name)
+        if path.name in self.stacks:
+            raise ImageError("the file holds 20 images", subject=path, remedy="name one", code="stack")
         if path.name == "broken.png":
             raise ImageError("the file is truncated", subject=path.name, remedy="copy it again")
         if path.name == "description.png":

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from xaimed_tui.background.library_changes import Change
 
 
+STACK = "stack"
+"""The code (see `engine.errors`) of a file that holds several images, where the path does not say which."""
+
+
 class Layer(Protocol):
     """A layer that the CAMs can use: its name in the network, and the number and size of its feature maps."""
 
@@ -216,6 +220,16 @@ class Engine:
         from engine.images.compliance import why_not_compliant
 
         return why_not_compliant(path, bundle.input)
+
+    def holds_several(self, path: Path) -> bool:
+        """Whether a file is refused because it holds several images, and the path does not say which."""
+        from engine.images.image import read_header
+
+        try:
+            read_header(path)
+        except ImageError as error:
+            return error.code == STACK
+        return False
 
     def read(self, path: Path) -> MedicalImage:
         """Read and decode an image; see `engine.images.image.read_image`."""

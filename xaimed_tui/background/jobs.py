@@ -119,7 +119,7 @@ class Jobs:
         except XAIMedError as error:
             log.warning("%s: %s", DOING.get(what, what), error)
             failure = failure_of(what, error)
-            ticket.post(target, messages.JobFailed(what, ticket.number, error.message, failure))
+            ticket.post(target, messages.JobFailed(what, ticket.number, error.message, failure, error.code))
         except Exception as error:  # a fault of ours or of a model's code: said, and the lane goes on
             log.exception("job %s failed", what)
             failure = failure_of(what, error)
@@ -137,6 +137,8 @@ class Jobs:
                 self._engine.warm_up()
                 ticket.post(target, messages.TorchImported())
                 if not ticket.withdrawn.is_set():
+                    import xaimed_tui.render.picture  # noqa: F401 - so that the first picture need not wait for it
+
                     self._engine.warm_methods()
             # Even after an error: until then no garbage is collected at all.
             finally:
@@ -244,8 +246,13 @@ class Jobs:
         self._lanes["folder"].put(lambda: self._guarded("folder", ticket, target, listing.run))
         return ticket.number
 
-    def judge(self, target: Widget, folder: Path, names: Sequence[str], bundle: ModelBundle) -> int:
-        """Find out which images of a folder can be fed to a network."""
+    def judge(
+        self, target: Widget, folder: Path, names: Sequence[str], bundle: ModelBundle, *, whole: bool = True
+    ) -> int:
+        """Find out which images of a folder can be fed to a network.
+
+        Until the list is `whole`, nothing is said of files that hold several images: it will have these in their place.
+        """
         ticket = self._ticket("compliance")
 
         def work() -> None:
@@ -254,7 +261,9 @@ class Jobs:
             for name in names:
                 if ticket.withdrawn.is_set():
                     return
-                found[name] = self._engine.why_not_compliant(folder / name, bundle)
+                reason = self._engine.why_not_compliant(folder / name, bundle)
+                if not reason or whole or not self._engine.holds_several(folder / name):
+                    found[name] = reason
                 if time.monotonic() - posted > COMPLIANCE_EVERY:
                     ticket.post(target, messages.ComplianceFound(ticket.number, found))
                     # Another dictionary: the message just posted keeps the old one.

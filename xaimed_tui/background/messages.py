@@ -357,13 +357,15 @@ class ExplanationSaved(Message):
 class JobFailed(Message):
     """A job ended in a failure that a person can understand and act on.
 
-    `what` is the job, a key of `xaimed_tui.background.failure.DOING`; `reason` is one safe line.
+    `what` is the job, a key of `xaimed_tui.background.failure.DOING`; `reason` is one safe line; `code` is that of the
+    error, see `engine.errors`.
     """
 
     what: str
     ticket: int
     reason: str
     failure: Failure
+    code: str = ""
 
 
 @dataclass

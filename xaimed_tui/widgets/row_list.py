@@ -53,6 +53,9 @@ class Rows(Protocol):
     def row(self, index: int) -> Row:
         """Return the row with an index, counted from 0 in the order of the source."""
 
+    def label(self, index: int) -> str:
+        """Return the label of a row, which costs less than the row."""
+
     def order(self, text: str) -> Sequence[int]:
         """Return the rows to show, in order: those whose label contains a text, in any case, below their headings."""
 
@@ -71,6 +74,9 @@ class FewRows:
 
     def row(self, index: int) -> Row:
         return self._rows[index]
+
+    def label(self, index: int) -> str:
+        return self._rows[index].label
 
     def order(self, text: str) -> Sequence[int]:
         folded = text.casefold()
@@ -167,8 +173,12 @@ class RowList(WhyNot, ScrollView, can_focus=True):
     @property
     def in_view(self) -> Sequence[Row]:
         """The rows that are on the screen."""
+        return [self._rows.row(index) for index in self._order_in_view]
+
+    @property
+    def _order_in_view(self) -> Sequence[int]:
         first = round(self.scroll_y)
-        return [self._rows.row(index) for index in self._order[first : first + max(self.size.height, 1)]]
+        return self._order[first : first + max(self.size.height, 1)]
 
     @property
     def current(self) -> Row | None:
@@ -244,6 +254,7 @@ class RowList(WhyNot, ScrollView, can_focus=True):
             self.vertical_scrollbar.window_virtual_size = size.height
             # A shorter list may end above the rows that are in view.
             self.scroll_y = self.validate_scroll_y(self.scroll_y)
+            self._keep_visible()  # now, not after a paint that shows other rows
         else:
             self.virtual_size = size
 
@@ -323,8 +334,7 @@ class RowList(WhyNot, ScrollView, can_focus=True):
         few = len(self._rows) <= MOST_COMPARED
         place = (width,) if few else (width, round(self.scroll_y), self.size.height)
         if self._shown_labels is None or self._shown_labels[0] != place:
-            rows = map(self._rows.row, range(len(self._rows))) if few else self.in_view
-            labels = [row.label for row in rows]
+            labels = [self._rows.label(index) for index in (range(len(self._rows)) if few else self._order_in_view)]
             self._shown_labels = place, dict(zip(labels, shorten_together(labels, width), strict=True))
         return self._shown_labels[1]
 

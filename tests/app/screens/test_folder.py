@@ -198,6 +198,48 @@ async def test_the_first_image_shown_is_one_that_can_be_used_unless_another_was_
         assert app.explain.images.current.label == "a-broken.png"
 
 
+async def test_a_file_with_several_images_is_not_refused_before_these_are_listed_and_opens_in_their_middle() -> None:
+    volume, pages, others = "a.nii.gz", "a.tif", tuple(f"b-{number}.png" for number in range(1000))
+    slices = tuple(f"{volume}#axial:{number}" for number in range(1, 21))
+
+    class Volumes(FakeEngine):
+        def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
+            first = volume if folder.name == "volume" else pages
+            yield (first, *others)
+            self._call("headers")
+            yield (*slices, *others) if first == volume else (first, *others)
+
+    why = "The file holds 20 images; name one."
+    engine = Volumes(stacks=(volume, pages), refused={volume: why, pages: why})
+    gate = engine.hold("headers")
+    app = make_app(engine, task="IHC Stain (demo)", folder=Path("volume"))
+
+    async def opened(first: str, gate: threading.Event) -> None:
+        try:
+            await until(pilot, lambda: "finding the images" in screen_text(app))
+            await until(pilot, lambda: "b-2.png" in app.explain.side._reasons)  # those in view are judged
+            await pilot.pause()
+            shown = screen_text(app)
+        finally:
+            gate.set()
+        assert f"▸  {first}" in shown
+        assert "✕" not in shown
+        assert "not usable" not in shown
+        assert app.explain.image_failure is None
+
+    async with app.run_test(size=BIG) as pilot:
+        await opened(volume, gate)
+        await until(pilot, lambda: answered(app) and app.explain.scene.image.path.name == slices[9])
+        await press(pilot, "home")
+        assert app.explain.images.current.label == slices[0]
+
+        gate = engine.hold("headers")
+        app.open_folder(Path("pages"))
+        await opened(pages, gate)
+        await until(pilot, lambda: f"▸✕ {pages}" in screen_text(app))
+        assert "holds 20 images" in screen_text(app)
+
+
 async def test_an_image_of_one_folder_is_not_looked_for_in_the_next_one(tmp_path: Path) -> None:
     folder = fill(tmp_path / "scans", "mine.png")
     app = make_app()

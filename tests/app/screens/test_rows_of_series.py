@@ -52,6 +52,9 @@ def test_images_that_belong_together_stand_below_a_heading_in_their_order() -> N
     assert lines(rows, "A") == [ct, "a"]
     assert lines(rows, "nothing") == []
     assert [rows.row(rows.find(FOLDER / name) or 0).label for name in NAMES] == [*NAMES]
+    together = [rows.series_of(FOLDER / name) for name in ("a", "us#2", "us", "report", "elsewhere")]
+    assert together == [[*CT.names], [*US.names], [*US.names], [], []]
+    assert [rows.label(index) for index in rows.order("")] == [rows.row(index).label for index in rows.order("")]
     assert rows.find(FOLDER / "us") == rows.find(FOLDER / "us#1"), "the file's name, before its header was read"
     reasons.update({"a": "damaged", "report": "holds no picture"})
     assert lines(rows) == [ct, "c", "a!", "b", us, "us#1", "us#2", others, "x.png", "report!"], (

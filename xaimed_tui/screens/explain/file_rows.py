@@ -66,6 +66,10 @@ class FileRows:
             return Row(line, line.title, heading=True, count=f"{line.images:,}")
         return Row(self.folder / line, shown_name(line), reason=self._reasons.get(line, ""))
 
+    def label(self, index: int) -> str:
+        line = self._lines[index]
+        return line.title if isinstance(line, _Heading) else shown_name(line)
+
     def order(self, text: str) -> Sequence[int]:
         if not self._groups:
             return self._usable_first(self._found(range(len(self._lines)), text))
@@ -96,6 +100,12 @@ class FileRows:
             return self._lines.index(name)
         # Before its header was read, a file with several frames or slices stood there as one image.
         return next((place for place, line in enumerate(self._lines) if str(line).startswith(f"{name}#")), None)
+
+    def series_of(self, path: Path) -> list[str]:
+        """Return the names of the images that belong together with one; none for an image that belongs to no other."""
+        place = self.find(path)
+        within = (lines for lines in self._groups if lines is not self._others and place in lines)
+        return [str(self._lines[index]) for index in next(within, range(0))]
 
     def name_of(self, path: Path) -> str:
         """Return the name by which an image is listed: that of a DICOMDIR's file says where it lies in the folder."""

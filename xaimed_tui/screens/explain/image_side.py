@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
-from engine.images.parts import names_file
+from engine.images.parts import file_of, names_file
 from engine.text import safe_name
 from xaimed_tui.app_services import services
 from xaimed_tui.background import messages
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 LOOK_AFTER = 0.05
 """Seconds after which the files that have come into view are judged."""
+
+MANY_SLICES = 12
+"""Images of a series from which on it is opened in its middle: the ends of a volume show air."""
 
 CHOOSE_A_FOLDER = "f chooses a folder"
 
@@ -89,6 +92,7 @@ class ImageSide(Vertical):
         self._fresh = False  # the cursor has not been on an image of this folder yet
         self._began: Path | None = None  # the image that the cursor was first put on, as long as it stays there
         self._stays = False
+        self._unfolding: Path | None = None
         self.problem = ""
         """Why the folder cannot be read; empty if it can."""
 
@@ -135,6 +139,7 @@ class ImageSide(Vertical):
         self._folder, self._bundle, self._at = folder, bundle, at
         self._reasons, self._pointed, self._gone, self.problem = {}, None, False, ""
         self._fresh, self._began, self._stays = at is None, None, False
+        self._unfolding = None
         self._judged = 0  # late answers are about files of the same names in another folder
         self.listing = folder is not None
         self._rows = FileRows(folder or Path(), (), self._reasons)
@@ -160,14 +165,14 @@ class ImageSide(Vertical):
         if message.ticket != self._run:
             return
         came_back, self._gone = self._gone, False
-        self.listing = not message.whole
+        opening, self.listing = self.listing, not message.whole
         if message.names is not self._rows.names or message.groups or not message.names:  # else: the list is complete
             self._rows = FileRows(message.folder, message.names, self._reasons, message.groups)
             if message.whole:
                 for name in self._reasons.keys() - message.names:
                     del self._reasons[name]
             self._show_files(empty="no images in this folder" if message.whole else "reading the folder…")
-            if message.groups and self._began is not None and not self._stays:
+            if message.groups and opening and (self._fresh or self._began is not None) and not self._stays:
                 self._begin()  # in the order of the series another one is the first
         # Until the list is whole, the image may still turn up.
         if self._at is not None and (self.images.go_to(self._at) or message.whole):
@@ -175,6 +180,12 @@ class ImageSide(Vertical):
             self._at = None
         if message.whole or not self._rows.all_judged:
             self._judge()
+        if message.whole and self._unfolding is not None:
+            path, self._unfolding = self._unfolding, None
+            if (
+                path == self._pointed and self._rows.name_of(path) in message.names
+            ):  # it was not replaced, and is refused
+                self.post_message(self.Pointed(path))
         self._show_folder()
         if came_back:
             self.notify("The folder is there again.", markup=False)
@@ -219,7 +230,7 @@ class ImageSide(Vertical):
         else:
             names = [self._rows.name_of(row.key) for row in self.images.in_view if isinstance(row.key, Path)]
         if unknown := [name for name in names if name not in self._reasons]:
-            self._judged = services(self).jobs.judge(self, self._folder, unknown, self._bundle)
+            self._judged = services(self).jobs.judge(self, self._folder, unknown, self._bundle, whole=not self.listing)
 
     def on_compliance_found(self, message: messages.ComplianceFound) -> None:
         """Grey the images that the network cannot take."""
@@ -237,13 +248,18 @@ class ImageSide(Vertical):
                 self._begin()
 
     def _begin(self) -> None:
-        """Put the cursor on the first usable image: nobody chose the one that it is on."""
-        if not self._rows.all_judged:
+        """Put the cursor on the first usable image, or into the middle of its series: nobody chose the one it is on."""
+        if self._rows.all_judged:
+            first = next((row.key for row in self.images.shown if not (row.heading or row.reason)), None)
+        else:
             self.images.action_end(-1)
-            return
-        usable = (row.key for row in self.images.shown if not (row.heading or row.reason))
-        if (first := next(usable, None)) is not None:
-            self.images.go_to(first)
+            first = None if self.images.current is None else self.images.current.key
+        if isinstance(first, Path):
+            usable = [name for name in self._rows.series_of(first) if not self._reasons.get(name)]
+            if len(usable) >= MANY_SLICES:
+                first = self._rows.folder / usable[(len(usable) - 1) // 2]
+            if self.images.go_to(first):
+                self._began = first  # for as long as it stays there
 
     def stay(self) -> None:
         """Keep the cursor on its image when the folder is put in order: a person is at work on it."""
@@ -260,6 +276,16 @@ class ImageSide(Vertical):
     def reason_of(self, path: Path | None) -> str:
         """Return why the network cannot take an image, as far as known; empty if it can."""
         return self._reasons.get(self._rows.name_of(path), "") if path is not None else ""
+
+    def unfold(self, path: Path) -> bool:
+        """Wait until the images that a file holds are listed in its place; False if the file itself is listed."""
+        if self.listing:
+            self._unfolding = path
+        return self.listing or self._rows.name_of(path) not in self._rows.names
+
+    def unfolds(self, path: Path | None) -> bool:
+        """Whether the list will have several images in place of this file."""
+        return path is not None and path == self._unfolding
 
     def refuse(self, path: Path, reason: str) -> None:
         """Grey an image that has just turned out to be unusable."""
@@ -287,14 +313,17 @@ class ImageSide(Vertical):
     @on(RowList.Highlighted, "#images-list")
     def _highlighted(self, message: RowList.Highlighted) -> None:
         message.stop()
-        path = message.row.key if message.row is not None else None
-        if self._fresh and isinstance(path, Path):
+        row = self.images.current  # the cursor may have moved on since
+        path = row.key if row is not None and isinstance(row.key, Path) else None
+        if self._fresh and path is not None:
             self._fresh, self._began = False, path
         elif path != self._began:
-            self._began = None
+            # An image of the file that the cursor was on, which stands in its place by now, was not chosen either.
+            stayed = path is not None and self._began is not None and file_of(path) == self._began
+            self._began = path if stayed else None
         if path != self._pointed:
-            self._pointed = path if isinstance(path, Path) else None
-            self.post_message(self.Pointed(self._pointed))
+            self._pointed = path
+            self.post_message(self.Pointed(path))
 
     # The answer
 

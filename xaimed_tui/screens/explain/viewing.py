@@ -10,9 +10,11 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
 
+from engine.images.parts import file_of
 from engine.text import safe_text, word_list
 from xaimed_tui.app_services import services
 from xaimed_tui.background import messages
+from xaimed_tui.background.backend import STACK
 from xaimed_tui.preferences.look import Look
 from xaimed_tui.screens.explain.image_side import CHOOSE_A_FOLDER, ImageSide
 from xaimed_tui.screens.explain.method_wall import MethodWall
@@ -165,7 +167,7 @@ class Viewing(Seeing, Horizontal):
         message.stop()
         asked, offered = self._asked, self.scene.offers
         self._forget_image()
-        if asked is not None and message.path is not None and asked.image in (None, message.path):
+        if asked is not None and message.path is not None and _is_of(message.path, asked.image):
             self._asked = replace(asked, image=message.path)
         self._path = message.path
         # What is the same for both images stays as it is: painting all cards twice for each step takes too long.
@@ -327,6 +329,10 @@ class Viewing(Seeing, Horizontal):
     def on_job_failed(self, message: messages.JobFailed) -> None:
         """Say where the image would be what went wrong with it."""
         if message.what == "image" and message.ticket == self._image_run and self._path is not None:
+            if message.code == STACK and self.side.unfold(self._path):
+                self.show_answer()
+                self.wall.show_card("original")
+                return
             if self.scene.diagnosis is not None:  # of older content of the file
                 self._forget_image()
                 self.wall.show_all()
@@ -382,7 +388,8 @@ class Viewing(Seeing, Horizontal):
         elif self._path is None:
             words = "Choose an image." if self.images.total else CHOOSE_A_FOLDER
         else:
-            words = "asking the network…" if self.scene.image is not None else "reading the image…"
+            reading = "finding the images in this file…" if self.side.unfolds(self._path) else "reading the image…"
+            words = reading if self.scene.image is None else "asking the network…"
         if self._asked is None:
             return words
         names = word_list([method_name(method) for method in self._asked.methods]) or "The methods"
@@ -392,3 +399,8 @@ class Viewing(Seeing, Horizontal):
     def on_resize(self) -> None:
         """Fit all words to the new width of their cards."""
         self.call_after_refresh(self.show_everything)
+
+
+def _is_of(path: Path, asked: Path | None) -> bool:
+    """Whether an image is the one that was asked about, or the first of a file that was; None stands for any."""
+    return asked is None or path == asked or file_of(path) == asked
