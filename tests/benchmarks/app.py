@@ -222,7 +222,7 @@ def study(place: Path) -> tuple[dict[str, Any], list[str]]:
     slices, empty = place / "study", place / "empty"
     slices.mkdir()
     empty.mkdir()
-    make_study(slices, SLICES, 256)
+    make_study(slices, SLICES, 256, "MR")  # which the network takes
     terminal = program(place, "--task", "Brain Tumour MRI", "--model", "Narrow ResNet, plain", str(empty))
     terminal.read_until(b"ready on", seconds=120)
     at_rest(terminal)

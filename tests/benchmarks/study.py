@@ -38,14 +38,15 @@ _PLACE = b"7777777 "
 """Stands for the number of a slice while the files are made."""
 
 
-def make_study(folder: Path, slices: int, side: int) -> None:
-    """Write CT slices, named by identifiers as archives do, in an order that is not theirs."""
+def make_study(folder: Path, slices: int, side: int, modality: str = "CT") -> None:
+    """Write slices, named by identifiers as archives do, in an order that is not theirs."""
     from dicom_files import write_dicom
 
     pixels = np.random.default_rng(0).integers(0, 4096, (side, side)).astype(np.uint16)
     whole = write_dicom(
         folder / "whole",
         pixels,
+        Modality=modality,
         InstanceNumber=_PLACE.decode().strip(),
         RescaleSlope="1",
         RescaleIntercept="-1024",
