@@ -5,7 +5,8 @@
 The app runs as a process on a pseudo terminal of 120x40. `keys` presses left and right on the demo, waiting each time
 for the name of the next picture to be marked: first at rest, then while RISE runs on all cores, then at rest again.
 `paint` starts an empty Textual app and XAIMed in turn, until the first words are written. `folder` opens 100,000 files,
-`study` 2,000 DICOM slices: there the arrow keys go from slice to slice, first while headers are read, then at rest.
+`study` 2,000 DICOM slices: there the arrow keys go from slice to slice, first while headers are read, then at rest,
+and 99 of 100 are to have taken effect after 100 ms.
 `exact` explains the demo's first two images, in a new cache and then again, until the exact cells stand on the screen.
 """
 
