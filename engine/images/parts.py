@@ -35,3 +35,8 @@ def same_part(path: Path, file: str) -> str:
 def names_file(name: str, files: Collection[str]) -> bool:
     """Whether a name is that of one of these files, or of one of their frames or slices."""
     return name in files or any(found is not None and found[0] in files for found in (frame_in(name), slice_in(name)))
+
+
+def is_part(path: Path, file: Path) -> bool:
+    """Whether a path names a frame or a slice of a file; judged by the names alone."""
+    return path != file and path.parent == file.parent and names_file(path.name, (file.name,))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.images.parts import is_part
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -19,6 +21,10 @@ class Asked:
     network: Path
     image: Path | None
     methods: tuple[str, ...]
+
+    def concerns(self, image: Path) -> bool:
+        """Whether it was asked of an image, or of the file in whose place the image is listed by now."""
+        return self.image is None or image == self.image or is_part(image, self.image)
 
     def with_(self, methods: tuple[str, ...]) -> tuple[str, ...]:
         """Return the methods of this and those asked for now."""

@@ -204,7 +204,7 @@ async def test_a_file_with_several_images_is_not_refused_before_these_are_listed
 
     class Volumes(FakeEngine):
         def scan_images(self, folder: Path) -> Iterator[Sequence[str]]:
-            first = volume if folder.name == "volume" else pages
+            first = pages if folder.name == "pages" else volume
             yield (first, *others)
             self._call("headers")
             yield (*slices, *others) if first == volume else (first, *others)
@@ -214,10 +214,11 @@ async def test_a_file_with_several_images_is_not_refused_before_these_are_listed
     gate = engine.hold("headers")
     app = make_app(engine, task="IHC Stain (demo)", folder=Path("volume"))
 
-    async def opened(first: str, gate: threading.Event) -> None:
+    async def opened(first: str, gate: threading.Event, *keys: str) -> None:
         try:
             await until(pilot, lambda: "finding the images" in screen_text(app))
             await until(pilot, lambda: "b-2.png" in app.explain.side._reasons)  # those in view are judged
+            await pilot.press(*keys)
             await pilot.pause()
             shown = screen_text(app)
         finally:
@@ -238,6 +239,12 @@ async def test_a_file_with_several_images_is_not_refused_before_these_are_listed
         await opened(pages, gate)
         await until(pilot, lambda: f"▸✕ {pages}" in screen_text(app))
         assert "holds 20 images" in screen_text(app)
+
+        gate = engine.hold("headers")
+        app.open_folder(Path("another"))
+        await opened(volume, gate, "g")
+        await until(pilot, lambda: app.explain.runs["gradcam"].state == "done")
+        assert app.explain.scene.image.path.name == slices[0], "a person was at work on it"
 
 
 async def test_an_image_of_one_folder_is_not_looked_for_in_the_next_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
-from engine.images.parts import file_of, names_file
+from engine.images.parts import is_part, names_file
 from engine.text import safe_name
 from xaimed_tui.app_services import services
 from xaimed_tui.background import messages
@@ -182,9 +182,8 @@ class ImageSide(Vertical):
             self._judge()
         if message.whole and self._unfolding is not None:
             path, self._unfolding = self._unfolding, None
-            if (
-                path == self._pointed and self._rows.name_of(path) in message.names
-            ):  # it was not replaced, and is refused
+            # A file that was not replaced by its images is read again, and refused.
+            if path == self._pointed and self._rows.name_of(path) in message.names:
                 self.post_message(self.Pointed(path))
         self._show_folder()
         if came_back:
@@ -319,7 +318,7 @@ class ImageSide(Vertical):
             self._fresh, self._began = False, path
         elif path != self._began:
             # An image of the file that the cursor was on, which stands in its place by now, was not chosen either.
-            stayed = path is not None and self._began is not None and file_of(path) == self._began
+            stayed = path is not None and self._began is not None and is_part(path, self._began)
             self._began = path if stayed else None
         if path != self._pointed:
             self._pointed = path

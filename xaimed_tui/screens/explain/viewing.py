@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
 
-from engine.images.parts import file_of
 from engine.text import safe_text, word_list
 from xaimed_tui.app_services import services
 from xaimed_tui.background import messages
@@ -167,7 +166,7 @@ class Viewing(Seeing, Horizontal):
         message.stop()
         asked, offered = self._asked, self.scene.offers
         self._forget_image()
-        if asked is not None and message.path is not None and _is_of(message.path, asked.image):
+        if asked is not None and message.path is not None and asked.concerns(message.path):
             self._asked = replace(asked, image=message.path)
         self._path = message.path
         # What is the same for both images stays as it is: painting all cards twice for each step takes too long.
@@ -399,8 +398,3 @@ class Viewing(Seeing, Horizontal):
     def on_resize(self) -> None:
         """Fit all words to the new width of their cards."""
         self.call_after_refresh(self.show_everything)
-
-
-def _is_of(path: Path, asked: Path | None) -> bool:
-    """Whether an image is the one that was asked about, or the first of a file that was; None stands for any."""
-    return asked is None or path == asked or file_of(path) == asked

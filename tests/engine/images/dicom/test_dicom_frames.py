@@ -22,7 +22,7 @@ from engine.images.dicom.recognising import is_dicom, split_frame
 from engine.images.dicom.series import series_of
 from engine.images.image import read_header, read_image
 from engine.images.listing import list_images, scan_images
-from engine.images.parts import names_file
+from engine.images.parts import is_part, names_file
 
 STACK = (np.arange(3 * 6 * 4).reshape(3, 6, 4) * 11).astype(np.uint16)
 
@@ -68,6 +68,9 @@ def test_a_file_named_like_a_frame_is_itself(tmp_path: Path) -> None:
             read_image(tmp_path / name)
     assert names_file("a.dcm#3", {"a.dcm"})
     assert not names_file("a.dcm", {"a.dcm#3"})
+    file, part = Path("study/a.dcm"), Path("study/a.dcm#3")
+    assert is_part(part, file)
+    assert not any(is_part(path, file) for path in (file, Path("other/a.dcm#3"), Path("study/a.dcm#x")))
 
 
 def test_what_functional_groups_say_of_a_frame_counts_for_it(tmp_path: Path) -> None:
