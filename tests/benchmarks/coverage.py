@@ -63,8 +63,8 @@ def cases(network: str, count: int, data: Path | None) -> Iterator[tuple[Classif
         from engine.network.classifier import Classifier
 
         name = _TASKS[network]
+        pictures, _ = unseen(data or Path(), {name})  # first: a loaded model's own files cannot be imported
         classifier = Classifier.load(read_bundle(MODELS[name]), device="cpu", precision="fp32")
-        pictures, _ = unseen(data or Path(), {name})
         for _, pixels in one_each(pictures[name], count):
             yield classifier, MedicalImage.from_array(pixels)
 
