@@ -100,7 +100,8 @@ def test_without_a_terminal_the_app_says_so_and_fails(tmp_path: Path) -> None:
 
 
 def test_a_storm_of_sizes_leaves_the_app_at_work_in_the_last_one(tmp_path: Path) -> None:
-    terminal = Terminal.python(program("nothing"), tmp_path, {})
+    stale = {"COLUMNS": "150", "LINES": "45"}  # as some shells export them
+    terminal = Terminal.python(program("nothing"), tmp_path, stale)
     terminal.read_until(b"ready")
     terminal.press(b"d")
     terminal.read_until(b" Layer")  # offered once there is a network

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux
 def run(*arguments: str, before: Callable[[], object], **streams: int) -> subprocess.CompletedProcess[str]:
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
     return subprocess.run(
-        [sys.executable, "-c", START, *arguments],
+        # -P, as an installed command does without the working directory in its path, too.
+        [sys.executable, "-P", "-c", START, *arguments],
         text=True,
         check=False,
         timeout=120,

@@ -202,7 +202,7 @@ SCREENS: dict[str, Shot] = {
     "choose-layer": Shot((*TO_IMAGES, "y"), "ChooseDialog", "HiResCAM look here"),
     "choose-beside": Shot((*TO_IMAGES, "b"), "ChooseDialog", "model Small CNN"),
     "save": Shot((*TO_IMAGES, "g", "w"), "SaveDialog", "patch-01 already exists and stays as it is.", completed=True),
-    "folder": Shot(("f",), "FolderDialog", "└── ▸ xaimed-results", in_folder),
+    "folder": Shot(("f",), "FolderDialog", "└── ▸ xaimed-results", in_folder, completed=True),
     "help": Shot(("3", "question_mark"), "HelpScreen", "Help"),
     "palette": Shot(("ctrl+p",), "Palette", "Open the demo"),
     "failure": Shot(TO_IMAGES, "FailureScreen", "Out of memory", failing("load", MEMORY)),

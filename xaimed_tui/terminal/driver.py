@@ -12,7 +12,6 @@ import shutil
 import signal
 import termios
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +84,6 @@ class TerminalDriver(LinuxDriver):
         self._clicks = Rate(_CLICKS_AT_ONCE, _CLICKS_A_SECOND)
         self._others = Rate(_OTHERS_AT_ONCE, _OTHERS_A_SECOND)
         self._click_passed = True
-        self._usual_resize: Callable[[int, FrameType | None], object] | int | None = None
         self._event_loop = asyncio.get_running_loop()
         signal.signal(signal.SIGTSTP, self._told_to_stop if may_stop else signal.SIG_IGN)
         signal.signal(signal.SIGCONT, self._told_to_go_on)
@@ -187,12 +185,10 @@ class TerminalDriver(LinuxDriver):
         pixels = None if reported is None else reported.pixel_size
         return events.Resize.from_dimensions(size, None if pixels is None else (pixels.width, pixels.height))
 
-    def _told_of_a_size(self, number: int, frame: FrameType | None) -> None:
-        if self._pixels_reported:
-            # Textual waits for the terminal's report then. It may have come before the system knew the new size.
-            self.send_message(self._true_size())
-        elif callable(self._usual_resize):
-            self._usual_resize(number, frame)
+    def _told_of_a_size(self, _number: int, _frame: FrameType | None) -> None:
+        # Textual asks the environment first, where a size stays what it was when the shell exported it; and once a
+        # terminal reports its sizes it waits for the report, which may have come before the system knew the new size.
+        self.send_message(self._true_size())
 
     def _read_some(self) -> bytes | None:
         """Return what has come, nothing after a while without input, or None if the terminal is gone."""
@@ -222,10 +218,9 @@ class TerminalDriver(LinuxDriver):
     def start_application_mode(self) -> None:
         """Take the terminal."""
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual gives it no types
-        usual = signal.getsignal(signal.SIGWINCH)
-        if usual != self._told_of_a_size:  # Textual sets none if it may not have the terminal yet
-            self._usual_resize = usual
         signal.signal(signal.SIGWINCH, self._told_of_a_size)
+        if (size := self._true_size()).size != shutil.get_terminal_size():  # which Textual has told the app
+            self.send_message(size)
         self._in_application_mode = True
         with suppress(termios.error):
             self._raw = termios.tcgetattr(self.fileno)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +130,9 @@ def test_everything_is_asked_and_the_network_is_left_as_it_was(
         *(f"gradcam {question}" for question in LATER),
     }
     # All but the evidence is the same, and what the maps were made of was not touched.
-    assert replace(found, evidence=explained.evidence) == explained
+    for field in fields(found):
+        if field.name != "evidence":
+            assert getattr(found, field.name) is getattr(explained, field.name), field.name
     # It is measured once: from now on, a new explanation says it at once, and asking again costs no pass.
     again = explain(model, explained.image, replace(FEW, methods=("gradcam",)))
     assert again.evidence["gradcam"].of_this_network == found.evidence["gradcam"].of_this_network
