@@ -219,7 +219,7 @@ class TerminalDriver(LinuxDriver):
         """Take the terminal."""
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual gives it no types
         signal.signal(signal.SIGWINCH, self._told_of_a_size)
-        if (size := self._true_size()).size != shutil.get_terminal_size():  # which Textual has told the app
+        if tuple((size := self._true_size()).size) != tuple(shutil.get_terminal_size()):  # which Textual has told the app
             self.send_message(size)
         self._in_application_mode = True
         with suppress(termios.error):
