@@ -219,8 +219,9 @@ class TerminalDriver(LinuxDriver):
         """Take the terminal."""
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual gives it no types
         signal.signal(signal.SIGWINCH, self._told_of_a_size)
-        if tuple((size := self._true_size()).size) != tuple(shutil.get_terminal_size()):  # which Textual has told the app
-            self.send_message(size)
+        true = self._true_size()
+        if tuple(true.size) != tuple(shutil.get_terminal_size()):  # which Textual has told the app
+            self.send_message(true)
         self._in_application_mode = True
         with suppress(termios.error):
             self._raw = termios.tcgetattr(self.fileno)
