@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, get_args
 from engine.bundle.model_bundle import subject_of
 from engine.cli import common, named_images
 from engine.cli.arguments import fills_argument, folder_argument, methods_argument
-from engine.cli.console import following, print_failure, print_json, print_line, print_table
+from engine.cli.console import following, print_failure, print_json, print_line
+from engine.cli.explained import print_explanation
 from engine.cli.streams import aside
 from engine.errors import ExplanationError, ExportError, XAIMedError
 from engine.explainers import registry
@@ -20,15 +21,11 @@ from engine.explainers.registry import (
     Voters,
     left_out,
     method_keys,
-    method_name,
     sampling,
-    silence_notes,
     usual_samples,
 )
-from engine.explanation.words import blank_words, chance_words, number_of_cells
 from engine.export.dicom.plan import NewSeries, check_dicom_writable, plan_dicom
 from engine.images.image import read_image
-from engine.results.diagnosis import probability_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,7 +196,7 @@ def run(arguments: argparse.Namespace) -> int:
             if written:
                 print_line()
             written.append(folder)
-            _print_explanation(explanation, folder)
+            print_explanation(explanation, folder)
         if written:
             common.say_what_was_assumed(classifier)
             from engine.explainers.settings import foreign_sections  # late: numpy
@@ -343,68 +340,3 @@ def _check_writable(out: Path) -> None:
         raise ExportError("this is not a folder", subject=place, remedy="choose another folder for --out")
     if not os.access(place, os.W_OK | os.X_OK):
         raise ExportError("this folder is not writable", subject=place, remedy="choose another folder for --out")
-
-
-def _print_explanation(explanation: Explanation, folder: Path) -> None:
-    from engine.explanation.evidence import out_of_time  # late, like the next line: numpy
-    from engine.explanation.evidence_words import evidence_notes
-
-    diagnosis = explanation.diagnosis
-    probability = float(diagnosis.probabilities[diagnosis.index])
-    answer = f"{diagnosis.predicted}, {probability_text(probability, 3)} ({diagnosis.standing})"
-    print_line(f"{explanation.image.path}: {answer}")
-    if diagnosis.undecided:
-        print_line(f"Undecided: {diagnosis.why_undecided}.")
-    if explanation.target != diagnosis.predicted:
-        other = float(diagnosis.probabilities[diagnosis.classes.index(explanation.target)])
-        print_line(f"Explained: {explanation.target}, {probability_text(other, 3)}")
-    rows = []
-    for method, saliency in explanation.maps.items():
-        statistics = explanation.statistics[method]
-        cells = " ".join(f"({row},{column})" for row, column in statistics.top) or "none: the map is constant"
-        if len(statistics.named) < len(statistics.top):
-            cells += f", {number_of_cells(statistics)}"
-        certain = ("yes" if saliency.cells is not None else "no samples drawn") if statistics.certain else "no"
-        rows.append(
-            (
-                method_name(method),
-                cells,
-                certain,
-                f"{saliency.samples:,}" if saliency.samples else "",
-                f"{saliency.seconds:.2f}",
-            )
-        )
-    print_table(("Method", "Top cells (row,column)", "Certain", "Samples", "Seconds"), rows)
-    counts = "  ".join(" ".join(str(count) for count in row) for row in explanation.consensus.counts)
-    print_line(f"Agreement, row by row: {counts}")
-    for sentence in chance_words(explanation):
-        print_line(sentence)
-    _print_exact(explanation)
-    for note in silence_notes(explanation.maps, explanation.consensus.methods):
-        print_line(note)
-    for method, saliency in explanation.maps.items():
-        if blank := blank_words(saliency):
-            print_line(f"{method_name(method)}: {blank}")
-        for line in evidence_notes(explanation, method):
-            print_line(f"{method_name(method)}: {line}")
-        for warning in saliency.warnings:
-            print_line(f"{method_name(method)}: {warning}")
-    if out_of_time(explanation.evidence.values()):
-        print_line("Some questions were not answered in time: --evidence-seconds S gives S seconds for each map.")
-    for warning in diagnosis.warnings:
-        print_line(warning)
-    print_line(f"Written to {folder}")
-
-
-def _print_exact(explanation: Explanation) -> None:
-    """Print what the exact cells say of the image and of every map, a line each."""
-    from engine.explanation.exact_words import EXACT_TITLE, exact_lines, exact_notes, worth_words  # late: numpy
-
-    if explanation.exact is None:
-        return  # why it failed has been said
-    for line in exact_lines(explanation):
-        print_line(f"{EXACT_TITLE}. {line}")
-    for method in explanation.maps:
-        print_line(f"{method_name(method)}: {worth_words(explanation, method)}")
-    for note in exact_notes(explanation.exact):
-        print_line(f"{EXACT_TITLE}: {note}")

@@ -165,7 +165,7 @@ def _evidence(explanation: Explanation) -> Table:
             *(words.capitalize() + "?" for words in QUESTION_WORDS.values()),
             "Its three cells, by the exact cells",
         ),
-        tuple(rows) if any(_judged(explanation, method) != ("",) for method in explanation.maps) else (),
+        tuple(rows) if any(any(_judged(explanation, method)) for method in explanation.maps) else (),
         f"Of 84 choices of three cells, 1st is the best. {CHANCE[0].upper()}{CHANCE[1:]}.",
         (1.1, 1.2, 1.4, 1.2, 1.3, 5),
     )
